@@ -1,0 +1,49 @@
+"""What the bridge can be told, one sentence an option; `shop/settings.py` fills it from the environment."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class BridgeSettings:
+    """Options of producers, consumers and topics; times in seconds, sizes in bytes."""
+
+    bootstrap_servers: str
+    """Where the cluster is: `host:port`, several with commas."""
+    security_protocol: str = "PLAINTEXT"
+    """PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."""
+    sasl_mechanism: str = ""
+    """PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 when the protocol is a SASL one."""
+    sasl_username: str = ""
+    """One principal per role, so that ACLs can say who may state which facts."""
+    sasl_password: str = ""
+    """The principal's secret; keep it in the environment, not in a file of the project."""
+    ssl_ca_location: str = ""
+    """Path of the authority that signed the brokers' certificates; empty for the system's own."""
+    group_prefix: str = "bookrush."
+    """Goes before every consumer group's name."""
+    topic_prefix: str = ""
+    """Goes before every topic's name, so that two shops (or two test runs) can share a cluster."""
+    group_protocol: str = "consumer"
+    """`consumer` (KIP-848, brokers from 4.0) or `classic` with the cooperative-sticky assignor."""
+    replication_factor: int = 1
+    """Copies of each partition; 3 on a cluster of three brokers or more."""
+    min_insync_replicas: int = 1
+    """Copies that must have a record before it counts as written; 2 of 3 survives the loss of one broker."""
+    partitions: int = 3
+    """Partitions of a topic whose catalogue entry does not say otherwise."""
+    batch_size: int = 500
+    """Messages that a consumer takes into one transaction at the most."""
+    batch_linger_seconds: float = 0.005
+    """How long a consumer waits for more messages once it has one."""
+    attempts: int = 3
+    """How often a message's handler is tried before the message goes to the dead letters."""
+    backoff_seconds: float = 0.2
+    """Pause before the second attempt; it doubles with each further one."""
+    backoff_max_seconds: float = 10.0
+    """The longest pause between attempts while PostgreSQL, Redis or Kafka cannot be reached."""
+    relay_batch_size: int = 1000
+    """Outbox rows that the relay sends before it waits for their delivery reports."""
+    relay_poll_seconds: float = 1.0
+    """How often the relay looks for rows that no notification announced."""
+    delivery_timeout_seconds: float = 300.0
+    """How long the producer itself retries before it reports a row as not delivered."""

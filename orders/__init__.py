@@ -1,0 +1,1 @@
+"""Orders: their state machine, lines, trail, shipments and mails."""

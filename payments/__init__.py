@@ -1,0 +1,1 @@
+"""Payments: charges and refunds, and the gateways that carry them out."""

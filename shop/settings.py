@@ -1,0 +1,240 @@
+"""Settings of the whole project; the only place that reads the environment.
+
+Order of precedence: the process environment, then `.env` beside manage.py, then what a running
+`manage.py demo` wrote into its state folder (so that any command typed in a second terminal talks
+to the demo), then the defaults below.
+"""
+
+from pathlib import Path
+
+import environ
+from csp.constants import NONCE, NONE, SELF
+
+from kafka_bridge.conf import BridgeSettings
+from shop import redis_urls
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+STATE_DIR = env.path("BOOKRUSH_STATE_DIR", default=str(BASE_DIR / ".bookrush"))()
+env.read_env(Path(STATE_DIR) / "demo.env")
+
+# -- Django -------------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=False)
+# The default key is for a shop on loopback; `manage.py check --deploy` refuses it anywhere else.
+SECRET_KEY = env.str("SECRET_KEY", default="django-insecure-bookrush-on-loopback-only")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ROOT_URLCONF = "shop.urls"
+WSGI_APPLICATION = "shop.wsgi.application"
+ASGI_APPLICATION = "shop.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "daphne",
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "channels",
+    "csp",
+    "django_filters",
+    "django_htmx",
+    "kafka_bridge",
+    "orders",
+    "inventory",
+    "payments",
+    "shop",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "shop.context_processors.storefront",
+            ],
+        },
+    },
+]
+
+# -- PostgreSQL: the truth ----------------------------------------------------------------------
+DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://bookrush:bookrush@127.0.0.1:5432/bookrush")}
+DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE_SECONDS", default=600)
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 5
+DATABASES["default"]["OPTIONS"]["application_name"] = env.str("BOOKRUSH_ROLE", default="bookrush")
+
+# -- Redis: speed, never the truth --------------------------------------------------------------
+# One database number each, so that flushing or evicting one never touches another.
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379")
+REDIS_CHANNELS_URL = redis_urls.with_database(REDIS_URL, 3)
+REDIS_OPTIONS = {
+    "CLIENT_CLASS": "django_redis.client.DefaultClient",
+    # JSON, never pickle: whoever can write to Redis must not be able to run code here.
+    "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+    "SOCKET_CONNECT_TIMEOUT": 0.5,
+    "SOCKET_TIMEOUT": 0.5,
+}
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": redis_urls.with_database(REDIS_URL, 1),
+        # A page is served without its cache rather than not at all.
+        "OPTIONS": {**REDIS_OPTIONS, "IGNORE_EXCEPTIONS": True},
+    },
+    "live": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_CHANNELS_URL,
+        "OPTIONS": REDIS_OPTIONS,
+    },
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_CHANNELS_URL], "prefix": "bookrush"},
+    },
+}
+
+# -- Sessions and accounts ----------------------------------------------------------------------
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_COOKIE_SAMESITE = "Lax"
+LOGIN_URL = "sign_in"
+LOGIN_REDIRECT_URL = "my_orders"
+LOGOUT_REDIRECT_URL = "catalogue"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# -- Words, time, files -------------------------------------------------------------------------
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
+# Served straight from the apps' folders unless collectstatic was run (the container image runs it).
+WHITENOISE_USE_FINDERS = env.bool("SERVE_STATIC_FROM_SOURCE", default=True)
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if WHITENOISE_USE_FINDERS
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# -- Mail ---------------------------------------------------------------------------------------
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
+vars().update(EMAIL_CONFIG)
+EMAIL_FILE_PATH = env.str("EMAIL_FILE_PATH", default=str(Path(STATE_DIR) / "mail"))
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Bookrush <orders@bookrush.example>")
+
+# -- Transport security: on by one switch, behind a proxy that ends TLS ---------------------------
+BEHIND_TLS = env.bool("BEHIND_TLS", default=False)
+if BEHIND_TLS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+X_FRAME_OPTIONS = "DENY"
+
+# -- Live sockets -------------------------------------------------------------------------------
+# Where browsers find the sockets: a port beside the shop's (demo), or 0 for the shop's own origin (a proxy).
+LIVE_PORT = env.int("LIVE_PORT", default=0)
+# Origins whose pages may open a socket, scheme and port included.
+LIVE_ORIGINS = env.list("LIVE_ORIGINS", default=[])
+LIVE_WATCH_SECONDS = 90
+
+CONTENT_SECURITY_POLICY = {
+    "EXCLUDE_URL_PREFIXES": ("/admin/",),  # the admin theme runs Alpine.js, which needs eval
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "connect-src": [SELF, *([f"ws://*:{LIVE_PORT}", f"wss://*:{LIVE_PORT}"] if LIVE_PORT else [])],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+
+# -- Kafka --------------------------------------------------------------------------------------
+KAFKA_BRIDGE = BridgeSettings(
+    bootstrap_servers=env.str("KAFKA_BOOTSTRAP_SERVERS", default="127.0.0.1:9092"),
+    security_protocol=env.str("KAFKA_SECURITY_PROTOCOL", default="PLAINTEXT"),
+    sasl_mechanism=env.str("KAFKA_SASL_MECHANISM", default=""),
+    sasl_username=env.str("KAFKA_SASL_USERNAME", default=""),
+    sasl_password=env.str("KAFKA_SASL_PASSWORD", default=""),
+    ssl_ca_location=env.str("KAFKA_SSL_CA_LOCATION", default=""),
+    group_prefix=env.str("KAFKA_GROUP_PREFIX", default="bookrush."),
+    topic_prefix=env.str("KAFKA_TOPIC_PREFIX", default=""),
+    group_protocol=env.str("KAFKA_GROUP_PROTOCOL", default="consumer"),
+    replication_factor=env.int("KAFKA_REPLICATION_FACTOR", default=1),
+    min_insync_replicas=env.int("KAFKA_MIN_INSYNC_REPLICAS", default=1),
+    partitions=env.int("KAFKA_PARTITIONS", default=3),
+)
+
+# -- The shop -----------------------------------------------------------------------------------
+CURRENCY = "USD"
+# reserve_first: hold stock, then charge. payment_first: charge, then hold; refund if nothing is left.
+ORDER_FLOW = env.str("ORDER_FLOW", default="reserve_first")
+ORDER_DEADLINE_SECONDS = env.int("ORDER_DEADLINE_SECONDS", default=900)
+CARRIER_SHIP_DELAY_SECONDS = env.float("CARRIER_SHIP_DELAY_SECONDS", default=5.0)
+CARRIER_DELIVER_DELAY_SECONDS = env.float("CARRIER_DELIVER_DELAY_SECONDS", default=10.0)
+PAYMENT_GATEWAY = env.str("PAYMENT_GATEWAY", default="payments.gateways.sandbox.SandboxGateway")
+PAYMENT_CONCURRENT_CALLS = env.int("PAYMENT_CONCURRENT_CALLS", default=32)
+SANDBOX_LEDGER_PATH = env.str("SANDBOX_LEDGER_PATH", default=str(Path(STATE_DIR) / "sandbox-gateway.sqlite3"))
+SANDBOX_LATENCY_SECONDS = env.float("SANDBOX_LATENCY_SECONDS", default=0.05)
+SANDBOX_SLOW_SECONDS = env.float("SANDBOX_SLOW_SECONDS", default=5.0)
+# Inventory may not import payments; it asks this function whether an order's money is in.
+INVENTORY_PAYMENT_CHECK = "payments.queries.paid_orders"
+
+# -- Logs ---------------------------------------------------------------------------------------
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        # One line per request is the proxy's job; here only what went wrong.
+        "django.request": {"level": "ERROR"},
+        "django.server": {"level": "WARNING"},
+    },
+}
