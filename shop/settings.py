@@ -20,6 +20,11 @@ env.read_env(BASE_DIR / ".env")
 STATE_DIR = env.path("BOOKRUSH_STATE_DIR", default=str(BASE_DIR / ".bookrush"))()
 env.read_env(Path(STATE_DIR) / "demo.env")
 
+# -- This process -------------------------------------------------------------------------------
+ROLE = env.str("BOOKRUSH_ROLE", default="bookrush")
+# A file that a background role touches once it is really at work; whoever started it watches for that.
+READY_FILE = env.str("BOOKRUSH_READY_FILE", default="")
+
 # -- Django -------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
 # The default key is for a shop on loopback; `manage.py check --deploy` refuses it anywhere else.
@@ -87,7 +92,7 @@ DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://bookrush:
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE_SECONDS", default=600)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 5
-DATABASES["default"]["OPTIONS"]["application_name"] = env.str("BOOKRUSH_ROLE", default="bookrush")
+DATABASES["default"]["OPTIONS"]["application_name"] = ROLE
 
 # -- Redis: speed, never the truth --------------------------------------------------------------
 # One database number each, so that flushing or evicting one never touches another.

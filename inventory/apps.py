@@ -1,0 +1,9 @@
+"""The inventory app."""
+
+from django.apps import AppConfig
+
+
+class InventoryConfig(AppConfig):
+    """Stock, holds and sales."""
+
+    name = "inventory"

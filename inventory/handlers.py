@@ -1,0 +1,78 @@
+"""What inventory does when another app speaks."""
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from inventory import services
+from kafka_bridge import catalogue, outbox, registry
+
+group = registry.Group("inventory")  # manage.py run_consumer inventory
+
+
+@group.on_batch(catalogue.OrderCreated, flow=catalogue.RESERVE_FIRST)
+def hold_stock(events: Sequence[catalogue.OrderCreated]) -> None:
+    """Hold all lines of each order or none, and say which."""
+    outcomes = services.hold(wishes=[_wish(event) for event in events])
+    outbox.publish(
+        *(
+            _answer(event, event.total_minor, outcomes[event.order_id])
+            for event in events
+            if event.order_id in outcomes
+        )
+    )
+
+
+@group.on_batch(catalogue.PaymentConfirmed, flow=catalogue.RESERVE_FIRST)
+def sell_held(events: Sequence[catalogue.PaymentConfirmed]) -> None:
+    """The hold of a paid order becomes a sale."""
+    services.sell(order_ids=[event.order_id for event in events])
+
+
+@group.on_batch(catalogue.PaymentConfirmed, flow=catalogue.PAYMENT_FIRST)
+def hold_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
+    """Paid already, so what is held is sold at once. Whether it is paid, payments itself is asked once more."""
+    paid = _paid_orders([event.order_id for event in events])
+    if unpaid := {event.order_id for event in events} - paid:
+        raise registry.Reject(f"payments knows of no captured money for {', '.join(map(str, sorted(unpaid)))}")
+    outcomes = services.hold(wishes=[_wish(event) for event in events], as_sold=True)
+    outbox.publish(
+        *(
+            _answer(event, event.amount_minor, outcomes[event.order_id])
+            for event in events
+            if event.order_id in outcomes
+        )
+    )
+
+
+@group.on_batch(catalogue.OrderCancelled)
+def release_stock(events: Sequence[catalogue.OrderCancelled]) -> None:
+    """Give back whatever these orders hold; a second call finds nothing to give."""
+    services.release(order_ids=[event.order_id for event in events])
+
+
+def _paid_orders(order_ids: Sequence[UUID]) -> set[UUID]:
+    """Ask payments, which inventory may not import; `settings.INVENTORY_PAYMENT_CHECK` names whom to ask."""
+    check: Callable[[Sequence[UUID]], set[UUID]] = import_string(settings.INVENTORY_PAYMENT_CHECK)
+    return check(order_ids)
+
+
+def _wish(event: catalogue.OrderCreated | catalogue.PaymentConfirmed) -> services.Wish:
+    return services.Wish(order_id=event.order_id, units={line.sku: line.quantity for line in event.lines})
+
+
+def _answer(
+    event: catalogue.OrderCreated | catalogue.PaymentConfirmed, total_minor: int, outcome: services.Outcome
+) -> catalogue.InventoryReserved | catalogue.InventoryInsufficient:
+    if not outcome.held:
+        return catalogue.InventoryInsufficient(order_id=event.order_id, flow=event.flow, missing=outcome.missing)
+    return catalogue.InventoryReserved(
+        order_id=event.order_id,
+        flow=event.flow,
+        lines=event.lines,
+        total_minor=total_minor,
+        currency=event.currency,
+        payment_method=event.payment_method,
+    )

@@ -1,0 +1,19 @@
+"""Finds the handlers and checks that they fit the catalogue."""
+
+from django.apps import AppConfig
+from django.core import checks
+from django.utils.module_loading import autodiscover_modules
+
+
+class KafkaBridgeConfig(AppConfig):
+    """The bridge looks for `handlers` and `jobs` in every app; it never imports upward by name."""
+
+    name = "kafka_bridge"
+    verbose_name = "Kafka bridge"
+
+    def ready(self) -> None:
+        """Load every app's handlers and jobs, then let `manage.py check` judge them."""
+        autodiscover_modules("handlers", "jobs")
+        from kafka_bridge import registry  # noqa: PLC0415 - apps must be loaded first
+
+        checks.register(registry.check_registry)

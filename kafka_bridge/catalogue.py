@@ -1,0 +1,159 @@
+"""Every event there is. The saga on one screen (`manage.py saga` prints it from the live registry):
+
+| event                  | topic            | said by   | heard by (reserve_first)         | heard by (payment_first)         |
+|------------------------|------------------|-----------|----------------------------------|----------------------------------|
+| order.created          | orders.events    | orders    | inventory                        | payments                         |
+| inventory.reserved     | inventory.events | inventory | orders, payments                 | orders                           |
+| inventory.insufficient | inventory.events | inventory | orders                           | orders                           |
+| payment.confirmed      | payments.events  | payments  | inventory, orders                | inventory, orders                |
+| payment.failed         | payments.events  | payments  | orders                           | orders                           |
+| order.confirmed        | orders.events    | orders    | analytics, notifications, shipping | analytics, notifications, shipping |
+| order.shipped          | orders.events    | orders    | analytics, notifications         | analytics, notifications         |
+| order.delivered        | orders.events    | orders    | analytics, notifications         | analytics, notifications         |
+| order.cancelled        | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
+| payment.refunded       | payments.events  | payments  | notifications, orders            | notifications, orders            |
+
+reserve_first: order.created → stock is held → inventory.reserved → the card is charged → payment.confirmed → order.confirmed.
+payment_first: order.created → the card is charged → payment.confirmed → stock is held → inventory.reserved → order.confirmed.
+"""  # noqa: E501 - a table's row is one line
+
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+from kafka_bridge.events import Event, OrderEvent, Topic
+
+RESERVE_FIRST = "reserve_first"
+PAYMENT_FIRST = "payment_first"
+FLOWS = (RESERVE_FIRST, PAYMENT_FIRST)
+
+ORDERS = Topic(name="orders.events", owner="orders")
+INVENTORY = Topic(name="inventory.events", owner="inventory")
+PAYMENTS = Topic(name="payments.events", owner="payments")
+TOPICS = (ORDERS, INVENTORY, PAYMENTS)
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """So many units of one book at one price; amounts in minor units (cents)."""
+
+    sku: str
+    quantity: int
+    unit_price_minor: int
+
+
+class OrderCreated(OrderEvent, frozen=True, kw_only=True):
+    """An order was placed: its stock is held (reserve first) or its card is charged (payment first)."""
+
+    TYPE: ClassVar = "order.created"
+    TOPIC: ClassVar = ORDERS
+    lines: tuple[Line, ...]
+    total_minor: int
+    currency: str
+    payment_method: str
+    """The gateway's token for the chosen means of payment; not card data."""
+
+
+class InventoryReserved(OrderEvent, frozen=True, kw_only=True):
+    """All lines of an order are held: its card is charged, or its paid order is confirmed."""
+
+    TYPE: ClassVar = "inventory.reserved"
+    TOPIC: ClassVar = INVENTORY
+    lines: tuple[Line, ...]
+    total_minor: int
+    currency: str
+    payment_method: str
+
+
+class InventoryInsufficient(OrderEvent, frozen=True, kw_only=True):
+    """Not all lines could be held, so none is: the order is cancelled as out of stock."""
+
+    TYPE: ClassVar = "inventory.insufficient"
+    TOPIC: ClassVar = INVENTORY
+    missing: tuple[str, ...]
+    """The skus of which there was not enough."""
+
+
+class PaymentConfirmed(OrderEvent, frozen=True, kw_only=True):
+    """The money is in: the order is PAID, its hold becomes a sale (or its stock is held now)."""
+
+    TYPE: ClassVar = "payment.confirmed"
+    TOPIC: ClassVar = PAYMENTS
+    charge_id: UUID
+    transaction_id: str
+    amount_minor: int
+    currency: str
+    payment_method: str
+    lines: tuple[Line, ...]
+
+
+class PaymentFailed(OrderEvent, frozen=True, kw_only=True):
+    """The gateway refused: the order is cancelled with its reason."""
+
+    TYPE: ClassVar = "payment.failed"
+    TOPIC: ClassVar = PAYMENTS
+    charge_id: UUID
+    reason: str
+
+
+class PaymentRefunded(OrderEvent, frozen=True, kw_only=True):
+    """Money went back: the order's page and a mail say so."""
+
+    TYPE: ClassVar = "payment.refunded"
+    TOPIC: ClassVar = PAYMENTS
+    charge_id: UUID
+    refund_id: UUID
+    amount_minor: int
+    currency: str
+    reason: str
+
+
+class OrderConfirmed(OrderEvent, frozen=True, kw_only=True):
+    """An order is paid and held: a parcel is made, a mail goes out, the sales count."""
+
+    TYPE: ClassVar = "order.confirmed"
+    TOPIC: ClassVar = ORDERS
+    lines: tuple[Line, ...]
+    total_minor: int
+    currency: str
+
+
+class OrderShipped(OrderEvent, frozen=True, kw_only=True):
+    """The parcel left: a mail goes out with its tracking number."""
+
+    TYPE: ClassVar = "order.shipped"
+    TOPIC: ClassVar = ORDERS
+    tracking_number: str
+
+
+class OrderDelivered(OrderEvent, frozen=True, kw_only=True):
+    """The parcel arrived."""
+
+    TYPE: ClassVar = "order.delivered"
+    TOPIC: ClassVar = ORDERS
+
+
+class OrderCancelled(OrderEvent, frozen=True, kw_only=True):
+    """An order ended without a sale: holds are released, money goes back, a mail goes out."""
+
+    TYPE: ClassVar = "order.cancelled"
+    TOPIC: ClassVar = ORDERS
+    reason: str
+    total_minor: int
+    currency: str
+    was_confirmed: bool
+
+
+EVENTS: tuple[type[Event], ...] = (
+    OrderCreated,
+    InventoryReserved,
+    InventoryInsufficient,
+    PaymentConfirmed,
+    PaymentFailed,
+    OrderConfirmed,
+    OrderShipped,
+    OrderDelivered,
+    OrderCancelled,
+    PaymentRefunded,
+)
+BY_TYPE_AND_VERSION = {(event.TYPE, event.VERSION): event for event in EVENTS}

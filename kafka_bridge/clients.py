@@ -1,0 +1,101 @@
+"""Kafka clients with the settings an expert would look for. Make them after a fork, never at import."""
+
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka.admin import AdminClient
+from django.conf import settings
+
+from kafka_bridge.conf import BridgeSettings
+
+ErrorCallback = Callable[[KafkaError], None]
+
+
+def conf() -> BridgeSettings:
+    """The bridge's settings, read when needed so that tests can replace them."""
+    return settings.KAFKA_BRIDGE  # type: ignore[no-any-return]
+
+
+def _ignore(_: KafkaError) -> None:
+    """The callers watch deliveries and polls; librdkafka's own notices about single brokers add nothing."""
+
+
+def common() -> dict[str, Any]:
+    """Where the cluster is and who we are."""
+    options = conf()
+    config: dict[str, Any] = {
+        "bootstrap.servers": options.bootstrap_servers,
+        "security.protocol": options.security_protocol,
+        "client.id": settings.ROLE,
+        "reconnect.backoff.max.ms": 2000,
+        "error_cb": _ignore,
+        "log_level": 3,
+    }
+    if options.sasl_mechanism:
+        config |= {
+            "sasl.mechanism": options.sasl_mechanism,
+            "sasl.username": options.sasl_username,
+            "sasl.password": options.sasl_password,
+        }
+    if options.ssl_ca_location:
+        config["ssl.ca.location"] = options.ssl_ca_location
+    return config
+
+
+def producer(*, linger_ms: float = 5) -> Producer:
+    """A producer that keeps order and loses nothing: idempotent, acks=all."""
+    return Producer(
+        common()
+        | {
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": linger_ms,
+            "compression.type": "lz4",
+            "delivery.timeout.ms": int(conf().delivery_timeout_seconds * 1000),
+            "queue.buffering.max.messages": 200_000,
+        }
+    )
+
+
+def consumer(*, group: str) -> Consumer:
+    """A consumer whose offsets move only when `runner.py` says so."""
+    options = conf()
+    config = common() | {
+        "group.id": options.group_prefix + group,
+        "group.protocol": options.group_protocol,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "fetch.wait.max.ms": 500,
+        "fetch.error.backoff.ms": 100,
+        # A batch is 500 messages; a deeper queue would only hold memory.
+        "queued.min.messages": 5000,
+        "queued.max.messages.kbytes": 16 * 1024,
+        "topic.metadata.refresh.interval.ms": 30_000,
+    }
+    if options.group_protocol == "classic":
+        config |= {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 10_000}
+    return Consumer(config)
+
+
+def admin() -> AdminClient:
+    """For topics, groups and offsets."""
+    return AdminClient(common())
+
+
+def broker_count(*, timeout_seconds: float = 10) -> int:
+    """How many brokers answer.
+
+    Raises:
+        KafkaException: none does.
+    """
+    return len(admin().list_topics(timeout=timeout_seconds).brokers)
+
+
+def topic_name(name: str) -> str:
+    """A topic of the catalogue as it is called on this cluster."""
+    return conf().topic_prefix + name
+
+

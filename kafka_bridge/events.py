@@ -1,0 +1,63 @@
+"""What an event and a topic are; which ones there are stands in `catalogue.py`."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+WEEK_SECONDS = 7 * 24 * 3600
+GIB = 1024**3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """A topic and how long it keeps what; sizes in bytes, times in seconds."""
+
+    name: str
+    owner: str
+    """The app that states facts here; nobody else writes to it."""
+    partitions: int | None = None
+    """None for the number in the settings."""
+    retention_seconds: int = WEEK_SECONDS
+    retention_bytes: int = 10 * GIB
+    """Of one partition."""
+    segment_bytes: int = GIB // 4
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact in the past tense. Its body holds ids, quantities and amounts; never names, addresses, mail or card data.
+
+    Unknown fields in a body are ignored, so a newer producer may add some; a new *meaning* takes a new version.
+    """
+
+    TYPE: ClassVar[str]
+    TOPIC: ClassVar[Topic]
+    VERSION: ClassVar[int] = 1
+
+    @property
+    def key(self) -> str:
+        """What keeps events in sequence: those with the same key go to the same partition."""
+        raise NotImplementedError
+
+    @property
+    def correlation_id(self) -> UUID:
+        """What ties all events of one story together."""
+        raise NotImplementedError
+
+
+class OrderEvent(Event, frozen=True, kw_only=True):
+    """A fact about one order; the flow travels with it, so that both flows can be under way at once."""
+
+    order_id: UUID
+    flow: str
+
+    @property
+    def key(self) -> str:
+        """The order's id: all facts of one app about one order stay in sequence."""
+        return str(self.order_id)
+
+    @property
+    def correlation_id(self) -> UUID:
+        """The order's id."""
+        return self.order_id

@@ -1,0 +1,31 @@
+"""Sorting errors: the world's (wait), the database's (run again), or the message's (dead letter)."""
+
+import redis
+from confluent_kafka import KafkaException
+from django.db import InterfaceError, OperationalError
+from psycopg import errors
+
+
+class Unavailable(Exception):
+    """Something outside cannot be reached; nothing is wrong with the message. Raise it in a handler to be called again."""
+
+
+_CONFLICTS = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+_INFRASTRUCTURE = (
+    Unavailable,
+    InterfaceError,
+    OperationalError,
+    KafkaException,
+    redis.ConnectionError,
+    redis.TimeoutError,
+)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """A deadlock or a serialization failure: the same transaction, run again, is expected to pass."""
+    return isinstance(error.__cause__, _CONFLICTS) or isinstance(error, _CONFLICTS)
+
+
+def is_infrastructure(error: BaseException) -> bool:
+    """PostgreSQL, Redis, Kafka or a gateway cannot be reached: pause, and try the same again later."""
+    return isinstance(error, _INFRASTRUCTURE) and not is_conflict(error)

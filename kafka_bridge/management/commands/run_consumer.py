@@ -1,0 +1,104 @@
+"""`manage.py run_consumer NAME…`."""
+
+import argparse
+import json
+from typing import Any
+
+from confluent_kafka import KafkaException
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.table import Table
+
+from kafka_bridge import clients, processes, registry, runner, supervision, workers
+
+
+class Command(BaseCommand):
+    """Runs members of consumer groups until SIGTERM or Ctrl-C."""
+
+    help = (
+        "React to topics as a member of one or several consumer groups. One group and one instance run in this "
+        "process; more run as child processes, restarted when they fail and stopped together. More instances than "
+        "partitions stand by. Exit code 1: a consumer failed for good, or had to be killed."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("names", nargs="*", metavar="NAME", help="groups, such as `inventory`; see --list")
+        parser.add_argument("--all", action="store_true", help="every group")
+        parser.add_argument("--list", action="store_true", help="print the groups and what they hear, then stop")
+        parser.add_argument("--json", action="store_true", help="with --list: one JSON object on standard output")
+        parser.add_argument("--instances", type=int, default=1, metavar="N", help="members of each group (default: 1)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["list"]:
+            self._list(as_json=options["json"])
+            return
+        groups = self._groups(options["names"], every=options["all"])
+        instances = options["instances"]
+        if not 1 <= instances <= 64:
+            raise CommandError("--instances takes a number from 1 to 64.")
+        if len(groups) == instances == 1:
+            self._run(groups[0])
+        else:
+            self._supervise(groups, instances)
+
+    def _groups(self, names: list[str], *, every: bool) -> list[registry.Group]:
+        if every:
+            return registry.groups()
+        if not names:
+            raise CommandError("Name one or more groups, or --all; --list shows them.")
+        try:
+            return [registry.find(name) for name in dict.fromkeys(names)]
+        except LookupError as error:
+            raise CommandError(str(error)) from error
+
+    def _run(self, group: registry.Group) -> None:
+        stop = processes.stop_on_signals()
+        beside = [workers.Worker(work, stop) for work in group.workers]
+        for worker in beside:
+            worker.start()
+        member = runner.Runner(group, stop, after_commit=lambda: [worker.wake() for worker in beside] and None)
+        self.stderr.write(
+            f"{clients.conf().group_prefix}{group.name}: hears {', '.join(topic.name for topic in group.topics)} "
+            f"on {clients.conf().bootstrap_servers}"
+        )
+        try:
+            member.run()
+        except KafkaException as error:
+            raise CommandError(f"{group.name}: the Kafka client failed for good: {error}. Start it again.") from error
+        finally:
+            stop.set()
+            for worker in beside:
+                worker.wake()
+                worker.join(timeout=5)
+        self.stderr.write(
+            f"{group.name}: stopped; {member.handled} handled, {member.duplicates} seen before, "
+            f"{member.dead} dead letters"
+        )
+
+    def _supervise(self, groups: list[registry.Group], instances: int) -> None:
+        commands = {
+            f"{group.name}-{number}": ["run_consumer", group.name]
+            for group in groups
+            for number in range(1, instances + 1)
+        }
+        self.stderr.write(f"starting {len(commands)} consumers: {', '.join(commands)}")
+        killed = supervision.supervise(commands, processes.stop_on_signals())
+        if killed:
+            raise CommandError(f"{killed} consumers did not stop in time and were killed; nothing is lost by that.")
+
+    def _list(self, *, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps({group.name: _heard(group) for group in registry.groups()}))
+            return
+        table = Table("group", "hears", "topics", title="Consumer groups")
+        for group in registry.groups():
+            topics = "\n".join(topic.name for topic in group.topics)
+            table.add_row(clients.conf().group_prefix + group.name, "\n".join(_heard(group)), topics)
+        Console(file=self.stdout).print(table)
+
+
+def _heard(group: registry.Group) -> list[str]:
+    flows: dict[str, list[str]] = {}
+    for event, flow in group.handlers:
+        flows.setdefault(event.TYPE, []).append(flow)
+    return [kind if len(found) > 1 else f"{kind} ({found[0]})" for kind, found in flows.items()]

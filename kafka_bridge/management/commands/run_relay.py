@@ -1,0 +1,23 @@
+"""`manage.py run_relay`."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from kafka_bridge import processes, relay
+
+
+class Command(BaseCommand):
+    """Runs the relay until SIGTERM or Ctrl-C."""
+
+    help = (
+        "Bring the outbox's rows to Kafka. Run two: one leads (an advisory lock in PostgreSQL), the other takes over "
+        "within a second or two when the leader ends. Exit code 1: the producer failed for good, start it again."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            sent = relay.run(processes.stop_on_signals())
+        except relay.FatalProducerError as error:
+            raise CommandError(f"The producer failed for good: {error}. Start the relay again.") from error
+        self.stderr.write(f"relay: stopped after {sent} events")

@@ -1,0 +1,17 @@
+"""`manage.py run_timekeeper`."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from kafka_bridge import processes, timekeeper
+
+
+class Command(BaseCommand):
+    """Runs the timekeeper until SIGTERM or Ctrl-C."""
+
+    help = "Run what the clock starts (order deadlines, sweeps). Run two: one leads, the other stands by."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        timekeeper.run(processes.stop_on_signals())
+        self.stderr.write("timekeeper: stopped")

@@ -1,0 +1,129 @@
+"""Stating facts: `publish` writes a row in the caller's transaction, and nothing else.
+
+The fact and its cause commit or roll back together; `relay.py` does the sending.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from uuid import UUID
+
+from django.db import connection, transaction
+from uuid_utils.compat import uuid7
+
+from kafka_bridge import catalogue, envelope, registry
+from kafka_bridge.envelope import Received
+from kafka_bridge.events import Event
+
+CHANNEL = "bookrush_outbox"
+
+_collected: ContextVar[list[Event] | None] = ContextVar("collected", default=None)
+_causes: ContextVar[Mapping[str, Received]] = ContextVar("causes", default={})
+
+# One round trip: the rows, and the word to the relay that there are some.
+_INSERT = f"""
+WITH stated AS (
+    INSERT INTO kafka_bridge_outboxrow
+        (event_id, topic, key, type, version, correlation_id, causation_id, traceparent, body)
+    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::int[], %s::uuid[], %s::uuid[],
+                         %s::text[], %s::bytea[])
+    RETURNING 1
+)
+SELECT pg_notify('{CHANNEL}', '') FROM stated LIMIT 1
+"""  # noqa: S608 - the only thing put in is the constant above
+
+
+def publish(*events: Event) -> None:
+    """State these facts, in this order, as part of the transaction under way.
+
+    Raises:
+        TransactionManagementError: no transaction is under way; a fact must commit together with what made it true.
+    """
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError(
+            "outbox.publish() must run inside transaction.atomic(): the event and its cause commit together"
+        )
+    collected = _collected.get()
+    if collected is None:
+        _insert(events)
+    else:
+        collected.extend(events)
+
+
+@contextmanager
+def collect(causes: Mapping[str, Received] | None = None) -> Iterator[None]:
+    """Hold back what is published inside and insert it at once on leaving.
+
+    `causes` maps an event's key to the message that is being handled, for correlation and causation.
+    """
+    events: list[Event] = []
+    collected, caused = _collected.set(events), _causes.set(causes or {})
+    try:
+        yield
+        if events:
+            _insert(events)
+    finally:
+        _collected.reset(collected)
+        _causes.reset(caused)
+
+
+def _insert(events: Sequence[Event]) -> None:
+    causes = _causes.get()
+    rows = [_row(event, causes.get(event.key)) for event in events]
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
+
+
+def _row(event: Event, cause: Received | None) -> tuple[object, ...]:
+    event_id = uuid7()
+    correlation_id = cause.correlation_id if cause else event.correlation_id
+    return (
+        event_id,
+        event.TOPIC.name,
+        event.key,
+        event.TYPE,
+        event.VERSION,
+        correlation_id,
+        cause.id if cause else None,
+        traceparent(correlation_id, event_id),
+        envelope.encode_body(event),
+    )
+
+
+def traceparent(correlation_id: UUID, event_id: UUID) -> str:
+    """W3C Trace Context of an event: the story is the trace, the event a span in it."""
+    return f"00-{correlation_id.hex}-{event_id.hex[16:]}-01"
+
+
+def backlog() -> int:
+    """Rows that wait for the relay."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM kafka_bridge_outboxrow WHERE published_at IS NULL")
+        return int(cursor.fetchone()[0])
+
+
+def republish_unheard() -> int:
+    """Send again what some group has not handled; for a broker that came back without its data.
+
+    The inbox makes a second delivery harmless, so this may be called at any start. Returns the number of rows.
+    """
+    pairs = {
+        (event.TYPE, group.name)
+        for group in registry.groups()
+        for event in catalogue.EVENTS
+        if group.knows(event)
+    }
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE kafka_bridge_outboxrow SET published_at = NULL
+            WHERE id IN (
+                SELECT o.id FROM kafka_bridge_outboxrow o
+                JOIN unnest(%s::text[], %s::text[]) AS heard(type, grp) ON heard.type = o.type
+                LEFT JOIN kafka_bridge_inboxrow i ON i."group" = heard.grp AND i.event_id = o.event_id
+                WHERE o.published_at IS NOT NULL AND i.event_id IS NULL
+            )
+            """,
+            [list(column) for column in zip(*sorted(pairs), strict=True)],
+        )
+        return int(cursor.rowcount)

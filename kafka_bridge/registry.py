@@ -1,0 +1,147 @@
+"""Which group hears which event, and what it then does.
+
+An app's `handlers.py` makes a `Group` and decorates plain functions; `runner.py` calls them.
+"""
+
+import enum
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.core.checks import CheckMessage, Error
+
+from kafka_bridge import catalogue
+from kafka_bridge.events import Event, Topic
+
+E = TypeVar("E", bound=Event)
+Work = Callable[[], bool]
+_groups: dict[str, "Group"] = {}
+
+
+class Reject(Exception):
+    """Raise it in a handler when trying again cannot help: the message goes straight to the dead letters."""
+
+
+class Form(enum.Enum):
+    """How a handler takes its events."""
+
+    ONE = "one by one"
+    BATCH = "as a list"
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function and what it hears."""
+
+    event: type[Event]
+    flow: str
+    form: Form
+    function: Callable[[Any], None]
+
+    def call(self, events: Sequence[Event]) -> None:
+        """Give the function these events, in order, in the form it asked for."""
+        if self.form is Form.BATCH:
+            self.function(events)
+            return
+        for event in events:
+            self.function(event)
+
+
+class Group:
+    """A consumer group: its name, its handlers, its workers.
+
+    A handler runs inside the transaction that also writes its inbox row. What must happen outside of any transaction
+    (a gateway call, a mail) the handler only records; a *worker* then does it, in a thread of the same process.
+    """
+
+    def __init__(self, name: str) -> None:
+        if name in _groups:
+            raise ValueError(f"two groups are called {name!r}")
+        self.name = name
+        self.handlers: dict[tuple[type[Event], str], Handler] = {}
+        self.workers: list[Work] = []
+        self.duplicates: list[str] = []
+        _groups[name] = self
+
+    def on(self, event: type[E], *, flow: str | None = None) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
+        """Hear an event, one at a time; of one flow, or of both."""
+        return self._register(event, flow, Form.ONE)
+
+    def on_batch(
+        self, event: type[E], *, flow: str | None = None
+    ) -> Callable[[Callable[[Sequence[E]], None]], Callable[[Sequence[E]], None]]:
+        """Hear an event, as many at a time as have come in; their order within a key is kept."""
+        return self._register(event, flow, Form.BATCH)
+
+    def worker(self, function: Work) -> Work:
+        """Run this beside the consumer: after each commit, and once a second. True says there is more to do at once."""
+        self.workers.append(function)
+        return function
+
+    def handler_of(self, event: Event) -> Handler | None:
+        """Who hears this event in this group; None where its flow is none of the group's business."""
+        return self.handlers.get((type(event), getattr(event, "flow", "")))
+
+    def knows(self, event: type[Event]) -> bool:
+        """Whether the group hears this event in any flow."""
+        return any((event, flow) in self.handlers for flow in catalogue.FLOWS)
+
+    @property
+    def topics(self) -> list[Topic]:
+        """What the group subscribes to, by name."""
+        return sorted({event.TOPIC for event, _ in self.handlers}, key=lambda topic: topic.name)
+
+    def hears(self, event: type[Event], flow: str) -> bool:
+        """Whether this event of this flow means anything to the group."""
+        return (event, flow) in self.handlers
+
+    def _register(self, event: type[Event], flow: str | None, form: Form) -> Callable[[Any], Any]:
+        def decorate(function: Callable[[Any], None]) -> Callable[[Any], None]:
+            for each in [flow] if flow else catalogue.FLOWS:
+                if (event, each) in self.handlers:
+                    self.duplicates.append(f"{event.TYPE} ({each})")
+                self.handlers[event, each] = Handler(event, each, form, function)
+            return function
+
+        return decorate
+
+
+def groups() -> list[Group]:
+    """Every group, by name."""
+    return [_groups[name] for name in sorted(_groups)]
+
+
+def find(name: str) -> Group:
+    """The group of that name.
+
+    Raises:
+        LookupError: there is none; the message lists those there are.
+    """
+    try:
+        return _groups[name]
+    except KeyError:
+        raise LookupError(f"no consumer group {name!r}; there are: {', '.join(sorted(_groups))}") from None
+
+
+def listeners(event: type[Event], flow: str) -> list[str]:
+    """Names of the groups that hear this event in this flow."""
+    return [group.name for group in groups() if group.hears(event, flow)]
+
+
+def check_registry(**_: object) -> list[CheckMessage]:
+    """System check: one handler per event and group, topics from the catalogue, no event that nobody hears."""
+    return [Error(message, id=f"kafka_bridge.E00{number}") for number, message in _faults()]
+
+
+def _faults() -> Iterator[tuple[int, str]]:
+    for group in groups():
+        for duplicate in group.duplicates:
+            yield 1, f"group {group.name!r} has two handlers for {duplicate}"
+        for topic in group.topics:
+            if topic not in catalogue.TOPICS:
+                yield 2, f"group {group.name!r} hears topic {topic.name!r}, which catalogue.TOPICS does not list"
+    yield from ((3, f"nobody hears {event.TYPE}") for event in _unheard(catalogue.EVENTS))
+
+
+def _unheard(events: Iterable[type[Event]]) -> Iterator[type[Event]]:
+    return (event for event in events if not any(listeners(event, flow) for flow in catalogue.FLOWS))

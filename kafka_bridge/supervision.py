@@ -1,0 +1,75 @@
+"""Several consumers as child processes: started, restarted with backoff, stopped together."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+from kafka_bridge import processes
+
+log = logging.getLogger(__name__)
+STOP_SECONDS = 8.0
+HEALTHY_SECONDS = 10.0
+
+
+@dataclass
+class Child:
+    """One process, and when it may be started again."""
+
+    name: str
+    arguments: list[str]
+    process: "subprocess.Popen[bytes] | None" = None
+    started_at: float = 0.0
+    failures: int = 0
+    start_at: float = 0.0
+
+
+def supervise(commands: dict[str, list[str]], stop: threading.Event) -> int:
+    """Keep these `manage.py` commands running until told to stop.
+
+    Returns the number of children that had to be killed because they did not stop in time.
+    """
+    children = [Child(name, arguments) for name, arguments in commands.items()]
+    while not stop.is_set():
+        for child in children:
+            _look_after(child)
+        stop.wait(0.2)
+    return _stop_all(children)
+
+
+def _look_after(child: Child) -> None:
+    now = time.monotonic()
+    if child.process is None:
+        if now >= child.start_at:
+            # A new process, not a fork: Kafka clients and database connections must not be inherited.
+            child.process = subprocess.Popen(  # noqa: S603 - our own command line
+                [sys.executable, "manage.py", *child.arguments],
+                env={**os.environ, "BOOKRUSH_ROLE": child.name},
+                start_new_session=True,
+            )
+            child.started_at = now
+        return
+    code = child.process.poll()
+    if code is None:
+        return
+    child.failures = 1 if now - child.started_at > HEALTHY_SECONDS else child.failures + 1
+    pause = processes.backoff(child.failures, first_seconds=1, longest_seconds=30)
+    log.warning("%s ended with exit code %d; starting it again in %.0f s", child.name, code, pause)
+    child.process, child.start_at = None, now + pause
+
+
+def _stop_all(children: list[Child]) -> int:
+    running = [child.process for child in children if child.process is not None]
+    for process in running:
+        process.terminate()
+    deadline, killed = time.monotonic() + STOP_SECONDS, 0
+    for process in running:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            killed += 1
+    return killed

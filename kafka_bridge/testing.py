@@ -1,0 +1,205 @@
+"""A broker in memory for tests: the same envelope, inbox and transactions as on Kafka, without the waiting.
+
+It keeps what Kafka keeps (the order of a key within a topic, each group hears all) and permutes what Kafka does not:
+the order across topics and groups, how batches are cut, and how often something is delivered.
+"""
+
+import random
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from kafka_bridge import catalogue, envelope, handling, registry
+from kafka_bridge.events import Event
+from kafka_bridge.models import InboxRow, OutboxRow
+
+_OWNERS = {topic.name: topic.owner for topic in catalogue.TOPICS}
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class MemoryMessage:
+    """As much of `confluent_kafka.Message` as the bridge reads."""
+
+    at: tuple[str, int, int]
+    headers_: envelope.Headers
+    key_: bytes
+    value_: bytes
+
+    def topic(self) -> str:
+        """The topic's name."""
+        return self.at[0]
+
+    def partition(self) -> int:
+        """The partition's number."""
+        return self.at[1]
+
+    def offset(self) -> int:
+        """The place within the partition."""
+        return self.at[2]
+
+    def key(self) -> bytes:
+        """The event's key."""
+        return self.key_
+
+    def value(self) -> bytes:
+        """The body."""
+        return self.value_
+
+    def headers(self) -> envelope.Headers:
+        """The CloudEvents attributes."""
+        return self.headers_
+
+
+@dataclass
+class MemoryBroker:
+    """Topics in memory, and every registered group (or those named) consuming them.
+
+    `duplicates` delivers each batch again at some later moment; `seed` permutes what Kafka does not order.
+    """
+
+    groups: Iterable[str] | None = None
+    duplicates: bool = False
+    seed: int | None = None
+    partitions: int = 3
+    logs: dict[Place, list[MemoryMessage]] = field(default_factory=lambda: defaultdict(list))
+    positions: dict[tuple[str, Place], int] = field(default_factory=lambda: defaultdict(int))
+    delivered: int = 0
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311 - to be repeatable, not secret
+        names = set(self.groups) if self.groups is not None else {g.name for g in registry.groups()}
+        self._groups = [group for group in registry.groups() if group.name in names]
+        self._again: list[tuple[registry.Group, list[MemoryMessage]]] = []
+
+    def relay(self) -> int:
+        """Bring the outbox's rows into the topics, as the relay does."""
+        rows = list(OutboxRow.objects.filter(published_at=None).order_by("id"))
+        for row in rows:
+            self._append(row)
+        return len(rows)
+
+    def drain(self, *, timeout_seconds: float = 30) -> int:
+        """Relay, deliver and let workers work until nothing is left. Returns the number of deliveries.
+
+        Raises:
+            TimeoutError: it did not come to rest; the message says what was still there.
+        """
+        before, deadline = self.delivered, time.monotonic() + timeout_seconds
+        while self.relay() or self._deliver_one() or self._work():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not at rest after {timeout_seconds} s; positions: {dict(self.positions)}")
+        return self.delivered - before
+
+    def _append(self, row: OutboxRow) -> None:
+        place = row.topic, zlib.crc32(row.key.encode()) % self.partitions
+        message = MemoryMessage(
+            (*place, len(self.logs[place])),
+            envelope.headers(
+                event_id=row.event_id,
+                event_type=row.type,
+                version=row.version,
+                source=_OWNERS[row.topic],
+                subject=row.key,
+                time=row.created_at,
+                correlation_id=row.correlation_id,
+                causation_id=row.causation_id,
+                traceparent=row.traceparent,
+            ),
+            row.key.encode(),
+            bytes(row.body),
+        )
+        self.logs[place].append(message)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                'UPDATE kafka_bridge_outboxrow SET published_at = now(), partition = %s, "offset" = %s WHERE id = %s',
+                [message.partition(), message.offset(), row.pk],
+            )
+
+    def _deliver_one(self) -> bool:
+        """Give one group one batch: new messages of one partition, or some that it has had already."""
+        waiting = [
+            (group, place)
+            for group in self._groups
+            for place in sorted(self.logs)
+            if self.positions[group.name, place] < len(self.logs[place]) and _subscribes(group, place[0])
+        ]
+        if self._again and (not waiting or self._random.random() < 0.3):
+            group, batch = self._again.pop(self._random.randrange(len(self._again)))
+        elif waiting:
+            group, place = self._random.choice(waiting) if self.seed is not None else waiting[0]
+            batch = self._cut(group, place)
+            if self.duplicates:
+                self._again.append((group, batch))
+        else:
+            return False
+        handling.handle(group, [envelope.decode(message) for message in batch])
+        self.delivered += len(batch)
+        return True
+
+    def _cut(self, group: registry.Group, place: Place) -> list[MemoryMessage]:
+        start = self.positions[group.name, place]
+        ready = self.logs[place][start:]
+        size = self._random.randint(1, len(ready)) if self.seed is not None else len(ready)
+        self.positions[group.name, place] = start + size
+        return ready[:size]
+
+    def _work(self) -> bool:
+        # A list, not any() over a generator: every worker gets its turn.
+        return any([work() for group in self._groups for work in group.workers])
+
+
+def _subscribes(group: registry.Group, topic: str) -> bool:
+    return topic in {heard.name for heard in group.topics}
+
+
+def stated(*types: type[Event]) -> list[Event]:
+    """The events in the outbox, oldest first; of these types, or all."""
+    rows = OutboxRow.objects.order_by("id")
+    known = catalogue.BY_TYPE_AND_VERSION
+    events = [envelope.decode_body(known[row.type, row.version], bytes(row.body)) for row in rows]
+    return [event for event in events if not types or isinstance(event, types)]
+
+
+def give(group: str, *events: Event, topic_offset: int = 0) -> int:
+    """Hand these events to a group as fresh messages in one batch; returns how many were new to it."""
+    received = [
+        envelope.Received(
+            event=event,
+            id=_stable_id(event, topic_offset + number),
+            correlation_id=event.correlation_id,
+            topic=event.TOPIC.name,
+            partition=0,
+            offset=topic_offset + number,
+        )
+        for number, event in enumerate(events)
+    ]
+    return handling.handle(registry.find(group), received)
+
+
+def _stable_id(event: Event, number: int) -> UUID:
+    return UUID(int=(event.correlation_id.int ^ (zlib.crc32(f"{event.TYPE} {number}".encode()))))
+
+
+def had_by(group: str) -> int:
+    """How many events the group has handled."""
+    return InboxRow.objects.filter(group=group).count()
+
+
+def wait_until(condition: Any, *, what: str, timeout_seconds: float = 30, every_seconds: float = 0.05) -> None:
+    """Wait for a condition with a deadline.
+
+    Raises:
+        TimeoutError: it did not come true; the message says what was waited for.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout_seconds} s for {what}")
+        time.sleep(every_seconds)

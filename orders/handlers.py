@@ -1,0 +1,86 @@
+"""What orders, shipping and notifications do when somebody speaks."""
+
+from collections.abc import Sequence
+
+from kafka_bridge import catalogue, registry
+from orders import mails, services, shipping
+from orders.models import OrderMail
+
+orders = registry.Group("orders")  # manage.py run_consumer orders
+shipping_group = registry.Group("shipping")  # manage.py run_consumer shipping
+notifications = registry.Group("notifications")  # manage.py run_consumer notifications
+
+
+# -- orders: the state machine ---------------------------------------------------------------------
+@orders.on_batch(catalogue.InventoryReserved)
+def note_hold(events: Sequence[catalogue.InventoryReserved]) -> None:
+    """Held and paid makes confirmed: whichever comes second says so."""
+    services.record_held(facts=events)
+
+
+@orders.on_batch(catalogue.InventoryInsufficient)
+def cancel_as_out_of_stock(events: Sequence[catalogue.InventoryInsufficient]) -> None:
+    """The order ends; if it was paid (payment first), the money goes back."""
+    services.record_missing(facts=events)
+
+
+@orders.on_batch(catalogue.PaymentConfirmed)
+def mark_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
+    """PENDING becomes PAID; money for an order that is over goes back."""
+    services.record_paid(facts=events)
+
+
+@orders.on_batch(catalogue.PaymentFailed)
+def cancel_as_unpaid(events: Sequence[catalogue.PaymentFailed]) -> None:
+    """The order ends with the gateway's reason; what was held is released."""
+    services.record_payment_failed(facts=events)
+
+
+@orders.on_batch(catalogue.PaymentRefunded)
+def note_refund(events: Sequence[catalogue.PaymentRefunded]) -> None:
+    """The buyer sees that the money is on its way back."""
+    services.record_refunded(facts=events)
+
+
+# -- shipping: the parcel ----------------------------------------------------------------------------
+@shipping_group.on_batch(catalogue.OrderConfirmed)
+def pack(events: Sequence[catalogue.OrderConfirmed]) -> None:
+    """A confirmed order gets a parcel; the carrier comes for it later."""
+    shipping.pack(order_ids=[event.order_id for event in events])
+
+
+shipping_group.worker(shipping.move_parcels)
+
+
+# -- notifications: the mails ------------------------------------------------------------------------
+@notifications.on_batch(catalogue.OrderConfirmed)
+def mail_confirmed(events: Sequence[catalogue.OrderConfirmed]) -> None:
+    """Thank the buyer."""
+    mails.queue(order_ids=[event.order_id for event in events], kind=OrderMail.Kind.CONFIRMED)
+
+
+@notifications.on_batch(catalogue.OrderShipped)
+def mail_shipped(events: Sequence[catalogue.OrderShipped]) -> None:
+    """Tell the tracking number."""
+    mails.queue(order_ids=[event.order_id for event in events], kind=OrderMail.Kind.SHIPPED)
+
+
+@notifications.on_batch(catalogue.OrderDelivered)
+def mail_delivered(events: Sequence[catalogue.OrderDelivered]) -> None:
+    """Tell that the parcel is there."""
+    mails.queue(order_ids=[event.order_id for event in events], kind=OrderMail.Kind.DELIVERED)
+
+
+@notifications.on_batch(catalogue.OrderCancelled)
+def mail_cancelled(events: Sequence[catalogue.OrderCancelled]) -> None:
+    """Tell why, and what happens to the money."""
+    mails.queue(order_ids=[event.order_id for event in events], kind=OrderMail.Kind.CANCELLED)
+
+
+@notifications.on_batch(catalogue.PaymentRefunded)
+def mail_refunded(events: Sequence[catalogue.PaymentRefunded]) -> None:
+    """Tell that the money is on its way back."""
+    mails.queue(order_ids=[event.order_id for event in events], kind=OrderMail.Kind.REFUNDED)
+
+
+notifications.worker(mails.send_due)

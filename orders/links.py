@@ -1,0 +1,30 @@
+"""Who may see an order: its owner, staff, and whoever holds the signed link that a guest was given."""
+
+from typing import Any
+from uuid import UUID
+
+from django.core import signing
+from django.utils.crypto import constant_time_compare
+
+from orders.models import Order
+
+_SALT = "orders.links"
+
+
+def key_for(order_id: UUID | str) -> str:
+    """The unguessable part of a guest's link: a signature of the order's id."""
+    return signing.Signer(salt=_SALT).signature(str(order_id))
+
+
+def is_valid(order_id: UUID | str, key: str) -> bool:
+    """Whether this key opens this order."""
+    return constant_time_compare(key_for(order_id), key)
+
+
+def may_see(*, order: Order, user: Any, key: str) -> bool:
+    """Whether this visitor may see the order: by link, as its owner, or as staff who may view orders."""
+    if key and is_valid(order.pk, key):
+        return True
+    if not user.is_authenticated:
+        return False
+    return order.user_id == user.pk or (user.is_staff and user.has_perm("orders.view_order"))

@@ -1,0 +1,81 @@
+"""Pushes to open order pages: best effort, after commit, and only for orders that somebody watches.
+
+A push is only a knock: the socket then reads the order and sends a whole snapshot, which carries a version. So a lost
+push costs nothing that the next snapshot does not bring, and Redis being away costs nobody their order.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from uuid import UUID
+
+import redis
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.db import transaction
+from django.utils.crypto import salted_hmac
+from django_redis import get_redis_connection
+
+log = logging.getLogger(__name__)
+_QUIET_SECONDS = 5.0
+_UNREACHABLE = (redis.ConnectionError, redis.TimeoutError, OSError, asyncio.TimeoutError)
+_quiet_until = 0.0
+
+
+def order_group(order_id: UUID | str) -> str:
+    """The channel group of everybody who watches this order."""
+    return f"order.{order_id}"
+
+
+def session_group(session_key: str) -> str:
+    """The channel group of one session's sockets; the key itself goes nowhere."""
+    return f"session.{salted_hmac('orders.live', session_key).hexdigest()[:32]}"
+
+
+def _watch_key(order_id: UUID | str) -> str:
+    return f"watched:{order_id}"
+
+
+def watch(order_id: UUID | str) -> None:
+    """Somebody looks at this order for the next while; the socket repeats it as long as it is open."""
+    get_redis_connection("live").set(_watch_key(order_id), 1, ex=settings.LIVE_WATCH_SECONDS)
+
+
+def push_after_commit(order_ids: Sequence[UUID]) -> None:
+    """Tell the open pages of these orders to look again, once the transaction is committed."""
+    if order_ids:
+        transaction.on_commit(partial(push, list(order_ids)), robust=True)
+
+
+def push(order_ids: Sequence[UUID]) -> None:
+    """Tell the open pages of these orders to look again. One round trip asks who is watched; Redis away is no error."""
+    global _quiet_until
+    if time.monotonic() < _quiet_until:
+        return
+    try:
+        flags = get_redis_connection("live").mget([_watch_key(order_id) for order_id in order_ids])
+        watched = [order_id for order_id, flag in zip(order_ids, flags, strict=True) if flag]
+        if watched:
+            async_to_sync(_knock)([order_group(order_id) for order_id in watched], {"type": "order.changed"})
+    except _UNREACHABLE as error:
+        # A consumer must not wait for Redis batch after batch: pages catch up by themselves.
+        _quiet_until = time.monotonic() + _QUIET_SECONDS
+        log.warning("no live pushes for %.0f s: %s", _QUIET_SECONDS, error)
+
+
+def close_session(session_key: str) -> None:
+    """Close the sockets of a session that has just ended."""
+    try:
+        async_to_sync(_knock)([session_group(session_key)], {"type": "session.ended"})
+    except _UNREACHABLE as error:
+        log.warning("sockets of an ended session stay open until their next check: %s", error)
+
+
+async def _knock(groups: Iterable[str], message: dict[str, str]) -> None:
+    layer = get_channel_layer()
+    async with asyncio.timeout(1):
+        for group in groups:
+            await layer.group_send(group, message)

@@ -1,0 +1,61 @@
+"""Order mails: recorded in the transaction that makes them due, sent outside of any.
+
+Sending is at least once: a crash between the mail server's answer and our note of it sends the mail again.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from django.core.mail import send_mail
+from django.db import transaction
+from django.db.models import F
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from kafka_bridge import dead_letters, processes
+from orders.models import Order, OrderMail
+
+log = logging.getLogger(__name__)
+_BATCH = 50
+_LEASE_SECONDS = 60
+
+
+def queue(*, order_ids: Sequence[UUID], kind: OrderMail.Kind) -> None:
+    """These orders owe their buyers a mail of this kind; a second call changes nothing."""
+    known = Order.objects.filter(pk__in=order_ids).values_list("pk", flat=True)
+    OrderMail.objects.bulk_create([OrderMail(order_id=pk, kind=kind) for pk in known], ignore_conflicts=True)
+
+
+def send_due() -> bool:
+    """Send mails that are due. True if there may be more at once."""
+    mails = _claim()
+    for mail in mails:
+        _send(mail)
+    return bool(mails)
+
+
+def _claim() -> list[OrderMail]:
+    """Take some mails for a while, so that another process does not send the same ones meanwhile."""
+    now = timezone.now()
+    with transaction.atomic(durable=True):
+        due = OrderMail.objects.filter(sent_at=None, next_attempt_at__lte=now).order_by("next_attempt_at")
+        mails = list(due.select_for_update(skip_locked=True)[:_BATCH])
+        OrderMail.objects.filter(pk__in=[mail.pk for mail in mails]).update(
+            next_attempt_at=now + timedelta(seconds=_LEASE_SECONDS), attempts=F("attempts") + 1
+        )
+    return list(OrderMail.objects.filter(pk__in=[mail.pk for mail in mails]).select_related("order").order_by("pk"))
+
+
+def _send(mail: OrderMail) -> None:
+    context = {"order": mail.order, "lines": mail.order.lines.all(), "kind": mail.kind}
+    text = render_to_string(f"mail/{mail.kind}.txt", context)
+    try:
+        send_mail(f"{mail.get_kind_display()}: {mail.order.reference}", text, None, [mail.order.email])
+    except OSError as error:  # smtplib's errors are OSErrors too
+        pause = processes.backoff(mail.attempts, first_seconds=2, longest_seconds=600)
+        log.warning("mail %d was not sent, next try in %.0f s: %s", mail.pk, pause, dead_letters.describe(error))
+        OrderMail.objects.filter(pk=mail.pk).update(next_attempt_at=timezone.now() + timedelta(seconds=pause))
+    else:
+        OrderMail.objects.filter(pk=mail.pk).update(sent_at=timezone.now())

@@ -1,0 +1,300 @@
+"""Orders, their lines, their trail, their shipments and mails."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import connection, models
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from kafka_bridge import catalogue
+
+
+class Status(models.TextChoices):
+    """Where an order stands."""
+
+    PENDING = "PENDING", "Pending"
+    PAID = "PAID", "Paid"
+    SHIPPED = "SHIPPED", "Shipped"
+    DELIVERED = "DELIVERED", "Delivered"
+    CANCELLED = "CANCELLED", "Cancelled"
+
+
+MOVES: dict[Status, frozenset[Status]] = {
+    Status.PENDING: frozenset({Status.PAID, Status.CANCELLED}),
+    Status.PAID: frozenset({Status.SHIPPED, Status.CANCELLED}),
+    Status.SHIPPED: frozenset({Status.DELIVERED}),
+    Status.DELIVERED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+"""From which status an order may move to which. What each event does to each status stands in `answers.py`."""
+
+
+class IllegalMove(Exception):
+    """An order cannot go from its status to that one; look at `models.MOVES`, and ask before moving."""
+
+
+def new_id() -> uuid.UUID:
+    """Ids that grow with time, so that a busy table's index is written at its end."""
+    return uuid7()
+
+
+class OrderQuerySet(models.QuerySet["Order"]):
+    """Sets of orders."""
+
+    def locked(self, ids: Sequence[uuid.UUID]) -> "dict[uuid.UUID, Order]":
+        """These orders, locked until the transaction ends; always in the same sequence, so that nobody deadlocks."""
+        return {order.pk: order for order in self.filter(pk__in=ids).order_by("pk").select_for_update()}
+
+    def write(self, orders: "Sequence[Order]") -> None:
+        """Write what `move_to` and `note` changed, all rows in one statement: the bulk twin of saving each.
+
+        Raises:
+            RuntimeError: a row was changed behind our back; the lock of `locked` was not held.
+        """
+        if not orders:
+            return
+        columns = [
+            [order.pk for order in orders],
+            [order.version for order in orders],
+            *([getattr(order, name) for order in orders] for name in _WRITTEN),
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(_WRITE, columns)
+            if cursor.rowcount != len(orders):
+                raise RuntimeError(f"{len(orders) - cursor.rowcount} orders changed while they were being written")
+        for order in orders:
+            order.read_version = order.version
+
+
+class Order(models.Model):
+    """What somebody bought, at which prices, and how far it got."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    reference = models.CharField(max_length=16, unique=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    flow = models.CharField(max_length=20, choices=[(flow, flow.replace("_", " ")) for flow in catalogue.FLOWS])
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
+    version = models.PositiveIntegerField(default=1)
+    """Grows with every change; a page that shows a lower one is out of date."""
+
+    name = models.CharField(max_length=120)
+    email = models.EmailField()
+    address_line1 = models.CharField(max_length=200)
+    address_line2 = models.CharField(max_length=200, blank=True)
+    city = models.CharField(max_length=100)
+    postcode = models.CharField(max_length=20)
+    country = models.CharField(max_length=2)
+
+    currency = models.CharField(max_length=3)
+    total_minor = models.PositiveBigIntegerField()
+    """In minor units (cents)."""
+    payment_method = models.CharField(max_length=80)
+    payment_reference = models.CharField(max_length=120, blank=True)
+    cancel_reason = models.CharField(max_length=120, blank=True)
+
+    placed_at = models.DateTimeField(db_default=Now())
+    deadline_at = models.DateTimeField()
+    """Until then the order is confirmed, or the timekeeper cancels it."""
+    held_at = models.DateTimeField(null=True, blank=True)
+    paid_at = models.DateTimeField(null=True, blank=True)
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    shipped_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+    refunded_at = models.DateTimeField(null=True, blank=True)
+
+    idempotency_key = models.UUIDField(unique=True)
+    request_digest = models.CharField(max_length=64)
+    """SHA-256 of what was asked for: the same key with other contents is refused."""
+
+    objects = OrderQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-placed_at"]
+        indexes = [
+            models.Index(fields=["-placed_at"], name="order_placed"),
+            models.Index(fields=["user", "-placed_at"], name="order_user"),
+            models.Index(
+                fields=["deadline_at"],
+                name="order_unconfirmed",
+                condition=models.Q(confirmed_at=None) & ~models.Q(status="CANCELLED"),
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(status__in=Status.values), name="order_status_known"),
+            models.CheckConstraint(condition=models.Q(flow__in=catalogue.FLOWS), name="order_flow_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.read_version = self.version
+
+    @property
+    def total(self) -> Decimal:
+        """The total in major units."""
+        return Decimal(self.total_minor) / 100
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen by itself; a cancelled order whose money is in waits for its refund."""
+        if self.status == Status.CANCELLED:
+            return self.refunded_at is not None or not self.payment_reference
+        return self.status == Status.DELIVERED
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Paid and held."""
+        return self.confirmed_at is not None
+
+    def move_to(self, status: Status, *, at: datetime) -> None:
+        """Change the status in memory; `objects.write` brings it to the database. Nothing else writes a status.
+
+        Raises:
+            IllegalMove: `MOVES` does not know the step.
+        """
+        if status not in MOVES[Status(self.status)]:
+            raise IllegalMove(f"{self.reference} cannot go from {self.status} to {status}")
+        self.status = status
+        setattr(self, f"{status.lower()}_at", at)
+        self.touch()
+
+    def touch(self) -> None:
+        """Count a change, once per read: several changes written together are one version."""
+        self.version = self.read_version + 1
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is something for `objects.write`."""
+        return self.version != self.read_version
+
+
+_WRITTEN = {
+    "status": "text",
+    "payment_reference": "text",
+    "cancel_reason": "text",
+    "held_at": "timestamptz",
+    "paid_at": "timestamptz",
+    "confirmed_at": "timestamptz",
+    "shipped_at": "timestamptz",
+    "delivered_at": "timestamptz",
+    "cancelled_at": "timestamptz",
+    "refunded_at": "timestamptz",
+}
+_WRITE = f"""
+UPDATE orders_order o SET version = n.version, {", ".join(f"{name} = n.{name}" for name in _WRITTEN)}
+FROM unnest(%s::uuid[], %s::int[], {", ".join(f"%s::{kind}[]" for kind in _WRITTEN.values())})
+    AS n(id, version, {", ".join(_WRITTEN)})
+WHERE o.id = n.id AND o.version = n.version - 1
+"""  # noqa: S608 - made of the column names above
+
+
+class OrderLine(models.Model):
+    """So many of one book, as it was called and priced when it was ordered."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
+    sku = models.CharField(max_length=20, db_index=True)
+    title = models.CharField(max_length=200)
+    unit_price_minor = models.PositiveIntegerField()
+    quantity = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["order", "sku"], name="line_once_per_sku"),
+            models.CheckConstraint(condition=models.Q(quantity__gte=1, quantity__lte=20), name="line_quantity_1_to_20"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} × {self.title}"
+
+    @property
+    def line_total_minor(self) -> int:
+        """In minor units."""
+        return self.unit_price_minor * self.quantity
+
+
+class TrailEntry(models.Model):
+    """What was heard or done about an order, and what the order answered. Written once, never changed."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="trail")
+    version = models.PositiveIntegerField()
+    what = models.CharField(max_length=80)
+    """An event's type, or what somebody did."""
+    answer = models.CharField(max_length=20)
+    status = models.CharField(max_length=10)
+    """The order's status afterwards."""
+    detail = models.CharField(max_length=300, blank=True)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name_plural = "trail entries"
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.answer}"
+
+
+class Shipment(models.Model):
+    """The parcel of one order."""
+
+    class State(models.TextChoices):
+        """How far the parcel is."""
+
+        PACKED = "packed", "Packed"
+        SHIPPED = "shipped", "Shipped"
+        DELIVERED = "delivered", "Delivered"
+        STOPPED = "stopped", "Stopped"
+
+    order = models.OneToOneField(Order, on_delete=models.CASCADE, related_name="shipment")
+    carrier = models.CharField(max_length=40)
+    tracking_number = models.CharField(max_length=40, unique=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PACKED)
+    due_at = models.DateTimeField()
+    """When the carrier takes the next step."""
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["due_at"], name="shipment_due", condition=models.Q(state__in=["packed", "shipped"])
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.tracking_number
+
+
+class OrderMail(models.Model):
+    """A mail that an order owes its buyer: one of each kind. Sending is at least once."""
+
+    class Kind(models.TextChoices):
+        """What the mail tells."""
+
+        CONFIRMED = "confirmed", "Order confirmed"
+        SHIPPED = "shipped", "Parcel on its way"
+        DELIVERED = "delivered", "Parcel delivered"
+        CANCELLED = "cancelled", "Order cancelled"
+        REFUNDED = "refunded", "Money refunded"
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="mails")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    created_at = models.DateTimeField(db_default=Now())
+    next_attempt_at = models.DateTimeField(db_default=Now())
+    attempts = models.PositiveIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["order", "kind"], name="mail_once_per_kind")]
+        indexes = [
+            models.Index(fields=["next_attempt_at"], name="mail_unsent", condition=models.Q(sent_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.order_id}"

@@ -1,0 +1,137 @@
+"""Reading orders: what pages, sockets and the admin show."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from kafka_bridge import catalogue
+from orders.models import Order, Shipment, Status
+
+_HEADLINES = {
+    Status.PENDING: "Your order is being processed",
+    Status.PAID: "Payment received",
+    Status.SHIPPED: "On its way",
+    Status.DELIVERED: "Delivered",
+    Status.CANCELLED: "Cancelled",
+}
+Step = dict[str, str | None]
+
+
+def orders_of(user_id: int) -> QuerySet[Order]:
+    """A buyer's orders, newest first."""
+    return Order.objects.filter(user_id=user_id).order_by("-placed_at")
+
+
+def snapshot(order_id: UUID) -> dict[str, Any] | None:
+    """Everything the order's page shows of its state, or None where there is no such order.
+
+    One JSON-able dict: `order reference version status final headline detail reason payment_reference tracking_number
+    steps`; `steps` is the timeline, each `{code, label, state, at}` with state done, current, waiting, failed or skipped.
+    """
+    order = Order.objects.filter(pk=order_id).first()
+    if order is None:
+        return None
+    shipment = Shipment.objects.filter(order=order).first()
+    return {
+        "order": str(order.pk),
+        "reference": order.reference,
+        "version": order.version,
+        "status": order.status,
+        "final": order.is_final,
+        "headline": _headline(order),
+        "detail": _detail(order),
+        "reason": order.cancel_reason,
+        "payment_reference": order.payment_reference,
+        "tracking_number": shipment.tracking_number if shipment and order.shipped_at else "",
+        "steps": _steps(order),
+    }
+
+
+def _headline(order: Order) -> str:
+    if order.status == Status.PAID and order.is_confirmed:
+        return "Confirmed"
+    if order.status == Status.CANCELLED and order.refunded_at:
+        return "Cancelled and refunded"
+    return _HEADLINES[Status(order.status)]
+
+
+def _detail(order: Order) -> str:
+    match Status(order.status):
+        case Status.PENDING:
+            return _waiting_for(order)
+        case Status.PAID if order.is_confirmed:
+            return "Your books are paid for and set aside. We are packing your parcel."
+        case Status.PAID:
+            return "Your payment is in. We are setting your books aside."
+        case Status.SHIPPED:
+            return "Your parcel has left our warehouse."
+        case Status.DELIVERED:
+            return "Your parcel has arrived. Enjoy your books!"
+        case Status.CANCELLED:
+            return f"{_why(order)} {_money(order)}"
+
+
+def _waiting_for(order: Order) -> str:
+    if order.flow == catalogue.PAYMENT_FIRST:
+        return "We are charging your card." if not order.held_at else "Almost there."
+    return "Your books are set aside. We are charging your card." if order.held_at else "We are setting your books aside."
+
+
+def _why(order: Order) -> str:
+    reason = order.cancel_reason
+    if reason == "out of stock":
+        return "We are sorry: the last copies went to someone else."
+    if reason.startswith("payment failed"):
+        return f"Your payment did not go through ({reason.removeprefix('payment failed: ')})."
+    return f"The order was cancelled: {reason}." if reason else "The order was cancelled."
+
+
+def _money(order: Order) -> str:
+    if order.refunded_at:
+        return "Your money has been refunded."
+    if order.payment_reference:
+        return "Your money is being refunded."
+    return "You have not been charged."
+
+
+def _steps(order: Order) -> list[Step]:
+    """The timeline: what happened with its time, what is under way, what is still to come."""
+    held = ("held", "Books set aside", order.held_at)
+    paid = ("paid", "Payment received", order.paid_at)
+    first, second = (paid, held) if order.flow == catalogue.PAYMENT_FIRST else (held, paid)
+    path = [
+        ("placed", "Order placed", order.placed_at),
+        first,
+        second,
+        ("confirmed", "Confirmed", order.confirmed_at),
+        ("shipped", "Shipped", order.shipped_at),
+        ("delivered", "Delivered", order.delivered_at),
+    ]
+    if order.status != Status.CANCELLED:
+        return _progress(path)
+    steps = [_step(code, label, "done", at) for code, label, at in path if at is not None]
+    steps.append(_step("cancelled", f"Cancelled: {order.cancel_reason}", "failed", order.cancelled_at))
+    if order.payment_reference:
+        state = "done" if order.refunded_at else "current"
+        steps.append(_step("refunded", "Money refunded", state, order.refunded_at))
+    return steps
+
+
+def _progress(path: Iterable[tuple[str, str, datetime | None]]) -> list[Step]:
+    steps: list[Step] = []
+    current_given = False
+    for code, label, at in path:
+        if at is not None:
+            state = "done"
+        else:
+            state = "waiting" if current_given else "current"
+            current_given = True
+        steps.append(_step(code, label, state, at))
+    return steps
+
+
+def _step(code: str, label: str, state: str, at: datetime | None) -> Step:
+    return {"code": code, "label": label, "state": state, "at": at.isoformat() if at else None}

@@ -1,0 +1,116 @@
+"""The websocket of an order's page."""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+from urllib.parse import parse_qs
+from uuid import UUID
+
+import redis
+from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.contrib.auth import aget_user
+from django.http import HttpRequest
+
+from orders import links, live, queries
+from orders.models import Order
+
+log = logging.getLogger(__name__)
+LOGGED_OUT = 4401
+STRANGER = 4404
+PING_SECONDS = 25.0
+FRAME_BYTES = 4096
+
+
+class OrderStatusSocket(AsyncJsonWebsocketConsumer):
+    """Sends the order's snapshot on connect and whenever the order changed.
+
+    Close codes: 4401 the session ended, 4404 no such order for this visitor (the same whether it exists or not).
+    """
+
+    order_id: UUID
+
+    async def connect(self) -> None:
+        """Let in the owner, staff, and holders of the signed link; everybody else hears that there is nothing here."""
+        self.order_id = self.scope["url_route"]["kwargs"]["order_id"]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._session_key = ""
+        await self.accept()
+        if not await self._may_see():
+            await self.close(STRANGER)
+            return
+        with contextlib.suppress(redis.RedisError, OSError):
+            # Join first, then read: a change in between is then knocked about, not missed.
+            await self.channel_layer.group_add(live.order_group(self.order_id), self.channel_name)
+            if self._session_key:
+                await self.channel_layer.group_add(live.session_group(self._session_key), self.channel_name)
+            await sync_to_async(live.watch)(self.order_id)
+        await self._send_snapshot()
+        self._tasks.append(asyncio.create_task(self._keep_alive()))
+
+    async def disconnect(self, code: int) -> None:
+        """Leave the groups."""
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(redis.RedisError, OSError):
+            await self.channel_layer.group_discard(live.order_group(self.order_id), self.channel_name)
+            if self._session_key:
+                await self.channel_layer.group_discard(live.session_group(self._session_key), self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
+        """Take small JSON objects only; anything else ends the connection."""
+        if text_data is None or len(text_data) > FRAME_BYTES:
+            await self.close(1009)
+            return
+        try:
+            content = await self.decode_json(text_data)
+        except ValueError:
+            await self.close(1003)
+            return
+        if isinstance(content, dict) and content.get("type") == "resync":
+            await self._send_snapshot()
+
+    async def order_changed(self, _: dict[str, str]) -> None:
+        """The order moved: send it."""
+        await self._send_snapshot()
+
+    async def session_ended(self, _: dict[str, str]) -> None:
+        """The visitor signed out."""
+        await self.close(LOGGED_OUT)
+
+    async def _keep_alive(self) -> None:
+        """Renew the watch, find dead connections, and catch up with what a lost push would have told."""
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            with contextlib.suppress(redis.RedisError, OSError):
+                await sync_to_async(live.watch)(self.order_id)
+            if not await self._may_see():
+                await self.close(LOGGED_OUT)
+                return
+            await self._send_snapshot()
+            await self.send_json({"type": "ping"})
+
+    async def _send_snapshot(self) -> None:
+        found = await database_sync_to_async(queries.snapshot)(self.order_id)
+        if found is None:
+            await self.close(STRANGER)
+        else:
+            await self.send_json({"type": "snapshot", **found})
+
+    async def _may_see(self) -> bool:
+        order = await Order.objects.filter(pk=self.order_id).afirst()
+        key = parse_qs(self.scope["query_string"].decode(errors="replace")).get("key", [""])[0]
+        user = await self._fresh_user()
+        return order is not None and await database_sync_to_async(links.may_see)(order=order, user=user, key=key)
+
+    async def _fresh_user(self) -> Any:
+        """Who the session belongs to now, not when the socket was opened."""
+        session = self.scope["session"]
+        self._session_key = session.session_key or ""
+        request = HttpRequest()
+        request.session = type(session._wrapped)(self._session_key) if hasattr(session, "_wrapped") else session
+        return await aget_user(request)
+
+

@@ -1,0 +1,139 @@
+"""A gateway to play with: test cards, latency, and a ledger of its own in a store of its own (a SQLite file).
+
+The ledger is not in the shop's database on purpose: a real gateway does not roll back with us, and the shop's rows are
+checked against it.
+"""
+
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from django.conf import settings
+from uuid_utils.compat import uuid7
+
+from payments.gateways import Answer, Declined, Succeeded, Unknown
+
+BUSY_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class TestCard:
+    """A card that always behaves the same."""
+
+    token: str
+    label: str
+    description: str
+    declines_with: str = ""
+
+
+TEST_CARDS = (
+    TestCard("pm_success", "Card that works", "The payment goes through."),
+    TestCard("pm_declined", "Card that is declined", "The bank says no.", "card declined"),
+    TestCard("pm_insufficient_funds", "Card without funds", "There is not enough money.", "insufficient funds"),
+    TestCard("pm_slow", "Slow card", "The payment goes through, after some seconds."),
+)
+_CARDS = {card.token: card for card in TEST_CARDS}
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entry (
+    key TEXT PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('charge', 'refund')),
+    transaction_id TEXT NOT NULL UNIQUE,
+    charge_id TEXT,
+    amount_minor INTEGER NOT NULL CHECK (amount_minor >= 0),
+    currency TEXT,
+    declined TEXT NOT NULL DEFAULT '',
+    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+)
+"""
+
+
+class Entry(NamedTuple):
+    """A line of the gateway's ledger."""
+
+    key: str
+    kind: str
+    transaction_id: str
+    charge_id: str | None
+    amount_minor: int
+    declined: str
+
+
+class SandboxGateway:
+    """Answers by the card's token, after the configured latency, and keeps a ledger."""
+
+    def __init__(self, path: str | None = None) -> None:
+        self._path = path or settings.SANDBOX_LEDGER_PATH
+        self._local = threading.local()
+
+    def charge(self, *, key: str, amount_minor: int, currency: str, payment_method: str) -> Answer:
+        """Take the money, or say why not; an unknown token is declined."""
+        card = _CARDS.get(payment_method)
+        time.sleep(settings.SANDBOX_SLOW_SECONDS if payment_method == "pm_slow" else settings.SANDBOX_LATENCY_SECONDS)
+        declined = "unknown card" if card is None else card.declines_with
+        return self._enter("charge", key, None, amount_minor, currency, declined)
+
+    def refund(self, *, key: str, transaction_id: str, amount_minor: int) -> Answer:
+        """Give money back; more than was taken is declined."""
+        time.sleep(settings.SANDBOX_LATENCY_SECONDS)
+        left = self._left(transaction_id, but_for=key)
+        declined = "" if amount_minor <= left else f"only {left} of this charge are left"
+        return self._enter("refund", key, transaction_id, amount_minor, None, declined)
+
+    def find(self, *, key: str) -> Succeeded | Declined | None:
+        """What became of the call with this key."""
+        entry = self._by_key(key)
+        return None if entry is None else _as_answer(entry)
+
+    def entries(self) -> list[Entry]:
+        """The whole ledger, oldest first; for audits and tests."""
+        found = self._connection().execute(f"SELECT {', '.join(Entry._fields)} FROM entry ORDER BY rowid")  # noqa: S608
+        return [Entry._make(row) for row in found]
+
+    def _enter(
+        self, kind: str, key: str, charge_id: str | None, amount_minor: int, currency: str | None, declined: str
+    ) -> Answer:
+        try:
+            self._connection().execute(
+                "INSERT INTO entry (key, kind, transaction_id, charge_id, amount_minor, currency, declined) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+                (key, kind, f"sbx_{kind[:2]}_{uuid7().hex}", charge_id, amount_minor, currency, declined),
+            )
+            entry = self._by_key(key)
+        except sqlite3.OperationalError as error:
+            return Unknown(f"the sandbox gateway's ledger: {error}")
+        return Unknown("the entry is gone") if entry is None else _as_answer(entry)
+
+    def _left(self, transaction_id: str, *, but_for: str) -> int:
+        row = self._connection().execute(
+            "SELECT coalesce(sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END), 0) FROM entry "
+            "WHERE declined = '' AND key != ? AND (transaction_id = ? OR charge_id = ?)",
+            (but_for, transaction_id, transaction_id),
+        )
+        return int(row.fetchone()[0])
+
+    def _by_key(self, key: str) -> Entry | None:
+        row = self._connection().execute(
+            f"SELECT {', '.join(Entry._fields)} FROM entry WHERE key = ?",  # noqa: S608 - our own column names
+            (key,),
+        )
+        found = row.fetchone()
+        return None if found is None else Entry._make(found)
+
+    def _connection(self) -> sqlite3.Connection:
+        """One connection per thread; every statement commits by itself."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(_SCHEMA)
+            self._local.connection = connection
+        return connection
+
+
+def _as_answer(entry: Entry) -> Succeeded | Declined:
+    return Declined(entry.declined) if entry.declined else Succeeded(entry.transaction_id)

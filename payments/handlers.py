@@ -1,0 +1,41 @@
+"""What payments does when another app speaks."""
+
+from collections.abc import Sequence
+
+from kafka_bridge import catalogue, registry
+from payments import services
+from payments.cashier import Cashier
+
+group = registry.Group("payments")  # manage.py run_consumer payments
+
+
+@group.on_batch(catalogue.InventoryReserved, flow=catalogue.RESERVE_FIRST)
+def charge_held(events: Sequence[catalogue.InventoryReserved]) -> None:
+    """The books are held: ask for the money."""
+    services.request_charges(dues=[_due(event) for event in events])
+
+
+@group.on_batch(catalogue.OrderCreated, flow=catalogue.PAYMENT_FIRST)
+def charge_placed(events: Sequence[catalogue.OrderCreated]) -> None:
+    """Money first: ask for it at once."""
+    services.request_charges(dues=[_due(event) for event in events])
+
+
+@group.on_batch(catalogue.OrderCancelled)
+def undo(events: Sequence[catalogue.OrderCancelled]) -> None:
+    """Do not charge; or give back what was taken, once."""
+    services.undo(cancelled=events)
+
+
+group.worker(Cashier().work)
+
+
+def _due(event: catalogue.OrderCreated | catalogue.InventoryReserved) -> services.Due:
+    return services.Due(
+        order_id=event.order_id,
+        flow=event.flow,
+        amount_minor=event.total_minor,
+        currency=event.currency,
+        payment_method=event.payment_method,
+        lines=event.lines,
+    )

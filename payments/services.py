@@ -1,0 +1,210 @@
+"""Charges and refunds as rows: asked for in one transaction, settled in another, the gateway's call in between.
+
+# Note [Never inside a transaction]
+A call over a network takes as long as it takes, and its effect does not roll back. So a handler only writes that a
+charge is *requested*; `cashier.py` takes such rows for a while (a lease), calls the gateway with the row's id as the key,
+and comes back here with the answer. A crash at any point leaves the row requested; when the lease is over, somebody
+asks again with the same key and hears the same answer.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from kafka_bridge import catalogue, outbox, processes
+from payments.gateways import Answer, Declined, Succeeded, Unknown
+from payments.models import Charge, Refund
+
+log = logging.getLogger(__name__)
+LEASE_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 60.0
+Job = TypeVar("Job", Charge, Refund)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """Money that is to be taken for an order; minor units."""
+
+    order_id: UUID
+    flow: str
+    amount_minor: int
+    currency: str
+    payment_method: str
+    lines: tuple[catalogue.Line, ...]
+
+
+# -- Asked for, by handlers -------------------------------------------------------------------------
+def request_charges(*, dues: Sequence[Due]) -> None:
+    """Write a charge for each order that has none; an order that was cancelled before has one, which is never made."""
+    _require_transaction()
+    Charge.objects.bulk_create(
+        [
+            Charge(
+                order_id=due.order_id,
+                flow=due.flow,
+                amount_minor=due.amount_minor,
+                currency=due.currency,
+                payment_method=due.payment_method,
+                lines=msgspec.to_builtins(due.lines),
+            )
+            for due in dues
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def undo(*, cancelled: Sequence[catalogue.OrderCancelled]) -> None:
+    """Whatever payments did for these orders is undone: not begun, not made; under way, refunded if it succeeds; made, refunded."""
+    _require_transaction()
+    _bar_late_charges(cancelled)
+    reasons = {event.order_id: event.reason for event in cancelled}
+    charges = Charge.objects.filter(order_id__in=list(reasons)).order_by("pk").select_for_update()
+    for charge in charges:
+        if charge.state == Charge.State.REQUESTED:
+            # Once a call may have gone out, only its answer tells whether there is something to give back.
+            charge.cancel_requested = True
+            if not charge.attempts:
+                charge.state, charge.settled_at = Charge.State.CANCELLED, timezone.now()
+            charge.save(update_fields=["cancel_requested", "state", "settled_at"])
+        elif charge.state == Charge.State.SUCCEEDED:
+            _request_refund(charge, reasons[charge.order_id])
+
+
+def _bar_late_charges(cancelled: Sequence[catalogue.OrderCancelled]) -> None:
+    """An order whose end we hear of before its beginning gets a cancelled charge, so that no other can follow."""
+    Charge.objects.bulk_create(
+        [
+            Charge(
+                order_id=event.order_id,
+                flow=event.flow,
+                amount_minor=event.total_minor,
+                currency=event.currency,
+                state=Charge.State.CANCELLED,
+            )
+            for event in cancelled
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _request_refund(charge: Charge, reason: str) -> None:
+    Refund.objects.bulk_create(
+        [Refund(charge=charge, amount_minor=charge.amount_minor, reason=reason)], ignore_conflicts=True
+    )
+
+
+# -- Carried out, by the cashier ----------------------------------------------------------------------
+def claim_charges(*, limit: int) -> list[Charge]:
+    """Take charges that are due; nobody else gets them until the lease is over."""
+    return _claim(Charge, limit)
+
+
+def claim_refunds(*, limit: int) -> list[Refund]:
+    """Take refunds that are due; nobody else gets them until the lease is over."""
+    return _claim(Refund, limit)
+
+
+def _claim(model: type[Job], limit: int) -> list[Job]:
+    now = timezone.now()
+    due = model.objects.filter(state="requested", next_attempt_at__lte=now).order_by("next_attempt_at")  # type: ignore[misc]
+    # The common case costs one statement: nothing is due.
+    if not due.exists():
+        return []
+    with transaction.atomic(durable=True):
+        ids = [row.pk for row in due.select_for_update(skip_locked=True).only("pk")[:limit]]
+        model.objects.filter(pk__in=ids).update(
+            attempts=F("attempts") + 1, next_attempt_at=now + timedelta(seconds=LEASE_SECONDS)
+        )
+    related = ["charge"] if model is Refund else []
+    return list(model.objects.filter(pk__in=ids).select_related(*related))
+
+
+def settle(*, charges: Sequence[tuple[Charge, Answer]], refunds: Sequence[tuple[Refund, Answer]]) -> None:
+    """Write the gateway's answers and state what follows, all in the caller's transaction."""
+    _require_transaction()
+    _settle(Charge, charges, _settle_charge)
+    _settle(Refund, refunds, _settle_refund)
+
+
+def _settle(model: type[Job], answers: "Sequence[tuple[Job, Answer]]", one: "Callable[[Job, Answer], None]") -> None:
+    by_id = {row.pk: answer for row, answer in answers}
+    # Locked and read again: an order may have been cancelled while the gateway was thinking.
+    for row in model.objects.filter(pk__in=list(by_id), state="requested").order_by("pk").select_for_update(of=("self",)):
+        one(row, by_id[row.pk])
+
+
+def _settle_charge(charge: Charge, answer: Answer) -> None:
+    match answer:
+        case Unknown(detail):
+            _ask_again(charge, detail)
+            return
+        case Succeeded(transaction_id):
+            charge.state, charge.transaction_id = Charge.State.SUCCEEDED, transaction_id
+            outbox.publish(_confirmed(charge))
+            if charge.cancel_requested:
+                _request_refund(charge, "the order was cancelled while it was being paid")
+        case Declined(reason):
+            charge.state, charge.failure_reason = Charge.State.FAILED, reason[:120]
+            outbox.publish(
+                catalogue.PaymentFailed(order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk, reason=reason)
+            )
+    charge.settled_at, charge.last_error = timezone.now(), ""
+    charge.save(update_fields=["state", "transaction_id", "failure_reason", "settled_at", "last_error"])
+
+
+def _settle_refund(refund: Refund, answer: Answer) -> None:
+    match answer:
+        case Succeeded(transaction_id):
+            refund.state, refund.transaction_id = Refund.State.SUCCEEDED, transaction_id
+            refund.settled_at, refund.last_error = timezone.now(), ""
+            refund.save(update_fields=["state", "transaction_id", "settled_at", "last_error"])
+            outbox.publish(_refunded(refund))
+        case Declined(reason) | Unknown(reason):
+            # A refund that the gateway refuses needs a person; until then it stays due and visible in the admin.
+            _ask_again(refund, reason)
+
+
+def _ask_again(row: Charge | Refund, detail: str) -> None:
+    pause = processes.backoff(row.attempts, first_seconds=1, longest_seconds=LONGEST_PAUSE_SECONDS)
+    row.last_error, row.next_attempt_at = detail[:300], timezone.now() + timedelta(seconds=pause)
+    row.save(update_fields=["last_error", "next_attempt_at"])
+    log.warning("%s: no final answer (%s); the same key again in %.0f s", row, detail, pause)
+
+
+def _confirmed(charge: Charge) -> catalogue.PaymentConfirmed:
+    return catalogue.PaymentConfirmed(
+        order_id=charge.order_id,
+        flow=charge.flow,
+        charge_id=charge.pk,
+        transaction_id=charge.transaction_id,
+        amount_minor=charge.amount_minor,
+        currency=charge.currency,
+        payment_method=charge.payment_method,
+        lines=msgspec.convert(charge.lines, tuple[catalogue.Line, ...]),
+    )
+
+
+def _refunded(refund: Refund) -> catalogue.PaymentRefunded:
+    charge = refund.charge
+    return catalogue.PaymentRefunded(
+        order_id=charge.order_id,
+        flow=charge.flow,
+        charge_id=charge.pk,
+        refund_id=refund.pk,
+        amount_minor=refund.amount_minor,
+        currency=charge.currency,
+        reason=refund.reason,
+    )
+
+
+def _require_transaction() -> None:
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("payments.services must be called inside transaction.atomic()")

@@ -1,0 +1,19 @@
+"""Websockets, served by Daphne. Plain HTTP goes to granian (see wsgi.py): Django's own async handler is far slower."""
+
+import os
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+django_application = get_asgi_application()
+
+from shop import sockets  # noqa: E402 - Django must be set up first
+
+application = ProtocolTypeRouter(
+    {
+        "http": django_application,
+        "websocket": sockets.SameOriginOnly(AuthMiddlewareStack(URLRouter(sockets.urlpatterns))),
+    }
+)

@@ -1,0 +1,39 @@
+"""Which sockets there are, and from which pages they may be opened."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels.security.websocket import WebsocketDenier
+from django.conf import settings
+from django.urls import path
+
+from orders.sockets import OrderStatusSocket
+
+urlpatterns = [path("live/orders/<uuid:order_id>/", OrderStatusSocket.as_asgi())]
+Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
+
+
+class SameOriginOnly:
+    """Refuses sockets that another site's page opens with a visitor's cookies.
+
+    The whole origin counts, scheme and port included (channels' AllowedHostsOriginValidator looks at the host alone).
+    A client without an Origin header is no browser and brings no cookies of a visitor's, so only its link can let it in.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin", b"").decode("latin1").lower()
+        if origin and origin not in self._allowed(scope, headers):
+            return await WebsocketDenier()(scope, receive, send)
+        return await self._application(scope, receive, send)
+
+    def _allowed(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> set[str]:
+        if settings.LIVE_ORIGINS:
+            return {origin.lower() for origin in settings.LIVE_ORIGINS}
+        scheme = {"ws": "http", "wss": "https"}[scope.get("scheme", "ws")]
+        if settings.BEHIND_TLS:
+            scheme = "https"
+        return {f"{scheme}://{headers.get(b'host', b'').decode('latin1').lower()}"}
