@@ -74,7 +74,7 @@ class Group:
         return self._register(event, flow, Form.BATCH)
 
     def worker(self, function: Work) -> Work:
-        """Run this beside the consumer: after each commit, and once a second. True says there is more to do at once."""
+        """Run this beside the consumer: after each commit, and once a second. True says there may be more to do at once."""
         self.workers.append(function)
         return function
 

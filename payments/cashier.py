@@ -25,15 +25,15 @@ class Cashier:
         self._answered: list[tuple[Charge | Refund, Answer]] = []
 
     def work(self) -> bool:
-        """Start what is due, settle what was answered. True while calls are under way.
+        """Start what is due, settle what was answered. True if there may be more at once.
 
         Raises:
             django.db.Error: the answers could not be written; they are kept and written at the next call.
         """
         self._start_due()
         self._gather()
-        self._settle()
-        return bool(self._calls)
+        settled = self._settle()
+        return settled > 0 or bool(self._calls)
 
     def _start_due(self) -> None:
         if self._pool is None:
@@ -51,15 +51,17 @@ class Cashier:
         for done in wait(self._calls, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
             self._answered.append((self._calls.pop(done), _answer_of(done)))
 
-    def _settle(self) -> None:
+    def _settle(self) -> int:
         if not self._answered:
-            return
+            return 0
         with transaction.atomic(durable=True), outbox.collect():
             services.settle(
                 charges=[(row, answer) for row, answer in self._answered if isinstance(row, Charge)],
                 refunds=[(row, answer) for row, answer in self._answered if isinstance(row, Refund)],
             )
+        settled = len(self._answered)
         self._answered.clear()
+        return settled
 
 
 def _answer_of(call: "Future[Answer]") -> Answer:

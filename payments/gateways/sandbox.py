@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from uuid_utils.compat import uuid7
@@ -62,12 +62,17 @@ class Entry(NamedTuple):
     declined: str
 
 
+_FIELDS = ", ".join(Entry._fields)
+
+
 class SandboxGateway:
     """Answers by the card's token, after the configured latency, and keeps a ledger."""
 
     def __init__(self, path: str | None = None) -> None:
         self._path = path or settings.SANDBOX_LEDGER_PATH
-        self._local = threading.local()
+        # One connection and one call on it at a time: the ledger is quick, the latency is slept outside of it.
+        self._lock = threading.Lock()
+        self._opened: sqlite3.Connection | None = None
 
     def charge(self, *, key: str, amount_minor: int, currency: str, payment_method: str) -> Answer:
         """Take the money, or say why not; an unknown token is declined."""
@@ -90,14 +95,13 @@ class SandboxGateway:
 
     def entries(self) -> list[Entry]:
         """The whole ledger, oldest first; for audits and tests."""
-        found = self._connection().execute(f"SELECT {', '.join(Entry._fields)} FROM entry ORDER BY rowid")  # noqa: S608
-        return [Entry._make(row) for row in found]
+        return [Entry._make(row) for row in self._query(f"SELECT {_FIELDS} FROM entry ORDER BY rowid")]  # noqa: S608
 
     def _enter(
         self, kind: str, key: str, charge_id: str | None, amount_minor: int, currency: str | None, declined: str
     ) -> Answer:
         try:
-            self._connection().execute(
+            self._query(
                 "INSERT INTO entry (key, kind, transaction_id, charge_id, amount_minor, currency, declined) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
                 (key, kind, f"sbx_{kind[:2]}_{uuid7().hex}", charge_id, amount_minor, currency, declined),
@@ -108,31 +112,30 @@ class SandboxGateway:
         return Unknown("the entry is gone") if entry is None else _as_answer(entry)
 
     def _left(self, transaction_id: str, *, but_for: str) -> int:
-        row = self._connection().execute(
+        rows = self._query(
             "SELECT coalesce(sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END), 0) FROM entry "
             "WHERE declined = '' AND key != ? AND (transaction_id = ? OR charge_id = ?)",
             (but_for, transaction_id, transaction_id),
         )
-        return int(row.fetchone()[0])
+        return int(rows[0][0])
 
     def _by_key(self, key: str) -> Entry | None:
-        row = self._connection().execute(
-            f"SELECT {', '.join(Entry._fields)} FROM entry WHERE key = ?",  # noqa: S608 - our own column names
-            (key,),
-        )
-        found = row.fetchone()
-        return None if found is None else Entry._make(found)
+        rows = self._query(f"SELECT {_FIELDS} FROM entry WHERE key = ?", (key,))  # noqa: S608 - our own column names
+        return Entry._make(rows[0]) if rows else None
 
-    def _connection(self) -> sqlite3.Connection:
-        """One connection per thread; every statement commits by itself."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(_SCHEMA)
-            self._local.connection = connection
-        return connection
+    def _query(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement, which commits by itself."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened.execute(sql, values).fetchall()
+
+    def _open(self) -> sqlite3.Connection:
+        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        opened = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        opened.execute("PRAGMA journal_mode = WAL")
+        opened.execute(_SCHEMA)
+        return opened
 
 
 def _as_answer(entry: Entry) -> Succeeded | Declined:

@@ -1,0 +1,224 @@
+"""Whole stories, in both flows: straight, with every message twice, and in permuted order."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.db import transaction
+from django.db.models import F, Sum
+
+from inventory import services as inventory
+from inventory.models import Reservation, Stock
+from kafka_bridge import catalogue, registry, testing
+from orders import checkout
+from orders import services as orders
+from orders.models import Order, OrderMail, Shipment, Status
+from orders.testing import SKU, draft
+from payments import gateways
+from payments.models import Charge, Refund
+from shop.models import BookSales, DailySales
+
+pytestmark = pytest.mark.django_db(transaction=True)
+OTHER = "9780000000026"
+
+DELIVERIES: list[dict[str, Any]] = [
+    {},
+    {"duplicates": True},
+    *({"duplicates": True, "seed": seed} for seed in range(1, 7)),
+]
+
+
+@pytest.fixture(params=DELIVERIES, ids=lambda d: "-".join(f"{k}={v}" for k, v in d.items()) or "straight")
+def broker(request: pytest.FixtureRequest) -> testing.MemoryBroker:
+    """Every test below runs once for each way of delivering."""
+    return testing.MemoryBroker(**request.param)
+
+
+@pytest.fixture(params=catalogue.FLOWS)
+def flow(request: pytest.FixtureRequest) -> str:
+    """Both flows."""
+    return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def quick_world(settings: Any, tmp_path: Path) -> Iterator[None]:
+    """A gateway and a carrier without delays, and a ledger of the test's own."""
+    settings.SANDBOX_LATENCY_SECONDS = settings.SANDBOX_SLOW_SECONDS = 0
+    settings.CARRIER_SHIP_DELAY_SECONDS = settings.CARRIER_DELIVER_DELAY_SECONDS = 0
+    settings.SANDBOX_LEDGER_PATH = str(tmp_path / "ledger.sqlite3")
+    gateways.current.cache_clear()
+    yield
+    gateways.current.cache_clear()
+
+
+def stock(**units: int) -> None:
+    """So many units arrive."""
+    with transaction.atomic():
+        inventory.receive(quantities={sku.removeprefix("s"): n for sku, n in units.items()}, reason="test")
+
+
+def counts(sku: str) -> tuple[int, int, int]:
+    """Received, held, sold."""
+    row = Stock.objects.get(sku=sku)
+    return row.received, row.held, row.sold
+
+
+def books_balance() -> bool:
+    """Our charges and refunds are the gateway's, and what is kept belongs to orders that are kept."""
+    ledger = gateways.current().entries()  # type: ignore[attr-defined]
+    taken = sum(e.amount_minor for e in ledger if e.kind == "charge" and not e.declined)
+    returned = sum(e.amount_minor for e in ledger if e.kind == "refund" and not e.declined)
+    kept = Order.objects.filter(status__in=("PAID", "SHIPPED", "DELIVERED")).aggregate(s=Sum("total_minor"))["s"] or 0
+    keys = [e.key for e in ledger]
+    return len(keys) == len(set(keys)) and taken - returned == kept
+
+
+def test_an_order_goes_all_the_way(broker: testing.MemoryBroker, flow: str) -> None:
+    stock(**{f"s{SKU}": 5, f"s{OTHER}": 5})
+    placed = checkout.place(draft(flow=flow, units={SKU: 2, OTHER: 1}))
+    broker.drain()
+
+    order = Order.objects.get(pk=placed.order_id)
+    assert (order.status, order.flow, order.is_final) == (Status.DELIVERED, flow, True)
+    assert order.payment_reference.startswith("sbx_ch_")
+    assert counts(SKU) == (5, 0, 2)
+    assert counts(OTHER) == (5, 0, 1)
+    assert [m.kind for m in order.mails.order_by("id")] == ["confirmed", "shipped", "delivered"]
+    assert sorted(m.subject for m in mail.outbox) == sorted(
+        f"{label}: {order.reference}" for label in ("Order confirmed", "Parcel on its way", "Parcel delivered")
+    )
+    assert Shipment.objects.get(order=order).tracking_number in str([m.body for m in mail.outbox])
+    day = DailySales.objects.get()
+    assert (day.confirmed, day.shipped, day.delivered, day.cancelled, day.units, day.revenue_minor) == (
+        1, 1, 1, 0, 3, 3750,
+    )  # fmt: skip
+    assert dict(BookSales.objects.values_list("sku", "units")) == {SKU: 2, OTHER: 1}
+    said = [type(event) for event in testing.stated()]
+    assert sorted(said, key=lambda e: e.TYPE) == sorted(
+        {
+            catalogue.OrderCreated, catalogue.InventoryReserved, catalogue.PaymentConfirmed, catalogue.OrderConfirmed,
+            catalogue.OrderShipped, catalogue.OrderDelivered,
+        },
+        key=lambda e: e.TYPE,
+    )  # fmt: skip
+    assert books_balance()
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"), [("pm_declined", "card declined"), ("pm_insufficient_funds", "insufficient funds")]
+)
+def test_a_refused_card_cancels_and_gives_the_stock_back(
+    broker: testing.MemoryBroker, flow: str, card: str, reason: str
+) -> None:
+    stock(**{f"s{SKU}": 5})
+    placed = checkout.place(draft(flow=flow, payment_method=card))
+    broker.drain()
+
+    order = Order.objects.get(pk=placed.order_id)
+    assert (order.status, order.cancel_reason, order.is_final) == (
+        Status.CANCELLED, f"payment failed: {reason}", True,
+    )  # fmt: skip
+    assert counts(SKU) == (5, 0, 0)
+    assert [m.kind for m in order.mails.all()] == ["cancelled"]
+    assert not testing.stated(catalogue.OrderConfirmed)
+    assert books_balance()
+
+
+def test_out_of_stock_cancels_and_takes_or_returns_the_money(broker: testing.MemoryBroker, flow: str) -> None:
+    stock(**{f"s{SKU}": 5, f"s{OTHER}": 1})
+    placed = checkout.place(draft(flow=flow, units={SKU: 1, OTHER: 2}))
+    broker.drain()
+
+    order = Order.objects.get(pk=placed.order_id)
+    assert (order.status, order.cancel_reason, order.is_final) == (Status.CANCELLED, "out of stock", True)
+    assert counts(SKU) == (5, 0, 0), "all lines or none"
+    assert counts(OTHER) == (1, 0, 0)
+    paid = flow == catalogue.PAYMENT_FIRST
+    assert Refund.objects.filter(state="succeeded").count() == int(paid)
+    assert bool(order.refunded_at) is paid
+    assert books_balance()
+
+
+def test_the_last_unit_is_sold_once(broker: testing.MemoryBroker, flow: str) -> None:
+    stock(**{f"s{SKU}": 3})
+    placed = [checkout.place(draft(flow=flow)) for _ in range(8)]
+    broker.drain()
+
+    ended = sorted(Order.objects.filter(pk__in=[p.order_id for p in placed]).values_list("status", flat=True))
+    assert ended == ["CANCELLED"] * 5 + ["DELIVERED"] * 3
+    assert counts(SKU) == (3, 0, 3)
+    assert books_balance()
+
+
+def test_both_flows_at_once(broker: testing.MemoryBroker) -> None:
+    stock(**{f"s{SKU}": 50})
+    for number in range(10):
+        checkout.place(draft(flow=catalogue.FLOWS[number % 2]))
+    broker.drain()
+    assert set(Order.objects.values_list("status", flat=True)) == {"DELIVERED"}
+    assert counts(SKU) == (50, 0, 10)
+    assert books_balance()
+
+
+@pytest.mark.parametrize("deliveries_before", [0, 1, 2, 3, 5, 8, 12])
+def test_a_cancellation_at_any_moment_leaves_nothing_behind(
+    broker: testing.MemoryBroker, flow: str, deliveries_before: int, settings: Any
+) -> None:
+    """Whatever was held is free again, whatever was taken is returned, whether the cancellation came early or late."""
+    settings.CARRIER_SHIP_DELAY_SECONDS = 3600
+    stock(**{f"s{SKU}": 5})
+    placed = checkout.place(draft(flow=flow))
+    broker.advance(deliveries_before)
+    with transaction.atomic():
+        orders.cancel(order_id=placed.order_id, reason="changed my mind", by="ada")
+    broker.drain()
+
+    order = Order.objects.get(pk=placed.order_id)
+    assert (order.status, order.cancel_reason, order.is_final) == (Status.CANCELLED, "changed my mind", True)
+    assert counts(SKU) == (5, 0, 0)
+    charge = Charge.objects.get(order_id=order.pk)
+    assert charge.refunds.count() == int(charge.state == Charge.State.SUCCEEDED)
+    assert not Shipment.objects.filter(order=order).exclude(state="stopped").exists()
+    assert books_balance()
+
+
+def test_an_overdue_order_is_cancelled_and_all_is_given_back(
+    broker: testing.MemoryBroker, flow: str, settings: Any
+) -> None:
+    stock(**{f"s{SKU}": 5})
+    settings.ORDER_DEADLINE_SECONDS = -1
+    placed = checkout.place(draft(flow=flow))
+    broker.advance(2)
+    with transaction.atomic():
+        ended = orders.cancel_overdue()
+    broker.drain()
+    order = Order.objects.get(pk=placed.order_id)
+    if ended:
+        assert (order.status, order.cancel_reason) == (Status.CANCELLED, "not completed in time")
+        assert counts(SKU) == (5, 0, 0)
+    else:
+        assert order.is_confirmed, "only a confirmed order outlives its deadline"
+    assert books_balance()
+
+
+def test_no_group_needs_another_to_be_up(flow: str) -> None:
+    """Each group in turn hears of everything only after all others are done."""
+    stock(**{f"s{SKU}": 50})
+    for late in [group.name for group in registry.groups()]:
+        placed = checkout.place(draft(flow=flow))
+        everybody = {group.name for group in registry.groups()}
+        broker = testing.MemoryBroker(groups=everybody - {late})
+        broker.drain()
+        latecomer = testing.MemoryBroker(groups=everybody, logs=broker.logs, positions=broker.positions)
+        latecomer.drain()
+        assert Order.objects.get(pk=placed.order_id).status == Status.DELIVERED, f"{late} came last"
+        assert OrderMail.objects.filter(order=placed.order_id).count() == 3
+
+
+def test_nothing_is_oversold_by_the_database_itself() -> None:
+    stock(**{f"s{SKU}": 1})
+    with pytest.raises(Exception, match="stock_never_oversold"), transaction.atomic():
+        Stock.objects.update(held=F("held") + 2)
+    assert Reservation.objects.count() == 0
