@@ -1,17 +1,17 @@
 """Every event there is. The saga on one screen (`manage.py saga` prints it from the live registry):
 
-| event                  | topic            | said by   | heard by (reserve_first)         | heard by (payment_first)         |
-|------------------------|------------------|-----------|----------------------------------|----------------------------------|
-| order.created          | orders.events    | orders    | inventory                        | payments                         |
-| inventory.reserved     | inventory.events | inventory | orders, payments                 | orders                           |
-| inventory.insufficient | inventory.events | inventory | orders                           | orders                           |
-| payment.confirmed      | payments.events  | payments  | inventory, orders                | inventory, orders                |
-| payment.failed         | payments.events  | payments  | orders                           | orders                           |
-| order.confirmed        | orders.events    | orders    | analytics, notifications, shipping | analytics, notifications, shipping |
-| order.shipped          | orders.events    | orders    | analytics, notifications         | analytics, notifications         |
-| order.delivered        | orders.events    | orders    | analytics, notifications         | analytics, notifications         |
+| event                  | topic            | said by   | heard by (reserve_first)                      | heard by (payment_first)                      |
+|------------------------|------------------|-----------|-----------------------------------------------|-----------------------------------------------|
+| order.created          | orders.events    | orders    | inventory                                     | payments                                      |
+| inventory.reserved     | inventory.events | inventory | orders, payments                              | orders                                        |
+| inventory.insufficient | inventory.events | inventory | orders                                        | orders                                        |
+| payment.confirmed      | payments.events  | payments  | inventory, orders                             | inventory, orders                             |
+| payment.failed         | payments.events  | payments  | orders                                        | orders                                        |
+| order.confirmed        | orders.events    | orders    | analytics, notifications, shipping            | analytics, notifications, shipping            |
+| order.shipped          | orders.events    | orders    | analytics, notifications                      | analytics, notifications                      |
+| order.delivered        | orders.events    | orders    | analytics, notifications                      | analytics, notifications                      |
 | order.cancelled        | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
-| payment.refunded       | payments.events  | payments  | notifications, orders            | notifications, orders            |
+| payment.refunded       | payments.events  | payments  | notifications, orders                         | notifications, orders                         |
 
 reserve_first: order.created → stock is held → inventory.reserved → the card is charged → payment.confirmed → order.confirmed.
 payment_first: order.created → the card is charged → payment.confirmed → stock is held → inventory.reserved → order.confirmed.

@@ -1,0 +1,31 @@
+"""Events for the bridge's tests."""
+
+from uuid import UUID, uuid4
+
+from kafka_bridge import catalogue
+
+
+def created(order_id: UUID | None = None, **changes: object) -> catalogue.OrderCreated:
+    """An order.created with one line."""
+    fields: dict[str, object] = {
+        "order_id": order_id or uuid4(),
+        "flow": catalogue.RESERVE_FIRST,
+        "lines": (catalogue.Line(sku="9780000000019", quantity=1, unit_price_minor=1250),),
+        "total_minor": 1250,
+        "currency": "USD",
+        "payment_method": "pm_success",
+    }
+    return catalogue.OrderCreated(**(fields | changes))  # type: ignore[arg-type]
+
+
+def delivered(order_id: UUID | None = None) -> catalogue.OrderDelivered:
+    """An order.delivered."""
+    return catalogue.OrderDelivered(order_id=order_id or uuid4(), flow=catalogue.RESERVE_FIRST)
+
+
+def cancelled(order_id: UUID | None = None) -> catalogue.OrderCancelled:
+    """An order.cancelled."""
+    return catalogue.OrderCancelled(
+        order_id=order_id or uuid4(), flow=catalogue.RESERVE_FIRST, reason="test", total_minor=1250, currency="USD",
+        was_confirmed=False,
+    )  # fmt: skip
