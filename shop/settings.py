@@ -174,7 +174,10 @@ if BEHIND_TLS:
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+    # Whoever watches over the process asks it directly, without TLS.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "shop.views.errors.csrf_failure"
 
 # -- Live sockets -------------------------------------------------------------------------------
 # Where browsers find the sockets: a port beside the shop's (demo), or 0 for the shop's own origin (a proxy).
@@ -216,6 +219,8 @@ KAFKA_BRIDGE = BridgeSettings(
 
 # -- The shop -----------------------------------------------------------------------------------
 CURRENCY = "USD"
+# Whether pages tell visitors what to try (demo accounts, test cards); by itself only while a demo runs here.
+SHOW_DEMO_HINTS = env.bool("SHOW_DEMO_HINTS", default=(Path(STATE_DIR) / "demo.env").exists())
 # reserve_first: hold stock, then charge. payment_first: charge, then hold; refund if nothing is left.
 ORDER_FLOW = env.str("ORDER_FLOW", default="reserve_first")
 ORDER_DEADLINE_SECONDS = env.int("ORDER_DEADLINE_SECONDS", default=900)

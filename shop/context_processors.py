@@ -1,0 +1,18 @@
+"""What every page knows."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from shop import cart
+
+
+def storefront(request: HttpRequest) -> dict[str, Any]:
+    """The cart's size (counted only where it is shown), and what may be said about the demo."""
+    return {
+        "cart_count": SimpleLazyObject(lambda: cart.count(cart.of(request))),
+        "is_sandbox": settings.PAYMENT_GATEWAY.endswith(".SandboxGateway"),
+        "show_demo_hints": settings.SHOW_DEMO_HINTS,
+    }

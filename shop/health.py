@@ -1,0 +1,105 @@
+"""Is the shop alive, and can it work? In words that say what is wrong."""
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from django_redis import get_redis_connection
+from django_redis.exceptions import ConnectionInterrupted
+
+from kafka_bridge import clients
+
+KAFKA_TIMEOUT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Something that the shop needs: how to ask it, which errors mean that it is away, and what follows then."""
+
+    name: str
+    ask: Callable[[], None]
+    errors: tuple[type[Exception], ...]
+    is_vital: bool
+    without_it: str
+
+
+def _ask_postgresql() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _ask_redis() -> None:
+    get_redis_connection("default").ping()
+
+
+def _ask_kafka() -> None:
+    """Whether any bootstrap server takes a connection; a Kafka client of its own would be much for a health check."""
+    failure: OSError = OSError("no bootstrap server is named")
+    for server in clients.conf().bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=KAFKA_TIMEOUT_SECONDS).close()
+        except OSError as error:
+            failure = error
+        else:
+            return
+    raise failure
+
+
+CHECKS = (
+    Check(
+        name="postgresql",
+        ask=_ask_postgresql,
+        errors=(DatabaseError,),
+        is_vital=True,
+        without_it="no page and no order works; see DATABASE_URL",
+    ),
+    Check(
+        name="redis",
+        ask=_ask_redis,
+        errors=(redis.RedisError, ConnectionInterrupted, OSError),
+        is_vital=False,
+        without_it="orders are taken, pages are slower and do not update live; see REDIS_URL",
+    ),
+    Check(
+        name="kafka",
+        ask=_ask_kafka,
+        errors=(OSError,),
+        is_vital=False,
+        without_it="orders are taken and wait in the outbox; see KAFKA_BOOTSTRAP_SERVERS",
+    ),
+)
+
+
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Alive: this process answers. Asks nothing else, so that an outage elsewhere never restarts the shop."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 if orders can be taken, 503 if not; the body says what is wrong and what that means."""
+    answers = {check.name: _answer_of(check) for check in CHECKS}
+    stopped = any(check.is_vital and not answers[check.name]["ok"] for check in CHECKS)
+    degraded = any(not answer["ok"] for answer in answers.values())
+    status = "unavailable" if stopped else "degraded" if degraded else "ok"
+    return JsonResponse({"status": status, "checks": answers}, status=503 if stopped else 200)
+
+
+def _answer_of(check: Check) -> dict[str, Any]:
+    started = time.monotonic()
+    try:
+        check.ask()
+    except check.errors as error:
+        # The kind of error only: its text may hold addresses and user names.
+        return {"ok": False, "error": type(error).__name__, "means": check.without_it}
+    return {"ok": True, "milliseconds": round((time.monotonic() - started) * 1000, 1)}

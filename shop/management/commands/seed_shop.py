@@ -1,0 +1,40 @@
+"""`manage.py seed_shop`: give an empty shop its books."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from shop import seed
+
+
+class Command(BaseCommand):
+    """Adds what is missing and nothing else; safe to run at every start."""
+
+    help = "Add the first books, shelves and stock. Running it again never raises stock nor changes a price."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Options of the command line."""
+        parser.add_argument("--json", action="store_true", help="print what was done as one JSON object")
+        parser.add_argument(
+            "--demo-users",
+            action="store_true",
+            help="also make the accounts admin/admin (staff) and reader/reader; never do this on a public shop",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Seed, and say what was new."""
+        report = seed.seed()
+        if options["demo_users"]:
+            report.users = seed.seed_demo_users()
+        if options["json"]:
+            self.stdout.write(json.dumps(report.as_dict()))
+            return
+        if report.books or report.categories:
+            self.stdout.write(
+                f"Added {report.books} books on {report.categories} shelves, {report.units} units in stock."
+            )
+        else:
+            self.stdout.write("All books are there already; nothing was changed.")
+        for name in report.users:
+            self.stdout.write(f"Made the account {name} with the password {name}.")

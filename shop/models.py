@@ -1,0 +1,147 @@
+"""The catalogue and the carts of people who signed in."""
+
+import unicodedata
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.core import validators
+from django.db import models
+from django.urls import reverse
+from django.utils.text import slugify
+
+from shop import isbn as isbns
+
+
+def searchable(*texts: str) -> str:
+    """The texts in lower case and without accents, so that "ines" finds "Inés"."""
+    decomposed = unicodedata.normalize("NFKD", " ".join(texts).replace("\u2019", "'"))
+    return "".join(char for char in decomposed if not unicodedata.combining(char)).casefold()
+
+
+class Category(models.Model):
+    """A shelf of the shop."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=60)
+    tagline = models.CharField(max_length=120, blank=True)
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ("position", "name")
+        verbose_name_plural = "categories"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Book(models.Model):
+    """A title for sale. Its sku everywhere else is its ISBN; how many there are, inventory knows."""
+
+    isbn = models.CharField("ISBN", max_length=13, unique=True, validators=[isbns.validate])
+    title = models.CharField(max_length=200)
+    author = models.CharField(max_length=120)
+    category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="books")
+    price_minor = models.PositiveIntegerField(
+        "price in minor units", help_text="In cents.", validators=[validators.MinValueValidator(1)]
+    )
+    year = models.PositiveSmallIntegerField("year of publication")
+    pages = models.PositiveSmallIntegerField()
+    blurb = models.TextField(blank=True)
+    is_listed = models.BooleanField("for sale", default=True)
+    added_at = models.DateTimeField(auto_now_add=True)
+    search_text = models.TextField(editable=False)
+
+    class Meta:
+        ordering = ("title", "isbn")
+        constraints = (models.CheckConstraint(condition=models.Q(price_minor__gt=0), name="book_price_is_positive"),)
+        indexes = (
+            models.Index(fields=("category", "title"), name="book_by_category"),
+            models.Index(fields=("-year", "-id"), name="book_by_newest"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.title} ({self.author})"
+
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        """Save, with what the search looks at brought up to date."""
+        self.search_text = searchable(self.title, self.author, self.isbn)
+        if update_fields is not None:
+            update_fields = {*update_fields, "search_text"}
+        super().save(*args, update_fields=update_fields, **kwargs)
+
+    def get_absolute_url(self) -> str:
+        """The book's page."""
+        return page_url(isbn=self.isbn, title=self.title)
+
+    @property
+    def cover_url(self) -> str:
+        """The drawn cover; another address whenever the words on it change."""
+        return cover_url(isbn=self.isbn, title=self.title, author=self.author)
+
+
+def page_url(*, isbn: str, title: str) -> str:
+    """Address of a book's page, readable by people."""
+    return reverse("book", kwargs={"isbn": isbn, "slug": slugify(title)[:60].strip("-") or "book"})
+
+
+def cover_url(*, isbn: str, title: str, author: str) -> str:
+    """Address of a book's cover, which browsers may keep for ever: its words are part of it."""
+    version = zlib.crc32(f"{title}\n{author}".encode())
+    return f"{reverse('cover', kwargs={'isbn': isbn})}?v={version:08x}"
+
+
+class CartLine(models.Model):
+    """One title in the cart of somebody with an account; guests keep theirs in the session."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="cart_lines")
+    sku = models.CharField(max_length=13)
+    quantity = models.PositiveSmallIntegerField()
+    # What the book cost when it was put in, to be able to say that the price has changed.
+    seen_price_minor = models.PositiveIntegerField()
+    added_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("added_at", "id")
+        constraints = (
+            models.UniqueConstraint(fields=("user", "sku"), name="one_cart_line_per_book"),
+            models.CheckConstraint(condition=models.Q(quantity__gte=1, quantity__lte=20), name="cart_quantity_1_to_20"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.quantity} of {self.sku}"
+
+
+class DailySales(models.Model):
+    """What the analytics group has counted of one day (by the database's clock, UTC)."""
+
+    day = models.DateField(primary_key=True)
+    confirmed = models.PositiveIntegerField(default=0)
+    cancelled = models.PositiveIntegerField(default=0)
+    shipped = models.PositiveIntegerField(default=0)
+    delivered = models.PositiveIntegerField(default=0)
+    units = models.IntegerField(default=0)
+    revenue_minor = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("-day",)
+        verbose_name_plural = "daily sales"
+
+    def __str__(self) -> str:
+        return str(self.day)
+
+
+class BookSales(models.Model):
+    """What the analytics group has counted of one title."""
+
+    sku = models.CharField(max_length=20, primary_key=True)
+    units = models.IntegerField(default=0)
+    revenue_minor = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("-units", "sku")
+        verbose_name_plural = "book sales"
+
+    def __str__(self) -> str:
+        return self.sku

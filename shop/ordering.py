@@ -1,0 +1,193 @@
+"""From what a buyer sent to a placed order: the page and the JSON interface both come through here."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+
+from orders import checkout
+from orders.models import OrderLine
+from shop import money, pricing
+
+# What a browser or a tool is told to wait before it tries again.
+RETRY_AFTER_SECONDS = 5
+
+
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    """Who buys, and where the parcel goes."""
+
+    name: str
+    email: str
+    address_line1: str
+    address_line2: str = ""
+    city: str
+    postcode: str
+    country: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WantedLine:
+    """A book, how many, and (from the page) what the buyer was told that one costs, in minor units."""
+
+    sku: str
+    quantity: int
+    expected_price_minor: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """What is not as the buyer saw it; `code` is price_changed, not_enough, sold_out or not_for_sale."""
+
+    code: str
+    sku: str
+    sentence: str
+    left: int | None = None
+
+
+class Changed(Exception):
+    """Prices or stock are not what the buyer saw: show `differences`, ask again. Nothing was ordered."""
+
+    def __init__(self, differences: Sequence[Difference]) -> None:
+        super().__init__(" ".join(difference.sentence for difference in differences))
+        self.differences = tuple(differences)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Price:
+    title: str
+    price_minor: int
+
+
+def place(
+    *,
+    idempotency_key: UUID,
+    lines: Sequence[WantedLine],
+    contact: Contact,
+    payment_method: str,
+    user_id: int | None,
+) -> checkout.Placed:
+    """Place the order at the server's prices; the same key again gives the same order.
+
+    Quantities, addresses and the payment method must have been validated. Blocks for a few milliseconds.
+
+    Raises:
+        Changed: a price or the stock is not what the buyer saw.
+        orders.checkout.IdempotencyConflict: the key was used for another order.
+        orders.checkout.CheckoutUnavailable: nothing is known to be ordered; try again later with the same key.
+    """
+    try:
+        found = differences(lines)
+        prices: Mapping[str, pricing.Offer | _Price] = pricing.offers()
+        if found:
+            prices = _earlier_prices(idempotency_key)
+            if not prices:
+                raise Changed(found)
+        draft = _draft(idempotency_key, lines, prices, contact, payment_method, user_id)
+        try:
+            return checkout.place(draft)
+        except checkout.IdempotencyConflict:
+            return checkout.place(_at_earlier_prices(draft))
+    except (OperationalError, InterfaceError) as error:
+        raise checkout.CheckoutUnavailable from error
+
+
+def differences(lines: Sequence[WantedLine]) -> list[Difference]:
+    """What is not as the buyer saw it, line by line: first its price, then its stock, one sentence each."""
+    offers, free = pricing.offers(), pricing.free()
+    found: list[Difference] = []
+    for line in lines:
+        offer = offers.get(line.sku)
+        if offer is None:
+            found.append(not_for_sale(line.sku))
+            continue
+        if line.expected_price_minor is not None and line.expected_price_minor != offer.price_minor:
+            found.append(price_change(offer, seen_minor=line.expected_price_minor))
+        left = free.get(line.sku, 0)
+        if left < line.quantity:
+            found.append(shortage(offer, left=left, wanted=line.quantity))
+    return found
+
+
+def price_change(offer: pricing.Offer, *, seen_minor: int) -> Difference:
+    """The price now against the one that the buyer saw, in minor units."""
+    was, now = (money.in_words(amount, settings.CURRENCY) for amount in (seen_minor, offer.price_minor))
+    return Difference(code="price_changed", sku=offer.sku, sentence=f"“{offer.title}” now costs {now}; it was {was}.")
+
+
+def shortage(offer: pricing.Offer, *, left: int, wanted: int) -> Difference:
+    """Fewer units left than wanted."""
+    if left <= 0:
+        return Difference(code="sold_out", sku=offer.sku, sentence=f"“{offer.title}” is sold out.", left=0)
+    copies = "copy" if left == 1 else "copies"
+    verb = "is" if left == 1 else "are"
+    return Difference(
+        code="not_enough",
+        sku=offer.sku,
+        sentence=f"Only {left} {copies} of “{offer.title}” {verb} left; you asked for {wanted}.",
+        left=left,
+    )
+
+
+def not_for_sale(sku: str) -> Difference:
+    """A book that the shop does not have, or no longer."""
+    return Difference(code="not_for_sale", sku=sku, sentence=f"The book with ISBN {sku} is not for sale.", left=0)
+
+
+def _draft(
+    idempotency_key: UUID,
+    lines: Sequence[WantedLine],
+    prices: Mapping[str, pricing.Offer | _Price],
+    contact: Contact,
+    payment_method: str,
+    user_id: int | None,
+) -> checkout.Draft:
+    unknown = _Price(title="", price_minor=0)
+    wanted = [(line, prices.get(line.sku, unknown)) for line in lines]
+    return checkout.Draft(
+        idempotency_key=idempotency_key,
+        lines=tuple(
+            checkout.DraftLine(
+                sku=line.sku, title=price.title, unit_price_minor=price.price_minor, quantity=line.quantity
+            )
+            for line, price in wanted
+        ),
+        currency=settings.CURRENCY,
+        flow=settings.ORDER_FLOW,
+        payment_method=payment_method,
+        name=contact.name,
+        email=contact.email,
+        address_line1=contact.address_line1,
+        address_line2=contact.address_line2,
+        city=contact.city,
+        postcode=contact.postcode,
+        country=contact.country,
+        user_id=user_id,
+    )
+
+
+# Note [A repeated order keeps its first price]
+# A key is compared with everything that was asked for, prices included. Prices come from the server, so a
+# repetition after a change of price or stock would look like another order. It is therefore asked again at
+# the prices of the first time: if all the rest is the same, it is the same order.
+
+
+def _earlier_prices(idempotency_key: UUID) -> dict[str, _Price]:
+    """Prices by sku of the order that was placed under this key; empty if there is none."""
+    lines = OrderLine.objects.filter(order__idempotency_key=idempotency_key)
+    return {
+        sku: _Price(title=title, price_minor=price_minor)
+        for sku, title, price_minor in lines.values_list("sku", "title", "unit_price_minor")
+    }
+
+
+def _at_earlier_prices(draft: checkout.Draft) -> checkout.Draft:
+    prices = _earlier_prices(draft.idempotency_key)
+    lines = tuple(
+        dataclasses.replace(line, unit_price_minor=prices[line.sku].price_minor) if line.sku in prices else line
+        for line in draft.lines
+    )
+    return dataclasses.replace(draft, lines=lines)

@@ -1,0 +1,55 @@
+"""How the shop says amounts, stock and ISBNs."""
+
+from django import template
+from django.conf import settings
+
+from shop import countries, money
+
+register = template.Library()
+
+# From so few copies on, the page says how many there are.
+FEW = 5
+
+
+@register.filter
+def price(amount_minor: int, currency: str = "") -> str:
+    """An amount of minor units in the order's currency, or in the shop's."""
+    return money.in_words(amount_minor, currency or settings.CURRENCY)
+
+
+@register.filter
+def stock_in_words(free: int | None) -> str:
+    """What a buyer wants to know of the stock; None is a book that has not arrived yet."""
+    if free is None:
+        return "Not in stock yet"
+    if free <= 0:
+        return "Sold out"
+    if free == 1:
+        return "Last copy"
+    return f"Only {free} left" if free <= FEW else "In stock"
+
+
+@register.filter
+def stock_level(free: int | None) -> str:
+    """The same for the style sheet: none, few or enough."""
+    if free is None or free <= 0:
+        return "none"
+    return "few" if free <= FEW else "enough"
+
+
+@register.filter
+def hyphenated(isbn: str) -> str:
+    """An ISBN that can be read out: prefix, then groups of three or four, then the check digit."""
+    return f"{isbn[:3]}-{isbn[3:7]}-{isbn[7:10]}-{isbn[10:12]}-{isbn[12:]}" if len(isbn) == 13 else isbn
+
+
+@register.filter
+def country_name(code: str) -> str:
+    """A country's name by its ISO code."""
+    return countries.name_of(code)
+
+
+@register.filter
+def of(mapping: dict[str, object], key: str) -> object:
+    """What a mapping has under a key that only the template knows."""
+    return mapping.get(key)

@@ -1,0 +1,115 @@
+"""The cart: putting in, changing, taking out."""
+
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from orders.checkout import LINES_MAX, QUANTITY_MAX
+from shop import cart, forms, ordering, pricing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the cart as it is shown; no offer means that the book is not for sale any more."""
+
+    sku: str
+    quantity: int
+    offer: pricing.Offer | None
+    left: int
+    notices: tuple[ordering.Difference, ...]
+
+    @property
+    def total_minor(self) -> int:
+        """What the line costs now."""
+        return self.offer.price_minor * self.quantity if self.offer else 0
+
+
+def rows(entries: list[cart.Entry]) -> list[Row]:
+    """The cart at today's prices, with what has changed since the books were put in."""
+    offers, free = pricing.offers(), pricing.free()
+    return [
+        Row(
+            sku=entry.sku,
+            quantity=entry.quantity,
+            offer=offers.get(entry.sku),
+            left=free.get(entry.sku, 0),
+            notices=tuple(ordering.differences([wanted(entry)])),
+        )
+        for entry in entries
+    ]
+
+
+def wanted(entry: cart.Entry) -> ordering.WantedLine:
+    """A cart's line as a wish to order it at the price that was seen."""
+    return ordering.WantedLine(sku=entry.sku, quantity=entry.quantity, expected_price_minor=entry.seen_price_minor)
+
+
+@never_cache
+@require_safe
+def cart_page(request: HttpRequest) -> HttpResponse:
+    """All books in the cart, and what must be settled before they can be ordered."""
+    lines = rows(cart.of(request).entries())
+    context = {
+        "lines": lines,
+        "total_minor": sum(line.total_minor for line in lines),
+        "blocked": any(line.left < line.quantity or line.offer is None for line in lines),
+        "quantity_max": QUANTITY_MAX,
+    }
+    return render(request, "shop/cart.html", context)
+
+
+@require_POST
+def add(request: HttpRequest) -> HttpResponse:
+    """Put copies of a book in; `then=checkout` (Buy now) goes straight on."""
+    form = forms.CartForm(request.POST)
+    offer = pricing.offers().get(request.POST.get("sku", ""))
+    if offer is None:
+        messages.error(request, "That book is not for sale.")
+        return redirect("cart")
+    if not form.is_valid():
+        messages.error(request, _first_error(form))
+        return HttpResponseRedirect(offer.url)
+    buy_now = request.POST.get("then") == "checkout"
+    asked = form.cleaned_data["quantity"]
+    basket = cart.of(request)
+    already = next((entry.quantity for entry in basket.entries() if entry.sku == offer.sku), 0)
+    # Pressing Buy now again, after a look at something else, must not buy twice as many.
+    total = max(already, asked) if buy_now else already + asked
+    entry = cart.Entry(sku=offer.sku, quantity=min(total, QUANTITY_MAX), seen_price_minor=offer.price_minor)
+    try:
+        cart.put_in(basket, entry)
+    except cart.CartFull:
+        messages.error(request, f"Your cart has {LINES_MAX} different books already. Order these first.")
+        return redirect("cart")
+    if buy_now:
+        return redirect("checkout")
+    if total > QUANTITY_MAX:
+        messages.warning(request, f"Your cart has {QUANTITY_MAX} copies of “{offer.title}”; one order takes no more.")
+    else:
+        messages.success(request, f"“{offer.title}” is in your cart.")
+    return HttpResponseRedirect(offer.url)
+
+
+@require_POST
+def change(request: HttpRequest) -> HttpResponse:
+    """Another quantity of a book that is in the cart, or none of it."""
+    basket = cart.of(request)
+    sku = request.POST.get("sku", "")
+    if "remove" in request.POST:
+        basket.take_out([sku])
+        return redirect("cart")
+    form = forms.CartForm(request.POST)
+    offer = pricing.offers().get(sku)
+    if not form.is_valid():
+        messages.error(request, _first_error(form))
+    elif offer is not None and any(entry.sku == sku for entry in basket.entries()):
+        basket.put(cart.Entry(sku=sku, quantity=form.cleaned_data["quantity"], seen_price_minor=offer.price_minor))
+    return redirect("cart")
+
+
+def _first_error(form: forms.CartForm) -> str:
+    return next(str(error) for errors in form.errors.values() for error in errors)

@@ -1,0 +1,32 @@
+"""The shop window: all books, searched, filtered and sorted by address alone."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from shop import catalogue, pricing
+
+
+@require_safe
+def catalogue_page(request: HttpRequest) -> HttpResponse:
+    """The whole page, or only the results when htmx asks for them."""
+    wish = catalogue.Wish.from_query(request.GET.dict())
+    page = catalogue.page_of(wish)
+    shelves = list(catalogue.shelves())
+    context = {
+        "wish": wish,
+        "page": page,
+        "free": pricing.free(),
+        "shelves": [(shelf, wish.address(category=shelf.slug, page=1)) for shelf in shelves],
+        "shelf": next((shelf for shelf in shelves if shelf.slug == wish.category), None),
+        "all_books": wish.address(category="", page=1),
+        "is_front": wish == catalogue.Wish(sort=wish.sort),
+        "sorts": [(name, label) for name, (label, _) in catalogue.SORTS.items()],
+        "page_links": [(number, wish.address(page=number)) for number in page.paginator.page_range],
+        "previous": wish.address(page=page.previous_page_number()) if page.has_previous() else "",
+        "next": wish.address(page=page.next_page_number()) if page.has_next() else "",
+    }
+    is_part = request.htmx and not request.htmx.history_restore_request  # type: ignore[attr-defined]
+    response = render(request, "shop/_results.html" if is_part else "shop/catalogue.html", context)
+    response["Vary"] = "HX-Request, Cookie"
+    return response

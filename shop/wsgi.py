@@ -1,0 +1,9 @@
+"""The pages and the JSON interface; granian serves this, sockets live in `shop.asgi`."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+
+application = get_wsgi_application()
