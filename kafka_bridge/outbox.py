@@ -21,7 +21,7 @@ _collected: ContextVar[list[Event] | None] = ContextVar("collected", default=Non
 _causes: ContextVar[Mapping[str, Received]] = ContextVar("causes", default={})
 
 # One round trip: the rows, and the word to the relay that there are some.
-_INSERT = f"""
+INSERT = f"""
 WITH stated AS (
     INSERT INTO kafka_bridge_outboxrow
         (event_id, topic, key, type, version, correlation_id, causation_id, traceparent, body)
@@ -69,12 +69,13 @@ def collect(causes: Mapping[str, Received] | None = None) -> Iterator[None]:
 
 def _insert(events: Sequence[Event]) -> None:
     causes = _causes.get()
-    rows = [_row(event, causes.get(event.key)) for event in events]
+    rows = [row_of(event, causes.get(event.key)) for event in events]
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
+        cursor.execute(INSERT, [list(column) for column in zip(*rows, strict=True)])
 
 
-def _row(event: Event, cause: Received | None) -> tuple[object, ...]:
+def row_of(event: Event, cause: Received | None = None) -> tuple[object, ...]:
+    """The values that `INSERT` takes, one column each."""
     event_id = uuid7()
     correlation_id = cause.correlation_id if cause else event.correlation_id
     return (

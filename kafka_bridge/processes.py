@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from django.conf import settings
@@ -38,15 +39,20 @@ def backoff(attempt: int, *, first_seconds: float, longest_seconds: float) -> fl
     return float(min(longest_seconds, first_seconds * 2 ** min(attempt - 1, 30)))
 
 
+def connection_parameters() -> dict[str, Any]:
+    """How Django reaches PostgreSQL, for a connection of our own beside Django's."""
+    parameters: dict[str, Any] = connections["default"].get_connection_params()
+    parameters.pop("cursor_factory", None)  # Django's own; plain rows are wanted here
+    return parameters
+
+
 @contextmanager
 def leadership(lock_id: int, *, what: str, stop: threading.Event) -> Iterator["psycopg.Connection[tuple[object, ...]] | None"]:
     """Be the only one with this advisory lock, as long as the connection lives.
 
     Waits for the lock, a second at a time; yields the connection that holds it (autocommit), or None if `stop` came first.
     """
-    params = connections["default"].get_connection_params()
-    params.pop("cursor_factory", None)
-    with psycopg.connect(**params, autocommit=True) as connection:
+    with psycopg.connect(**connection_parameters(), autocommit=True) as connection:
         waiting = False
         while not stop.is_set():
             row = connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_id]).fetchone()

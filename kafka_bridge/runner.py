@@ -29,6 +29,7 @@ from kafka_bridge.registry import Group, Reject
 log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 REPORT_EVERY_SECONDS = 10.0
+Place = tuple[str, int]
 
 
 class Revoked(Exception):
@@ -50,7 +51,8 @@ class Runner:
         self._options = clients.conf()
         self._dead_letters = dead_letters.DeadLetters(group.name)
         self._consumer: Consumer
-        self._gone: set[tuple[str, int]] = set()
+        self.assigned: set[Place] = set()
+        self._gone: set[Place] = set()
         self._waiting = False
         self._reported = (time.monotonic(), 0)
 
@@ -198,8 +200,7 @@ class Runner:
         pause = processes.backoff(failures, first_seconds=self._options.backoff_seconds, longest_seconds=longest_seconds)
         until = time.monotonic() + pause * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
         self._waiting = True
-        assigned = self._consumer.assignment()
-        self._consumer.pause(assigned)
+        self._consumer.pause(_partitions(self.assigned))
         try:
             while (left := until - time.monotonic()) > 0:
                 if self.stop.is_set():
@@ -209,41 +210,38 @@ class Runner:
                     raise Revoked
         finally:
             self._waiting = False
-            still = self._consumer.assignment()
-            if still:
-                self._consumer.resume(still)
+            self._consumer.resume(_partitions(self.assigned))
 
     # -- offsets and partitions -----------------------------------------------------------------
     def _commit_offsets(self, messages: Iterable[Message]) -> None:
         """Store, then commit without arguments: a commit that names a message can rewind after a revoke."""
-        ends: dict[tuple[str, int], int] = defaultdict(int)
+        ends: dict[Place, int] = defaultdict(int)
         for message in messages:
             ends[_place(message)] = max(ends[_place(message)], message.offset() + 1)
-        mine = {(p.topic, p.partition) for p in self._consumer.assignment()}
-        offsets = [TopicPartition(*place, end) for place, end in ends.items() if place in mine]
+        offsets = [TopicPartition(*place, end) for place, end in ends.items() if place in self.assigned]
         if offsets:
             self._consumer.store_offsets(offsets=offsets)
             self._consumer.commit(asynchronous=True)
 
     def _rewind(self, messages: Iterable[Message]) -> None:
         """Fetch these again: they were in hand, but not handled."""
-        starts: dict[tuple[str, int], int] = {}
+        starts: dict[Place, int] = {}
         for message in messages:
             starts[_place(message)] = min(starts.get(_place(message), message.offset()), message.offset())
-        mine = {(p.topic, p.partition) for p in self._consumer.assignment()}
         for place, start in starts.items():
-            if place in mine:
+            if place in self.assigned:
                 self._consumer.seek(TopicPartition(*place, start))
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
+        self.assigned |= _places(partitions)
         if self._waiting:
             consumer.pause(partitions)
         log.info("%s: assigned %s", self.group.name, _names(partitions))
         processes.announce_ready()
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._gone.update((p.topic, p.partition) for p in partitions)
+        self._give_up(partitions)
         try:
             consumer.commit(asynchronous=False)
         except KafkaException as error:
@@ -254,9 +252,13 @@ class Runner:
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """The group went on without us: drop the partitions, and never commit for them."""
-        self._gone.update((p.topic, p.partition) for p in partitions)
+        self._give_up(partitions)
         consumer.incremental_unassign(partitions)
         log.warning("%s: lost %s", self.group.name, _names(partitions))
+
+    def _give_up(self, partitions: list[TopicPartition]) -> None:
+        self._gone |= _places(partitions)
+        self.assigned -= _places(partitions)
 
     def _report(self) -> None:
         since, before = self._reported
@@ -270,8 +272,16 @@ class Runner:
             self._reported = time.monotonic(), self.handled
 
 
-def _place(message: Message) -> tuple[str, int]:
+def _place(message: Message) -> Place:
     return message.topic(), message.partition()
+
+
+def _places(partitions: Iterable[TopicPartition]) -> set[Place]:
+    return {(partition.topic, partition.partition) for partition in partitions}
+
+
+def _partitions(places: Iterable[Place]) -> list[TopicPartition]:
+    return [TopicPartition(*place) for place in places]
 
 
 def _names(partitions: list[TopicPartition]) -> str:

@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
 
 from kafka_bridge import catalogue, clients, registry
 from kafka_bridge.events import Topic
@@ -52,8 +60,9 @@ def plan() -> list[Plan]:
     Raises:
         KafkaException: the cluster does not answer.
     """
-    present = clients.admin().list_topics(timeout=10).topics
-    current = dict(_current_configs([t for t in map(_full_name, wanted()) if t in present]))
+    admin = clients.admin()
+    present = admin.list_topics(timeout=10).topics
+    current = dict(_current_configs(admin, [t for t in map(_full_name, wanted()) if t in present]))
     return [_plan(topic, present.get(_full_name(topic)), current.get(_full_name(topic), {})) for topic in wanted()]
 
 
@@ -125,11 +134,11 @@ def _plan(topic: Topic, present: object, current: dict[str, str]) -> Plan:
     )
 
 
-def _current_configs(names: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def _current_configs(admin: AdminClient, names: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
     if not names:
         return
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-    for resource, future in clients.admin().describe_configs(resources).items():
+    for resource, future in admin.describe_configs(resources).items():
         try:
             yield resource.name, {name: entry.value for name, entry in future.result(timeout=15).items()}
         except KafkaException as error:
