@@ -24,6 +24,8 @@ env.read_env(Path(STATE_DIR) / "demo.env")
 ROLE = env.str("BOOKRUSH_ROLE", default="bookrush")
 # A file that a background role touches once it is really at work; whoever started it watches for that.
 READY_FILE = env.str("BOOKRUSH_READY_FILE", default="")
+# Where this is set, a test that cannot run here fails instead of being skipped.
+CI = env.bool("CI", default=False)
 
 # -- Django -------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)

@@ -1,0 +1,54 @@
+"""`manage.py prepare`: all that a shop needs before its roles start."""
+
+import argparse
+import io
+import json
+import time
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from kafka_bridge import outbox
+
+STEPS = ("migrate", "seed", "topics", "republish")
+
+
+class Command(BaseCommand):
+    """One process for several commands, because starting Django takes longer than most of them."""
+
+    help = (
+        "Migrate the database, add the first books (and the demo's accounts with --demo-users), make the topics, and "
+        "publish again what no group has heard of yet. Each step is safe to repeat. Prints a line per step."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Options of the command line."""
+        parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)} (default: all)")
+        parser.add_argument("--demo-users", action="store_true", help="with `seed`: the accounts of a demo as well")
+        parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Take the steps one after the other; the first that fails ends it."""
+        for step in [step for step in STEPS if step in (options["steps"] or STEPS)]:
+            started = time.monotonic()
+            text = self._take(step, demo_users=options["demo_users"])
+            seconds = round(time.monotonic() - started, 2)
+            line = json.dumps({"step": step, "text": text, "seconds": seconds}) if options["json"] else text
+            self.stdout.write(line)
+            self.stdout.flush()
+
+    def _take(self, step: str, *, demo_users: bool) -> str:
+        printed = io.StringIO()
+        if step == "migrate":
+            call_command("migrate", interactive=False, verbosity=0)
+            return "Database migrated."
+        if step == "seed":
+            call_command("seed_shop", demo_users=demo_users, stdout=printed)
+            return printed.getvalue().strip()
+        if step == "topics":
+            call_command("create_topics", json=True, stdout=printed)
+            topics = json.loads(printed.getvalue())["topics"]
+            return f"{len(topics)} topics, {sum(topic['action'] == 'create' for topic in topics)} of them new."
+        rows = outbox.republish_unheard()
+        return f"{rows} events published again for groups that had not heard them." if rows else "No event to repeat."

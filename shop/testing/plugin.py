@@ -1,0 +1,182 @@
+"""The pytest plugin: starts PostgreSQL and Redis for the run, says what it works against, offers the fixtures.
+
+Loaded early (`-p shop.testing.plugin` in pyproject.toml), because the environment must be right before Django reads it.
+"""
+
+import dataclasses
+import os
+import uuid
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import pytest
+import redis as redis_client
+from django.conf import settings as django_settings
+
+from kafka_bridge import clients, topics
+from shop.local.apache_kafka import ApacheKafka
+from shop.local.errors import LocalError
+from shop.local.kafka_jars import KafkaUnavailable
+from shop.local.postgres import Postgres
+from shop.local.redis import Redis
+from shop.testing import browser, processes
+from shop.testing.services import Services
+
+SERVICES = pytest.StashKey[Services]()
+BROWSER = pytest.StashKey[str]()
+NO_BROWSER = "there is no Chromium here (`make test` installs one where it can)"
+
+
+# -- the run ------------------------------------------------------------------------------------
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """Start the services and point the settings at them, before pytest-django reads the settings."""
+    services = Services()
+    early_config.add_cleanup(services.stop)
+    try:
+        services.start()
+    except LocalError as error:
+        raise pytest.UsageError(str(error)) from error
+    os.environ.update(services.environment())
+    early_config.stash[SERVICES] = services
+    early_config.stash[BROWSER] = browser.find()
+    yield
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say first what the run works against (also with `-q`)."""
+    services, reporter = session.config.stash[SERVICES], session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    lines = {
+        "PostgreSQL": f"{services.postgres.version()} in {services.postgres.data}",
+        "Redis": f"{services.redis.version()} at {services.redis.socket}",
+        "Kafka": services.describe_kafka(),
+        "browser": session.config.stash[BROWSER] or f"none: {NO_BROWSER}",
+    }
+    reporter.write_line("\n".join(f"{name + ':':<12}{text}" for name, text in lines.items()))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests last: from the first one on, Playwright's event loop lives in this thread."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine cannot run, with the reason; in CI that is a failure."""
+    if item.get_closest_marker("kafka") and (reason := item.config.stash[SERVICES].why_no_kafka()):
+        _cannot_run(reason)
+    if item.get_closest_marker("browser"):
+        if not item.config.stash[BROWSER]:
+            _cannot_run(NO_BROWSER)
+        # Django takes Playwright's event loop for an asynchronous program and would refuse the database.
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+
+def _cannot_run(reason: str) -> None:
+    if django_settings.CI:
+        pytest.fail(f"CI=true, and this test cannot run: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+# -- PostgreSQL and Redis -------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def services(request: pytest.FixtureRequest) -> Services:
+    """Everything that was started for the run."""
+    return request.config.stash[SERVICES]
+
+
+@pytest.fixture
+def postgres_server(services: Services) -> Iterator[Postgres]:
+    """The PostgreSQL of the run, to be killed and started by the test; it runs again afterwards."""
+    yield services.postgres
+    if not services.supervisor.is_running("postgres"):
+        services.postgres.start()
+
+
+@pytest.fixture
+def redis_server(services: Services) -> Iterator[Redis]:
+    """The Redis of the run, to be killed and started by the test; it runs again afterwards."""
+    yield services.redis
+    if not services.supervisor.is_running("redis"):
+        services.redis.start()
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis(services: Services) -> None:
+    """No test sees what another left in Redis."""
+    with redis_client.Redis.from_url(services.redis.url()) as client:
+        client.flushall()
+
+
+# -- Kafka ----------------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def _kafka_possible(services: Services) -> None:
+    try:
+        services.kafka()
+    except KafkaUnavailable as error:
+        _cannot_run(str(error))
+
+
+@pytest.fixture
+def real_kafka(_kafka_possible: None, services: Services) -> ApacheKafka:
+    """A real Apache Kafka broker, the same for the whole run: `bootstrap_servers`, stop, start, kill, pause, resume."""
+    return services.kafka()
+
+
+@pytest.fixture
+def kafka(real_kafka: ApacheKafka, settings: Any) -> Iterator[ApacheKafka]:
+    """The real broker with topics and groups of this test's own; `settings.KAFKA_BRIDGE` names them.
+
+    A process that the test starts finds them by `kafka_environment(settings.KAFKA_BRIDGE)`.
+    """
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    settings.KAFKA_BRIDGE = dataclasses.replace(
+        settings.KAFKA_BRIDGE,
+        bootstrap_servers=real_kafka.bootstrap_servers,
+        topic_prefix=prefix,
+        group_prefix=prefix,
+        group_protocol="consumer",
+        replication_factor=1,
+        min_insync_replicas=1,
+    )
+    topics.apply(topics.plan())
+    yield real_kafka
+    real_kafka.resume()
+    real_kafka.start()
+    names = [name for name in clients.admin().list_topics(timeout=10).topics if name.startswith(prefix)]
+    for future in clients.admin().delete_topics(names).values():
+        future.result(timeout=30)
+
+
+# -- the whole shop -------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def _shop(_kafka_possible: None, services: Services) -> Iterator[processes.Shop]:
+    shop = processes.Shop(services)
+    shop.open()
+    yield shop
+    shop.close()
+
+
+@pytest.fixture
+def running_shop(_shop: processes.Shop, real_kafka: ApacheKafka) -> processes.Shop:
+    """All of the shop's processes at work on a database, Redis and topics of their own, seeded; every role running.
+
+    The processes are shared by the tests of the run: a test stops and kills roles as it likes, the next one finds
+    them started again.
+    """
+    _shop.ensure_running()
+    return _shop
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the roles logged during a test that failed."""
+    report = yield
+    shop = item.funcargs.get("running_shop") if isinstance(item, pytest.Function) else None
+    if report.failed and call.when == "call" and isinstance(shop, processes.Shop):
+        report.sections.append(("logs of the roles", shop.logs()))
+    return report
