@@ -66,10 +66,9 @@ def page_of(wish: Wish) -> Page[models.Book]:
 
 
 def shelves() -> QuerySet[models.Category]:
-    """The categories that have something for sale, each with `book_count`."""
-    return models.Category.objects.annotate(book_count=Count("books", filter=Q(books__is_listed=True))).filter(
-        book_count__gt=0
-    )
+    """The categories that have something for sale, in their order, each with `book_count`."""
+    counted = models.Category.objects.annotate(book_count=Count("books", filter=Q(books__is_listed=True)))
+    return counted.filter(book_count__gt=0).order_by("position", "name")
 
 
 def neighbours(book: models.Book, *, limit: int) -> QuerySet[models.Book]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -90,7 +92,8 @@ def add(request: HttpRequest) -> HttpResponse:
     if total > QUANTITY_MAX:
         messages.warning(request, f"Your cart has {QUANTITY_MAX} copies of “{offer.title}”; one order takes no more.")
     else:
-        messages.success(request, f"“{offer.title}” is in your cart.")
+        words = '“{}” is in your cart. <a href="{}">See the cart</a>'
+        messages.success(request, format_html(words, offer.title, reverse("cart")))
     return HttpResponseRedirect(offer.url)
 
 

@@ -6,6 +6,9 @@ from django.views.decorators.http import require_safe
 
 from shop import catalogue, pricing
 
+# Books that stand in the shop window above the list.
+WINDOW = 5
+
 
 @require_safe
 def catalogue_page(request: HttpRequest) -> HttpResponse:
@@ -13,6 +16,7 @@ def catalogue_page(request: HttpRequest) -> HttpResponse:
     wish = catalogue.Wish.from_query(request.GET.dict())
     page = catalogue.page_of(wish)
     shelves = list(catalogue.shelves())
+    is_front = wish == catalogue.Wish(sort=wish.sort)
     context = {
         "wish": wish,
         "page": page,
@@ -20,7 +24,8 @@ def catalogue_page(request: HttpRequest) -> HttpResponse:
         "shelves": [(shelf, wish.address(category=shelf.slug, page=1)) for shelf in shelves],
         "shelf": next((shelf for shelf in shelves if shelf.slug == wish.category), None),
         "all_books": wish.address(category="", page=1),
-        "is_front": wish == catalogue.Wish(sort=wish.sort),
+        "is_front": is_front,
+        "window": list(page.object_list)[-WINDOW:] if is_front else [],
         "sorts": [(name, label) for name, (label, _) in catalogue.SORTS.items()],
         "page_links": [(number, wish.address(page=number)) for number in page.paginator.page_range],
         "previous": wish.address(page=page.previous_page_number()) if page.has_previous() else "",

@@ -8,10 +8,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.middleware import csrf
 from django.shortcuts import redirect, render
 from django.template import loader
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -92,7 +93,8 @@ def _place(request: HttpRequest) -> HttpResponse:
     except (checkout.CheckoutUnavailable, OperationalError, InterfaceError):
         return _unavailable(request, form, wanted)
     cart.of(request).take_out(line.sku for line in wanted)
-    return redirect("order", order_id=placed.order_id, query={"key": links.key_for(placed.order_id)})
+    query = {"key": links.key_for(placed.order_id)}
+    return HttpResponseRedirect(reverse("order", kwargs={"order_id": placed.order_id}, query=query))
 
 
 def _form_page(

@@ -1,0 +1,72 @@
+"""The first stock."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.contrib.auth import authenticate
+from django.core.management import call_command
+from django.db import transaction
+
+from inventory import queries as inventory_queries
+from inventory import services as inventory
+from shop import isbn
+from shop.models import Book, Category
+
+pytestmark = pytest.mark.django_db
+
+
+def seed(*options: str) -> dict[str, object]:
+    """Run the command; what it says it did."""
+    out = StringIO()
+    call_command("seed_shop", "--json", *options, stdout=out)
+    answer: dict[str, object] = json.loads(out.getvalue())
+    return answer
+
+
+def test_an_empty_shop_gets_its_books() -> None:
+    report = seed()
+    books = list(Book.objects.all())
+    free = inventory_queries.free_by_sku(book.isbn for book in books)
+    assert report == {
+        "categories": Category.objects.count(),
+        "books": len(books),
+        "units": sum(free.values()),
+        "users": [],
+    }
+    assert len(books) >= 48
+    assert [book.isbn for book in books if not isbn.is_valid(book.isbn)] == []
+    assert sorted(free.values()).count(1) == 1
+    assert len(books) - len(free) == 1  # one is sold out
+    assert min(Category.objects.get(slug=shelf.slug).books.count() for shelf in Category.objects.all()) >= 4
+    assert not any(len(book.blurb) < 40 for book in books)
+
+
+def test_seeding_again_changes_nothing() -> None:
+    seed()
+    book = Book.objects.get(title="Broth")
+    book.price_minor, book.title = 1, "Soup"
+    book.save()
+    with transaction.atomic():
+        inventory.receive(quantities={book.isbn: 7}, reason="test")
+    before = inventory_queries.free_by_sku(Book.objects.values_list("isbn", flat=True))
+
+    assert seed() == {"categories": 0, "books": 0, "units": 0, "users": []}
+    book.refresh_from_db()
+    assert (book.price_minor, book.title) == (1, "Soup")
+    assert inventory_queries.free_by_sku(before) == before
+
+
+def test_demo_accounts_only_when_asked_and_only_once() -> None:
+    assert authenticate(username="admin", password="admin") is None
+    assert seed("--demo-users")["users"] == ["admin", "reader"]
+    accounts = [authenticate(username=name, password=name) for name in ("admin", "reader")]
+    assert [(account.is_staff, account.is_superuser) for account in accounts if account] == [
+        (True, True),
+        (False, False),
+    ]
+
+    accounts[0].set_password("changed")  # type: ignore[union-attr]
+    accounts[0].save()  # type: ignore[union-attr]
+    assert seed("--demo-users")["users"] == []
+    assert authenticate(username="admin", password="changed") == accounts[0]

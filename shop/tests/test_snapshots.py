@@ -1,0 +1,51 @@
+"""Tables kept for a moment."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from shop.snapshots import Snapshot
+
+
+def test_it_is_loaded_once_while_young_and_again_when_old() -> None:
+    loads: list[int] = []
+    snapshot = Snapshot(lambda: loads.append(1) or len(loads), max_age_seconds=0.2)
+
+    assert [snapshot.get() for _ in range(100)] == [1] * 100
+    deadline = time.monotonic() + 5
+    while snapshot.get() == 1:
+        assert time.monotonic() < deadline
+    assert snapshot.get() == 2
+
+
+def test_forgetting_loads_again() -> None:
+    loads: list[int] = []
+    snapshot = Snapshot(lambda: loads.append(1) or len(loads), max_age_seconds=60)
+    first = snapshot.get()
+    snapshot.forget()
+    assert (first, snapshot.get()) == (1, 2)
+
+
+def test_many_threads_make_one_load() -> None:
+    loads: list[int] = []
+    together = threading.Barrier(16)
+    snapshot = Snapshot(lambda: loads.append(1) or len(loads), max_age_seconds=60)
+
+    def ask(_: int) -> int:
+        together.wait(10)
+        return snapshot.get()
+
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(ask, range(16))) == [1] * 16
+    assert len(loads) == 1
+
+
+def test_an_error_reaches_the_caller_and_the_last_known_table_stays() -> None:
+    answers = iter([1])
+    snapshot = Snapshot(lambda: next(answers), max_age_seconds=0)
+    assert snapshot.get() == 1
+    with pytest.raises(StopIteration):
+        snapshot.get()
+    assert snapshot.last_known() == 1
