@@ -17,11 +17,7 @@ def hold_stock(events: Sequence[catalogue.OrderCreated]) -> None:
     """Hold all lines of each order or none, and say which."""
     outcomes = services.hold(wishes=[_wish(event) for event in events])
     outbox.publish(
-        *(
-            _answer(event, event.total_minor, outcomes[event.order_id])
-            for event in events
-            if event.order_id in outcomes
-        )
+        *(_answer(event, event.total_minor, outcomes[event.order_id]) for event in events if event.order_id in outcomes)
     )
 
 

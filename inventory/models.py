@@ -15,12 +15,12 @@ class Stock(models.Model):
 
     class Meta:
         verbose_name_plural = "stock"
-        ordering = ["sku"]
-        constraints = [
+        ordering = ("sku",)
+        constraints = (
             models.CheckConstraint(
                 condition=models.Q(received__gte=models.F("held") + models.F("sold")), name="stock_never_oversold"
             ),
-        ]
+        )
 
     def __str__(self) -> str:
         return self.sku
@@ -48,7 +48,7 @@ class Reservation(models.Model):
     updated_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        ordering = ["-created_at"]
+        ordering = ("-created_at",)
 
     def __str__(self) -> str:
         return f"{self.order_id}: {self.state}"
@@ -62,10 +62,10 @@ class Hold(models.Model):
     quantity = models.PositiveSmallIntegerField()
 
     class Meta:
-        constraints = [
+        constraints = (
             models.UniqueConstraint(fields=["reservation", "sku"], name="hold_once_per_sku"),
             models.CheckConstraint(condition=models.Q(quantity__gte=1), name="hold_at_least_one"),
-        ]
+        )
 
     def __str__(self) -> str:
-        return f"{self.quantity} × {self.sku}"
+        return f"{self.quantity} x {self.sku}"

@@ -57,8 +57,8 @@ def receive(*, quantities: Mapping[str, int], reason: str) -> None:
 def hold(*, wishes: Sequence[Wish], as_sold: bool = False) -> dict[UUID, Outcome]:
     """Hold all units of each order, or none of them, first come first served.
 
-    An order that inventory has dealt with before (held, refused, released because it was cancelled) is left alone and is
-    not in the answer. `as_sold` is for orders that are paid already.
+    An order that inventory has dealt with before (held, refused, released because it was cancelled) is left alone and
+    is not in the answer. `as_sold` is for orders that are paid already.
     """
     _require_transaction()
     _refuse_nonsense(wishes)
@@ -82,7 +82,7 @@ def hold(*, wishes: Sequence[Wish], as_sold: bool = False) -> dict[UUID, Outcome
 
 
 def sell(*, order_ids: Iterable[UUID]) -> None:
-    """The holds of these orders become sales. Orders without a hold (released meanwhile, sold already) are left alone."""
+    """The holds of these orders become sales; orders without one (released meanwhile, sold already) are left alone."""
     _require_transaction()
     ids = _lock_reservations(order_ids, State.HELD)
     units = _units_of(ids)
@@ -168,7 +168,8 @@ def _units_of(order_ids: Sequence[UUID]) -> Counter[str]:
         return Counter()
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT sku, sum(quantity) FROM inventory_hold WHERE reservation_id = ANY(%s) GROUP BY sku", [order_ids]
+            "SELECT sku, sum(quantity) FROM inventory_hold WHERE reservation_id = ANY(%s) GROUP BY sku",
+            [list(order_ids)],
         )
         return Counter({sku: int(units) for sku, units in cursor.fetchall()})
 

@@ -14,7 +14,7 @@ ErrorCallback = Callable[[KafkaError], None]
 
 def conf() -> BridgeSettings:
     """The bridge's settings, read when needed so that tests can replace them."""
-    return settings.KAFKA_BRIDGE  # type: ignore[no-any-return]
+    return settings.KAFKA_BRIDGE
 
 
 def _ignore(_: KafkaError) -> None:
@@ -97,5 +97,3 @@ def broker_count(*, timeout_seconds: float = 10) -> int:
 def topic_name(name: str) -> str:
     """A topic of the catalogue as it is called on this cluster."""
     return conf().topic_prefix + name
-
-

@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from typing import Any, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -28,12 +29,12 @@ class DeadLetters:
             self._producer = clients.producer(linger_ms=0)
         outcome: list[KafkaError | None] = []
         # Prefixes belong to the cluster, not to the catalogue.
-        source = message.topic().removeprefix(clients.conf().topic_prefix)
+        source = cast(str, message.topic()).removeprefix(clients.conf().topic_prefix)
         self._producer.produce(
             clients.topic_name(topics.dead_letter_topic(source, self.group)),
             key=message.key(),
             value=message.value(),
-            headers=[*(message.headers() or []), *_reason(message, self.group, error, attempts)],
+            headers=[*cast(list[Any], message.headers() or []), *_reason(message, self.group, error, attempts)],
             on_delivery=lambda failed, _: outcome.append(failed),
         )
         self._producer.flush(timeout_seconds)

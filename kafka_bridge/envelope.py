@@ -22,7 +22,7 @@ Headers = list[tuple[str, bytes]]
 
 
 class Malformed(Exception):
-    """The record is no event that this code knows; look at the dead letter's headers, fix the producer, send it again."""
+    """The record is no event that this code knows: look at the dead letter's headers, fix the producer, send again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from psycopg import errors
 
 
 class Unavailable(Exception):
-    """Something outside cannot be reached; nothing is wrong with the message. Raise it in a handler to be called again."""
+    """Something outside cannot be reached, the message is fine. Raise it in a handler to be called again."""
 
 
 _CONFLICTS = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)

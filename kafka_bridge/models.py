@@ -23,17 +23,17 @@ class OutboxRow(models.Model):
 
     class Meta:
         verbose_name = "outbox row"
-        indexes = [
+        indexes = (
             # The relay never asks for `id > last`: a transaction that commits late would be skipped.
             models.Index(fields=["id"], name="outbox_unpublished", condition=models.Q(published_at=None)),
-        ]
+        )
 
     def __str__(self) -> str:
         return f"{self.type} {self.key}"
 
 
 class InboxRow(models.Model):
-    """A group has had this event. Written in the transaction of its effects, so a second delivery finds it and stops."""
+    """A group has had this event. Written in its effects' transaction, so that a second delivery finds it."""
 
     pk = models.CompositePrimaryKey("group", "event_id")
     group = models.CharField(max_length=60)

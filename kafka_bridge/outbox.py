@@ -6,6 +6,7 @@ The fact and its cause commit or roll back together; `relay.py` does the sending
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -18,7 +19,8 @@ from kafka_bridge.events import Event
 CHANNEL = "bookrush_outbox"
 
 _collected: ContextVar[list[Event] | None] = ContextVar("collected", default=None)
-_causes: ContextVar[Mapping[str, Received]] = ContextVar("causes", default={})
+_NO_CAUSES: Mapping[str, Received] = MappingProxyType({})
+_causes: ContextVar[Mapping[str, Received]] = ContextVar("causes", default=_NO_CAUSES)
 
 # One round trip: the rows, and the word to the relay that there are some.
 INSERT = f"""
@@ -57,7 +59,7 @@ def collect(causes: Mapping[str, Received] | None = None) -> Iterator[None]:
     `causes` maps an event's key to the message that is being handled, for correlation and causation.
     """
     events: list[Event] = []
-    collected, caused = _collected.set(events), _causes.set(causes or {})
+    collected, caused = _collected.set(events), _causes.set(causes or _NO_CAUSES)
     try:
         yield
         if events:
@@ -109,10 +111,7 @@ def republish_unheard() -> int:
     The inbox makes a second delivery harmless, so this may be called at any start. Returns the number of rows.
     """
     pairs = {
-        (event.TYPE, group.name)
-        for group in registry.groups()
-        for event in catalogue.EVENTS
-        if group.knows(event)
+        (event.TYPE, group.name) for group in registry.groups() for event in catalogue.EVENTS if group.knows(event)
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(

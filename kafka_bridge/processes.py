@@ -47,10 +47,12 @@ def connection_parameters() -> dict[str, Any]:
 
 
 @contextmanager
-def leadership(lock_id: int, *, what: str, stop: threading.Event) -> Iterator["psycopg.Connection[tuple[object, ...]] | None"]:
+def leadership(
+    lock_id: int, *, what: str, stop: threading.Event
+) -> Iterator["psycopg.Connection[tuple[object, ...]] | None"]:
     """Be the only one with this advisory lock, as long as the connection lives.
 
-    Waits for the lock, a second at a time; yields the connection that holds it (autocommit), or None if `stop` came first.
+    Waits for the lock, a second at a time; yields the connection that holds it (autocommit), or None on `stop`.
     """
     with psycopg.connect(**connection_parameters(), autocommit=True) as connection:
         waiting = False

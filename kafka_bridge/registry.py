@@ -50,7 +50,7 @@ class Handler:
 class Group:
     """A consumer group: its name, its handlers, its workers.
 
-    A handler runs inside the transaction that also writes its inbox row. What must happen outside of any transaction
+    A handler runs inside the transaction that also writes its inbox row. What must happen outside any transaction
     (a gateway call, a mail) the handler only records; a *worker* then does it, in a thread of the same process.
     """
 
@@ -74,7 +74,7 @@ class Group:
         return self._register(event, flow, Form.BATCH)
 
     def worker(self, function: Work) -> Work:
-        """Run this beside the consumer: after each commit, and once a second. True says there may be more to do at once."""
+        """Run this beside the consumer: after each commit, and once a second. True says there may be more at once."""
         self.workers.append(function)
         return function
 

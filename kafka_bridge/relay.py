@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import psycopg
@@ -80,7 +80,7 @@ class Flight:
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                self.delivered.append(Delivered(row_id, message.partition(), message.offset()))
+                self.delivered.append(Delivered(row_id, cast(int, message.partition()), cast(int, message.offset())))
             else:
                 self.failed.append((row_id, error))
 
@@ -166,7 +166,11 @@ def _produce(producer: Producer, row: Row, flight: Flight, stop: threading.Event
     while not stop.is_set():
         try:
             producer.produce(
-                clients.topic_name(row.topic), key=row.key, value=row.body, headers=headers, on_delivery=report
+                clients.topic_name(row.topic),
+                key=row.key,
+                value=row.body,
+                headers=cast(Any, headers),
+                on_delivery=report,
             )
             return
         except BufferError:  # the local queue is full: let some of it leave

@@ -4,7 +4,7 @@ What happens when something fails (DESIGN section 4):
 
 | what failed | what happens |
 |---|---|
-| PostgreSQL, Redis, Kafka or a gateway is away | the partitions pause, the loop keeps polling, the same batch is tried again |
+| PostgreSQL, Redis, Kafka or a gateway is away | partitions pause, the loop keeps polling, the same batch again |
 | a deadlock or serialization failure | the whole transaction runs again |
 | a handler raised, in a batch | the batch is rolled back and run again message by message |
 | a handler raised, alone | attempts with exponential backoff, then the dead letter topic |
@@ -19,6 +19,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.db import close_old_connections, connection
@@ -197,7 +198,9 @@ class Runner:
             Stopped: the process shall end.
             Revoked: a partition went to another member meanwhile.
         """
-        pause = processes.backoff(failures, first_seconds=self._options.backoff_seconds, longest_seconds=longest_seconds)
+        pause = processes.backoff(
+            failures, first_seconds=self._options.backoff_seconds, longest_seconds=longest_seconds
+        )
         until = time.monotonic() + pause * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
         self._waiting = True
         self._consumer.pause(_partitions(self.assigned))
@@ -217,7 +220,7 @@ class Runner:
         """Store, then commit without arguments: a commit that names a message can rewind after a revoke."""
         ends: dict[Place, int] = defaultdict(int)
         for message in messages:
-            ends[_place(message)] = max(ends[_place(message)], message.offset() + 1)
+            ends[_place(message)] = max(ends[_place(message)], _offset(message) + 1)
         offsets = [TopicPartition(*place, end) for place, end in ends.items() if place in self.assigned]
         if offsets:
             self._consumer.store_offsets(offsets=offsets)
@@ -227,7 +230,7 @@ class Runner:
         """Fetch these again: they were in hand, but not handled."""
         starts: dict[Place, int] = {}
         for message in messages:
-            starts[_place(message)] = min(starts.get(_place(message), message.offset()), message.offset())
+            starts[_place(message)] = min(starts.get(_place(message), _offset(message)), _offset(message))
         for place, start in starts.items():
             if place in self.assigned:
                 self._consumer.seek(TopicPartition(*place, start))
@@ -273,7 +276,12 @@ class Runner:
 
 
 def _place(message: Message) -> Place:
-    return message.topic(), message.partition()
+    return cast(str, message.topic()), cast(int, message.partition())
+
+
+def _offset(message: Message) -> int:
+    """Of a message that is no error, so it has one."""
+    return cast(int, message.offset())
 
 
 def _places(partitions: Iterable[TopicPartition]) -> set[Place]:
@@ -285,4 +293,6 @@ def _partitions(places: Iterable[Place]) -> list[TopicPartition]:
 
 
 def _names(partitions: list[TopicPartition]) -> str:
-    return ", ".join(f"{p.topic}[{p.partition}]" for p in sorted(partitions, key=lambda p: (p.topic, p.partition))) or "-"
+    return (
+        ", ".join(f"{p.topic}[{p.partition}]" for p in sorted(partitions, key=lambda p: (p.topic, p.partition))) or "-"
+    )

@@ -1,7 +1,7 @@
-"""JSON Schemas of the events: generated from the catalogue, committed under docs/events/, never changed incompatibly.
+"""JSON Schemas of the events: generated from the catalogue, committed under docs/events/, compatible for ever.
 
-A consumer of yesterday reads events of tomorrow as long as a version only ever *gains optional* fields. Anything else is
-a new version: a new class with `VERSION = 2` beside the old one.
+A consumer of yesterday reads events of tomorrow as long as a version only ever *gains optional* fields. All else is a
+new version: a new class with `VERSION = 2` beside the old one.
 """
 
 from collections.abc import Iterator, Mapping

@@ -158,8 +158,8 @@ class MemoryBroker:
         return ready[:size]
 
     def _work(self) -> bool:
-        # A list, not any() over a generator: every worker gets its turn.
-        return any([work() for group in self._groups for work in group.workers])
+        done = [work() for group in self._groups for work in group.workers]
+        return any(done)
 
 
 def _subscribes(group: registry.Group, topic: str) -> bool:

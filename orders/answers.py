@@ -1,6 +1,6 @@
-"""What an order answers to every event, in every status. Nothing else decides what an event does to an order.
+"""What an order answers to every event, in every status. Nothing else decides what an event does to it.
 
-| status \\ event | inventory.reserved | inventory.insufficient | payment.confirmed | payment.failed | payment.refunded |
+| status | inventory.reserved | inventory.insufficient | payment.confirmed | payment.failed | payment.refunded |
 |---|---|---|---|---|---|
 | PENDING   | too early    | move         | move         | move         | illegal    |
 | PAID      | move         | move         | already done | already done | illegal    |
@@ -51,9 +51,7 @@ _ROWS: Mapping[Status, tuple[Answer, ...]] = {
     Status.CANCELLED: (_C, _D, _C, _D, _M),
 }
 ANSWERS: Mapping[tuple[Status, type[Event]], Answer] = {
-    (status, event): answer
-    for status, answers in _ROWS.items()
-    for event, answer in zip(_EVENTS, answers, strict=True)
+    (status, event): answer for status, answers in _ROWS.items() for event, answer in zip(_EVENTS, answers, strict=True)
 }
 
 

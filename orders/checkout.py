@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -134,8 +134,8 @@ def new_reference() -> str:
 
 
 _INSERT_ORDERS = """
-INSERT INTO orders_order (id, reference, user_id, flow, status, version, name, email, address_line1, address_line2, city,
-    postcode, country, currency, total_minor, payment_method, payment_reference, cancel_reason, deadline_at,
+INSERT INTO orders_order (id, reference, user_id, flow, status, version, name, email, address_line1, address_line2,
+    city, postcode, country, currency, total_minor, payment_method, payment_reference, cancel_reason, deadline_at,
     idempotency_key, request_digest)
 SELECT id, reference, user_id, flow, 'PENDING', 1, name, email, line1, line2, city, postcode, country, currency,
     total, method, '', '', %s, key, digest
@@ -201,7 +201,7 @@ def _columns(drafts: Sequence[Draft], digests: dict[int, str]) -> list[list[obje
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _deadline() -> object:
+def _deadline() -> datetime:
     return timezone.now() + timedelta(seconds=settings.ORDER_DEADLINE_SECONDS)
 
 

@@ -1,9 +1,9 @@
 """Many callers, one transaction: what arrives while one batch commits makes up the next.
 
 # Note [Group commit]
-A commit costs a disk flush, whoever pays for it. So the threads that serve requests hand their work to one thread of
-the process and wait; that thread takes all there is and commits it at once. Alone, a request waits for nobody; under
-load, batches grow by themselves. Nothing is answered before it is committed: durability is that of one transaction each.
+A commit costs a disk flush, whoever pays for it. So the threads that serve requests hand their work to one thread
+of the process and wait; that thread takes all there is and commits it at once. Alone, a request waits for nobody; under
+load, batches grow by themselves. Nothing is answered before it is committed: as durable as one transaction each.
 If a batch fails, each piece of work is tried alone, so one bad order hurts nobody else.
 """
 
@@ -23,8 +23,8 @@ R = TypeVar("R")
 class GroupCommit(Generic[T, R]):
     """Hands work to one thread, which commits it in groups.
 
-    `commit` takes a list of work, writes it in one durable transaction of its own, and returns a result (or an exception
-    to raise) for each piece, in order. It must be safe to call again with the same work.
+    `commit` takes a list of work, writes it in one durable transaction of its own, and returns a result (or an
+    exception to raise) for each piece, in order. It must be safe to call again with the same work.
     """
 
     def __init__(self, commit: Callable[[Sequence[T]], Sequence[R | Exception]], *, largest: int = 200) -> None:

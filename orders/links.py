@@ -27,4 +27,4 @@ def may_see(*, order: Order, user: Any, key: str) -> bool:
         return True
     if not user.is_authenticated:
         return False
-    return order.user_id == user.pk or (user.is_staff and user.has_perm("orders.view_order"))
+    return bool(order.user_id == user.pk or (user.is_staff and user.has_perm("orders.view_order")))

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, models
@@ -57,7 +58,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
         """
         if not orders:
             return
-        columns = [
+        columns: list[list[Any]] = [
             [order.pk for order in orders],
             [order.version for order in orders],
             *([getattr(order, name) for order in orders] for name in _WRITTEN),
@@ -114,8 +115,8 @@ class Order(models.Model):
     objects = OrderQuerySet.as_manager()
 
     class Meta:
-        ordering = ["-placed_at"]
-        indexes = [
+        ordering = ("-placed_at",)
+        indexes = (
             models.Index(fields=["-placed_at"], name="order_placed"),
             models.Index(fields=["user", "-placed_at"], name="order_user"),
             models.Index(
@@ -123,11 +124,11 @@ class Order(models.Model):
                 name="order_unconfirmed",
                 condition=models.Q(confirmed_at=None) & ~models.Q(status="CANCELLED"),
             ),
-        ]
-        constraints = [
+        )
+        constraints = (
             models.CheckConstraint(condition=models.Q(status__in=Status.values), name="order_status_known"),
             models.CheckConstraint(condition=models.Q(flow__in=catalogue.FLOWS), name="order_flow_known"),
-        ]
+        )
 
     def __str__(self) -> str:
         return self.reference
@@ -205,14 +206,14 @@ class OrderLine(models.Model):
     quantity = models.PositiveSmallIntegerField()
 
     class Meta:
-        ordering = ["id"]
-        constraints = [
+        ordering = ("id",)
+        constraints = (
             models.UniqueConstraint(fields=["order", "sku"], name="line_once_per_sku"),
             models.CheckConstraint(condition=models.Q(quantity__gte=1, quantity__lte=20), name="line_quantity_1_to_20"),
-        ]
+        )
 
     def __str__(self) -> str:
-        return f"{self.quantity} × {self.title}"
+        return f"{self.quantity} x {self.title}"
 
     @property
     def line_total_minor(self) -> int:
@@ -234,7 +235,7 @@ class TrailEntry(models.Model):
     at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        ordering = ["id"]
+        ordering = ("id",)
         verbose_name_plural = "trail entries"
 
     def __str__(self) -> str:
@@ -261,11 +262,9 @@ class Shipment(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        indexes = [
-            models.Index(
-                fields=["due_at"], name="shipment_due", condition=models.Q(state__in=["packed", "shipped"])
-            )
-        ]
+        indexes = (
+            models.Index(fields=["due_at"], name="shipment_due", condition=models.Q(state__in=["packed", "shipped"])),
+        )
 
     def __str__(self) -> str:
         return self.tracking_number
@@ -291,10 +290,8 @@ class OrderMail(models.Model):
     sent_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["order", "kind"], name="mail_once_per_kind")]
-        indexes = [
-            models.Index(fields=["next_attempt_at"], name="mail_unsent", condition=models.Q(sent_at=None)),
-        ]
+        constraints = (models.UniqueConstraint(fields=["order", "kind"], name="mail_once_per_kind"),)
+        indexes = (models.Index(fields=["next_attempt_at"], name="mail_unsent", condition=models.Q(sent_at=None)),)
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.order_id}"

@@ -29,7 +29,7 @@ def snapshot(order_id: UUID) -> dict[str, Any] | None:
     """Everything the order's page shows of its state, or None where there is no such order.
 
     One JSON-able dict: `order reference version status final headline detail reason payment_reference tracking_number
-    steps`; `steps` is the timeline, each `{code, label, state, at}` with state done, current, waiting, failed or skipped.
+    steps`; `steps` is the timeline, each `{code, label, state, at}`, the state being done, current, waiting or failed.
     """
     order = Order.objects.filter(pk=order_id).first()
     if order is None:
@@ -77,7 +77,9 @@ def _detail(order: Order) -> str:
 def _waiting_for(order: Order) -> str:
     if order.flow == catalogue.PAYMENT_FIRST:
         return "We are charging your card." if not order.held_at else "Almost there."
-    return "Your books are set aside. We are charging your card." if order.held_at else "We are setting your books aside."
+    return (
+        "Your books are set aside. We are charging your card." if order.held_at else "We are setting your books aside."
+    )
 
 
 def _why(order: Order) -> str:

@@ -24,7 +24,7 @@ PING_SECONDS = 25.0
 FRAME_BYTES = 4096
 
 
-class OrderStatusSocket(AsyncJsonWebsocketConsumer):
+class OrderStatusSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """Sends the order's snapshot on connect and whenever the order changed.
 
     Close codes: 4401 the session ended, 4404 no such order for this visitor (the same whether it exists or not).
@@ -112,5 +112,3 @@ class OrderStatusSocket(AsyncJsonWebsocketConsumer):
         request = HttpRequest()
         request.session = type(session._wrapped)(self._session_key) if hasattr(session, "_wrapped") else session
         return await aget_user(request)
-
-

@@ -1,4 +1,4 @@
-"""Charges and refunds: rows that exist before the gateway is called, so that no call is ever made twice or forgotten."""
+"""Charges and refunds: rows that exist before the gateway is called, so that no call is made twice or forgotten."""
 
 from decimal import Decimal
 
@@ -40,10 +40,8 @@ class Charge(models.Model):
     settled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        ordering = ["-created_at"]
-        indexes = [
-            models.Index(fields=["next_attempt_at"], name="charge_due", condition=models.Q(state="requested")),
-        ]
+        ordering = ("-created_at",)
+        indexes = (models.Index(fields=["next_attempt_at"], name="charge_due", condition=models.Q(state="requested")),)
 
     def __str__(self) -> str:
         return f"{self.amount} {self.currency} {self.state}"
@@ -76,11 +74,9 @@ class Refund(models.Model):
     settled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        ordering = ["-created_at"]
-        constraints = [models.UniqueConstraint(fields=["charge", "reason"], name="refund_once_per_reason")]
-        indexes = [
-            models.Index(fields=["next_attempt_at"], name="refund_due", condition=models.Q(state="requested")),
-        ]
+        ordering = ("-created_at",)
+        constraints = (models.UniqueConstraint(fields=["charge", "reason"], name="refund_once_per_reason"),)
+        indexes = (models.Index(fields=["next_attempt_at"], name="refund_due", condition=models.Q(state="requested")),)
 
     def __str__(self) -> str:
         return f"{self.amount} back: {self.reason}"

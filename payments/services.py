@@ -2,9 +2,9 @@
 
 # Note [Never inside a transaction]
 A call over a network takes as long as it takes, and its effect does not roll back. So a handler only writes that a
-charge is *requested*; `cashier.py` takes such rows for a while (a lease), calls the gateway with the row's id as the key,
-and comes back here with the answer. A crash at any point leaves the row requested; when the lease is over, somebody
-asks again with the same key and hears the same answer.
+charge is *requested*; `cashier.py` takes such rows for a while (a lease), calls the gateway with the row's id as the
+key, and comes back here with the answer. A crash at any point leaves the row requested; when the lease is over,
+somebody asks again with the same key and hears the same answer.
 """
 
 import logging
@@ -62,7 +62,7 @@ def request_charges(*, dues: Sequence[Due]) -> None:
 
 
 def undo(*, cancelled: Sequence[catalogue.OrderCancelled]) -> None:
-    """Whatever payments did for these orders is undone: not begun, not made; under way, refunded if it succeeds; made, refunded."""
+    """Undo whatever payments did for these orders: what is not begun never will be, what was taken goes back, once."""
     _require_transaction()
     _bar_late_charges(cancelled)
     reasons = {event.order_id: event.reason for event in cancelled}
@@ -114,7 +114,7 @@ def claim_refunds(*, limit: int) -> list[Refund]:
 
 def _claim(model: type[Job], limit: int) -> list[Job]:
     now = timezone.now()
-    due = model.objects.filter(state="requested", next_attempt_at__lte=now).order_by("next_attempt_at")  # type: ignore[misc]
+    due = model.objects.filter(state="requested", next_attempt_at__lte=now).order_by("next_attempt_at")
     # The common case costs one statement: nothing is due.
     if not due.exists():
         return []
@@ -137,7 +137,9 @@ def settle(*, charges: Sequence[tuple[Charge, Answer]], refunds: Sequence[tuple[
 def _settle(model: type[Job], answers: "Sequence[tuple[Job, Answer]]", one: "Callable[[Job, Answer], None]") -> None:
     by_id = {row.pk: answer for row, answer in answers}
     # Locked and read again: an order may have been cancelled while the gateway was thinking.
-    for row in model.objects.filter(pk__in=list(by_id), state="requested").order_by("pk").select_for_update(of=("self",)):
+    for row in (
+        model.objects.filter(pk__in=list(by_id), state="requested").order_by("pk").select_for_update(of=("self",))
+    ):
         one(row, by_id[row.pk])
 
 

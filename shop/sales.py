@@ -18,7 +18,8 @@ ON CONFLICT (day) DO UPDATE SET
 _ADD_TO_BOOKS = """
 INSERT INTO shop_booksales AS s (sku, units, revenue_minor)
 SELECT * FROM unnest(%s::text[], %s::int[], %s::bigint[])
-ON CONFLICT (sku) DO UPDATE SET units = s.units + excluded.units, revenue_minor = s.revenue_minor + excluded.revenue_minor
+ON CONFLICT (sku) DO UPDATE
+SET units = s.units + excluded.units, revenue_minor = s.revenue_minor + excluded.revenue_minor
 """
 
 

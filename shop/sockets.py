@@ -17,7 +17,7 @@ class SameOriginOnly:
     """Refuses sockets that another site's page opens with a visitor's cookies.
 
     The whole origin counts, scheme and port included (channels' AllowedHostsOriginValidator looks at the host alone).
-    A client without an Origin header is no browser and brings no cookies of a visitor's, so only its link can let it in.
+    A client without an Origin header is no browser and brings no visitor's cookies, so only its link can let it in.
     """
 
     def __init__(self, application: Application) -> None:

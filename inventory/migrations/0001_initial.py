@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'ordering': ['-created_at'],
+                'ordering': ('-created_at',),
             },
         ),
         migrations.CreateModel(
@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'stock',
-                'ordering': ['sku'],
+                'ordering': ('sku',),
                 'constraints': [models.CheckConstraint(condition=models.Q(('received__gte', django.db.models.expressions.CombinedExpression(models.F('held'), '+', models.F('sold')))), name='stock_never_oversold')],
             },
         ),

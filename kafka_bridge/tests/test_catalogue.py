@@ -56,7 +56,10 @@ def test_bodies_hold_nothing_personal() -> None:
     [
         (lambda d: d["properties"].pop("currency"), "Thing.currency is gone"),
         (lambda d: d["properties"].update(currency={"type": "integer"}), "Thing.currency was"),
-        (lambda d: (d["properties"].update(new={"type": "string"}), d["required"].append("new")), "Thing.new is required"),
+        (
+            lambda d: (d["properties"].update(new={"type": "string"}), d["required"].append("new")),
+            "Thing.new is required",
+        ),
     ],
 )
 def test_an_incompatible_change_is_refused(change: Any, words: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Events on the wire: CloudEvents 1.0, readable by the official SDK, and strict about what comes in."""
 
 from datetime import UTC, datetime
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -32,7 +33,7 @@ def message(**replaced: bytes | None) -> MemoryMessage:
             traceparent=outbox.traceparent(event.order_id, EVENT_ID),
         )
     )
-    value = replaced.pop("value", envelope.encode_body(event))
+    value: bytes | None = replaced.pop("value", envelope.encode_body(event))
     headers |= {name: text for name, text in replaced.items() if text is not None}
     kept = [(name, text) for name, text in headers.items() if replaced.get(name, b"") is not None]
     return MemoryMessage(("orders.events", 1, 42), kept, event.key.encode(), value or b"")
@@ -53,7 +54,7 @@ def test_the_official_sdk_reads_it() -> None:
     assert theirs.get_extension("correlationid") == str(UUID(int=5))
     assert theirs.get_extension("causationid") == str(CAUSE_ID)
     assert theirs.get_extension("traceparent") == f"00-{UUID(int=5).hex}-82c11b8756119108-01"
-    assert theirs.get_data()["total_minor"] == 1250
+    assert cast(dict[str, Any], theirs.get_data())["total_minor"] == 1250
 
 
 def test_it_comes_back_as_it_was() -> None:

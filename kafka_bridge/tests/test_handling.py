@@ -92,7 +92,9 @@ def test_a_handler_that_raises_leaves_no_trace(make_group: MakeGroup) -> None:
 
 def test_what_a_group_does_not_hear_costs_it_nothing(make_group: MakeGroup) -> None:
     group, calls = listening_group(make_group)
-    confirmed = catalogue.OrderConfirmed(order_id=uuid4(), flow="reserve_first", lines=(), total_minor=0, currency="USD")
+    confirmed = catalogue.OrderConfirmed(
+        order_id=uuid4(), flow="reserve_first", lines=(), total_minor=0, currency="USD"
+    )
     with CaptureQueriesContext(connection) as queries:
         assert handling.handle(group, [received(confirmed)]) == 0
     assert (len(queries), calls) == (0, [])

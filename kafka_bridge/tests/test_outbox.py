@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_fact_outside_a_transaction_is_refused() -> None:
-    with pytest.raises(transaction.TransactionManagementError, match="inside transaction.atomic"):
+    with pytest.raises(transaction.TransactionManagementError, match=r"inside transaction\.atomic"):
         outbox.publish(created())
 
 
@@ -36,9 +36,7 @@ def test_facts_leave_in_the_order_they_were_stated() -> None:
 
 def test_collected_facts_are_one_statement_and_know_their_cause() -> None:
     events = [created() for _ in range(50)]
-    cause = Received(
-        event=events[7], id=uuid4(), correlation_id=uuid4(), topic="orders.events", partition=0, offset=0
-    )
+    cause = Received(event=events[7], id=uuid4(), correlation_id=uuid4(), topic="orders.events", partition=0, offset=0)
     with transaction.atomic(), CaptureQueriesContext(connection) as queries, outbox.collect({events[7].key: cause}):
         for event in events:
             outbox.publish(event)

@@ -3,14 +3,14 @@
 import dataclasses
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import psycopg.errors
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
 from django.db import OperationalError, connection, transaction
 
 from kafka_bridge import catalogue, clients, faults, outbox, registry, runner, testing
@@ -65,6 +65,11 @@ def had() -> int:
     return InboxRow.objects.filter(group="notifications").count()
 
 
+def headers_of(message: Message) -> dict[str, bytes]:
+    """A message's headers by name."""
+    return dict(cast(list[tuple[str, bytes]], message.headers()))
+
+
 def committed(group: str) -> int:
     """The sum of the group's committed offsets."""
     admin = clients.admin()
@@ -79,7 +84,7 @@ def test_everything_is_handled_once_and_the_offsets_follow(group: registry.Group
     seen: Counter[str] = Counter()
 
     @group.on_batch(catalogue.OrderCreated)
-    def count(events: list[catalogue.OrderCreated]) -> None:
+    def count(events: Sequence[catalogue.OrderCreated]) -> None:
         seen.update(event.key for event in events)
 
     send(*(created() for _ in range(300)))
@@ -107,7 +112,7 @@ def test_a_poison_message_stops_only_itself(group: registry.Group) -> None:
     assert member.dead == 1
     assert attempts[poison] in (3, 4), "three alone, and perhaps one in the batch"
     [letter] = read_topic(DEAD, count=1)
-    headers = dict(letter.headers())
+    headers = headers_of(letter)
     assert (headers["dlq_error"], headers["dlq_attempts"], headers["dlq_group"]) == (
         b"ValueError: this one never works", b"3", b"notifications",
     )  # fmt: skip
@@ -129,8 +134,8 @@ def test_a_message_that_is_no_event_goes_straight_to_the_dead_letters(group: reg
         testing.wait_until(lambda: committed("notifications") == 2, what="2 committed")
     assert member.dead == 1
     [letter] = read_topic(DEAD, count=1)
-    assert (letter.value(), dict(letter.headers())["dlq_attempts"]) == (b"not json", b"0")
-    assert dict(letter.headers())["dlq_error"] == b"Malformed: header 'ce_dataversion' is missing"
+    assert (letter.value(), headers_of(letter)["dlq_attempts"]) == (b"not json", b"0")
+    assert headers_of(letter)["dlq_error"] == b"Malformed: header 'ce_dataversion' is missing"
 
 
 def test_a_rejected_message_is_not_tried_again(group: registry.Group) -> None:
@@ -146,7 +151,7 @@ def test_a_rejected_message_is_not_tried_again(group: registry.Group) -> None:
         testing.wait_until(lambda: committed("notifications") == 1, what="1 committed")
     assert 1 <= len(calls) <= 2
     [letter] = read_topic(DEAD, count=1)
-    assert dict(letter.headers())["dlq_attempts"] == b"1"
+    assert headers_of(letter)["dlq_attempts"] == b"1"
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
                 ('settled_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['-created_at'],
+                'ordering': ('-created_at',),
                 'indexes': [models.Index(condition=models.Q(('state', 'requested')), fields=['next_attempt_at'], name='charge_due')],
             },
         ),
@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 ('charge', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refunds', to='payments.charge')),
             ],
             options={
-                'ordering': ['-created_at'],
+                'ordering': ('-created_at',),
                 'indexes': [models.Index(condition=models.Q(('state', 'requested')), fields=['next_attempt_at'], name='refund_due')],
                 'constraints': [models.UniqueConstraint(fields=('charge', 'reason'), name='refund_once_per_reason')],
             },

@@ -3,7 +3,7 @@
 import argparse
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import IO, Any, cast
 
 from confluent_kafka import KafkaException
 from django.core.management.base import BaseCommand, CommandError
@@ -46,4 +46,4 @@ class Command(BaseCommand):
             days = int(plan.config["retention.ms"]) / 86_400_000
             action = plan.action + (f": {plan.detail}" if plan.detail else "")
             table.add_row(plan.name, str(plan.partitions), str(plan.replication_factor), f"{days:g} d", action)
-        Console(file=self.stdout).print(table)
+        Console(file=cast(IO[str], self.stdout)).print(table)

@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from typing import Any
+from functools import partial
+from typing import IO, Any, cast
 
 from confluent_kafka import KafkaException
 from django.core.management.base import BaseCommand, CommandError
@@ -56,7 +57,7 @@ class Command(BaseCommand):
         beside = [workers.Worker(work, stop) for work in group.workers]
         for worker in beside:
             worker.start()
-        member = runner.Runner(group, stop, after_commit=lambda: [worker.wake() for worker in beside] and None)
+        member = runner.Runner(group, stop, after_commit=partial(_wake, beside))
         self.stderr.write(
             f"{clients.conf().group_prefix}{group.name}: hears {', '.join(topic.name for topic in group.topics)} "
             f"on {clients.conf().bootstrap_servers}"
@@ -94,7 +95,12 @@ class Command(BaseCommand):
         for group in registry.groups():
             topics = "\n".join(topic.name for topic in group.topics)
             table.add_row(clients.conf().group_prefix + group.name, "\n".join(_heard(group)), topics)
-        Console(file=self.stdout).print(table)
+        Console(file=cast(IO[str], self.stdout)).print(table)
+
+
+def _wake(beside: list[workers.Worker]) -> None:
+    for worker in beside:
+        worker.wake()
 
 
 def _heard(group: registry.Group) -> list[str]:

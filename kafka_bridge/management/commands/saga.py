@@ -1,7 +1,7 @@
 """`manage.py saga`."""
 
 import argparse
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand
 from rich.console import Console
@@ -29,4 +29,4 @@ class Command(BaseCommand):
             table = Table(*saga.COLUMNS, "so that", title="The saga", show_lines=True)
             for row in saga.rows():
                 table.add_row(*row.cells, row.so_that)
-            Console(file=self.stdout).print(table)
+            Console(file=cast(IO[str], self.stdout)).print(table)
