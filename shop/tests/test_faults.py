@@ -1,0 +1,168 @@
+"""The running shop with parts of it stopped or killed: clicks are accepted, nothing is lost, nothing happens twice."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import cycle
+
+import pytest
+
+from shop.local.apache_kafka import ApacheKafka
+from shop.local.postgres import Postgres
+from shop.testing.buyers import Buyers
+from shop.testing.processes import Shop
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+BACKGROUND_ROLES = ("orders", "inventory", "payments", "shipping", "notifications", "analytics", "relay", "timekeeper")
+
+
+@pytest.fixture
+def buyers(running_shop: Shop) -> Buyers:
+    """Buyers of one book of which there is plenty."""
+    [(sku,)] = running_shop.query("SELECT isbn FROM shop_book WHERE is_listed ORDER BY isbn LIMIT 1")
+    running_shop.query("UPDATE inventory_stock SET received = received + 2000 WHERE sku = %s RETURNING sku", sku)
+    # The catalogue's snapshot in the web process is at most a second old.
+    running_shop.restart("web")
+    return Buyers(running_shop, str(sku))
+
+
+@pytest.fixture
+def untouched(buyers: Buyers) -> Iterator[None]:
+    """After the test: every one of its orders had each of its effects exactly once."""
+    shop, sku = buyers.shop, buyers.sku
+    before = _figures(shop, sku)
+    yield
+    count = len(buyers.placed)
+    shop.wait_until(lambda: _mails(buyers) == 3 * count, what=f"{3 * count} mails")
+    shop.wait_until(lambda: _figures(shop, sku)["delivered"] == before["delivered"] + count, what="the figures")
+    after = _figures(shop, sku)
+    assert {name: after[name] - before[name] for name in after} == {
+        "sold": count,
+        "held": 0,
+        "confirmed": count,
+        "delivered": count,
+        "dead": 0,
+    }
+    charged = shop.query(
+        "SELECT count(*), count(DISTINCT transaction_id) FROM payments_charge "
+        "WHERE order_id = ANY(%s::uuid[]) AND state = 'succeeded'",
+        buyers.placed,
+    )
+    assert charged == [(count, count)]
+    assert shop.query("SELECT count(*) FROM kafka_bridge_outboxrow WHERE published_at IS NULL") == [(0,)]
+
+
+def _figures(shop: Shop, sku: str) -> dict[str, int]:
+    [(sold, held)] = shop.query("SELECT sold, held FROM inventory_stock WHERE sku = %s", sku)
+    [(confirmed, delivered)] = shop.query(
+        "SELECT coalesce(sum(confirmed), 0), coalesce(sum(delivered), 0) FROM shop_dailysales"
+    )
+    [(dead,)] = shop.query("SELECT count(*) FROM payments_charge WHERE attempts > 50")
+    return {"sold": sold, "held": held, "confirmed": int(confirmed), "delivered": int(delivered), "dead": dead}
+
+
+def _mails(buyers: Buyers) -> int:
+    [(sent,)] = buyers.shop.query(
+        "SELECT count(*) FROM orders_ordermail WHERE order_id = ANY(%s::uuid[]) AND sent_at IS NOT NULL", buyers.placed
+    )
+    return int(sent)
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("role", BACKGROUND_ROLES)
+def test_clicks_are_accepted_while_a_role_is_stopped_and_orders_end_after_it_is_back(role: str, buyers: Buyers) -> None:
+    buyers.shop.stop(role)
+    buyers.order(15)
+    buyers.shop.start(role)
+    buyers.order(5)
+    buyers.wait_for("DELIVERED")
+
+
+@pytest.mark.usefixtures("untouched")
+def test_clicks_are_accepted_while_the_broker_is_stopped(buyers: Buyers, real_kafka: ApacheKafka) -> None:
+    """FAILURES 19: everything waits in the outbox and drains in order."""
+    buyers.order(10)
+    real_kafka.stop()
+    try:
+        buyers.order(30)
+        assert buyers.statuses().get("PENDING", 0) >= 30
+    finally:
+        real_kafka.start()
+    buyers.wait_for("DELIVERED", timeout_seconds=120)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_clicks_are_accepted_while_redis_is_dead(buyers: Buyers) -> None:
+    """FAILURES 34 and 10: pushes are lost, orders are not."""
+    buyers.shop.redis.kill()
+    try:
+        buyers.order(20)
+        buyers.wait_for("DELIVERED")
+    finally:
+        buyers.shop.redis.start()
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("role", ["inventory", "payments", "orders"])
+def test_a_consumer_killed_in_the_middle_of_500_orders_loses_and_doubles_nothing(role: str, buyers: Buyers) -> None:
+    with killing(buyers.shop, role) as kills:
+        buyers.order(500)
+        buyers.shop.wait_until(lambda: kills.count >= 3, what="three kills")
+    buyers.wait_for("DELIVERED", timeout_seconds=120)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_any_process_killed_in_the_middle_of_500_orders(buyers: Buyers) -> None:
+    with killing(buyers.shop, "relay", "shipping", "notifications", "analytics", "payments", "orders") as kills:
+        buyers.order(500)
+        buyers.shop.wait_until(lambda: kills.count >= 6, what="six kills")
+    buyers.wait_for("DELIVERED", timeout_seconds=120)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_postgresql_killed_under_the_clicks(buyers: Buyers, postgres_server: Postgres) -> None:
+    """FAILURES 29: a click whose commit nobody can vouch for is repeated with its key, and is one order."""
+    keys = [uuid.uuid4() for _ in range(200)]
+    clicking = threading.Thread(target=buyers.click, args=[keys], kwargs={"tries": 200})
+    clicking.start()
+    buyers.shop.wait_until(lambda: buyers.shop.query("SELECT count(*) FROM orders_order")[0][0] > 20, what="some orders")
+    postgres_server.kill()
+    postgres_server.start()
+    clicking.join(90)
+    assert not clicking.is_alive()
+    assert len(set(buyers.placed)) == len(buyers.placed) == len(keys)
+    [(orders,)] = buyers.shop.query(
+        "SELECT count(*) FROM orders_order WHERE idempotency_key = ANY(%s::uuid[])", [str(key) for key in keys]
+    )
+    assert orders == len(keys)
+    buyers.wait_for("DELIVERED", timeout_seconds=120)
+
+
+class Kills:
+    """How many processes were killed so far."""
+
+    count = 0
+
+
+@contextmanager
+def killing(shop: Shop, *roles: str) -> Iterator[Kills]:
+    """Kill -9 these roles in turn, each started again at once, until the block is left."""
+    kills, enough = Kills(), threading.Event()
+
+    def kill() -> None:
+        for role in cycle(roles):
+            if enough.wait(0.3):
+                return
+            shop.kill(role)
+            kills.count += 1
+            shop.start(role)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield kills
+    finally:
+        enough.set()
+        thread.join(60)
+        assert not thread.is_alive()
