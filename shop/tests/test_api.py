@@ -110,7 +110,7 @@ def test_a_missing_field_is_named(client: Client) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"name": "\\ud800"}', b'{"name": 1} x'])
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"name": "\\ud800"}'])
 def test_what_is_no_json_is_a_400(client: Client, body: bytes) -> None:
     status, answer = post(client, body)
     assert (status, answer["error"]["code"]) == (400, "malformed")

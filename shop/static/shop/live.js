@@ -135,7 +135,7 @@ function connect() {
     if (isFinal()) return;
     if (event.code === SIGNED_OUT || event.code === STRANGER) {
       refused = true;
-      show("refused", event.code === SIGNED_OUT ? "You have signed out: reload to go on" : "Not yours to watch");
+      show("refused", event.code === SIGNED_OUT ? "You have signed out; sign in to see more" : "Not yours to watch");
       return;
     }
     retry();
