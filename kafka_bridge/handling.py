@@ -13,6 +13,7 @@ same kind. Waves run one after the other.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from django.db import transaction
 
@@ -21,22 +22,29 @@ from kafka_bridge.envelope import Received
 from kafka_bridge.registry import Group, Handler
 
 
-def handle(group: Group, messages: Sequence[Received]) -> int:
-    """Handle these messages in one durable transaction; return how many were new to the group.
+class Handled(NamedTuple):
+    """How many messages of a batch were new to the group, and how many it had had before; it hears no others."""
+
+    new: int
+    seen_before: int
+
+
+def handle(group: Group, messages: Sequence[Received]) -> Handled:
+    """Handle these messages in one durable transaction.
 
     Raises:
         Exception: whatever a handler or the database raised; nothing was written then.
     """
     relevant = [message for message in messages if group.knows(type(message.event))]
     if not relevant:
-        return 0
+        return Handled(0, 0)
     with transaction.atomic(durable=True):
         fresh = inbox.take(group=group.name, messages=relevant)
         for handler, calls in waves(group, fresh):
             # Each message of a key in a wave has the same cause for what follows: the last one.
             with outbox.collect({message.event.key: message for message in calls}):
                 handler.call([message.event for message in calls])
-    return len(fresh)
+    return Handled(len(fresh), len(relevant) - len(fresh))
 
 
 def waves(group: Group, messages: Sequence[Received]) -> Iterator[tuple[Handler, list[Received]]]:

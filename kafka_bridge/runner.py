@@ -157,7 +157,7 @@ class Runner:
         while True:
             try:
                 close_old_connections()
-                fresh = handling.handle(self.group, received)
+                handled = handling.handle(self.group, received)
             except Exception as error:
                 failures += 1
                 if faults.is_conflict(error):
@@ -171,8 +171,8 @@ class Runner:
                     raise
                 self._wait(failures, longest_seconds=self._options.backoff_max_seconds)
             else:
-                self.handled += fresh
-                self.duplicates += len(received) - fresh
+                self.handled += handled.new
+                self.duplicates += handled.seen_before
                 self.after_commit()
                 return
 

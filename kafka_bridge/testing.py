@@ -187,7 +187,7 @@ def give(group: str, *events: Event, topic_offset: int = 0) -> int:
         )
         for number, event in enumerate(events)
     ]
-    return handling.handle(registry.find(group), received)
+    return handling.handle(registry.find(group), received).new
 
 
 def _stable_id(event: Event, number: int) -> UUID:

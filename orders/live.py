@@ -39,9 +39,16 @@ def _watch_key(order_id: UUID | str) -> str:
     return f"watched:{order_id}"
 
 
-def watch(order_id: UUID | str) -> None:
-    """Somebody looks at this order for the next while; the socket repeats it as long as it is open."""
-    get_redis_connection("live").set(_watch_key(order_id), 1, ex=settings.LIVE_WATCH_SECONDS)
+def watch(order_id: UUID | str) -> bool:
+    """Somebody looks at this order for the next while; the socket repeats it as long as it is open.
+
+    Returns whether Redis still knew; if not (it was restarted or flushed), pushes may have been lost meanwhile.
+
+    Raises:
+        redis.RedisError: Redis cannot be reached.
+    """
+    known = get_redis_connection("live").set(_watch_key(order_id), 1, ex=settings.LIVE_WATCH_SECONDS, get=True)
+    return known is not None
 
 
 def push_after_commit(order_ids: Sequence[UUID]) -> None:

@@ -20,7 +20,9 @@ from orders.models import Order
 log = logging.getLogger(__name__)
 LOGGED_OUT = 4401
 STRANGER = 4404
+NO_REDIS = 1013
 PING_SECONDS = 25.0
+RENEW_SECONDS = 5.0
 FRAME_BYTES = 4096
 
 
@@ -32,6 +34,14 @@ class OrderStatusSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # ch
 
     order_id: UUID
 
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection; without Redis there is none, and the page asks over HTTP until it is back."""
+        try:
+            await super().__call__(scope, receive, send)
+        except (redis.RedisError, OSError) as error:
+            log.warning("a socket was closed because Redis cannot be reached: %s", error)
+            await send({"type": "websocket.close", "code": NO_REDIS})
+
     async def connect(self) -> None:
         """Let in the owner, staff, and holders of the signed link; everybody else hears that there is nothing here."""
         self.order_id = self.scope["url_route"]["kwargs"]["order_id"]
@@ -41,12 +51,11 @@ class OrderStatusSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # ch
         if not await self._may_see():
             await self.close(STRANGER)
             return
-        with contextlib.suppress(redis.RedisError, OSError):
-            # Join first, then read: a change in between is then knocked about, not missed.
-            await self.channel_layer.group_add(live.order_group(self.order_id), self.channel_name)
-            if self._session_key:
-                await self.channel_layer.group_add(live.session_group(self._session_key), self.channel_name)
-            await sync_to_async(live.watch)(self.order_id)
+        # Join first, then read: a change in between is then knocked about, not missed.
+        await self.channel_layer.group_add(live.order_group(self.order_id), self.channel_name)
+        if self._session_key:
+            await self.channel_layer.group_add(live.session_group(self._session_key), self.channel_name)
+        await sync_to_async(live.watch)(self.order_id)
         await self._send_snapshot()
         self._tasks.append(asyncio.create_task(self._keep_alive()))
 
@@ -81,16 +90,26 @@ class OrderStatusSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # ch
         await self.close(LOGGED_OUT)
 
     async def _keep_alive(self) -> None:
-        """Renew the watch, find dead connections, and catch up with what a lost push would have told."""
+        """Renew the watch, look again when pushes may have been lost, and find connections that are dead or over."""
+        in_step, silent_seconds = True, 0.0
         while True:
-            await asyncio.sleep(PING_SECONDS)
-            with contextlib.suppress(redis.RedisError, OSError):
-                await sync_to_async(live.watch)(self.order_id)
-            if not await self._may_see():
-                await self.close(LOGGED_OUT)
-                return
-            await self._send_snapshot()
-            await self.send_json({"type": "ping"})
+            await asyncio.sleep(RENEW_SECONDS)
+            silent_seconds += RENEW_SECONDS
+            try:
+                known = await sync_to_async(live.watch)(self.order_id)
+            except (redis.RedisError, OSError):
+                in_step = False
+                continue
+            if not (known and in_step):
+                await self._send_snapshot()
+                in_step = True
+            if silent_seconds >= PING_SECONDS:
+                silent_seconds = 0.0
+                if not await self._may_see():
+                    await self.close(LOGGED_OUT)
+                    return
+                await self._send_snapshot()
+                await self.send_json({"type": "ping"})
 
     async def _send_snapshot(self) -> None:
         found = await database_sync_to_async(queries.snapshot)(self.order_id)

@@ -46,8 +46,8 @@ def listening_group(make_group: MakeGroup) -> tuple[registry.Group, list[list[Or
 def test_each_message_counts_once_however_often_it_comes(make_group: MakeGroup) -> None:
     group, calls = listening_group(make_group)
     message = received(created())
-    assert handling.handle(group, [message, message]) == 1
-    assert handling.handle(group, [message]) == 0
+    assert handling.handle(group, [message, message]) == (1, 1)
+    assert handling.handle(group, [message]) == (0, 1)
     assert calls == [[message.event]]
     assert InboxRow.objects.filter(group="listening").count() == 1
 
@@ -71,7 +71,7 @@ def test_five_hundred_messages_cost_a_handful_of_statements(make_group: MakeGrou
 
     messages = [received(created()) for _ in range(500)]
     with CaptureQueriesContext(connection) as queries:
-        assert handling.handle(group, messages) == 500
+        assert handling.handle(group, messages) == (500, 0)
     assert len(queries) == 4, "begin, inbox, outbox, commit"
     row = OutboxRow.objects.get(key=messages[3].event.key)
     assert row.causation_id == messages[3].id
@@ -96,7 +96,7 @@ def test_what_a_group_does_not_hear_costs_it_nothing(make_group: MakeGroup) -> N
         order_id=uuid4(), flow="reserve_first", lines=(), total_minor=0, currency="USD"
     )
     with CaptureQueriesContext(connection) as queries:
-        assert handling.handle(group, [received(confirmed)]) == 0
+        assert handling.handle(group, [received(confirmed)]) == (0, 0)
     assert (len(queries), calls) == (0, [])
 
 

@@ -74,7 +74,9 @@ def test_a_guest_buys_a_book_and_sees_every_status_arrive(page: Page, running_sh
     expect(badge).to_have_text("DELIVERED", timeout=30_000)
     assert page.evaluate("window.seen") == ["PENDING", "PAID", "SHIPPED", "DELIVERED"]
     assert page.evaluate("window.neverReloaded") is True
-    states = page.locator("[data-steps] .step").evaluate_all("steps => steps.map(s => [s.dataset.code, s.dataset.state])")
+    states = page.locator("[data-steps] .step").evaluate_all(
+        "steps => steps.map(s => [s.dataset.code, s.dataset.state])"
+    )
     assert states == [[code, "done"] for code in ("placed", "held", "paid", "confirmed", "shipped", "delivered")]
     assert stock_of(running_shop, isbn) == (before[0], before[1] + 1)
 
@@ -119,7 +121,9 @@ def test_without_javascript_the_order_page_refreshes_itself(browser: Browser, ru
 @pytest.mark.parametrize("width", [390, 1280])
 def test_no_page_needs_to_be_scrolled_sideways(browser: Browser, running_shop: Shop, width: int, scheme: str) -> None:
     context = browser.new_context(
-        base_url=running_shop.url, viewport={"width": width, "height": 800}, color_scheme=scheme  # type: ignore[arg-type]
+        base_url=running_shop.url,
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,  # type: ignore[arg-type]
     )
     page = context.new_page()
     isbn = choose_a_book(page)

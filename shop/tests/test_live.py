@@ -19,14 +19,14 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 @pytest.fixture
 def buyers(running_shop: Shop) -> Buyers:
     """Buyers of a book of which there is plenty."""
-    [(sku,)] = running_shop.query(
-        "SELECT sku FROM inventory_stock ORDER BY received - held - sold DESC, sku LIMIT 1"
-    )
+    [(sku,)] = running_shop.query("SELECT sku FROM inventory_stock ORDER BY received - held - sold DESC, sku LIMIT 1")
     return Buyers(running_shop, str(sku))
 
 
 @contextmanager
-def opened(shop: Shop, order: str, *, key: str = "", origin: str | None = None, cookie: str = "") -> Iterator[ClientConnection]:
+def opened(
+    shop: Shop, order: str, *, key: str = "", origin: str | None = None, cookie: str = ""
+) -> Iterator[ClientConnection]:
     """A socket as a page of the shop would open it."""
     headers = {"Cookie": cookie} if cookie else {}
     address = f"{shop.live_url}/live/orders/{order}/?key={key}"
@@ -88,19 +88,33 @@ def test_a_resync_answers_with_a_snapshot(buyers: Buyers) -> None:
         assert receive(socket) == first
 
 
-def test_what_was_missed_while_redis_was_dead_is_there_after_a_resync(buyers: Buyers) -> None:
-    """FAILURES 34: the push is lost, the snapshot is the truth."""
+def test_what_was_missed_while_redis_was_dead_comes_when_it_is_back(buyers: Buyers) -> None:
+    """FAILURES 34: the pushes are lost, the open socket notices, and the snapshot is the truth."""
     buyers.shop.stop("shipping")
     order, key = place(buyers)
     buyers.wait_for("PAID")
-    buyers.shop.redis.kill()
-    try:
-        with opened(buyers.shop, order, key=key) as socket:
-            assert receive(socket)["status"] == "PAID"
+    with opened(buyers.shop, order, key=key) as socket:
+        assert receive(socket)["status"] == "PAID"
+        buyers.shop.redis.kill()
+        try:
             buyers.shop.start("shipping")
             buyers.wait_for("DELIVERED")
             socket.send(json.dumps({"type": "resync"}))
-            assert receive(socket)["status"] == "DELIVERED"
+            assert receive(socket)["status"] == "DELIVERED", "the database still answers"
+        finally:
+            buyers.shop.redis.start()
+        assert receive(socket, 15)["status"] == "DELIVERED", "told without being asked"
+
+
+def test_without_redis_a_new_socket_is_refused_and_the_page_is_told_over_http(buyers: Buyers) -> None:
+    order, key = place(buyers)
+    buyers.wait_for("DELIVERED")
+    buyers.shop.redis.kill()
+    try:
+        with pytest.raises(InvalidStatus), opened(buyers.shop, order, key=key):
+            pass
+        answer = httpx.get(f"{buyers.shop.url}/api/orders/{order}/?key={key}")
+        assert (answer.status_code, answer.json()["status"]) == (200, "DELIVERED")
     finally:
         buyers.shop.redis.start()
 
