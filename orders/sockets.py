@@ -18,9 +18,11 @@ from orders import links, live, queries
 from orders.models import Order
 
 log = logging.getLogger(__name__)
+# Only codes from 4000 on are an application's own to send (RFC 6455, section 7.4.2).
+NOT_UNDERSTOOD = 4400
 LOGGED_OUT = 4401
 STRANGER = 4404
-NO_REDIS = 1013
+NO_REDIS = 4503
 PING_SECONDS = 25.0
 RENEW_SECONDS = 5.0
 FRAME_BYTES = 4096
@@ -29,7 +31,8 @@ FRAME_BYTES = 4096
 class OrderStatusSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """Sends the order's snapshot on connect and whenever the order changed.
 
-    Close codes: 4401 the session ended, 4404 no such order for this visitor (the same whether it exists or not).
+    Close codes: 4400 that was no message of ours, 4401 the session ended, 4404 no such order for this visitor (the same
+    whether it exists or not), 4503 Redis cannot be reached.
     """
 
     order_id: UUID
@@ -71,12 +74,12 @@ class OrderStatusSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # ch
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """Take small JSON objects only; anything else ends the connection."""
         if text_data is None or len(text_data) > FRAME_BYTES:
-            await self.close(1009)
+            await self.close(NOT_UNDERSTOOD)
             return
         try:
             content = await self.decode_json(text_data)
         except ValueError:
-            await self.close(1003)
+            await self.close(NOT_UNDERSTOOD)
             return
         if isinstance(content, dict) and content.get("type") == "resync":
             await self._send_snapshot()
