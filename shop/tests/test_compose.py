@@ -23,7 +23,7 @@ ROOT = Path(settings.BASE_DIR)
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
-OWN = {name: service for name, service in SERVICES.items() if "build" in service}
+OWN = {name: service for name, service in SERVICES.items() if service["image"] == "bookrush:local"}
 DEMO_ROLES = [roles.WEB, roles.LIVE, roles.RELAY, *roles.consumer_groups(), roles.TIMEKEEPER]
 # Nobody writes this one down: continuous integration sets it.
 SET_BY_OTHERS = {"CI"}
@@ -147,6 +147,11 @@ def test_make_env_fills_in_the_secrets_once(tmp_path: Path) -> None:
 
 
 # -- The images ---------------------------------------------------------------------------------------
+def test_our_image_is_built_once_and_never_looked_for_elsewhere() -> None:
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["setup"]
+    assert {service["pull_policy"] for service in OWN.values()} == {"never"}
+
+
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - OWN.keys()))
 def test_images_are_pinned_to_a_release(name: str) -> None:
     assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.?\d*(-[a-z]+)?", SERVICES[name]["image"])
