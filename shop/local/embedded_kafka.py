@@ -21,6 +21,7 @@ import glob
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import confluent_kafka
@@ -36,7 +37,11 @@ class EmbeddedKafka:
     """The broker as a child process."""
 
     def __init__(self, supervisor: Supervisor, *, address_file: Path, topics: dict[str, int]) -> None:
-        """`topics` are their names and numbers of partitions."""
+        """`topics` are their names and numbers of partitions.
+
+        `on_end` is called when the broker ends by itself: a new one has to be told to everybody.
+        """
+        self.on_end: Callable[[], None] | None = None
         self._address_file = address_file
         self._topics = topics
         self._supervisor = supervisor
@@ -55,7 +60,8 @@ class EmbeddedKafka:
                 name=NAME,
                 arguments=[sys.executable, "-m", __name__, str(self._address_file), *topics],
                 folder=PROJECT,
-            )
+            ),
+            on_end=self.on_end,
         )
         self._supervisor.wait_ready(NAME, self._address_file.exists)
 

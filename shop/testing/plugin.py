@@ -145,8 +145,9 @@ def kafka(real_kafka: ApacheKafka, settings: Any) -> Iterator[ApacheKafka]:
     yield real_kafka
     real_kafka.resume()
     real_kafka.start()
-    names = [name for name in clients.admin().list_topics(timeout=10).topics if name.startswith(prefix)]
-    for future in clients.admin().delete_topics(names).values():
+    admin = clients.admin()
+    names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)]
+    for future in admin.delete_topics(names).values():
         future.result(timeout=30)
 
 
