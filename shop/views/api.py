@@ -1,6 +1,7 @@
 """The JSON interface: placing an order and reading its state, for integrations and load tools."""
 
 import re
+from functools import cache
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -106,17 +107,21 @@ def order_state(request: HttpRequest, order_id: UUID) -> HttpResponse:
     return _answer(200, snapshot)
 
 
+@cache
+def _collection() -> str:
+    """The address of all orders; looked up once, because a rush asks for it with every order."""
+    return reverse("api_orders")
+
+
 def _links_of(request: HttpRequest, placed: checkout.Placed) -> dict[str, Any]:
     key = links.key_for(placed.order_id)
-    path = reverse("api_order", kwargs={"order_id": placed.order_id})
-    host = request.get_host()
-    secure = request.is_secure()
+    host, secure = request.get_host(), "s" if request.is_secure() else ""
     live_host = f"{re.sub(r':[0-9]+$', '', host)}:{settings.LIVE_PORT}" if settings.LIVE_PORT else host
     return {
         "order": placed.order_id,
         "reference": placed.reference,
-        "status_url": f"http{'s' if secure else ''}://{host}{path}?key={key}",
-        "live_url": f"ws{'s' if secure else ''}://{live_host}/live/orders/{placed.order_id}/?key={key}",
+        "status_url": f"http{secure}://{host}{_collection()}{placed.order_id}/?key={key}",
+        "live_url": f"ws{secure}://{live_host}/live/orders/{placed.order_id}/?key={key}",
     }
 
 
