@@ -1,0 +1,67 @@
+# Needs make and Python 3.11 or newer; everything else is brought along. Variables are set on the command line only: an
+# exported HOST or PORT that means something else must not move the shop.
+PYTHON = python3
+PORT = 8000
+HOST = 127.0.0.1
+KAFKA = auto
+RESET =
+ARGS =
+
+VENV_PYTHON = .venv/bin/python
+PIP_INSTALL = $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r
+RUNTIME = .venv/requirements.stamp
+DEVELOPMENT = .venv/requirements-dev.stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench up install browser venv
+
+help: ## list the targets
+	@echo 'Bookrush: make TARGET'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  %-9s %s\n", $$1, $$2 }'
+
+demo: $(RUNTIME) ## the whole shop here, until Ctrl-C (PORT=8000 HOST=127.0.0.1 KAFKA=auto|embedded|single|cluster|SERVERS RESET=1)
+	@exec $(VENV_PYTHON) manage.py demo --host '$(HOST)' --port '$(PORT)' --kafka '$(KAFKA)' $(if $(filter-out 0 no false,$(RESET)),--reset)
+
+test: $(DEVELOPMENT) browser ## every test (ARGS="-m kafka" narrows them down)
+	@exec $(VENV_PYTHON) -m pytest $(ARGS)
+
+lint: $(DEVELOPMENT) ## check style, format, types, imports and templates
+	$(VENV_PYTHON) -m ruff check
+	$(VENV_PYTHON) -m ruff format --check
+	find templates -name '*.html' | xargs .venv/bin/djade --check
+	.venv/bin/lint-imports
+	$(VENV_PYTHON) -m mypy .
+
+bench: $(DEVELOPMENT) ## the benchmarks, as a table
+	@exec $(VENV_PYTHON) -m benchmarks $(ARGS)
+
+up: ## the compose file: three brokers, every role, kafka-ui on 8080
+	@exec docker compose up --build $(ARGS)
+
+install: $(DEVELOPMENT) ## make .venv with all that the other targets need
+
+browser: $(DEVELOPMENT)
+	@$(VENV_PYTHON) -m shop.testing.browser
+
+# A virtual environment counts when its interpreter runs and pip is in it: one half made by an interrupted run, or whose
+# Python was removed since, is made anew.
+venv:
+	@$(VENV_PYTHON) -c 'import pip' 2>/dev/null || { \
+	command -v $(PYTHON) >/dev/null || { echo 'Bookrush needs Python 3.11 or newer, and there is no $(PYTHON): install it, or name yours as in make demo PYTHON=python3.12' >&2; exit 1; }; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Bookrush needs Python 3.11 or newer, and $(PYTHON) is older: install one, and name it as in make demo PYTHON=python3.12' >&2; exit 1; }; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo '$(PYTHON) has no venv module: install it (Debian: apt install python3-venv), or name another Python as in make demo PYTHON=python3.12' >&2; exit 1; }; \
+	echo 'Making the virtual environment .venv'; \
+	$(PYTHON) -m venv --clear .venv; }
+
+# A stamp is a copy of the requirements it stands for. When only a file's time has changed (a checkout), nothing is
+# installed; when an installation was interrupted, there is no stamp yet and it is taken up again.
+$(RUNTIME): requirements.txt | venv
+	@cmp -s requirements.txt $@ || { echo 'Installing requirements.txt into .venv (the first time, this takes a minute)'; \
+	$(PIP_INSTALL) requirements.txt; } || { echo 'The requirements could not be installed: see above. Is the package index reachable?' >&2; exit 1; }
+	@cp requirements.txt $@
+
+$(DEVELOPMENT): requirements-dev.txt requirements.txt | venv
+	@cat requirements.txt requirements-dev.txt | cmp -s - $@ || { echo 'Installing requirements-dev.txt into .venv (the first time, this takes a minute)'; \
+	$(PIP_INSTALL) requirements-dev.txt; } || { echo 'The requirements could not be installed: see above. Is the package index reachable?' >&2; exit 1; }
+	@cat requirements.txt requirements-dev.txt > $@
+	@cp requirements.txt $(RUNTIME)
