@@ -17,7 +17,7 @@ DEVELOPMENT = .venv/requirements-dev.stamp
 
 help: ## list the targets
 	@echo 'Bookrush: make TARGET'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  %-9s %s\n", $$1, $$2 }'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: $(RUNTIME) ## the whole shop here, until Ctrl-C (PORT=8000 HOST=127.0.0.1 KAFKA=auto|embedded|single|cluster|SERVERS RESET=1)
 	@exec $(VENV_PYTHON) manage.py demo --host '$(HOST)' --port '$(PORT)' --kafka '$(KAFKA)' $(if $(filter-out 0 no false,$(RESET)),--reset)
