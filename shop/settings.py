@@ -63,7 +63,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "shop.middleware.PagePolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -235,6 +235,30 @@ SANDBOX_LATENCY_SECONDS = env.float("SANDBOX_LATENCY_SECONDS", default=0.05)
 SANDBOX_SLOW_SECONDS = env.float("SANDBOX_SLOW_SECONDS", default=5.0)
 # Inventory may not import payments; it asks this function whether an order's money is in.
 INVENTORY_PAYMENT_CHECK = "payments.queries.paid_orders"
+
+# -- The admin ----------------------------------------------------------------------------------
+UNFOLD = {
+    "SITE_TITLE": "Bookrush",
+    "SITE_HEADER": "Bookrush",
+    "SITE_SUBHEADER": "Shop administration",
+    "SITE_URL": "/",
+    "SITE_ICON": "shop.admin.site.icon",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "shop.admin.site.icon"}],
+    "STYLES": ["shop.admin.site.stylesheet"],
+    "DASHBOARD_CALLBACK": "shop.admin.dashboard.context",
+    "SIDEBAR": {"navigation": "shop.admin.site.navigation"},
+    "BORDER_RADIUS": "6px",
+    "COLORS": {  # the storefront's paper and its red
+        "base": {
+            "50": "#faf8f4", "100": "#f3efe8", "200": "#e5ded2", "300": "#d0c7b8", "400": "#a89d8d", "500": "#776c5e",
+            "600": "#5d5348", "700": "#473f37", "800": "#2f2924", "900": "#1d1916", "950": "#12100e",
+        },
+        "primary": {
+            "50": "#fdf4f1", "100": "#fae5de", "200": "#f5cabd", "300": "#eda592", "400": "#e27f67", "500": "#c65541",
+            "600": "#9c2f23", "700": "#85271d", "800": "#6b211a", "900": "#561e19", "950": "#300d09",
+        },
+    },
+}  # fmt: skip
 
 # -- Logs ---------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")

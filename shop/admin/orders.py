@@ -1,0 +1,326 @@
+"""Orders: the list, the page of one with all its apps' facts, and what staff may do to them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from inventory.models import Reservation
+from kafka_bridge import admin as facts
+from orders import links
+from orders.models import Order, OrderMail, Shipment, Status
+from payments.models import Charge, Refund
+from shop import countries, money
+from shop.admin import acting, drill_down, filters, search, site, trail
+
+STATUS_COLOURS = {
+    Status.PENDING: "warning",
+    Status.PAID: "info",
+    Status.SHIPPED: "primary",
+    Status.DELIVERED: "success",
+    Status.CANCELLED: "danger",
+}
+
+
+class ReasonForm(forms.Form):
+    """Why an order is cancelled."""
+
+    reason = forms.CharField(
+        max_length=120,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="The buyer reads it on the order's page and in a mail.",
+    )
+
+
+class OrderChangeList(facts.FactsChangeList):
+    """The list, with years, months and days above it."""
+
+    def drill_down(self) -> drill_down.DrillDown | None:
+        """The narrower and the wider spans of time."""
+        return drill_down.of(self)
+
+
+@admin.register(Order)
+class OrderAdmin(facts.FactsAdmin):
+    """Read-only; orders move only through what may be done to them."""
+
+    list_display = ("reference", "status_label", "waiting", "flow_words", "buyer", "total_words", "placed", "reason")
+    list_filter = ("status", "flow", filters.PaymentFilter, filters.StuckFilter, filters.PlacedFilter)
+    list_select_related = ("user",)
+    date_hierarchy = "placed_at"
+    ordering = ("-placed_at",)
+    sortable_by = ("placed",)
+    search_fields = ("reference",)
+    search_help_text = search.HELP
+    actions = ("ship_selected", "deliver_selected", "cancel_selected")
+    fields = readonly_fields = ("reference",)
+    change_list_template = "admin/orders/order/change_list.html"
+    change_form_template = "admin/orders/order/change_form.html"
+
+    # -- Who may -----------------------------------------------------------------------------------
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Whether this person may ship, deliver and cancel; the fields of an order nobody may change."""
+        return request.user.has_perm("orders.change_order")
+
+    # -- The list ----------------------------------------------------------------------------------
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[OrderChangeList]:
+        """The list's view of itself."""
+        return OrderChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Order], search_term: str
+    ) -> tuple[QuerySet[Order], bool]:
+        """Orders by whatever somebody has in hand."""
+        return search.orders_matching(queryset, search_term), False
+
+    @admin.display(description="status")
+    def status_label(self, order: Order) -> str:
+        """Where the order stands."""
+        return status_label(order)
+
+    @admin.display(description="waiting", empty_value="")
+    def waiting(self, order: Order) -> str | None:
+        """How long an order that is neither confirmed nor cancelled has waited."""
+        return stuck_label(order) or None
+
+    @admin.display(description="flow")
+    def flow_words(self, order: Order) -> str:
+        """Which of stock and money comes first."""
+        return order.get_flow_display()
+
+    @admin.display(description="buyer")
+    def buyer(self, order: Order) -> str:
+        """Who ordered; with the account, if there is one."""
+        account = order.user.get_username() if order.user else "guest"
+        return format_html('{} <span class="br-soft">{}</span>', order.email, account)
+
+    @admin.display(description="total")
+    def total_words(self, order: Order) -> str:
+        """With the currency."""
+        return money.in_words(order.total_minor, order.currency)
+
+    @admin.display(description="placed", ordering="placed_at")
+    def placed(self, order: Order) -> datetime:
+        """When the order came in."""
+        return order.placed_at
+
+    @admin.display(description="why cancelled", empty_value="")
+    def reason(self, order: Order) -> str | None:
+        """The reason that the buyer was given."""
+        return order.cancel_reason or None
+
+    # -- What may be done ----------------------------------------------------------------------------
+    @admin.action(permissions=["act"], description="Ship now")
+    def ship_selected(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        """The parcels of these orders have left."""
+        self._carry_out(request, acting.SHIP, _ids(queryset))
+
+    @admin.action(permissions=["act"], description="Deliver now")
+    def deliver_selected(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        """The parcels of these orders have arrived."""
+        self._carry_out(request, acting.DELIVER, _ids(queryset))
+
+    @admin.action(permissions=["act"], description="Cancel…")
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Order]) -> HttpResponse | None:
+        """End these orders, once a reason is given."""
+        order_ids = _ids(queryset)
+        if len(order_ids) > acting.MOST_AT_ONCE:
+            self._carry_out(request, acting.CANCEL, order_ids)  # says that these are too many
+            return None
+        return self._confirmation(request, acting.CANCEL, order_ids, ReasonForm())
+
+    def get_urls(self) -> list[URLPattern]:
+        """The usual pages, and the one that asks before something is done."""
+        view = self.admin_site.admin_view(self.act_view)
+        return [path("act/<slug:name>/", view, name="orders_order_act"), *super().get_urls()]
+
+    def act_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Ask whether it is to be done to the orders `?order=…`, and on POST do it."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        act, order_ids = acting.ACTS.get(name), _asked_for(request)
+        if act is None or not order_ids:
+            raise Http404
+        form = ReasonForm(request.POST or None) if act.wants_reason else forms.Form(request.POST or None)
+        if request.method != "POST" or not form.is_valid():
+            return self._confirmation(request, act, order_ids, form)
+        self._carry_out(request, act, order_ids, reason=form.cleaned_data.get("reason", ""))
+        if len(order_ids) == 1 and Order.objects.filter(pk=order_ids[0]).exists():
+            return HttpResponseRedirect(facts.page_of(Order, order_ids[0]))
+        return HttpResponseRedirect(reverse("admin:orders_order_changelist"))
+
+    def _carry_out(self, request: HttpRequest, act: acting.Act, order_ids: list[UUID], *, reason: str = "") -> None:
+        try:
+            report = acting.carry_out(act, order_ids=order_ids, user=site.person(request), reason=reason)
+        except acting.TooMany as error:
+            messages.error(request, str(error))
+            return
+        done, left = report.in_words()
+        if done:
+            messages.success(request, done)
+        for sentence in left:
+            messages.warning(request, sentence)
+
+    def _confirmation(
+        self, request: HttpRequest, act: acting.Act, order_ids: list[UUID], form: forms.Form
+    ) -> TemplateResponse:
+        orders = list(Order.objects.filter(pk__in=order_ids).select_related("shipment").order_by("-placed_at"))
+        candidates = [(order, status_label(order), act.obstacle(order)) for order in orders]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": act.title,
+            "opts": self.opts,
+            "act": act,
+            "form": form,
+            "candidates": candidates,
+            "possible": sum(not obstacle for _, _, obstacle in candidates),
+            "back_url": facts.page_of(Order, orders[0].pk)
+            if len(orders) == 1
+            else reverse("admin:orders_order_changelist"),
+        }
+        return TemplateResponse(request, "admin/orders/order/act.html", context)
+
+    # -- The page ----------------------------------------------------------------------------------
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
+        """Orders with their buyers' accounts."""
+        rows: QuerySet[Order] = super().get_queryset(request)
+        return rows.select_related("user")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Everything that is known about one order."""
+        order_id = facts.as_uuid(object_id)
+        order = Order.objects.filter(pk=order_id).select_related("user", "shipment").first() if order_id else None
+        page = page_of(order, may_act=self.has_act_permission(request)) if order else None
+        response: HttpResponse = super().change_view(
+            request, object_id, form_url, {**(extra_context or {}), "page": page, "title": "Order"}
+        )
+        return response
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What the page of an order shows."""
+
+    order: Order
+    status: str
+    stuck: str
+    country: str
+    buyers_url: str
+    moments: list[trail.Moment]
+    waits: list[str]
+    charge: Charge | None
+    refunds: list[Refund]
+    shipment: Shipment | None
+    reservation: Reservation | None
+    mails: list[OrderMail]
+    acts: list[tuple[acting.Act, str]]
+    """What may be done now, each with the address of the page that asks before doing it."""
+
+
+def page_of(order: Order, *, may_act: bool) -> Page:
+    """Gather all apps' facts about an order (read with its shipment); a fixed number of queries."""
+    charge = Charge.objects.filter(order_id=order.pk).prefetch_related("refunds").first()
+    shipment = getattr(order, "shipment", None)
+    mails = list(order.mails.order_by("pk"))
+    moments = trail.of(order)
+    refunds = list(charge.refunds.all()) if charge else []
+    possible = [act for act in acting.ACTS.values() if not act.obstacle(order)] if may_act else []
+    return Page(
+        order=order,
+        status=status_label(order),
+        stuck=stuck_label(order),
+        country=countries.name_of(order.country),
+        buyers_url=f"{reverse('order', args=[order.pk])}?key={links.key_for(order.pk)}",
+        moments=moments,
+        waits=_waits(order, moments, charge, refunds, shipment, mails),
+        charge=charge,
+        refunds=refunds,
+        shipment=shipment,
+        reservation=Reservation.objects.filter(pk=order.pk).prefetch_related("holds").first(),
+        mails=mails,
+        acts=[(act, f"{reverse('admin:orders_order_act', args=[act.name])}?order={order.pk}") for act in possible],
+    )
+
+
+def _waits(
+    order: Order,
+    moments: list[trail.Moment],
+    charge: Charge | None,
+    refunds: list[Refund],
+    shipment: Shipment | None,
+    mails: list[OrderMail],
+) -> list[str]:
+    """What the order waits for, as far as the tables tell; one sentence each."""
+    found = []
+    for moment in moments:
+        if moment.row is None:
+            continue
+        if moment.row.published_at is None:
+            age = facts.as_age(timezone.now() - moment.at)
+            found.append(f"The relay has not brought {moment.row.type} to Kafka yet; it was stated {age} ago.")
+        elif moment.missing:
+            found.append(f"{' and '.join(moment.missing)}: {moment.row.type} has not been handled yet.")
+    for money_asked, what in ((charge, "the charge"), *((refund, "the refund") for refund in refunds)):
+        if money_asked is not None and money_asked.state == "requested":
+            found.append(_gateway_wait(money_asked, what))
+    if shipment and shipment.state == Shipment.State.PACKED and order.status == Status.PAID:
+        found.append(f"The carrier comes for the parcel at {_clock(shipment.due_at)}.")
+    if shipment and shipment.state == Shipment.State.SHIPPED:
+        found.append(f"The carrier brings the parcel at {_clock(shipment.due_at)}.")
+    for mail in mails:
+        if mail.sent_at is None:
+            tries = f" after {mail.attempts} tries" if mail.attempts else ""
+            found.append(f"The mail “{mail.get_kind_display()}” is not sent yet{tries}.")
+    return found
+
+
+def _gateway_wait(row: Charge | Refund, what: str) -> str:
+    if not row.attempts:
+        return f"The gateway has not been asked for {what} yet."
+    error = f" ({row.last_error})" if row.last_error else ""
+    return (
+        f"The gateway has not answered {what} after {row.attempts} calls{error}; next at {_clock(row.next_attempt_at)}."
+    )
+
+
+def status_label(order: Order) -> str:
+    """The status as a coloured word."""
+    return facts.label(order.get_status_display(), STATUS_COLOURS[Status(order.status)])
+
+
+def stuck_label(order: Order) -> str:
+    """How long an order that is neither confirmed nor cancelled has waited; coloured when that is too long."""
+    if order.confirmed_at or order.status == Status.CANCELLED:
+        return ""
+    age = timezone.now() - order.placed_at
+    if age.total_seconds() > filters.STUCK_SECONDS:
+        return facts.label(f"stuck {facts.as_age(age)}", "danger", title="Neither confirmed nor cancelled since then")
+    return facts.label(facts.as_age(age), title="Neither confirmed nor cancelled yet")
+
+
+def _ids(queryset: QuerySet[Order]) -> list[UUID]:
+    """Ids of the chosen orders; one more than may be chosen tells that there are too many."""
+    return list(queryset.values_list("pk", flat=True)[: acting.MOST_AT_ONCE + 1])
+
+
+def _asked_for(request: HttpRequest) -> list[UUID]:
+    """The ids `order` of the form, or of the address."""
+    given = request.POST if request.method == "POST" else request.GET
+    return [order_id for text in given.getlist("order") if (order_id := facts.as_uuid(text))]
+
+
+def _clock(at: datetime) -> str:
+    return f"{timezone.localtime(at):%H:%M:%S}"

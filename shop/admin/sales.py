@@ -1,0 +1,53 @@
+"""What the analytics group has counted. Figures follow orders; nobody edits them."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+
+from kafka_bridge import admin as facts
+from shop import money
+from shop.models import Book, BookSales, DailySales
+
+
+@admin.register(DailySales)
+class DailySalesAdmin(facts.FactsAdmin):
+    """Orders, units and revenue by day (UTC)."""
+
+    list_display = ("day", "revenue", "units", "confirmed", "cancelled", "shipped", "delivered")
+    fields = readonly_fields = list_display
+    sortable_by = None
+
+    @admin.display(description="revenue", ordering="revenue_minor")
+    def revenue(self, sales: DailySales) -> str:
+        """In the shop's currency."""
+        return money.in_words(sales.revenue_minor, settings.CURRENCY)
+
+
+@admin.register(BookSales)
+class BookSalesAdmin(facts.FactsAdmin):
+    """Units and revenue by title, best first."""
+
+    list_display = ("title", "sku", "units", "revenue")
+    list_display_links = ("title", "sku")
+    fields = readonly_fields = ("title", "sku", "units", "revenue")
+    search_fields = ("sku", "title")
+    search_help_text = "Title or ISBN"
+    sortable_by = None
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[BookSales]:
+        """Figures with the titles of today's catalogue."""
+        rows: QuerySet[BookSales] = super().get_queryset(request)
+        return rows.annotate(title=Subquery(Book.objects.filter(isbn=OuterRef("sku")).values("title")[:1]))
+
+    @admin.display(description="title", ordering="title", empty_value="not in the catalogue")
+    def title(self, sales: BookSales) -> Any:
+        """What the catalogue calls it."""
+        return getattr(sales, "title", None)
+
+    @admin.display(description="revenue", ordering="revenue_minor")
+    def revenue(self, sales: BookSales) -> str:
+        """In the shop's currency."""
+        return money.in_words(sales.revenue_minor, settings.CURRENCY)

@@ -1,0 +1,82 @@
+"""The frame around all admin pages: what the side bar lists, and the style sheet. `settings.UNFOLD` points here."""
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+
+# Title, icon (of Material Symbols), app and model, by heading.
+_PAGES = {
+    "Sales": [
+        ("Orders", "receipt_long", "orders", "order"),
+        ("Parcels", "local_shipping", "orders", "shipment"),
+        ("Mails", "mail", "orders", "ordermail"),
+        ("Sales by day", "bar_chart", "shop", "dailysales"),
+        ("Sales by book", "trending_up", "shop", "booksales"),
+    ],
+    "Catalogue": [
+        ("Books", "menu_book", "shop", "book"),
+        ("Categories", "shelves", "shop", "category"),
+    ],
+    "Stock": [
+        ("Stock", "inventory_2", "inventory", "stock"),
+        ("Reservations", "bookmark_added", "inventory", "reservation"),
+    ],
+    "Payments": [
+        ("Charges", "credit_card", "payments", "charge"),
+        ("Refunds", "undo", "payments", "refund"),
+    ],
+    "Kafka": [
+        ("Outbox", "outbox", "kafka_bridge", "outboxrow"),
+    ],
+    "People": [
+        ("Accounts", "person", "auth", "user"),
+        ("Groups", "group", "auth", "group"),
+    ],
+}
+
+
+def stylesheet(request: HttpRequest) -> str:
+    """Address of what the shop's pages add to the theme."""
+    return static("shop/admin.css")
+
+
+def icon(request: HttpRequest) -> str:
+    """The shop's mark."""
+    return static("shop/mark.svg")
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The side bar: the pages that this person may see, under headings."""
+    headings: list[dict[str, Any]] = [
+        {"items": [{"title": "Start", "icon": "space_dashboard", "link": reverse("admin:index")}]}
+    ]
+    for heading, pages in _PAGES.items():
+        items = [
+            {"title": title, "icon": symbol, "link": reverse(f"admin:{app}_{model}_changelist")}
+            for title, symbol, app, model in pages
+            if may_see(request, app, model)
+        ]
+        if items:
+            headings.append({"title": heading, "separator": True, "items": items})
+    return headings
+
+
+def may_see(request: HttpRequest, app: str, model: str) -> bool:
+    """Whether this person may view or change these rows."""
+    user = request.user
+    return user.has_perm(f"{app}.view_{model}") or user.has_perm(f"{app}.change_{model}")
+
+
+def person(request: HttpRequest) -> AbstractBaseUser:
+    """Who asks.
+
+    Raises:
+        PermissionDenied: nobody whom we know.
+    """
+    if not isinstance(request.user, AbstractBaseUser):
+        raise PermissionDenied
+    return request.user

@@ -1,0 +1,114 @@
+"""One order's story in order of time: every fact with where it lies and who has had it, and what the order answered.
+
+Put together from three tables: the outbox says what was stated and where it lies in Kafka, the inbox says which groups
+have had it, and the order's own trail says what it made of it. Which groups *should* hear a fact in the order's flow,
+the registry says.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.utils import timezone
+
+from kafka_bridge import admin as facts
+from kafka_bridge import catalogue, registry
+from kafka_bridge.models import OutboxRow
+from orders.models import Order, TrailEntry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """Something that happened to an order: a fact that was stated, or something that was done."""
+
+    at: datetime
+    since_placed: timedelta
+    row: OutboxRow | None = None
+    cause: OutboxRow | None = None
+    """The fact in answer to which this one was stated."""
+    owner: str = ""
+    """The app that stated the fact."""
+    hearings: tuple[facts.Hearing, ...] = ()
+    entry: TrailEntry | None = None
+    """The order's answer to the fact; or what was done, where there is no fact."""
+
+    @property
+    def clock(self) -> str:
+        """The time of day to the millisecond."""
+        return f"{timezone.localtime(self.at):%H:%M:%S.%f}"[:-3]
+
+    @property
+    def after(self) -> str:
+        """How long after the order was placed, in words."""
+        return facts.as_age(self.since_placed)
+
+    @property
+    def page(self) -> str:
+        """The outbox row's page."""
+        return "" if self.row is None else facts.page_of(OutboxRow, self.row.pk)
+
+    @property
+    def body(self) -> str:
+        """The event's fields, indented."""
+        return "" if self.row is None else facts.as_json(self.row.body)
+
+    @property
+    def missing(self) -> list[str]:
+        """Groups that should hear the fact and have not had it."""
+        return [hearing.group for hearing in self.hearings if hearing.is_wanted and hearing.handled_at is None]
+
+
+def of(order: Order) -> list[Moment]:
+    """The order's story, oldest first. Three queries, however long it is."""
+    rows = list(OutboxRow.objects.filter(key=str(order.pk)).order_by("id"))
+    entries = list(order.trail.all())
+    answers, acts = _answers(rows, entries)
+    by_id = {row.event_id: row for row in rows}
+    heard = facts.hearings(rows)
+    moments = [
+        Moment(
+            at=row.created_at,
+            since_placed=row.created_at - order.placed_at,
+            row=row,
+            cause=by_id.get(row.causation_id) if row.causation_id else None,
+            owner=_owner(row),
+            hearings=tuple(heard[row.event_id]),
+            entry=answers.get(row.event_id),
+        )
+        for row in rows
+    ]
+    moments += [Moment(at=act.at, since_placed=act.at - order.placed_at, entry=act) for act in acts]
+    # What was done goes before the fact that it led to; both carry the time of their transaction.
+    return sorted(moments, key=lambda moment: (moment.at, moment.row is not None, moment.row.pk if moment.row else 0))
+
+
+def _answers(
+    rows: Sequence[OutboxRow], entries: Sequence[TrailEntry]
+) -> tuple[dict[UUID, TrailEntry], list[TrailEntry]]:
+    """Which entry answers which fact, by event id; and the entries that answer none.
+
+    An entry does not name its event. Facts of one type are of one topic and one key, so the order heard them in the
+    sequence in which they were stated: the first entry of a type belongs to the first fact of it.
+    """
+    heard = {event.TYPE for event in catalogue.EVENTS if registry.find("orders").knows(event)}
+    waiting: dict[str, Iterator[OutboxRow]] = {}
+    by_type: dict[str, list[OutboxRow]] = defaultdict(list)
+    for row in rows:
+        by_type[row.type].append(row)
+    answers: dict[UUID, TrailEntry] = {}
+    acts: list[TrailEntry] = []
+    for entry in entries:
+        answerable = entry.what in heard or entry.what == catalogue.OrderCreated.TYPE
+        candidates = waiting.setdefault(entry.what, iter(by_type[entry.what])) if answerable else iter(())
+        if answered := next(candidates, None):
+            answers[answered.event_id] = entry
+        else:
+            acts.append(entry)
+    return answers, acts
+
+
+def _owner(row: OutboxRow) -> str:
+    event = catalogue.BY_TYPE_AND_VERSION.get((row.type, row.version))
+    return "" if event is None else event.TOPIC.owner
