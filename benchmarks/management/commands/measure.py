@@ -1,0 +1,54 @@
+"""`manage.py measure TASK PARAMETERS`: what needs the shop's own code around it, as a process of its own."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import transaction
+
+from benchmarks import bridge, commits
+from inventory import services as inventory_services
+from shop import models, seed
+
+
+class Command(BaseCommand):
+    """Carries out one task of `python -m benchmarks`."""
+
+    help = "A part of `python -m benchmarks`, which starts what it needs around it; of no use by itself."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Options of the command line."""
+        parser.add_argument("task", choices=sorted(TASKS))
+        parser.add_argument("parameters", type=json.loads, help="one JSON object")
+        parser.add_argument("--result", type=Path, required=True, help="where the result goes, as one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do it and write the result."""
+        result = TASKS[options["task"]](**options["parameters"])
+        options["result"].write_text(json.dumps(result))
+
+
+def prepare(*, units: int) -> dict[str, Any]:
+    """Seed the shop, with so much of every book that none runs out; returns the books' skus."""
+    seed.seed()
+    skus = list(models.Book.objects.filter(is_listed=True).values_list("isbn", flat=True))
+    with transaction.atomic():
+        inventory_services.receive(quantities=dict.fromkeys(skus, units), reason="benchmark")
+    return {"skus": skus}
+
+
+def fill_outbox(*, count: int) -> dict[str, Any]:
+    """So many rows for the relay."""
+    bridge.fill_outbox(count)
+    return {}
+
+
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {
+    "prepare": prepare,
+    "fill-outbox": fill_outbox,
+    "commits": commits.measure,
+    "runner": bridge.measure_runner,
+}

@@ -1,0 +1,120 @@
+"""What was measured, against what it should be."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from benchmarks import stats
+
+
+class Better(Enum):
+    """In which direction a figure improves; the value is how an aim is written."""
+
+    HIGHER = "≥"
+    LOWER = "≤"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """Something that can be measured; `aim` is on the reference machine: 2 cores with everything on them."""
+
+    name: str
+    title: str
+    unit: str = ""
+    better: Better = Better.HIGHER
+    aim: float | None = None
+
+
+METRICS = (
+    Metric(name="checkout_per_s", title="Checkout: orders accepted over HTTP", unit="/s"),
+    Metric(name="checkout_orm_per_s", title="… one transaction per order, ORM", unit="/s"),
+    Metric(name="checkout_parse_per_s", title="… the body parsed and nothing else", unit="/s"),
+    Metric(name="checkout_vs_orm", title="Checkout against the ORM way", unit="x", aim=4.0),
+    Metric(name="checkout_vs_parse", title="Checkout against parsing alone", unit="x", aim=0.4),
+    Metric(name="group_commit_per_s", title="Orders placed without HTTP, 16 threads", unit="/s"),
+    Metric(name="single_commit_per_s", title="… the same statements, a transaction each", unit="/s"),
+    Metric(name="orm_commit_per_s", title="… ORM, a transaction each", unit="/s"),
+    Metric(name="group_commit_vs_single", title="Group commit against a transaction each", unit="x"),
+    Metric(name="runner_inventory_per_s", title="Runner: order.created in inventory, batches of 500", unit="/s"),
+    Metric(name="single_inventory_per_s", title="… message by message", unit="/s"),
+    Metric(name="runner_orders_per_s", title="Runner: payment.confirmed in orders, batches of 500", unit="/s"),
+    Metric(name="single_orders_per_s", title="… message by message", unit="/s"),
+    Metric(name="runner_vs_single", title="Batches against message by message (lower of the two)", unit="x", aim=15.0),
+    Metric(name="decode_per_s", title="Messages decoded", unit="/s"),
+    Metric(name="relay_events_per_s", title="Relay: outbox to acknowledged", unit="/s", aim=20_000.0),
+    Metric(name="confirmed_p50_ms", title="Click to confirmed, median", unit="ms", better=Better.LOWER, aim=300.0),
+    Metric(name="confirmed_p99_ms", title="Click to confirmed, p99", unit="ms", better=Better.LOWER, aim=1000.0),
+    Metric(name="placed_confirmed_p50_ms", title="… placed to confirmed, median", unit="ms", better=Better.LOWER),
+    Metric(name="placed_confirmed_p99_ms", title="… placed to confirmed, p99", unit="ms", better=Better.LOWER),
+    Metric(name="click_p50_ms", title="The click itself, median", unit="ms", better=Better.LOWER),
+    Metric(name="click_p99_ms", title="The click itself, p99", unit="ms", better=Better.LOWER, aim=100.0),
+    Metric(name="memory_mib", title="Memory of all processes", unit="MiB", better=Better.LOWER),
+)
+_BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric's value in each run."""
+
+    metric: Metric
+    runs: tuple[float, ...]
+
+    @property
+    def value(self) -> float:
+        """The median of the runs."""
+        return statistics.median(self.runs)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the aim is met; None without an aim."""
+        if self.metric.aim is None:
+            return None
+        if self.metric.better is Better.HIGHER:
+            return self.value >= self.metric.aim
+        return self.value <= self.metric.aim
+
+
+@dataclass
+class Results:
+    """Everything one call of the benchmark found out."""
+
+    machine: dict[str, Any]
+    measured: list[Measured] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+    """Raw figures by part: hops, memory by role, what the load generator saw."""
+    problems: list[str] = field(default_factory=list)
+    """What could not be measured, and why."""
+
+    def add(self, runs: Mapping[str, Sequence[float]]) -> None:
+        """Note the runs of some metrics.
+
+        Raises:
+            KeyError: `METRICS` does not list one of them.
+        """
+        self.measured += [Measured(_BY_NAME[name], tuple(values)) for name, values in runs.items()]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: each metric's median under its name, then runs, aims and details."""
+        return {
+            **{measured.metric.name: _rounded(measured.value) for measured in self.measured},
+            "runs": {measured.metric.name: list(map(_rounded, measured.runs)) for measured in self.measured},
+            "spread_percent": {m.metric.name: _rounded(stats.spread_percent(m.runs)) for m in self.measured},
+            "aims": {
+                measured.metric.name: {
+                    "aim": measured.metric.aim, "better": measured.metric.better.name.lower(), "met": measured.met,
+                }
+                for measured in self.measured
+                if measured.metric.aim is not None
+            },
+            "machine": self.machine,
+            "details": self.details,
+            "problems": self.problems,
+        }  # fmt: skip
+
+
+def _rounded(value: float) -> float:
+    """Four significant places say all that a benchmark knows; thousands keep their units."""
+    return round(value) if abs(value) >= 1000 else float(f"{value:.4g}")
