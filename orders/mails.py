@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from django.core.mail import send_mail
+from django.core.mail import get_connection, send_mail
+from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.db.models import F
 from django.template.loader import render_to_string
@@ -19,7 +20,7 @@ from orders.models import Order, OrderMail
 
 log = logging.getLogger(__name__)
 _BATCH = 50
-_LEASE_SECONDS = 60
+_LEASE_SECONDS = 30
 
 
 def queue(*, order_ids: Sequence[UUID], kind: OrderMail.Kind) -> None:
@@ -31,8 +32,9 @@ def queue(*, order_ids: Sequence[UUID], kind: OrderMail.Kind) -> None:
 def send_due() -> bool:
     """Send mails that are due. True if there may be more at once."""
     mails = _claim()
+    connection = get_connection()
     for mail in mails:
-        _send(mail)
+        _send(mail, connection)
     return bool(mails)
 
 
@@ -45,14 +47,16 @@ def _claim() -> list[OrderMail]:
         OrderMail.objects.filter(pk__in=[mail.pk for mail in mails]).update(
             next_attempt_at=now + timedelta(seconds=_LEASE_SECONDS), attempts=F("attempts") + 1
         )
-    return list(OrderMail.objects.filter(pk__in=[mail.pk for mail in mails]).select_related("order").order_by("pk"))
+    claimed = OrderMail.objects.filter(pk__in=[mail.pk for mail in mails]).order_by("pk")
+    return list(claimed.select_related("order", "order__shipment").prefetch_related("order__lines"))
 
 
-def _send(mail: OrderMail) -> None:
+def _send(mail: OrderMail, connection: BaseEmailBackend) -> None:
     context = {"order": mail.order, "lines": mail.order.lines.all(), "kind": mail.kind}
     text = render_to_string(f"mail/{mail.kind}.txt", context)
     try:
-        send_mail(f"{mail.get_kind_display()}: {mail.order.reference}", text, None, [mail.order.email])
+        subject = f"{mail.get_kind_display()}: {mail.order.reference}"
+        send_mail(subject, text, None, [mail.order.email], connection=connection)
     except OSError as error:  # smtplib's errors are OSErrors too
         pause = processes.backoff(mail.attempts, first_seconds=2, longest_seconds=600)
         log.warning("mail %d was not sent, next try in %.0f s: %s", mail.pk, pause, dead_letters.describe(error))

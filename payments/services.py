@@ -24,7 +24,8 @@ from payments.gateways import Answer, Declined, Succeeded, Unknown
 from payments.models import Charge, Refund
 
 log = logging.getLogger(__name__)
-LEASE_SECONDS = 60.0
+# Longer than any gateway call may take; so long does a charge wait whose process was killed under it.
+LEASE_SECONDS = 20.0
 LONGEST_PAUSE_SECONDS = 60.0
 Job = TypeVar("Job", Charge, Refund)
 
