@@ -123,6 +123,10 @@ class Demo:
         )
         postgres = Postgres(self._supervisor, data=self._state.path / "postgres", sockets=self._state.sockets)
         redis = Redis(self._supervisor, folder=self._state.path / "redis", sockets=self._state.sockets)
+        self._watch_embedded_kafka()
+        with self._step("Kafka") as done:
+            self._choice.kafka.start()
+            done(f"{self._choice.description} at {self._choice.kafka.bootstrap_servers} ({self._choice.because})")
         with self._step("PostgreSQL") as done:
             postgres.start()
             postgres.ensure_database()
@@ -130,10 +134,6 @@ class Demo:
         with self._step("Redis") as done:
             redis.start()
             done(f"Redis {redis.version()}")
-        with self._step("Kafka") as done:
-            self._choice.kafka.start()
-            done(f"{self._choice.description} at {self._choice.kafka.bootstrap_servers} ({self._choice.because})")
-        self._watch_embedded_kafka()
         self._environment = self._make_environment(postgres.url(), redis.url())
         self._write_environment()
         self._prepare("migrate", "seed", "topics", "republish")
@@ -245,14 +245,16 @@ class Demo:
 
     # -- stopping -------------------------------------------------------------------------------------
     def _end(self) -> None:
-        started = time.monotonic()
-        self._say("Stopping …")
+        started, something_ran = time.monotonic(), self._supervisor.names != []
+        if something_ran:
+            self._say("Stopping …")
         with contextlib.suppress(AttributeError):  # not that far yet
             self._roles.stop(within_seconds=ROLES_STOP_SECONDS)
         (self._state.path / "demo.env").unlink(missing_ok=True)
         self._supervisor.stop_all(within_seconds=SERVICES_STOP_SECONDS)
         self._state.close()
-        self._say(f"Stopped after {time.monotonic() - started:.1f} s. The data is kept.")
+        if something_ran:
+            self._say(f"Stopped after {time.monotonic() - started:.1f} s. The data is kept.")
 
     # -- saying ---------------------------------------------------------------------------------------
     @contextlib.contextmanager

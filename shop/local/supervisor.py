@@ -98,6 +98,11 @@ class Supervisor:
         if process.poll() is not None:
             raise LocalError(f"{name} ended while starting (exit code {process.returncode}). {self.hint(name)}")
 
+    @property
+    def names(self) -> list[str]:
+        """The children that run or shall run again."""
+        return list(self._children)
+
     def is_running(self, name: str) -> bool:
         """Whether the child is there and has not ended."""
         child = self._children.get(name)
@@ -142,6 +147,8 @@ class Supervisor:
     def look_after(self) -> None:
         """Start again what ended by itself, with a growing pause. Call it a few times a second."""
         for child in list(self._children.values()):
+            if self._children.get(child.command.name) is not child:
+                continue  # an `on_end` has just stopped it
             if child.process is None:
                 if time.monotonic() >= child.start_at:
                     child.process, child.started_at = self._spawn(child.command), time.monotonic()
