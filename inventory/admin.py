@@ -29,12 +29,12 @@ class HoldInline(facts.FactsInline):
 class ReservationAdmin(facts.FactsAdmin):
     """Held, sold, released or refused: one row per order."""
 
-    list_display = ("order_id", "state_label", "units", "created_at", "updated_at")
+    list_display = ("order_id", "state_label", "units", "made", "changed")
     list_filter = ("state",)
     search_fields = ("order_id",)
     search_help_text = "Order id, complete"
     ordering = ("-order_id",)  # the ids grow with time, and the key has an index
-    fields = readonly_fields = ("order", "state_label", "created_at", "updated_at")
+    fields = readonly_fields = ("order", "state_label", "made", "changed")
     inlines = (HoldInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Reservation]:
@@ -65,3 +65,13 @@ class ReservationAdmin(facts.FactsAdmin):
     def units(self, reservation: Reservation) -> Any:
         """Units by sku, as far as any were held."""
         return ", ".join(str(hold) for hold in reservation.holds.all()) or None
+
+    @admin.display(description="made")
+    def made(self, reservation: Reservation) -> str:
+        """When inventory first heard of the order."""
+        return facts.moment(reservation.created_at)
+
+    @admin.display(description="changed")
+    def changed(self, reservation: Reservation) -> str:
+        """When the state last changed."""
+        return facts.moment(reservation.updated_at)

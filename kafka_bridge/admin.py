@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -51,11 +52,27 @@ def page_of(model: type[Model], pk: object) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
 
 
+def short_link(url: str, key: UUID) -> SafeString:
+    """A link that shows the end of an id: ids of one hour begin alike."""
+    return format_html('<a class="br-link br-nowrap" href="{}" title="{}">…{}</a>', url, key, str(key)[-12:])
+
+
+def moment(at: datetime | None) -> str:
+    """A time to the second on one line; nothing for none."""
+    if at is None:
+        return ""
+    local = timezone.localtime(at)
+    words = f"{local.day} {local:%b, %H:%M:%S}"
+    return format_html('<time class="br-nowrap" datetime="{0}" title="{0}">{1}</time>', local.isoformat(), words)
+
+
 def as_age(span: timedelta) -> str:
-    """A span of time in one unit: "340 ms", "12 s", "5 min", "3 h", "2 d"."""
+    """A span of time in one unit: "340 ms", "1.4 s", "12 s", "5 min", "3 h", "2 d"."""
     seconds = max(span.total_seconds(), 0.0)
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     for unit, size, limit in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}"
@@ -199,7 +216,7 @@ class Hearing:
 
     @property
     def delay(self) -> str:
-        """From the fact's transaction to the one of its effects here, in words."""
+        """From the fact's own time to the note in the group's inbox, in words."""
         return "" if self.handled_at is None else as_age(self.handled_at - self.stated_at)
 
 
@@ -295,9 +312,9 @@ class OutboxRowAdmin(FactsAdmin):
         (None, {"fields": ("event", "subject", "place", "heard_by")}),
         ("Body", {"fields": ("pretty_body",)}),
         ("Envelope", {"fields": ("event_id", "version", "correlation_id", "cause", "traceparent")}),
-        ("Time", {"fields": ("created_at", "published_at", "delay")}),
+        ("Time", {"fields": ("stated", "published", "delay")}),
     )
-    readonly_fields = ("event", "subject", "place", "heard_by", "pretty_body", "cause", "delay")
+    readonly_fields = ("event", "subject", "place", "heard_by", "pretty_body", "cause", "stated", "published", "delay")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxRow]:
         """Rows with their ages by the clock of the database."""
@@ -344,10 +361,15 @@ class OutboxRowAdmin(FactsAdmin):
         """How long it waited for the relay."""
         return "" if row.published_at is None else as_age(row.published_at - row.created_at)
 
-    @admin.display(description="stated", ordering="created_at")
-    def stated(self, row: OutboxRow) -> datetime:
-        """When the transaction that stated it began."""
-        return row.created_at
+    @admin.display(description="stated")
+    def stated(self, row: OutboxRow) -> str:
+        """When it was stated."""
+        return moment(row.created_at)
+
+    @admin.display(description="published")
+    def published(self, row: OutboxRow) -> str:
+        """When Kafka had acknowledged it."""
+        return moment(row.published_at)
 
     @admin.display(description="heard by")
     def heard_by(self, row: OutboxRow) -> str:

@@ -36,13 +36,13 @@ class SentFilter(admin.SimpleListFilter):
 class ShipmentAdmin(facts.FactsAdmin):
     """The parcel of each confirmed order; it is shipped and delivered from the order's page."""
 
-    list_display = ("tracking_number", "state_label", "of_order", "carrier", "created_at", "due_at")
+    list_display = ("tracking_number", "state_label", "of_order", "carrier", "packed", "due")
     list_filter = ("state",)
     list_select_related = ("order",)
     search_fields = ("tracking_number",)
     search_help_text = "Tracking number, complete"
     ordering = ("-id",)
-    fields = readonly_fields = ("tracking_number", "of_order", "state_label", "carrier", "created_at", "due_at")
+    fields = readonly_fields = ("tracking_number", "of_order", "state_label", "carrier", "packed", "due")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Shipment], search_term: str
@@ -61,16 +61,27 @@ class ShipmentAdmin(facts.FactsAdmin):
         """How far the parcel is."""
         return facts.label(shipment.get_state_display(), PARCEL_COLOURS[Shipment.State(shipment.state)])
 
+    @admin.display(description="packed")
+    def packed(self, shipment: Shipment) -> str:
+        """When the parcel was made."""
+        return facts.moment(shipment.created_at)
+
+    @admin.display(description="carrier due", empty_value="")
+    def due(self, shipment: Shipment) -> str | None:
+        """When the carrier takes the next step, if there is one."""
+        moving = shipment.state in (Shipment.State.PACKED, Shipment.State.SHIPPED)
+        return facts.moment(shipment.due_at) if moving else None
+
 
 @admin.register(OrderMail)
 class OrderMailAdmin(facts.FactsAdmin):
     """Mails that orders owe their buyers."""
 
-    list_display = ("kind", "of_order", "to", "created_at", "sent_at", "attempts", "next_attempt_at")
+    list_display = ("kind", "of_order", "to", "owed", "sent", "attempts")
     list_filter = (SentFilter, "kind")
     list_select_related = ("order",)
     ordering = ("-id",)
-    fields = readonly_fields = ("kind", "of_order", "to", "created_at", "sent_at", "attempts", "next_attempt_at")
+    fields = readonly_fields = ("kind", "of_order", "to", "owed", "sent", "attempts", "next_attempt_at")
 
     @admin.display(description="order")
     def of_order(self, mail: OrderMail) -> str:
@@ -81,3 +92,13 @@ class OrderMailAdmin(facts.FactsAdmin):
     def to(self, mail: OrderMail) -> str:
         """The buyer's address."""
         return mail.order.email
+
+    @admin.display(description="owed since")
+    def owed(self, mail: OrderMail) -> str:
+        """When the event was heard that the mail tells of."""
+        return facts.moment(mail.created_at)
+
+    @admin.display(description="sent", empty_value="not yet")
+    def sent(self, mail: OrderMail) -> str | None:
+        """When the mail server took it."""
+        return facts.moment(mail.sent_at) or None

@@ -1,11 +1,13 @@
 """Charges and refunds: what was asked of the gateway, and what it answered."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html
 
 from kafka_bridge import admin as facts
 from payments.models import Charge, Refund
@@ -19,8 +21,12 @@ CHARGE_COLOURS = {
 REFUND_COLOURS = {Refund.State.REQUESTED: "warning", Refund.State.SUCCEEDED: "success"}
 
 
-def _order_link(order_id: object) -> str:
-    return facts.link(reverse("admin:orders_order_change", args=[order_id]), order_id)
+def _order_page(order_id: UUID) -> str:
+    return reverse("admin:orders_order_change", args=[order_id])
+
+
+def _nowrap(words: str) -> str:
+    return format_html('<span class="br-nowrap">{}</span>', words)
 
 
 class RefundInline(facts.FactsInline):
@@ -43,18 +49,8 @@ class RefundInline(facts.FactsInline):
 class ChargeAdmin(facts.FactsAdmin):
     """The one charge of each order."""
 
-    list_display = (
-        "created_at",
-        "sum",
-        "state_label",
-        "order",
-        "payment_method",
-        "attempts",
-        "transaction_id",
-        "trouble",
-        "back",
-    )
-    list_display_links = ("created_at", "sum")
+    list_display = ("made", "sum", "state_label", "of_order", "payment_method", "attempts", "trouble", "back")
+    list_display_links = ("made", "sum")
     list_filter = ("state", "cancel_requested")
     search_fields = ("order_id",)
     search_help_text = "Order id, charge id or transaction id, complete"
@@ -65,9 +61,9 @@ class ChargeAdmin(facts.FactsAdmin):
             "The gateway",
             {"fields": ("attempts", "failure_reason", "last_error", "next_attempt_at", "cancel_requested")},
         ),
-        ("Time", {"fields": ("created_at", "settled_at")}),
+        ("Time", {"fields": ("made", "settled")}),
     )
-    readonly_fields = ("order", "sum", "state_label")
+    readonly_fields = ("order", "sum", "state_label", "made", "settled")
     inlines = (RefundInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Charge]:
@@ -89,12 +85,27 @@ class ChargeAdmin(facts.FactsAdmin):
     @admin.display(description="order")
     def order(self, charge: Charge) -> str:
         """The order's id, with a link to its page."""
-        return _order_link(charge.order_id)
+        return facts.link(_order_page(charge.order_id), charge.order_id)
+
+    @admin.display(description="order")
+    def of_order(self, charge: Charge) -> str:
+        """The end of the order's id, with a link to its page."""
+        return facts.short_link(_order_page(charge.order_id), charge.order_id)
+
+    @admin.display(description="asked for")
+    def made(self, charge: Charge) -> str:
+        """When it was asked for."""
+        return facts.moment(charge.created_at)
+
+    @admin.display(description="settled", empty_value="")
+    def settled(self, charge: Charge) -> str | None:
+        """When the gateway's answer was written down."""
+        return facts.moment(charge.settled_at) or None
 
     @admin.display(description="amount", ordering="amount_minor")
     def sum(self, charge: Charge) -> str:
         """In major units, with the currency."""
-        return f"{charge.amount:,.2f} {charge.currency}"
+        return _nowrap(f"{charge.amount:,.2f} {charge.currency}")
 
     @admin.display(description="state", ordering="state")
     def state_label(self, charge: Charge) -> str:
@@ -117,8 +128,8 @@ class ChargeAdmin(facts.FactsAdmin):
 class RefundAdmin(facts.FactsAdmin):
     """Money that goes back; one that the gateway keeps refusing needs a person."""
 
-    list_display = ("created_at", "sum", "state_label", "order", "reason", "attempts", "last_error", "settled_at")
-    list_display_links = ("created_at", "sum")
+    list_display = ("made", "sum", "state_label", "of_order", "reason", "attempts", "last_error", "settled")
+    list_display_links = ("made", "sum")
     list_filter = ("state",)
     search_fields = ("charge__order_id",)
     search_help_text = "Order id, refund id or transaction id, complete"
@@ -126,9 +137,9 @@ class RefundAdmin(facts.FactsAdmin):
     fieldsets = (
         (None, {"fields": ("order", "of_charge", "sum", "reason", "state_label", "transaction_id")}),
         ("The gateway", {"fields": ("attempts", "last_error", "next_attempt_at")}),
-        ("Time", {"fields": ("created_at", "settled_at")}),
+        ("Time", {"fields": ("made", "settled")}),
     )
-    readonly_fields = ("order", "of_charge", "sum", "state_label")
+    readonly_fields = ("order", "of_charge", "sum", "state_label", "made", "settled")
     list_select_related = ("charge",)
 
     def get_search_results(
@@ -145,7 +156,22 @@ class RefundAdmin(facts.FactsAdmin):
     @admin.display(description="order")
     def order(self, refund: Refund) -> str:
         """The order's id, with a link to its page."""
-        return _order_link(refund.charge.order_id)
+        return facts.link(_order_page(refund.charge.order_id), refund.charge.order_id)
+
+    @admin.display(description="order")
+    def of_order(self, refund: Refund) -> str:
+        """The end of the order's id, with a link to its page."""
+        return facts.short_link(_order_page(refund.charge.order_id), refund.charge.order_id)
+
+    @admin.display(description="asked for")
+    def made(self, refund: Refund) -> str:
+        """When it was asked for."""
+        return facts.moment(refund.created_at)
+
+    @admin.display(description="settled", empty_value="")
+    def settled(self, refund: Refund) -> str | None:
+        """When the gateway's answer was written down."""
+        return facts.moment(refund.settled_at) or None
 
     @admin.display(description="charge")
     def of_charge(self, refund: Refund) -> str:
@@ -155,7 +181,7 @@ class RefundAdmin(facts.FactsAdmin):
     @admin.display(description="amount", ordering="amount_minor")
     def sum(self, refund: Refund) -> str:
         """In major units, with the currency."""
-        return f"{refund.amount:,.2f} {refund.charge.currency}"
+        return _nowrap(f"{refund.amount:,.2f} {refund.charge.currency}")
 
     @admin.display(description="state", ordering="state")
     def state_label(self, refund: Refund) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -72,6 +72,7 @@ class BookAdmin(facts.PlainAdmin):
             free_units=Coalesce(Subquery(stock.values_list(stock_admin.FREE)[:1]), 0),
             held_units=Coalesce(Subquery(stock.values("held")[:1]), 0),
             sold_units=Coalesce(Subquery(stock.values("sold")[:1]), 0),
+            is_known=Exists(stock) | Exists(OrderLine.objects.filter(sku=OuterRef("isbn"))),
         )
 
     def get_search_results(
@@ -96,9 +97,8 @@ class BookAdmin(facts.PlainAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Book | None = None) -> bool:
         """Only a book that never arrived and was never ordered can go; any other is taken off sale instead."""
-        if obj is None or not super().has_delete_permission(request, obj):
-            return False
-        return not Stock.objects.filter(sku=obj.isbn).exists() and not OrderLine.objects.filter(sku=obj.isbn).exists()
+        allowed = obj is not None and super().has_delete_permission(request, obj)
+        return allowed and not getattr(obj, "is_known", True)
 
     def save_model(self, request: HttpRequest, obj: Book, form: Any, change: bool) -> None:
         """Save, and show the new price and title on the next page of this process."""

@@ -73,7 +73,10 @@ def _within(chosen: tuple[int, ...], *, first: date, last: date) -> list[tuple[i
             return [(year,) for year in range(first.year, last.year + 1)]
         case (year,):
             low, high = (first.year, first.month), (last.year, last.month)
-            return [(year, month) for month in range(1, 13) if low <= (year, month) <= high]
+            months = [month for month in range(1, 13) if low <= (year, month) <= high]
+            if len(months) == 1:
+                return _within((year, months[0]), first=first, last=last)
+            return [(year, month) for month in months]
         case (year, month) if 1 <= month <= 12:
             days = range(1, calendar.monthrange(year, month)[1] + 1)
             return [(year, month, day) for day in days if first <= date(year, month, day) <= last]

@@ -67,9 +67,9 @@ class PaymentFilter(admin.SimpleListFilter):
             ("requested", "The gateway has not answered"),
             ("taken", "Taken"),
             ("failed", "Refused"),
-            ("cancelled", "Given up before it was asked for"),
-            ("refunding", "Going back"),
-            ("refunded", "Back"),
+            ("cancelled", "Given up before it was taken"),
+            ("refunding", "Refund under way"),
+            ("refunded", "Refunded"),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:

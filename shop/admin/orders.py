@@ -18,7 +18,6 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from inventory.models import Reservation
 from kafka_bridge import admin as facts
-from orders import links
 from orders.models import Order, OrderMail, Shipment, Status
 from payments.models import Charge, Refund
 from shop import countries, money
@@ -55,7 +54,7 @@ class OrderChangeList(facts.FactsChangeList):
 class OrderAdmin(facts.FactsAdmin):
     """Read-only; orders move only through what may be done to them."""
 
-    list_display = ("reference", "status_label", "waiting", "flow_words", "buyer", "total_words", "placed", "reason")
+    list_display = ("reference_words", "status_words", "buyer", "total_words", "placed", "flow_words")
     list_filter = ("status", "flow", filters.PaymentFilter, filters.StuckFilter, filters.PlacedFilter)
     list_select_related = ("user",)
     date_hierarchy = "placed_at"
@@ -84,26 +83,27 @@ class OrderAdmin(facts.FactsAdmin):
         """Orders by whatever somebody has in hand."""
         return search.orders_matching(queryset, search_term), False
 
-    @admin.display(description="status")
-    def status_label(self, order: Order) -> str:
-        """Where the order stands."""
-        return status_label(order)
+    @admin.display(description="reference")
+    def reference_words(self, order: Order) -> str:
+        """What people call the order."""
+        return format_html('<span class="br-nowrap">{}</span>', order.reference)
 
-    @admin.display(description="waiting", empty_value="")
-    def waiting(self, order: Order) -> str | None:
-        """How long an order that is neither confirmed nor cancelled has waited."""
-        return stuck_label(order) or None
+    @admin.display(description="status")
+    def status_words(self, order: Order) -> str:
+        """Where the order stands; how long it has waited, or why it was cancelled."""
+        why = format_html('<span class="br-soft">{}</span>', order.cancel_reason) if order.cancel_reason else ""
+        return format_html('<span class="br-inline">{} {} {}</span>', status_label(order), stuck_label(order), why)
 
     @admin.display(description="flow")
     def flow_words(self, order: Order) -> str:
         """Which of stock and money comes first."""
-        return order.get_flow_display()
+        return format_html('<span class="br-nowrap">{}</span>', order.get_flow_display())
 
     @admin.display(description="buyer")
     def buyer(self, order: Order) -> str:
         """Who ordered; with the account, if there is one."""
-        account = order.user.get_username() if order.user else "guest"
-        return format_html('{} <span class="br-soft">{}</span>', order.email, account)
+        account = f"account {order.user.get_username()}" if order.user else "guest"
+        return format_html('<span title="{}, {}">{}</span>', order.name, account, order.email)
 
     @admin.display(description="total")
     def total_words(self, order: Order) -> str:
@@ -111,14 +111,9 @@ class OrderAdmin(facts.FactsAdmin):
         return money.in_words(order.total_minor, order.currency)
 
     @admin.display(description="placed", ordering="placed_at")
-    def placed(self, order: Order) -> datetime:
+    def placed(self, order: Order) -> str:
         """When the order came in."""
-        return order.placed_at
-
-    @admin.display(description="why cancelled", empty_value="")
-    def reason(self, order: Order) -> str | None:
-        """The reason that the buyer was given."""
-        return order.cancel_reason or None
+        return facts.moment(order.placed_at)
 
     # -- What may be done ----------------------------------------------------------------------------
     @admin.action(permissions=["act"], description="Ship now")
@@ -179,7 +174,7 @@ class OrderAdmin(facts.FactsAdmin):
         candidates = [(order, status_label(order), act.obstacle(order)) for order in orders]
         context = {
             **self.admin_site.each_context(request),
-            "title": act.title,
+            "title": f"{act.title} {'order' if len(orders) == 1 else 'orders'}",
             "opts": self.opts,
             "act": act,
             "form": form,
@@ -243,7 +238,7 @@ def page_of(order: Order, *, may_act: bool) -> Page:
         status=status_label(order),
         stuck=stuck_label(order),
         country=countries.name_of(order.country),
-        buyers_url=f"{reverse('order', args=[order.pk])}?key={links.key_for(order.pk)}",
+        buyers_url=reverse("order", args=[order.pk]),
         moments=moments,
         waits=_waits(order, moments, charge, refunds, shipment, mails),
         charge=charge,

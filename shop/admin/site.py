@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from django.contrib import admin
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+
+admin.site.index_title = "Start"
 
 # Title, icon (of Material Symbols), app and model, by heading.
 _PAGES = {

@@ -87,7 +87,7 @@ def with_titles(rows: QuerySet[Stock]) -> QuerySet[Stock]:
 class StockAdmin(facts.FactsAdmin):
     """Units of each title: received, held by orders under way, sold, and free to order."""
 
-    list_display = ("sku", "title", "free_label", "held", "sold", "received", "updated_at")
+    list_display = ("sku", "title", "free_label", "held", "sold", "received", "changed")
     list_display_links = ("sku", "title")
     list_filter = (LevelFilter,)
     list_before_template = "admin/inventory/receive_link.html"
@@ -95,7 +95,7 @@ class StockAdmin(facts.FactsAdmin):
     search_fields = ("sku", "title")
     search_help_text = "Title or ISBN"
     sortable_by = None
-    fields = readonly_fields = ("sku", "book", "free_label", "held", "sold", "received", "updated_at")
+    fields = readonly_fields = ("sku", "book", "free_label", "held", "sold", "received", "changed")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Stock]:
         """Stock with titles."""
@@ -150,6 +150,11 @@ class StockAdmin(facts.FactsAdmin):
     def free_label(self, stock: Stock) -> str:
         """Units that can still be ordered."""
         return free_label(stock.free)
+
+    @admin.display(description="changed", ordering="updated_at")
+    def changed(self, stock: Stock) -> str:
+        """When a count last changed."""
+        return facts.moment(stock.updated_at)
 
     def _receive_url(self, request: HttpRequest, sku: str = "") -> str:
         return receive_url(sku) if may_receive(request) else ""

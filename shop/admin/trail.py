@@ -18,6 +18,14 @@ from kafka_bridge import catalogue, registry
 from kafka_bridge.models import OutboxRow
 from orders.models import Order, TrailEntry
 
+_LED_TO = {
+    "shipped": catalogue.OrderShipped.TYPE,
+    "delivered": catalogue.OrderDelivered.TYPE,
+    "cancelled": catalogue.OrderCancelled.TYPE,
+    "deadline passed": catalogue.OrderCancelled.TYPE,
+}
+"""What somebody did to an order, and the fact that was stated of it in the same transaction."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
@@ -32,7 +40,7 @@ class Moment:
     """The app that stated the fact."""
     hearings: tuple[facts.Hearing, ...] = ()
     entry: TrailEntry | None = None
-    """The order's answer to the fact; or what was done, where there is no fact."""
+    """The order's answer to the fact; or what was done, and led to the fact (or to none)."""
 
     @property
     def clock(self) -> str:
@@ -80,19 +88,19 @@ def of(order: Order) -> list[Moment]:
         for row in rows
     ]
     moments += [Moment(at=act.at, since_placed=act.at - order.placed_at, entry=act) for act in acts]
-    # What was done goes before the fact that it led to; both carry the time of their transaction.
-    return sorted(moments, key=lambda moment: (moment.at, moment.row is not None, moment.row.pk if moment.row else 0))
+    return sorted(moments, key=lambda moment: (moment.at, moment.row.pk if moment.row else 0))
 
 
 def _answers(
     rows: Sequence[OutboxRow], entries: Sequence[TrailEntry]
 ) -> tuple[dict[UUID, TrailEntry], list[TrailEntry]]:
-    """Which entry answers which fact, by event id; and the entries that answer none.
+    """Which entry belongs to which fact, by event id; and the entries that belong to none.
 
     An entry does not name its event. Facts of one type are of one topic and one key, so the order heard them in the
     sequence in which they were stated: the first entry of a type belongs to the first fact of it.
     """
-    heard = {event.TYPE for event in catalogue.EVENTS if registry.find("orders").knows(event)}
+    heard = {event.TYPE: event.TYPE for event in catalogue.EVENTS if registry.find("orders").knows(event)}
+    type_of = {**heard, **_LED_TO, catalogue.OrderCreated.TYPE: catalogue.OrderCreated.TYPE}
     waiting: dict[str, Iterator[OutboxRow]] = {}
     by_type: dict[str, list[OutboxRow]] = defaultdict(list)
     for row in rows:
@@ -100,8 +108,8 @@ def _answers(
     answers: dict[UUID, TrailEntry] = {}
     acts: list[TrailEntry] = []
     for entry in entries:
-        answerable = entry.what in heard or entry.what == catalogue.OrderCreated.TYPE
-        candidates = waiting.setdefault(entry.what, iter(by_type[entry.what])) if answerable else iter(())
+        event_type = type_of.get(entry.what, "")
+        candidates = waiting.setdefault(event_type, iter(by_type[event_type]))
         if answered := next(candidates, None):
             answers[answered.event_id] = entry
         else:
