@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponseBase
 _NO_DOCUMENT = ("application/json", "text/plain")
 
 
-class PagePolicyMiddleware(CSPMiddleware):  # type: ignore[misc]
+class PagePolicyMiddleware(CSPMiddleware):
     """The content security policy for everything that a browser could show as a page.
 
     Building the header costs about a quarter of a small request, so answers for programs go without it.
