@@ -98,10 +98,11 @@ def release(*, order_ids: Iterable[UUID]) -> None:
     _require_transaction()
     ids = list(order_ids)
     _new_reservations(ids)  # as refused: nothing held, and nothing to hold any more
-    for state, column in ((State.HELD, "held"), (State.SOLD, "sold")):
-        found = _lock_reservations(ids, state)
-        _set_state(found, State.RELEASED)
-        _add_to_stock(**{column: _negative(_units_of(found))})
+    held, sold = _lock_reservations(ids, State.HELD), _lock_reservations(ids, State.SOLD)
+    # Counted before the state changes, and given back together: the stock's rows are locked once, in one sequence.
+    given_back = {"held": _negative(_units_of(held)), "sold": _negative(_units_of(sold))}
+    _set_state([*held, *sold], State.RELEASED)
+    _add_to_stock(**given_back)
 
 
 def _require_transaction() -> None:

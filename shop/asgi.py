@@ -14,6 +14,6 @@ from shop import sockets  # noqa: E402 - Django must be set up first
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": sockets.SameOriginOnly(AuthMiddlewareStack(URLRouter(sockets.urlpatterns))),
+        "websocket": sockets.Capped(sockets.SameOriginOnly(AuthMiddlewareStack(URLRouter(sockets.urlpatterns)))),
     }
 )

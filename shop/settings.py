@@ -187,6 +187,9 @@ LIVE_PORT = env.int("LIVE_PORT", default=0)
 # Origins whose pages may open a socket, scheme and port included.
 LIVE_ORIGINS = env.list("LIVE_ORIGINS", default=[])
 LIVE_WATCH_SECONDS = 90
+# One process serves so many sockets, and one address gets so many of them (a school's, an office's).
+LIVE_SOCKETS_MAX = env.int("LIVE_SOCKETS_MAX", default=5000)
+LIVE_SOCKETS_PER_ADDRESS_MAX = env.int("LIVE_SOCKETS_PER_ADDRESS_MAX", default=200)
 
 CONTENT_SECURITY_POLICY = {
     "EXCLUDE_URL_PREFIXES": ("/admin/",),  # the admin theme runs Alpine.js, which needs eval

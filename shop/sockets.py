@@ -1,5 +1,6 @@
-"""Which sockets there are, and from which pages they may be opened."""
+"""Which sockets there are, from which pages they may be opened, and how many."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -37,3 +38,26 @@ class SameOriginOnly:
         if settings.BEHIND_TLS:
             scheme = "https"
         return {f"{scheme}://{headers.get(b'host', b'').decode('latin1').lower()}"}
+
+
+class Capped:
+    """Refuses sockets beyond so many in this process, and beyond so many from one address."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._open: Counter[str] = Counter()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        address = (scope.get("client") or ("",))[0]
+        if (
+            self._open.total() >= settings.LIVE_SOCKETS_MAX
+            or self._open[address] >= settings.LIVE_SOCKETS_PER_ADDRESS_MAX
+        ):
+            return await WebsocketDenier()(scope, receive, send)
+        self._open[address] += 1
+        try:
+            return await self._application(scope, receive, send)
+        finally:
+            self._open[address] -= 1
+            if not self._open[address]:
+                del self._open[address]
