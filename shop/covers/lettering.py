@@ -6,6 +6,7 @@ width. The outlines (`faces/*.json`) are in thousandths of an em, y downwards, t
 
 import unicodedata
 from functools import cache
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -130,17 +131,20 @@ def fit(
 
 def _balanced(words: list[str], count: int, letters: Face, tracking: int) -> list[str]:
     """The words in `count` lines whose longest is as short as can be."""
+    # Sums instead of measured lines: kerning beside a space is too small to move a line break.
+    space = letters.width(" ") + 2 * tracking
+    ends = [0, *accumulate(letters.width(word, tracking=tracking) + space for word in words)]
 
     @cache
-    def best(start: int, left: int) -> tuple[int, tuple[str, ...]]:
+    def best(start: int, left: int) -> tuple[int, tuple[int, ...]]:
+        """The longest line when the words from `start` fill `left` lines, and where each line ends."""
         if left == 1:
-            text = " ".join(words[start:])
-            return letters.width(text, tracking=tracking), (text,)
+            return ends[-1] - ends[start], (len(words),)
         options = []
         for end in range(start + 1, len(words) - left + 2):
-            text = " ".join(words[start:end])
             rest_width, rest = best(end, left - 1)
-            options.append((max(letters.width(text, tracking=tracking), rest_width), (text, *rest)))
+            options.append((max(ends[end] - ends[start], rest_width), (end, *rest)))
         return min(options)
 
-    return list(best(0, count)[1])
+    breaks = (0, *best(0, count)[1])
+    return [" ".join(words[start:end]) for start, end in pairwise(breaks)]

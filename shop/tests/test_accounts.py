@@ -32,14 +32,14 @@ def test_a_weak_password_is_explained(client: Client) -> None:
 @pytest.mark.parametrize(
     "target", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example"]
 )
-@pytest.mark.parametrize("page", ["/sign-in/", "/sign-up/"])
-def test_nobody_is_led_away_from_the_shop(client: Client, page: str, target: str) -> None:
+@pytest.mark.parametrize("path", ["/sign-in/", "/sign-up/"])
+def test_nobody_is_led_away_from_the_shop(client: Client, path: str, target: str) -> None:
     User.objects.create_user("ada", password=PASSWORD)
     fields = {"username": "ada", "password": PASSWORD}
-    if page == "/sign-up/":
+    if path == "/sign-up/":
         fields = {"username": "bo", "email": "bo@example.com", "password1": PASSWORD, "password2": PASSWORD}
-    response = client.post(page, {**fields, "next": target})
-    assert (response.status_code, response["Location"]) == (302, "/orders/" if page == "/sign-in/" else "/")
+    response = client.post(path, {**fields, "next": target})
+    assert (response.status_code, response["Location"]) == (302, "/orders/" if path == "/sign-in/" else "/")
 
 
 def test_signing_in_leads_back_and_out_needs_a_post(client: Client) -> None:
