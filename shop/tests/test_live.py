@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from shop.testing.buyers import Buyers
 from shop.testing.processes import Shop
@@ -30,7 +31,8 @@ def opened(
     """A socket as a page of the shop would open it."""
     headers = {"Cookie": cookie} if cookie else {}
     address = f"{shop.live_url}/live/orders/{order}/?key={key}"
-    with connect(address, origin=origin or shop.url, additional_headers=headers, proxy=None) as socket:  # type: ignore[arg-type]
+    page = cast(Origin, origin or shop.url)
+    with connect(address, origin=page, additional_headers=headers, proxy=None) as socket:
         yield socket
 
 

@@ -95,14 +95,14 @@ def test_an_order_goes_all_the_way(broker: testing.MemoryBroker, flow: str) -> N
         1, 1, 1, 0, 3, 3750,
     )  # fmt: skip
     assert dict(BookSales.objects.values_list("sku", "units")) == {SKU: 2, OTHER: 1}
-    said = [type(event) for event in testing.stated()]
-    assert sorted(said, key=lambda e: e.TYPE) == sorted(
-        {
-            catalogue.OrderCreated, catalogue.InventoryReserved, catalogue.PaymentConfirmed, catalogue.OrderConfirmed,
-            catalogue.OrderShipped, catalogue.OrderDelivered,
-        },
-        key=lambda e: e.TYPE,
-    )  # fmt: skip
+    assert sorted(event.TYPE for event in testing.stated()) == [
+        "inventory.reserved",
+        "order.confirmed",
+        "order.created",
+        "order.delivered",
+        "order.shipped",
+        "payment.confirmed",
+    ]
     assert books_balance()
 
 
