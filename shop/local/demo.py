@@ -67,7 +67,8 @@ class Demo:
         """
         self._check_options()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # such as SIGHUP under nohup
+            # Under nohup, SIGHUP stays ignored. Not so SIGINT, which shells ignore for what runs in the background.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda *_: self._stop.set())
         self._state.open(note=f"at {self._url(self.options.port)}/")
         self._supervisor = Supervisor(
