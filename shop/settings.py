@@ -38,8 +38,9 @@ WSGI_APPLICATION = "shop.wsgi.application"
 ASGI_APPLICATION = "shop.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# Daphne serves the sockets (`daphne shop.asgi:application`); as an app it would only change `runserver`, and bring
+# Twisted into every consumer.
 INSTALLED_APPS = [
-    "daphne",
     "unfold",
     "unfold.contrib.filters",
     "django.contrib.admin",

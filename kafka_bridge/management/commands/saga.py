@@ -9,6 +9,8 @@ from rich.table import Table
 
 from kafka_bridge import saga
 
+WIDE_COLUMNS = 130
+
 
 class Command(BaseCommand):
     """Prints the saga."""
@@ -26,7 +28,21 @@ class Command(BaseCommand):
         elif options["markdown"]:
             self.stdout.write(saga.as_markdown())
         else:
-            table = Table(*saga.COLUMNS, "so that", title="The saga", show_lines=True)
-            for row in saga.rows():
-                table.add_row(*row.cells, row.so_that)
-            Console(file=cast(IO[str], self.stdout)).print(table)
+            self._print(Console(file=cast(IO[str], self.stdout)))
+
+    def _print(self, console: Console) -> None:
+        """A narrow window gets less: who says an event can be seen from its topic."""
+        is_wide = console.width >= WIDE_COLUMNS
+        shown = [name for name in (*saga.COLUMNS, "so that") if is_wide or name not in ("said by", "so that")]
+        table = Table(title="The saga", show_lines=True)
+        for name in shown:
+            table.add_column(name, no_wrap=name in ("event", "topic", "said by"))
+        for row in saga.rows():
+            cells = dict(zip((*saga.COLUMNS, "so that"), (*row.cells, row.so_that), strict=True))
+            table.add_row(
+                *(cells[name].replace(", ", "\n") for name in shown if name != "so that"),
+                *([cells["so that"]] if is_wide else []),
+            )
+        console.print(table)
+        if not is_wide:
+            console.print(f"From {WIDE_COLUMNS} columns on, this also says what follows from each event.")
