@@ -73,6 +73,15 @@ def order(page: Page, title: str, card: str = "Card that works") -> str:
     return place_order(page)
 
 
+def sign_in(page: Page) -> None:
+    """As the demo's buyer."""
+    page.goto("/sign-in/")
+    page.get_by_label("Username").fill("reader")
+    page.get_by_label("Password").fill("reader")
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="My orders")).to_be_visible()
+
+
 def free(shop: Shop, title: str) -> int:
     """Units that can still be ordered."""
     rows = shop.query(
@@ -174,11 +183,7 @@ def test_without_javascript_the_order_page_reloads_itself(
 
 def test_signing_out_ends_what_other_tabs_see(context: BrowserContext, page: Page, running_shop: Shop) -> None:
     running_shop.stop("orders")
-    page.goto("/sign-in/")
-    page.get_by_label("Username").fill("reader")
-    page.get_by_label("Password").fill("reader")
-    page.get_by_role("main").get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="My orders")).to_be_visible()
+    sign_in(page)
     number = order(page, "Broth")
     page.goto(f"/orders/{number}/")
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
@@ -249,6 +254,9 @@ def test_no_page_is_wider_than_a_phone(page: Page, scheme: str) -> None:
     fill_form(page)
     place_order(page)
     assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    sign_in(page)
+    brand, navigation = (page.locator(selector).bounding_box() for selector in (".brand", ".site-nav"))
+    assert brand and navigation and brand["x"] + brand["width"] < navigation["x"]
 
 
 def test_search_results_come_while_typing(page: Page) -> None:

@@ -26,8 +26,8 @@ class Row:
 
     @property
     def total_minor(self) -> int:
-        """What the line costs now."""
-        return self.offer.price_minor * self.quantity if self.offer else 0
+        """What can be had of the line costs so much now."""
+        return self.offer.price_minor * min(self.quantity, self.left) if self.offer else 0
 
 
 def rows(entries: list[cart.Entry]) -> list[Row]:
