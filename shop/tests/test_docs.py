@@ -1,0 +1,140 @@
+"""The documents say what is so: tables, commands, options, variables, addresses and quoted sentences exist."""
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import get_commands, load_command_class
+from django.urls import resolve
+
+from kafka_bridge import catalogue, registry, saga
+from orders import answers
+
+ROOT = Path(settings.BASE_DIR)
+# Values that look like variables.
+VALUES = {"SASL_SSL"}
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def example_names() -> set[str]:
+    """The variables of .env.example."""
+    return set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+
+def each(pattern: str, *, flags: int = 0) -> Iterator[tuple[str, "re.Match[str]"]]:
+    """Every place in the documents that fits, with the document's name."""
+    for document in DOCUMENTS:
+        for match in re.finditer(pattern, document.read_text(), flags):
+            yield document.name, match
+
+
+# -- The saga -----------------------------------------------------------------------------------------
+def test_the_table_in_the_readme_is_the_saga() -> None:
+    assert saga.as_markdown() in README
+
+
+def test_the_diagram_is_the_saga() -> None:
+    assert f"```mermaid\n{saga.as_mermaid()}\n```" in (ROOT / "docs" / "saga.md").read_text()
+
+
+def test_the_answers_are_those_of_the_code() -> None:
+    table = "\n".join(line for line in (answers.__doc__ or "").splitlines() if line.startswith("|"))
+    assert table in (ROOT / "docs" / "saga.md").read_text()
+
+
+@pytest.mark.parametrize("flow", catalogue.FLOWS)
+def test_each_arrow_of_a_flow_is_heard(flow: str) -> None:
+    section = (ROOT / "docs" / "saga.md").read_text().split(f"### {flow}")[1].split("```")[1]
+    arrows = re.findall(r"(\w+)->>(\w+): ([\w.]+)", section)
+    events = {event.TYPE: event for event in catalogue.EVENTS}
+    assert arrows
+    for speaker, listener, event in arrows:
+        assert events[event].TOPIC.owner == speaker
+        assert listener in registry.listeners(events[event], flow), f"{listener} does not hear {event}"
+
+
+# -- Commands ------------------------------------------------------------------------------------------
+def test_manage_py_commands_and_their_options_exist() -> None:
+    for document, match in each(r"manage\.py ((?!help)[a-z_]+)([^`\n|;)(]*)"):
+        name, rest = match[1], match[2]
+        assert name in get_commands(), f"{document}: {match[0]}"
+        options = re.findall(r"--[a-z-]+", rest)
+        assert set(options) <= set(_options(name)), f"{document}: {match[0]}"
+
+
+def _options(name: str) -> list[str]:
+    command = load_command_class(get_commands()[name], name)
+    parser: argparse.ArgumentParser = command.create_parser("manage.py", name)
+    return list(parser._option_string_actions)
+
+
+def test_consumers_that_are_named_exist() -> None:
+    known = {group.name for group in registry.groups()}
+    for document, match in each(r"run_consumer ([a-z]+)\b"):
+        assert match[1] in known, f"{document}: {match[0]}"
+
+
+def test_make_targets_and_variables_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+    variables = set(re.findall(r"^([A-Z]+) =", MAKEFILE, re.MULTILINE))
+    for document, match in each(r"(?:^|`)(?:[A-Z_]+=\S+ )*make ([a-z]+)([^`\n]*)", flags=re.MULTILINE):
+        assert match[1] in targets, f"{document}: {match[0]}"
+        assert set(re.findall(r"([A-Z_]+)=", match[2])) <= variables, f"{document}: {match[0]}"
+
+
+# -- Names -----------------------------------------------------------------------------------------------
+def test_variables_that_are_named_exist() -> None:
+    make = set(re.findall(r"^([A-Z]+) =", MAKEFILE, re.MULTILINE))
+    for document, match in each(r"(?<![\w-])([A-Z]{2,}(?:_[A-Z]+)+)\b"):
+        if document != "glossary.md":
+            assert match[1] in example_names() | make | VALUES, f"{document}: {match[1]}"
+
+
+def test_links_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+            path, _, anchor = target.partition("#")
+            if path.startswith("http"):
+                continue
+            file = document.parent / path if path else document
+            assert file.exists(), f"{document.name}: {target}"
+            if anchor:
+                headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+                assert anchor in [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings], target
+
+
+def test_addresses_of_the_shop_exist() -> None:
+    for _, match in each(r"http://localhost:8000(/[a-z0-9/-]*)"):
+        resolve(match[1])
+
+
+def test_files_that_are_named_exist() -> None:
+    for document, match in each(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|sh|yml))`"):
+        assert (ROOT / match[1]).exists(), f"{document}: {match[1]}"
+
+
+def test_every_sentence_of_the_troubleshooting_table_is_one_that_is_said() -> None:
+    sources = [*sorted((ROOT / "shop" / "local").glob("*.py")), ROOT / "manage.py", ROOT / "Makefile"]
+    code = "\n".join(source.read_text() for source in sources)
+    said = re.sub(r"['\"]\s*\n\s*f?['\"]", "", code)
+    said = re.sub(r"\{[^{}]*\}|\$\(\w+\)", "…", said)
+    table = README.split("## When it does not start")[1].split("\n## ")[0]
+    sentences = [row.split("|")[1].strip() for row in table.splitlines() if row.startswith("| ")][1:]
+    assert len(sentences) > 10
+    for sentence in sentences:
+        for part in filter(None, (part.strip(" ,") for part in sentence.split("…"))):
+            assert part in said, f"nobody says {part!r}"
+
+
+# -- Dependencies ----------------------------------------------------------------------------------------
+def test_each_dependency_has_its_reason_and_no_other_has_one() -> None:
+    text = (ROOT / "docs" / "decisions.md").read_text()
+    for file in ("requirements.txt", "requirements-dev.txt"):
+        listed = set(re.findall(r"^([A-Za-z][\w-]*)", (ROOT / file).read_text(), re.MULTILINE))
+        section = text.split(f"(`{file}`)")[1].split("\n#")[0]
+        assert set(re.findall(r"^\| ([\w-]+) \|", section, re.MULTILINE)) - {"package"} == listed
