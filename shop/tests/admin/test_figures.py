@@ -1,0 +1,110 @@
+"""The start page and the sales figures."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.db.models import F
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from kafka_bridge.models import OutboxRow
+from orders.models import Order
+from payments.models import Charge
+from shop.admin import dashboard
+from shop.models import Book, BookSales, DailySales
+from shop.tests.admin.desk import confirmed, place, text_of
+from shop.tests.shelves import a_book
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def figures(client: Client) -> dict[str, tuple[str, str, bool]]:
+    """The start page's figures: value, detail, alarm."""
+    shop: dashboard.Figures = client.get("/admin/").context["shop"]
+    return {figure.title: (figure.value, figure.detail, figure.is_alarming) for figure in shop.figures}
+
+
+def test_the_start_page_says_what_is_so(book: Book, admin_client: Client) -> None:
+    quiet = figures(admin_client)
+    assert quiet["Orders today"] == ("0", "placed since midnight UTC", False)
+    assert quiet["Sales today"] == ("$0.00", "nothing counted yet today", False)
+    assert quiet["Waiting for the relay"] == ("0", "every stated event is in Kafka", False)
+    assert not any(alarm for _, _, alarm in quiet.values())
+
+    confirmed(book, quantity=2)
+    confirmed(book, card="pm_declined")
+    old = place(book)
+    Order.objects.filter(pk=old).update(placed_at=F("placed_at") - timedelta(minutes=3))
+    OutboxRow.objects.filter(key=str(old)).update(created_at=F("created_at") - timedelta(minutes=3))
+    a_book(stock=3, title="Nearly gone")
+    a_book(stock=0, title="Never arrived")
+    found = figures(admin_client)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = Order.objects.filter(placed_at__gte=midnight).count()
+    assert found["Orders today"][0] == str(today)
+    assert found["Stuck orders"] == ("1", "unconfirmed after 60 s", True)
+    assert found["Sales today"] == ("$25.00", "1 order confirmed, 2 units", False)
+    assert found["Waiting for the relay"] == ("1", "the oldest for 3 min", True)
+    assert found["Low stock"] == ("1", "titles with 5 or fewer free", False)
+    assert found["Open charges"][0] == found["Open refunds"][0] == found["Mails to send"][0] == "0"
+
+    shop: dashboard.Figures = admin_client.get("/admin/").context["shop"]
+    assert sum(status.number for status in shop.statuses) == today
+    assert [row.title for row in shop.scarce] == ["Nearly gone"]
+    assert len(shop.latest) == 3
+    assert [day.percent for day in shop.days] == [0] * 13 + [100]
+    for figure in shop.figures:
+        assert admin_client.get(figure.url).status_code == 200
+
+
+def test_the_figures_lead_to_the_rows_that_they_count(book: Book, admin_client: Client) -> None:
+    confirmed(book)
+    Charge.objects.update(state="requested", attempts=2)
+    a_book(stock=2)
+    shop: dashboard.Figures = admin_client.get("/admin/").context["shop"]
+    urls = {figure.title: figure for figure in shop.figures}
+    assert urls["Open charges"].is_alarming
+    for title in (
+        "Open charges",
+        "Low stock",
+        "Stuck orders",
+        "Open refunds",
+        "Mails to send",
+        "Waiting for the relay",
+    ):
+        rows = admin_client.get(urls[title].url).context["cl"].result_list
+        assert str(len(rows)) == urls[title].value, title
+
+
+def test_the_start_page_shows_nobody_more_than_they_may_see() -> None:
+    user = User.objects.create_user("packer", is_staff=True)
+    client = Client()
+    client.force_login(user)
+    assert "may not view any" in text_of(client.get("/admin/"))
+    user.user_permissions.set(Permission.objects.filter(codename="view_stock"))
+    assert set(figures(client)) == {"Low stock"}
+
+
+def test_the_start_page_asks_a_fixed_number_of_questions(book: Book, admin_client: Client) -> None:
+    with CaptureQueriesContext(connection) as few:
+        admin_client.get("/admin/")
+    for _ in range(4):
+        confirmed(book)
+        a_book(stock=1)
+    with CaptureQueriesContext(connection) as many:
+        admin_client.get("/admin/")
+    assert len(many) == len(few) <= 20
+
+
+def test_sales_are_shown_with_titles_and_cannot_be_edited(book: Book, admin_client: Client) -> None:
+    confirmed(book, quantity=3)
+    BookSales.objects.create(sku="9780000000002", units=1, revenue_minor=100)
+    titles = [row.title for row in admin_client.get("/admin/shop/booksales/").context["cl"].result_list]
+    assert titles == [book.title, None]
+    assert "$37.50" in text_of(admin_client.get("/admin/shop/booksales/?q=glasshouse"))
+    day = DailySales.objects.get().pk
+    assert "$37.50" in text_of(admin_client.get(f"/admin/shop/dailysales/{day}/change/"))
+    for page in (f"/admin/shop/dailysales/{day}/", f"/admin/shop/booksales/{book.isbn}/"):
+        assert admin_client.post(f"{page}change/", {"units": "9"}).status_code == 403
