@@ -34,7 +34,7 @@ class Command(BaseCommand):
         """A narrow window gets less: who says an event can be seen from its topic."""
         is_wide = console.width >= WIDE_COLUMNS
         shown = [name for name in (*saga.COLUMNS, "so that") if is_wide or name not in ("said by", "so that")]
-        table = Table(title="The saga", show_lines=True)
+        table = Table(title="The saga", show_lines=True, show_edge=False)
         for name in shown:
             table.add_column(name, no_wrap=name in ("event", "topic", "said by"))
         for row in saga.rows():
