@@ -95,6 +95,10 @@ def test_sockets_have_the_limits_of_the_demo() -> None:
     assert f"--websocket-max-frame-size={roles.FRAME_LIMIT_BYTES}" in words
 
 
+def test_sockets_are_capped_by_the_address_of_the_visitor_not_of_the_proxy() -> None:
+    assert "--proxy-headers" in command(SERVICES["live"])
+
+
 def test_only_payments_opens_the_sandbox_ledger() -> None:
     with_ledger = {name for name, service in OWN.items() if "SANDBOX_LEDGER_PATH" in service["environment"]}
     assert with_ledger == {"payments"}
