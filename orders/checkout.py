@@ -71,9 +71,9 @@ class Draft:
         return sum(line.unit_price_minor * line.quantity for line in self.lines)
 
     def digest(self) -> str:
-        """SHA-256 of what was asked for; the flow is the shop's choice, not the buyer's."""
+        """SHA-256 of what the buyer asked for; prices and the flow are the shop's, and may differ at a second try."""
         asked = [
-            [(line.sku, line.quantity, line.unit_price_minor) for line in self.lines],
+            [(line.sku, line.quantity) for line in self.lines],
             self.currency, self.payment_method, self.name, self.email, self.address_line1, self.address_line2,
             self.city, self.postcode, self.country, self.user_id,
         ]  # fmt: skip

@@ -25,6 +25,11 @@ def orders_of(user_id: int) -> QuerySet[Order]:
     return Order.objects.filter(user_id=user_id).order_by("-placed_at")
 
 
+def is_placed(idempotency_key: UUID) -> bool:
+    """Whether there is an order under this key."""
+    return Order.objects.filter(idempotency_key=idempotency_key).exists()
+
+
 def snapshot(order_id: UUID) -> dict[str, Any] | None:
     """Everything the order's page shows of its state, or None where there is no such order.
 

@@ -1,7 +1,6 @@
 """From what a buyer sent to a placed order: the page and the JSON interface both come through here."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,8 +8,7 @@ import msgspec
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from orders import checkout
-from orders.models import OrderLine
+from orders import checkout, queries
 from shop import money, pricing
 
 # What a browser or a tool is told to wait before it tries again.
@@ -56,12 +54,6 @@ class Changed(Exception):
         self.differences = tuple(differences)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Price:
-    title: str
-    price_minor: int
-
-
 def place(
     *,
     idempotency_key: UUID,
@@ -81,16 +73,10 @@ def place(
     """
     try:
         found = differences(lines)
-        prices: Mapping[str, pricing.Offer | _Price] = pricing.offers()
-        if found:
-            prices = _earlier_prices(idempotency_key)
-            if not prices:
-                raise Changed(found)
-        draft = _draft(idempotency_key, lines, prices, contact, payment_method, user_id)
-        try:
-            return checkout.place(draft)
-        except checkout.IdempotencyConflict:
-            return checkout.place(_at_earlier_prices(draft))
+        # A key that has its order already gives that order, whatever became of prices and stock meanwhile.
+        if found and not queries.is_placed(idempotency_key):
+            raise Changed(found)
+        return checkout.place(_draft(idempotency_key, lines, contact, payment_method, user_id))
     except (OperationalError, InterfaceError) as error:
         raise checkout.CheckoutUnavailable from error
 
@@ -140,20 +126,23 @@ def not_for_sale(sku: str) -> Difference:
 def _draft(
     idempotency_key: UUID,
     lines: Sequence[WantedLine],
-    prices: Mapping[str, pricing.Offer | _Price],
     contact: Contact,
     payment_method: str,
     user_id: int | None,
 ) -> checkout.Draft:
-    unknown = _Price(title="", price_minor=0)
-    wanted = [(line, prices.get(line.sku, unknown)) for line in lines]
+    offers = pricing.offers()
+    wanted = [(line, offers.get(line.sku)) for line in lines]
     return checkout.Draft(
         idempotency_key=idempotency_key,
         lines=tuple(
             checkout.DraftLine(
-                sku=line.sku, title=price.title, unit_price_minor=price.price_minor, quantity=line.quantity
+                sku=line.sku,
+                # A book that is not for sale any more comes here only with a key that has its order already.
+                title=offer.title if offer else "",
+                unit_price_minor=offer.price_minor if offer else 0,
+                quantity=line.quantity,
             )
-            for line, price in wanted
+            for line, offer in wanted
         ),
         currency=settings.CURRENCY,
         flow=settings.ORDER_FLOW,
@@ -167,27 +156,3 @@ def _draft(
         country=contact.country,
         user_id=user_id,
     )
-
-
-# Note [A repeated order keeps its first price]
-# A key is compared with everything that was asked for, prices included. Prices come from the server, so a
-# repetition after a change of price or stock would look like another order. It is therefore asked again at
-# the prices of the first time: if all the rest is the same, it is the same order.
-
-
-def _earlier_prices(idempotency_key: UUID) -> dict[str, _Price]:
-    """Prices by sku of the order that was placed under this key; empty if there is none."""
-    lines = OrderLine.objects.filter(order__idempotency_key=idempotency_key)
-    return {
-        sku: _Price(title=title, price_minor=price_minor)
-        for sku, title, price_minor in lines.values_list("sku", "title", "unit_price_minor")
-    }
-
-
-def _at_earlier_prices(draft: checkout.Draft) -> checkout.Draft:
-    prices = _earlier_prices(draft.idempotency_key)
-    lines = tuple(
-        dataclasses.replace(line, unit_price_minor=prices[line.sku].price_minor) if line.sku in prices else line
-        for line in draft.lines
-    )
-    return dataclasses.replace(draft, lines=lines)
