@@ -56,7 +56,6 @@ class OrderAdmin(facts.FactsAdmin):
 
     list_display = ("reference_words", "status_words", "buyer", "total_words", "placed", "flow_words")
     list_filter = ("status", "flow", filters.PaymentFilter, filters.StuckFilter, filters.PlacedFilter)
-    list_select_related = ("user",)
     date_hierarchy = "placed_at"
     ordering = ("-placed_at",)
     sortable_by = ("placed",)

@@ -46,6 +46,13 @@ def test_an_order_is_found_by_whatever_one_has_in_hand(book: Book, admin_client:
         assert shown(admin_client, {"q": words}) == expected, words
 
 
+def test_a_reference_may_be_read_out_over_the_telephone(book: Book, admin_client: Client) -> None:
+    order_id = place(book)
+    Order.objects.update(reference="BR-10A0B-1C2D3")
+    for words in ("BR-10A0B-1C2D3", "br-loaob-ic2d3", "BRLOA0B1C2D3", "BR-1O"):
+        assert shown(admin_client, {"q": words}) == {order_id}, words
+
+
 def test_a_title_that_left_the_catalogue_is_found_by_its_lines(book: Book, admin_client: Client) -> None:
     order_id = place(book)
     Book.objects.all().delete()
@@ -70,7 +77,7 @@ def test_orders_are_narrowed_down(book: Book, admin_client: Client) -> None:
     assert shown(admin_client, {"payment": "none"}) == {held}
     assert shown(admin_client, {"progress": "unconfirmed"}) == {held}
     assert shown(admin_client, {"progress": "stuck"}) == set()
-    Order.objects.filter(pk=held).update(placed_at=F("placed_at") - timedelta(minutes=2))
+    Order.objects.update(placed_at=F("placed_at") - timedelta(minutes=2))
     assert shown(admin_client, {"progress": "stuck"}) == {held}
     assert shown(admin_client, {"progress": "refund"}) == set()
     Order.objects.filter(pk=refunded).update(refunded_at=None)
