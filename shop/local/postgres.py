@@ -3,7 +3,8 @@
 # Note [PostgreSQL as root]
 The server refuses to run as root. So where we are root it runs as the owner of an existing data folder, or as `nobody`,
 and keeps one capability, CAP_DAC_OVERRIDE: a clone under /root (which `nobody` may not enter) then works without
-changing the rights of a single folder above it, and without adding a user to the machine.
+changing the rights of a single folder above it, and without adding a user to the machine. The server's own checks go
+through access(2), which counts capabilities of users other than root only under `no_setuid_fixup`.
 """
 
 import importlib.util
@@ -197,7 +198,8 @@ def _as_server(stop_signal: signal.Signals) -> list[str]:
         supervising.SETPRIV,
         *("--pdeathsig", stop_signal.name.removeprefix("SIG")),
         *("--reuid", "nobody", "--regid", str(pwd.getpwnam("nobody").pw_gid), "--clear-groups"),
-        *("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override", "--"),
+        *("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"),
+        *("--securebits", "+no_setuid_fixup", "--"),
     ]
 
 
