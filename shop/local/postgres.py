@@ -90,6 +90,14 @@ class Postgres:
         with self._connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def end_sessions(self) -> None:
+        """Throw everybody out, whatever they are doing there."""
+        with self._connect() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE backend_type = 'client backend' AND pid != pg_backend_pid()"
+            )
+
     def version(self) -> str:
         """Such as `16.14`."""
         with self._connect() as connection:

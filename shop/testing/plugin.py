@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis as redis_client
 from django.conf import settings as django_settings
-from django.db import connection
+from django.db import connections
 
 from kafka_bridge import clients, topics
 from shop.local.apache_kafka import ApacheKafka
@@ -89,14 +89,11 @@ def services(request: pytest.FixtureRequest) -> Services:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_guests(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def _no_guests(django_db_setup: None, services: Services) -> Iterator[None]:
     """Before the test database is dropped, end the sessions that threads of ours still have in it."""
     yield
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid != pg_backend_pid()"
-        )
+    connections.close_all()
+    services.postgres.end_sessions()
 
 
 @pytest.fixture
