@@ -24,7 +24,7 @@ from shop.local.kafka_choice import Choice
 from shop.local.postgres import Postgres
 from shop.local.redis import Redis
 from shop.local.roles import PROJECT, Roles
-from shop.local.state import StateFolder, disk_full, translating_full_disk
+from shop.local.state import StateFolder, disk_full, is_full, translating_full_disk
 from shop.local.supervisor import Command, Supervisor
 
 # Everything down within ten seconds: first the roles, then what they use.
@@ -83,7 +83,10 @@ class Demo:
         except Stopped:
             pass
         except LocalError as error:
-            raise disk_full(self._state.path) if "No space left on device" in str(error) else error from error
+            # With no space left, what failed had often no room to log why.
+            if is_full(self._state.path) or "No space left on device" in str(error):
+                raise disk_full(self._state.path) from error
+            raise
         finally:
             self._end()
 

@@ -120,7 +120,8 @@ def choose(value: str, *, supervisor: Supervisor, state: StateFolder, say: Calla
     except kafka_jars.KafkaUnavailable as error:
         if value != AUTO:
             raise
-        return _embedded(supervisor, state, because=str(error))
+        say(f"No real Kafka here, so the embedded one is used. {error}")
+        return _embedded(supervisor, state, because="no real one can be run here")
     because = f"Java {kafka_jars.java_version()} is here" if value == AUTO else "asked for"
     return _apache(supervisor, state.path, jars, SINGLE if value == AUTO else value, because=because)
 

@@ -140,6 +140,11 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def is_full(path: Path) -> bool:
+    """Whether hardly anything can be written there any more."""
+    return shutil.disk_usage(path).free < 16 * 1024**2
+
+
 def disk_full(path: Path) -> LocalError:
     """The error for a disk on which too little is left."""
     return LocalError(
