@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from django.db import connection
 
+from kafka_bridge import rows
 from kafka_bridge.envelope import Received
 
 _INSERT = """
 INSERT INTO kafka_bridge_inboxrow ("group", event_id, topic, partition, "offset")
-SELECT %s, * FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::bigint[])
+SELECT %s, * FROM json_to_recordset(%s) AS m(event_id uuid, topic text, partition int, "offset" bigint)
 ON CONFLICT DO NOTHING
 RETURNING event_id
 """
@@ -21,9 +22,9 @@ def take(*, group: str, messages: Sequence[Received]) -> list[Received]:
     with the same messages (one of them a zombie) wait for each other instead of deadlocking.
     """
     ordered = sorted(messages, key=lambda message: message.id)
-    columns = zip(*((m.id, m.topic, m.partition, m.offset) for m in ordered), strict=True)
+    places = [{"event_id": m.id, "topic": m.topic, "partition": m.partition, "offset": m.offset} for m in ordered]
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [group, *map(list, columns)])
+        cursor.execute(_INSERT, [group, rows.as_json(places)])
         fresh = {row[0] for row in cursor.fetchall()}
     return [message for message in messages if _claim(fresh, message)]
 

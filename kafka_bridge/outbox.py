@@ -9,10 +9,11 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from uuid import UUID
 
+import msgspec
 from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
-from kafka_bridge import catalogue, envelope, registry
+from kafka_bridge import catalogue, envelope, registry, rows
 from kafka_bridge.envelope import Received
 from kafka_bridge.events import Event
 
@@ -27,8 +28,10 @@ INSERT = f"""
 WITH stated AS (
     INSERT INTO kafka_bridge_outboxrow
         (event_id, topic, key, type, version, correlation_id, causation_id, traceparent, body)
-    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::int[], %s::uuid[], %s::uuid[],
-                         %s::text[], %s::bytea[])
+    SELECT event_id, topic, key, type, version, correlation_id, causation_id, traceparent,
+        convert_to(body::text, 'UTF8')
+    FROM json_to_recordset(%s) AS s(event_id uuid, topic text, key text, type text, version int, correlation_id uuid,
+        causation_id uuid, traceparent text, body json)
     RETURNING 1
 )
 SELECT pg_notify('{CHANNEL}', '') FROM stated LIMIT 1
@@ -71,16 +74,31 @@ def collect(causes: Mapping[str, Received] | None = None) -> Iterator[None]:
 
 def _insert(events: Sequence[Event]) -> None:
     causes = _causes.get()
-    rows = [row_of(event, causes.get(event.key)) for event in events]
+    stated = [row_of(event, causes.get(event.key)) for event in events]
     with connection.cursor() as cursor:
-        cursor.execute(INSERT, [list(column) for column in zip(*rows, strict=True)])
+        cursor.execute(INSERT, [rows.as_json(stated)])
 
 
-def row_of(event: Event, cause: Received | None = None) -> tuple[object, ...]:
-    """The values that `INSERT` takes, one column each."""
+class Row(msgspec.Struct):
+    """An event as `INSERT` takes it."""
+
+    event_id: UUID
+    topic: str
+    key: str
+    type: str
+    version: int
+    correlation_id: UUID
+    causation_id: UUID | None
+    traceparent: str
+    body: msgspec.Raw
+    """JSON inside of JSON: PostgreSQL keeps its text as it is."""
+
+
+def row_of(event: Event, cause: Received | None = None) -> Row:
+    """The row that states this event."""
     event_id = uuid7()
     correlation_id = cause.correlation_id if cause else event.correlation_id
-    return (
+    return Row(
         event_id,
         event.TOPIC.name,
         event.key,
@@ -89,7 +107,7 @@ def row_of(event: Event, cause: Received | None = None) -> tuple[object, ...]:
         correlation_id,
         cause.id if cause else None,
         traceparent(correlation_id, event_id),
-        envelope.encode_body(event),
+        msgspec.Raw(envelope.encode_body(event)),
     )
 
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+import msgspec
 import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from kafka_bridge import clients, envelope, outbox, processes
+from kafka_bridge import clients, envelope, outbox, processes, rows
 from kafka_bridge.catalogue import TOPICS
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ FROM kafka_bridge_outboxrow WHERE published_at IS NULL ORDER BY id LIMIT %s
 """
 _SENT = """
 UPDATE kafka_bridge_outboxrow o SET published_at = clock_timestamp(), partition = s.partition, "offset" = s."offset"
-FROM unnest(%s::bigint[], %s::int[], %s::bigint[]) AS s(id, partition, "offset") WHERE o.id = s.id
+FROM json_to_recordset(%s) AS s(id bigint, partition int, "offset" bigint) WHERE o.id = s.id
 """
 
 
@@ -54,7 +55,7 @@ class Row(NamedTuple):
     created_at: Any
 
 
-class Delivered(NamedTuple):
+class Delivered(msgspec.Struct):
     """Where a row now lies."""
 
     id: int
@@ -132,10 +133,10 @@ def relay_batch(connection: Connection, producer: Producer, stop: threading.Even
         FatalProducerError: the producer cannot go on.
         psycopg.OperationalError: PostgreSQL is gone; what was sent will be sent again.
     """
-    rows = connection.execute(_UNSENT, [clients.conf().relay_batch_size]).fetchall()
+    unsent = connection.execute(_UNSENT, [clients.conf().relay_batch_size]).fetchall()
     flight = Flight()
     seen: set[str] = set()
-    for row in map(Row._make, rows):
+    for row in map(Row._make, unsent):
         if row.key not in seen:  # see Note [One row per key at a time]
             seen.add(row.key)
             _produce(producer, row, flight, stop)
@@ -144,7 +145,7 @@ def relay_batch(connection: Connection, producer: Producer, stop: threading.Even
     if stop.is_set():
         producer.flush(2)
     if flight.delivered:
-        connection.execute(_SENT, [list(column) for column in zip(*flight.delivered, strict=True)])
+        connection.execute(_SENT, [rows.as_json(flight.delivered)])
     _judge(flight, stop)
     return len(flight.delivered)
 

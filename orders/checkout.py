@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from kafka_bridge import catalogue, faults, outbox
+from kafka_bridge import catalogue, faults, outbox, rows
 from orders.group_commit import GroupCommit
 from orders.models import new_id
 
@@ -129,30 +129,37 @@ def validate(draft: Draft) -> None:
 
 def new_reference() -> str:
     """What people call the order: 50 random bits, so that one does not lead to the next."""
-    code = "".join(secrets.choice(_ALPHABET) for _ in range(10))
+    bits = secrets.randbits(50)
+    code = "".join([_ALPHABET[bits >> shift & 31] for shift in range(0, 50, 5)])
     return f"BR-{code[:5]}-{code[5:]}"
 
 
-_INSERT_ORDERS = """
-INSERT INTO orders_order (id, reference, user_id, flow, status, version, name, email, address_line1, address_line2,
-    city, postcode, country, currency, total_minor, payment_method, payment_reference, cancel_reason, deadline_at,
-    idempotency_key, request_digest)
-SELECT id, reference, user_id, flow, 'PENDING', 1, name, email, line1, line2, city, postcode, country, currency,
-    total, method, '', '', %s, key, digest
-FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-    %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::uuid[], %s::text[])
-    AS d(id, reference, user_id, flow, name, email, line1, line2, city, postcode, country, currency, total, method,
-         key, digest)
-ON CONFLICT (idempotency_key) DO NOTHING
-RETURNING idempotency_key, id, reference
-"""
-_INSERT_LINES = """
-INSERT INTO orders_orderline (order_id, sku, title, unit_price_minor, quantity)
-SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::int[], %s::int[])
-"""
-_INSERT_TRAIL = """
-INSERT INTO orders_trailentry (order_id, version, what, answer, status, detail)
-SELECT id, 1, 'order.created', 'move', 'PENDING', '' FROM unnest(%s::uuid[]) AS t(id)
+# One statement for all that an order is made of. Lines and trail follow only the orders that are new.
+_INSERT = """
+WITH placed AS (
+    INSERT INTO orders_order (id, reference, user_id, flow, status, version, name, email, address_line1, address_line2,
+        city, postcode, country, currency, total_minor, payment_method, payment_reference, cancel_reason, deadline_at,
+        idempotency_key, request_digest)
+    SELECT order_id, reference, user_id, flow, 'PENDING', 1, name, email, address_line1, address_line2,
+        city, postcode, country, currency, total_minor, payment_method, '', '', %s,
+        idempotency_key, digest
+    FROM json_to_recordset(%s) AS d(order_id uuid, reference text, user_id int, flow text, name text, email text,
+        address_line1 text, address_line2 text, city text, postcode text, country text, currency text,
+        total_minor bigint, payment_method text, idempotency_key uuid, digest text)
+    ON CONFLICT (idempotency_key) DO NOTHING
+    RETURNING idempotency_key, id, reference
+), lines AS (
+    INSERT INTO orders_orderline (order_id, sku, title, unit_price_minor, quantity)
+    SELECT order_id, sku, title, unit_price_minor, quantity
+    FROM json_to_recordset(%s)
+        AS l(number int, order_id uuid, sku text, title text, unit_price_minor int, quantity int)
+    JOIN placed ON placed.id = l.order_id
+    ORDER BY number
+), trail AS (
+    INSERT INTO orders_trailentry (order_id, version, what, answer, status, detail)
+    SELECT id, 1, 'order.created', 'move', 'PENDING', '' FROM placed
+)
+SELECT idempotency_key, id, reference FROM placed
 """
 _EXISTING = "SELECT idempotency_key, id, reference, request_digest FROM orders_order WHERE idempotency_key = ANY(%s)"
 
@@ -162,13 +169,10 @@ def _commit(drafts: Sequence[Draft]) -> list[Placed | Exception]:
     digests = {id(draft): draft.digest() for draft in drafts}
     unique = list({draft.idempotency_key: draft for draft in reversed(drafts)}.values())
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_INSERT_ORDERS, [_deadline(), *_columns(unique, digests)])
+        cursor.execute(_INSERT, [_deadline(), *_rows(unique, digests)])
         created = {key: Placed(order_id, reference, True) for key, order_id, reference in cursor.fetchall()}
         new = [draft for draft in unique if draft.idempotency_key in created]
         if new:
-            lines = [(d.order_id, n.sku, n.title, n.unit_price_minor, n.quantity) for d in new for n in d.lines]
-            cursor.execute(_INSERT_LINES, [list(column) for column in zip(*lines, strict=True)])
-            cursor.execute(_INSERT_TRAIL, [[draft.order_id for draft in new]])
             outbox.publish(*map(_created, new))
         found: dict[UUID, tuple[Placed, str]] = {}
         if len(new) < len(drafts):
@@ -189,16 +193,42 @@ def _result(
     return placed
 
 
-def _columns(drafts: Sequence[Draft], digests: dict[int, str]) -> list[list[object]]:
-    rows = [
-        (
-            draft.order_id, new_reference(), draft.user_id, draft.flow, draft.name, draft.email, draft.address_line1,
-            draft.address_line2, draft.city, draft.postcode, draft.country, draft.currency, draft.total_minor,
-            draft.payment_method, draft.idempotency_key, digests[id(draft)],
-        )
+def _rows(drafts: Sequence[Draft], digests: dict[int, str]) -> tuple[str, str]:
+    """Orders and lines, as `_INSERT` takes them."""
+    orders = [
+        {
+            "order_id": draft.order_id,
+            "reference": new_reference(),
+            "user_id": draft.user_id,
+            "flow": draft.flow,
+            "name": draft.name,
+            "email": draft.email,
+            "address_line1": draft.address_line1,
+            "address_line2": draft.address_line2,
+            "city": draft.city,
+            "postcode": draft.postcode,
+            "country": draft.country,
+            "currency": draft.currency,
+            "total_minor": draft.total_minor,
+            "payment_method": draft.payment_method,
+            "idempotency_key": draft.idempotency_key,
+            "digest": digests[id(draft)],
+        }
         for draft in drafts
-    ]  # fmt: skip
-    return [list(column) for column in zip(*rows, strict=True)]
+    ]
+    lines = [
+        {
+            "number": number,
+            "order_id": draft.order_id,
+            "sku": line.sku,
+            "title": line.title,
+            "unit_price_minor": line.unit_price_minor,
+            "quantity": line.quantity,
+        }
+        for draft in drafts
+        for number, line in enumerate(draft.lines)
+    ]
+    return rows.as_json(orders), rows.as_json(lines)
 
 
 def _deadline() -> datetime:

@@ -1,5 +1,6 @@
 """Who may see an order: its owner, staff, and whoever holds the signed link that a guest was given."""
 
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,13 @@ _SALT = "orders.links"
 
 def key_for(order_id: UUID | str) -> str:
     """The unguessable part of a guest's link: a signature of the order's id."""
-    return signing.Signer(salt=_SALT).signature(str(order_id))
+    return _signer().signature(str(order_id))
+
+
+@cache
+def _signer() -> signing.Signer:
+    """Made once: a signer reads the settings each time it is made, and a key is made for each order."""
+    return signing.Signer(salt=_SALT)
 
 
 def is_valid(order_id: UUID | str, key: str) -> bool:

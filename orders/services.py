@@ -5,6 +5,7 @@ and leave a line on the trail.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,20 +14,23 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
-from kafka_bridge import catalogue, outbox
+from kafka_bridge import catalogue, outbox, rows
 from kafka_bridge.events import OrderEvent
 from orders import live
 from orders.answers import Answer, answer_to
-from orders.models import Order, Shipment, Status, TrailEntry
+from orders.models import Order, OrderLine, Shipment, Status
 
 log = logging.getLogger(__name__)
 
 OUT_OF_STOCK = "out of stock"
 TIMED_OUT = "not completed in time"
 E = TypeVar("E", bound=OrderEvent)
+_LEAVE_TRAIL = """
+INSERT INTO orders_trailentry (order_id, version, what, answer, status, detail)
+SELECT * FROM json_to_recordset(%s) AS t(order_id uuid, version int, what text, answer text, status text, detail text)
+"""
 Effect = Callable[["Ledger", Order, E, Answer], str]
 """What a fact does to an order, given the order's answer; returns a detail for the trail."""
 
@@ -46,15 +50,21 @@ class Ledger:
     orders: dict[UUID, Order]
     now: datetime
     stated: list[OrderEvent]
-    trail: list[TrailEntry]
+    trail: list[dict[str, object]]
+    confirmed: list[Order]
 
     def note(self, order: Order, what: str, answer: Answer, detail: str = "") -> None:
         """Leave a line on the order's trail."""
         order.touch()
         self.trail.append(
-            TrailEntry(
-                order=order, version=order.version, what=what, answer=answer, status=order.status, detail=detail[:300]
-            )
+            {
+                "order_id": order.pk,
+                "version": order.version,
+                "what": what,
+                "answer": answer,
+                "status": order.status,
+                "detail": detail[:300],
+            }
         )
 
     def cancel(self, order: Order, reason: str) -> None:
@@ -76,34 +86,43 @@ class Ledger:
         """Paid and held makes confirmed, in whichever sequence the two came."""
         if order.paid_at and order.held_at and not order.confirmed_at:
             order.confirmed_at = self.now
-            lines = tuple(
-                catalogue.Line(sku=line.sku, quantity=line.quantity, unit_price_minor=line.unit_price_minor)
-                for line in order.lines.all()
-            )
-            self.stated.append(
-                catalogue.OrderConfirmed(
-                    order_id=order.pk,
-                    flow=order.flow,
-                    lines=lines,
-                    total_minor=order.total_minor,
-                    currency=order.currency,
-                )
-            )
+            self.confirmed.append(order)
 
     def close(self) -> None:
         """Write, state, note, and tell the open pages once it is committed."""
         changed = [order for order in self.orders.values() if order.is_changed]
         Order.objects.write(changed)
+        if self.confirmed:
+            self.stated += _confirmations(self.confirmed)
         if self.stated:
             outbox.publish(*self.stated)
-        TrailEntry.objects.bulk_create(self.trail)
+        if self.trail:
+            with connection.cursor() as cursor:
+                cursor.execute(_LEAVE_TRAIL, [rows.as_json(self.trail)])
         live.push_after_commit([order.pk for order in changed])
+
+
+def _confirmations(orders: Sequence[Order]) -> list[OrderEvent]:
+    lines: dict[UUID, list[catalogue.Line]] = defaultdict(list)
+    found = OrderLine.objects.filter(order__in=orders).order_by("id")
+    for order_id, sku, quantity, price in found.values_list("order_id", "sku", "quantity", "unit_price_minor"):
+        lines[order_id].append(catalogue.Line(sku=sku, quantity=quantity, unit_price_minor=price))
+    return [
+        catalogue.OrderConfirmed(
+            order_id=order.pk,
+            flow=order.flow,
+            lines=tuple(lines[order.pk]),
+            total_minor=order.total_minor,
+            currency=order.currency,
+        )
+        for order in orders
+    ]
 
 
 def _open(order_ids: Sequence[UUID]) -> Ledger:
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("orders.services must be called inside transaction.atomic()")
-    return Ledger(orders=Order.objects.locked(order_ids), now=timezone.now(), stated=[], trail=[])
+    return Ledger(orders=Order.objects.locked(order_ids), now=timezone.now(), stated=[], trail=[], confirmed=[])
 
 
 # -- Facts that others stated ---------------------------------------------------------------------
@@ -134,7 +153,6 @@ def record_refunded(*, facts: Sequence[catalogue.PaymentRefunded]) -> None:
 
 def _record(facts: "Sequence[E]", effect: Effect[E]) -> None:
     ledger = _open([fact.order_id for fact in facts])
-    prefetch_related_objects(list(ledger.orders.values()), "lines")
     for fact in facts:
         order = ledger.orders.get(fact.order_id)
         if order is None:

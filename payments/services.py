@@ -8,7 +8,7 @@ somebody asks again with the same key and hears the same answer.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -16,10 +16,10 @@ from uuid import UUID
 
 import msgspec
 from django.db import connection, transaction
-from django.db.models import F
 from django.utils import timezone
+from uuid_utils.compat import uuid7
 
-from kafka_bridge import catalogue, outbox, processes
+from kafka_bridge import catalogue, outbox, processes, rows
 from payments.gateways import Answer, Declined, Succeeded, Unknown
 from payments.models import Charge, Refund
 
@@ -42,24 +42,44 @@ class Due:
     lines: tuple[catalogue.Line, ...]
 
 
+class _Requested(msgspec.Struct):
+    id: UUID
+    due: Due
+
+
+_REQUEST = """
+INSERT INTO payments_charge (id, order_id, flow, amount_minor, currency, payment_method, lines, state, transaction_id,
+    failure_reason, attempts, cancel_requested, last_error)
+SELECT r.id, d.order_id, d.flow, d.amount_minor, d.currency, d.payment_method, d.lines,
+    'requested', '', '', 0, false, ''
+FROM json_to_recordset(%s) AS r(id uuid, due json), json_to_record(r.due) AS d(order_id uuid, flow text,
+    amount_minor bigint, currency text, payment_method text, lines jsonb)
+ON CONFLICT (order_id) DO NOTHING
+"""
+_CLAIM = """
+UPDATE {table} SET attempts = attempts + 1, next_attempt_at = now() + %s
+WHERE id IN (
+    SELECT id FROM {table} WHERE state = 'requested' AND next_attempt_at <= now()
+    ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED
+)
+RETURNING *
+"""
+# The row is looked at again: an order may have been cancelled while the gateway was thinking.
+_SETTLE_CHARGES = """
+UPDATE payments_charge c SET state = a.state, transaction_id = a.transaction_id, failure_reason = a.failure_reason,
+    settled_at = clock_timestamp(), last_error = ''
+FROM json_to_recordset(%s) AS a(id uuid, state text, transaction_id text, failure_reason text)
+WHERE c.id = a.id AND c.state = 'requested'
+RETURNING c.*
+"""
+
+
 # -- Asked for, by handlers -------------------------------------------------------------------------
 def request_charges(*, dues: Sequence[Due]) -> None:
     """Write a charge for each order that has none; an order that was cancelled before has one, which is never made."""
     _require_transaction()
-    Charge.objects.bulk_create(
-        [
-            Charge(
-                order_id=due.order_id,
-                flow=due.flow,
-                amount_minor=due.amount_minor,
-                currency=due.currency,
-                payment_method=due.payment_method,
-                lines=msgspec.to_builtins(due.lines),
-            )
-            for due in dues
-        ],
-        ignore_conflicts=True,
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(_REQUEST, [rows.as_json([_Requested(uuid7(), due) for due in dues])])
 
 
 def undo(*, cancelled: Sequence[catalogue.OrderCancelled]) -> None:
@@ -114,53 +134,53 @@ def claim_refunds(*, limit: int) -> list[Refund]:
 
 
 def _claim(model: type[Job], limit: int) -> list[Job]:
-    now = timezone.now()
-    due = model.objects.filter(state="requested", next_attempt_at__lte=now).order_by("next_attempt_at")
-    # The common case costs one statement: nothing is due.
-    if not due.exists():
-        return []
-    with transaction.atomic(durable=True):
-        ids = [row.pk for row in due.select_for_update(skip_locked=True).only("pk")[:limit]]
-        model.objects.filter(pk__in=ids).update(
-            attempts=F("attempts") + 1, next_attempt_at=now + timedelta(seconds=LEASE_SECONDS)
-        )
-    related = ["charge"] if model is Refund else []
-    return list(model.objects.filter(pk__in=ids).select_related(*related))
+    """One statement, and so one transaction: it is asked again and again, mostly for nothing."""
+    statement = _CLAIM.format(table=model._meta.db_table)
+    return list(model.objects.raw(statement, [timedelta(seconds=LEASE_SECONDS), limit]))
 
 
 def settle(*, charges: Sequence[tuple[Charge, Answer]], refunds: Sequence[tuple[Refund, Answer]]) -> None:
     """Write the gateway's answers and state what follows, all in the caller's transaction."""
     _require_transaction()
-    _settle(Charge, charges, _settle_charge)
-    _settle(Refund, refunds, _settle_refund)
+    _settle_charges(charges)
+    by_id = {refund.pk: answer for refund, answer in refunds}
+    if by_id:
+        found = Refund.objects.filter(pk__in=list(by_id), state=Refund.State.REQUESTED).order_by("pk")
+        for refund in found.select_for_update(of=("self",)):
+            _settle_refund(refund, by_id[refund.pk])
 
 
-def _settle(model: type[Job], answers: "Sequence[tuple[Job, Answer]]", one: "Callable[[Job, Answer], None]") -> None:
-    by_id = {row.pk: answer for row, answer in answers}
-    # Locked and read again: an order may have been cancelled while the gateway was thinking.
-    for row in (
-        model.objects.filter(pk__in=list(by_id), state="requested").order_by("pk").select_for_update(of=("self",))
-    ):
-        one(row, by_id[row.pk])
+def _settle_charges(answers: Sequence[tuple[Charge, Answer]]) -> None:
+    final = []
+    for charge, answer in answers:
+        match answer:
+            case Succeeded(transaction_id):
+                final.append(_final(charge, Charge.State.SUCCEEDED, transaction_id=transaction_id))
+            case Declined(reason):
+                final.append(_final(charge, Charge.State.FAILED, failure_reason=reason[:120]))
+            case Unknown(detail):
+                _ask_again(charge, detail)
+    if not final:
+        return
+    settled = list(Charge.objects.raw(_SETTLE_CHARGES, [rows.as_json(final)]))
+    outbox.publish(*map(_outcome, settled))
+    for charge in settled:
+        if charge.cancel_requested and charge.state == Charge.State.SUCCEEDED:
+            _request_refund(charge, "the order was cancelled while it was being paid")
 
 
-def _settle_charge(charge: Charge, answer: Answer) -> None:
-    match answer:
-        case Unknown(detail):
-            _ask_again(charge, detail)
-            return
-        case Succeeded(transaction_id):
-            charge.state, charge.transaction_id = Charge.State.SUCCEEDED, transaction_id
-            outbox.publish(_confirmed(charge))
-            if charge.cancel_requested:
-                _request_refund(charge, "the order was cancelled while it was being paid")
-        case Declined(reason):
-            charge.state, charge.failure_reason = Charge.State.FAILED, reason[:120]
-            outbox.publish(
-                catalogue.PaymentFailed(order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk, reason=reason)
-            )
-    charge.settled_at, charge.last_error = timezone.now(), ""
-    charge.save(update_fields=["state", "transaction_id", "failure_reason", "settled_at", "last_error"])
+def _final(
+    charge: Charge, state: Charge.State, *, transaction_id: str = "", failure_reason: str = ""
+) -> dict[str, object]:
+    return {"id": charge.pk, "state": state, "transaction_id": transaction_id, "failure_reason": failure_reason}
+
+
+def _outcome(charge: Charge) -> catalogue.PaymentConfirmed | catalogue.PaymentFailed:
+    if charge.state == Charge.State.SUCCEEDED:
+        return _confirmed(charge)
+    return catalogue.PaymentFailed(
+        order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk, reason=charge.failure_reason
+    )
 
 
 def _settle_refund(refund: Refund, answer: Answer) -> None:

@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Consumer, Message
 from django.db import connection, transaction
 
-from kafka_bridge import clients, envelope, outbox, processes, relay, testing
+from kafka_bridge import clients, envelope, outbox, processes, relay, rows, testing
 from kafka_bridge.models import OutboxRow
 from kafka_bridge.tests.events import cancelled, created, delivered
 
@@ -165,5 +165,4 @@ def second_connection() -> Iterator["psycopg.Connection[Any]"]:
 
 def insert_by_hand(other: "psycopg.Connection[Any]", event: Any) -> None:
     """An outbox row in somebody else's transaction."""
-    row = outbox.row_of(event)
-    other.execute(outbox.INSERT, [[column] for column in row])
+    other.execute(outbox.INSERT, [rows.as_json([outbox.row_of(event)])])

@@ -1,0 +1,22 @@
+"""Many rows as one parameter.
+
+Statements take whole batches. psycopg would turn lists into arrays value by value, in Python; one JSON text, which
+`json_to_recordset` turns back into rows, takes a third of the time on both sides together.
+"""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
+
+
+def as_json(rows: object) -> str:
+    """A list of structs, dataclasses or dicts as the parameter of a `json_to_recordset(%s)`."""
+    return _encode(rows).decode()
+
+
+def uuids(ids: Iterable[UUID]) -> str:
+    """Ids as the parameter of a `%s::uuid[]`."""
+    return f"{{{','.join(map(str, ids))}}}"
