@@ -1,5 +1,6 @@
 """Buyers who order over HTTP, for tests of the running shop."""
 
+import time
 import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,32 +37,36 @@ class Buyers:
         """
         self.click([uuid.uuid4() for _ in range(count)], at_once=at_once, card=card)
 
-    def click(self, keys: Iterable[uuid.UUID], *, at_once: int = 8, card: str = "pm_success", tries: int = 1) -> None:
-        """Place one order for each key; a click that fails is repeated with the same key, up to `tries` times.
+    def click(
+        self, keys: Iterable[uuid.UUID], *, at_once: int = 8, card: str = "pm_success", patience_seconds: float = 0
+    ) -> None:
+        """Place one order for each key; a click that fails is repeated with the same key until patience ends.
 
         Raises:
             AssertionError: a click was not accepted by then.
         """
         with httpx.Client(base_url=self.shop.url, timeout=15) as http, ThreadPoolExecutor(at_once) as pool:
-            self.placed += pool.map(lambda key: self._click(http, key, card, tries), keys)
+            self.placed += pool.map(lambda key: self._click(http, key, card, patience_seconds), keys)
 
-    def _click(self, http: httpx.Client, key: uuid.UUID, card: str, tries: int) -> str:
+    def _click(self, http: httpx.Client, key: uuid.UUID, card: str, patience_seconds: float) -> str:
         body = CONTACT | {
             "idempotency_key": str(key),
             "lines": [{"sku": self.sku, "quantity": 1}],
             "payment_method": card,
         }
-        answer = "no answer"
-        for _ in range(tries):
+        deadline = time.monotonic() + patience_seconds
+        while True:
             try:
                 response = http.post("/api/orders/", json=body)
             except httpx.TransportError as error:
                 answer = str(error)
-                continue
-            if response.status_code in (200, 201):
-                return str(response.json()["order"])
-            answer = f"{response.status_code} {response.text}"
-        raise AssertionError(f"the click was not accepted: {answer}")
+            else:
+                if response.status_code in (200, 201):
+                    return str(response.json()["order"])
+                answer = f"{response.status_code} {response.text}"
+            if time.monotonic() >= deadline:
+                raise AssertionError(f"the click was not accepted: {answer}")
+            time.sleep(0.1)  # a buyer's finger
 
     def statuses(self) -> dict[str, int]:
         """How many of the placed orders have which status."""
