@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 from django.db import connection, transaction
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -130,7 +131,10 @@ def claim_charges(*, limit: int) -> list[Charge]:
 
 def claim_refunds(*, limit: int) -> list[Refund]:
     """Take refunds that are due; nobody else gets them until the lease is over."""
-    return _claim(Refund, limit)
+    refunds = _claim(Refund, limit)
+    # The gateway's threads shall not need the database.
+    prefetch_related_objects(refunds, "charge")
+    return refunds
 
 
 def _claim(model: type[Job], limit: int) -> list[Job]:

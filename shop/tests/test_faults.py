@@ -121,9 +121,7 @@ def test_postgresql_killed_under_the_clicks(buyers: Buyers, postgres_server: Pos
     keys = [uuid.uuid4() for _ in range(200)]
     clicking = threading.Thread(target=buyers.click, args=[keys], kwargs={"patience_seconds": 80})
     clicking.start()
-    buyers.shop.wait_until(
-        lambda: buyers.shop.query("SELECT count(*) FROM orders_order")[0][0] > 20, what="some orders"
-    )
+    buyers.shop.wait_until(lambda: _orders_under(buyers.shop, keys) > 20, what="some orders")
     postgres_server.kill()
     postgres_server.start()
     clicking.join(90)
