@@ -52,7 +52,6 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "channels",
     "csp",
-    "django_filters",
     "django_htmx",
     "kafka_bridge",
     "orders",
