@@ -29,6 +29,8 @@ def common() -> dict[str, Any]:
         "security.protocol": options.security_protocol,
         "client.id": settings.ROLE,
         "reconnect.backoff.max.ms": 2000,
+        # A broker that is frozen, not dead, keeps its connections open; the default would wait a minute for it.
+        "socket.timeout.ms": 10_000,
         "error_cb": _ignore,
         "log_level": 3,
     }

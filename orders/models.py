@@ -135,7 +135,7 @@ class Order(models.Model):
     @property
     def total(self) -> Decimal:
         """The total in major units."""
-        return Decimal(self.total_minor) / 100
+        return Decimal(self.total_minor).scaleb(-2)
 
     @property
     def is_final(self) -> bool:

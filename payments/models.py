@@ -49,7 +49,7 @@ class Charge(models.Model):
     @property
     def amount(self) -> Decimal:
         """In major units."""
-        return Decimal(self.amount_minor) / 100
+        return Decimal(self.amount_minor).scaleb(-2)
 
 
 class Refund(models.Model):
@@ -84,4 +84,4 @@ class Refund(models.Model):
     @property
     def amount(self) -> Decimal:
         """In major units."""
-        return Decimal(self.amount_minor) / 100
+        return Decimal(self.amount_minor).scaleb(-2)

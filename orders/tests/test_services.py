@@ -110,6 +110,7 @@ def test_a_mail_that_cannot_be_sent_is_tried_again(settings: Any) -> None:
     assert (owed.sent_at is not None, owed.attempts) == (True, 2)
     [sent] = mail.outbox
     assert (sent.to, sent.subject) == ([order.email], f"Order confirmed: {order.reference}")
+    assert "Total: 12.50 USD" in sent.body
     assert "1 × Book 9780000000019" in sent.body  # noqa: RUF001 - as the mail writes it
 
 
