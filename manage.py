@@ -3,6 +3,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 
 def main() -> None:
@@ -10,9 +11,17 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
     try:
         from django.core.management import execute_from_command_line  # noqa: PLC0415 - the import is what may fail
-    except ImportError as error:
+
+        execute_from_command_line(sys.argv)
+    except ModuleNotFoundError as error:
+        if _is_ours(error.name or ""):
+            raise
         sys.exit(f"Python module {error.name!r} is missing. Run `make install`, then use .venv/bin/python manage.py.")
-    execute_from_command_line(sys.argv)
+
+
+def _is_ours(module: str) -> bool:
+    """Whether the module would be part of the project: then its absence is a mistake in the code."""
+    return (Path(__file__).parent / module.split(".")[0]).is_dir()
 
 
 if __name__ == "__main__":
