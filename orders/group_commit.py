@@ -10,12 +10,15 @@ If a batch fails, each piece of work is tried alone, so one bad order hurts nobo
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from django.db import close_old_connections, connection
 
+# A connection that was used a moment ago is taken to be there; asking costs a round trip.
+CHECK_AFTER_IDLE_SECONDS = 1.0
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -57,6 +60,7 @@ class GroupCommit(Generic[T, R]):
                 self._pid = os.getpid()
 
     def _run(self) -> None:
+        last = 0.0
         while True:
             batch = [self._waiting.get()]
             while len(batch) < self._largest:
@@ -64,11 +68,13 @@ class GroupCommit(Generic[T, R]):
                     batch.append(self._waiting.get_nowait())
                 except queue.Empty:
                     break
+            if time.monotonic() - last > CHECK_AFTER_IDLE_SECONDS:
+                close_old_connections()
             self._settle(batch)
+            last = time.monotonic()
 
     def _settle(self, batch: list[tuple[T, "Future[R]"]]) -> None:
         try:
-            close_old_connections()
             results = self._commit([work for work, _ in batch])
         except Exception as error:
             connection.close()
