@@ -6,13 +6,13 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from benchmarks import plain
-from orders import checkout, links
+from orders import checkout, links, models
 from shop import ordering, pricing
 from shop.views import api
 
 _decoder = msgspec.json.Decoder(api.OrderRequest)
 _encode = msgspec.json.Encoder().encode
-_KEY_LENGTH = len(links.key_for(checkout.new_id()))
+_KEY_LENGTH = len(links.key_for(models.new_id()))
 
 
 @csrf_exempt
