@@ -65,6 +65,7 @@ class ApacheKafka:
         preferred_ports: tuple[int, ...] = (),
     ) -> None:
         self.folder = folder
+        self._had_data = False
         self._jars = jars
         self._supervisor = supervisor
         client_ports = ports.pick(brokers, preferred=preferred_ports)
@@ -92,20 +93,28 @@ class ApacheKafka:
             LocalError: a broker does not start, perhaps on damaged data.
             Stopped: told to stop meanwhile.
         """
+        self.launch(*ids)
+        self.wait_ready(*ids)
+
+    def launch(self, *ids: int) -> None:
+        """The first half of `start`: returns while the brokers still boot."""
         self._jars.ensure(self._supervisor)
         chosen = [broker for broker in self._chosen(ids) if not self._supervisor.is_running(broker.name)]
-        was_empty = not self._is_formatted(*chosen)
+        self._had_data = self._is_formatted(*chosen)
         self._prepare(chosen)
         for broker in chosen:
             self._supervisor.start(self._command(broker))
+
+    def wait_ready(self, *ids: int) -> None:
+        """The second half of `start`."""
         try:
-            for broker in chosen:
+            for broker in self._chosen(ids):
                 self._supervisor.wait_ready(
                     broker.name, _Readiness(broker).reached, timeout_seconds=START_TIMEOUT_SECONDS
                 )
         except LocalError as error:
             self.stop()
-            if was_empty:
+            if not self._had_data:
                 raise
             raise LocalError(f"Kafka did not start on the data in {self.folder}. {RESET_ADVICE}. {error}") from error
 

@@ -128,10 +128,9 @@ class Demo:
         postgres = Postgres(self._supervisor, data=self._state.path / "postgres", sockets=self._state.sockets)
         redis = Redis(self._supervisor, folder=self._state.path / "redis", sockets=self._state.sockets)
         self._watch_embedded_kafka()
-        with self._step("Kafka") as done:
-            self._choice.kafka.start()
-            done(f"{self._choice.description} at {self._choice.kafka.bootstrap_servers} ({self._choice.because})")
         with self._step("PostgreSQL") as done:
+            # A broker takes seconds to boot, so everything else goes on beside it.
+            self._choice.kafka.launch()
             postgres.start()
             postgres.ensure_database()
             done(f"PostgreSQL {postgres.version()}")
@@ -192,17 +191,22 @@ class Demo:
         file.write_text("".join(f'{name}="{value}"\n' for name, value in escaped.items()))
 
     def _prepare(self, *steps: str) -> None:
-        """Run `manage.py prepare` with the demo's environment, and say what it did.
+        """Run `manage.py prepare` with the demo's environment while Kafka boots, and say what was done.
 
         Raises:
-            LocalError: a step failed.
+            LocalError: a step failed, or Kafka does not start.
         """
         log = self._supervisor.log("prepare")
         log.unlink(missing_ok=True)
+        arguments = [sys.executable, "manage.py", "prepare", "--json", "--demo-users", *steps]
+        self._supervisor.start(
+            Command(name="prepare", arguments=arguments, environment=self._environment, folder=PROJECT)
+        )
+        with self._step("Kafka") as done:
+            self._choice.kafka.wait_ready()
+            done(f"{self._choice.description} at {self._choice.kafka.bootstrap_servers} ({self._choice.because})")
         with self._step("database and topics") as done:
-            arguments = [sys.executable, "manage.py", "prepare", "--json", "--demo-users", *steps]
-            command = Command(name="prepare", arguments=arguments, environment=self._environment, folder=PROJECT)
-            if self._supervisor.run(command, timeout_seconds=180):
+            if self._supervisor.finish("prepare", timeout_seconds=180):
                 raise LocalError(
                     f"The database or the topics could not be prepared. {self._supervisor.hint('prepare')}"
                 )
@@ -218,7 +222,7 @@ class Demo:
         """A new embedded broker has another address and no events: all roles start again, what was unheard is sent."""
         self._say("The embedded Kafka broker ended; starting another one, and the roles with it.")
         self._roles.stop(within_seconds=ROLES_STOP_SECONDS)
-        self._choice.kafka.start()
+        self._choice.kafka.launch()
         self._environment |= self._choice.environment()
         self._write_environment()
         self._prepare("topics", "republish")

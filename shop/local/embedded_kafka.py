@@ -47,6 +47,13 @@ class EmbeddedKafka:
         self._supervisor = supervisor
 
     def start(self) -> None:
+        """`launch`; there is no second half to wait for."""
+        self.launch()
+
+    def wait_ready(self) -> None:
+        """It serves as soon as its address is known, that is, after `launch`."""
+
+    def launch(self) -> None:
         """Start the broker and wait for its address.
 
         Raises:

@@ -25,8 +25,11 @@ _SERVERS = re.compile(r"[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*")
 class Kafka(Protocol):
     """What a demo needs of any of them."""
 
-    def start(self) -> None:
-        """Start it and wait until it serves; for servers that run already, see that they answer."""
+    def launch(self) -> None:
+        """Start it as far as needed to know its address; for servers that run already, see that they answer."""
+
+    def wait_ready(self) -> None:
+        """Wait until it serves."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -40,7 +43,10 @@ class RunningKafka:
         self.bootstrap_servers = bootstrap_servers
         self.brokers = 0
 
-    def start(self) -> None:
+    def wait_ready(self) -> None:
+        """They do, or `launch` would have raised."""
+
+    def launch(self) -> None:
         """See that they answer, and count them.
 
         Raises:

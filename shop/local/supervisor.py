@@ -162,16 +162,21 @@ class Supervisor:
             LocalError: it took too long.
             Stopped: told to stop meanwhile.
         """
-        process = self._spawn(command)
+        self.start(command)
+        return self.finish(command.name, timeout_seconds=timeout_seconds)
+
+    def finish(self, name: str, *, timeout_seconds: float) -> int:
+        """Wait for the end of a child that ends by itself; raises and returns as `run`."""
+        process = self._running(name)
         try:
             waiting.until(
                 lambda: process.poll() is not None,
-                what=command.name, timeout_seconds=timeout_seconds, stop=self.stop_requested,
+                what=name, timeout_seconds=timeout_seconds, stop=self.stop_requested,
             )  # fmt: skip
         except TimeoutError as error:
-            raise LocalError(f"{error}. {self.hint(command.name)}") from error
+            raise LocalError(f"{error}. {self.hint(name)}") from error
         finally:
-            self._end([Child(command, process, 0)], within_seconds=2)
+            self.stop(name, within_seconds=2)
         return process.returncode
 
     def log(self, name: str) -> Path:

@@ -1,16 +1,20 @@
 """`manage.py prepare`: all that a shop needs before its roles start."""
 
 import argparse
+import contextlib
 import io
 import json
 import time
 from typing import Any
 
+from confluent_kafka import KafkaException
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
-from kafka_bridge import outbox
+from kafka_bridge import clients, outbox
+from shop.local import waiting
 
+BROKERS_TIMEOUT_SECONDS = 90
 STEPS = ("migrate", "seed", "topics", "republish")
 
 
@@ -47,8 +51,24 @@ class Command(BaseCommand):
             call_command("seed_shop", demo_users=demo_users, stdout=printed)
             return printed.getvalue().strip()
         if step == "topics":
+            self._wait_for_brokers()
             call_command("create_topics", json=True, stdout=printed)
             topics = json.loads(printed.getvalue())["topics"]
             return f"{len(topics)} topics, {sum(topic['action'] == 'create' for topic in topics)} of them new."
         rows = outbox.republish_unheard()
         return f"{rows} events published again for groups that had not heard them." if rows else "No event to repeat."
+
+    def _wait_for_brokers(self) -> None:
+        """As many as a topic has copies: a cluster that boots right now shall have its time."""
+
+        def are_there() -> bool:
+            with contextlib.suppress(KafkaException):
+                return clients.broker_count(timeout_seconds=2) >= clients.conf().replication_factor
+            return False
+
+        try:
+            waiting.until(are_there, what="Kafka", timeout_seconds=BROKERS_TIMEOUT_SECONDS)
+        except TimeoutError as error:
+            raise CommandError(
+                f"{error} at {clients.conf().bootstrap_servers}. Are all its brokers running?"
+            ) from error
