@@ -69,7 +69,7 @@ class Stage:
         if isinstance(self._choice.kafka, EmbeddedKafka):
             # It keeps little, and starts at once.
             self._choice.kafka.stop()
-            self._choice.kafka.start()
+            self._choice.kafka.launch()
         environment = self._environment(self._fresh_database(name), prefix="" if self._is_embedded else f"{name}.")
         self._manage("topics", ["create_topics"], environment)
         return environment
@@ -116,12 +116,13 @@ class Stage:
         self._redis = redis.Redis(self._supervisor, folder=folder / "redis", sockets=sockets)
         self._redis.start()
         self._choice = kafka_choice.choose(self._kafka, supervisor=self._supervisor, state=self._folder, say=self._say)
-        self._choice.kafka.start()
+        self._choice.kafka.launch()
         self._postgres.ensure_database(_TEMPLATE)
         environment = self._environment(self._postgres.url(_TEMPLATE), prefix="")
         self._manage("migrate", ["migrate", "--verbosity", "0"], environment)
         prepared = self.task("prepare", environment, timeout_seconds=60, units=UNITS_OF_EACH_BOOK)
         self.skus = prepared["skus"]
+        self._choice.kafka.wait_ready()
         self.facts = {
             "PostgreSQL": self._postgres.version(),
             "Redis": self._redis.version(),
