@@ -31,7 +31,7 @@ from shop.local.supervisor import Command, Supervisor
 ROLES_STOP_SECONDS, SERVICES_STOP_SECONDS = 5.0, 3.5
 # What a reset deletes; downloads stay, and so do the folders of test runs.
 DEMO_PARTS = ("demo.env", "kafka", "logs", "mail", "postgres", "postgres.new", "redis", "run", "secret-key")
-ANY_HOST = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
+ANY_HOST = "0.0.0.0"  # noqa: S104 - compared with, not bound
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,6 +95,8 @@ class Demo:
         kafka_choice.check(self.options.kafka)
         if missing := missing_modules(PROJECT / "requirements.txt"):
             raise LocalError(f"Python module {missing[0]!r} is missing: run `make install`.")
+        if ":" in self.options.host:
+            raise LocalError(f"--host (HOST=) takes a name or an IPv4 address, not {self.options.host}.")
         if not 1 <= self.options.port < 65535:
             raise LocalError("--port (PORT=) takes a number from 1 to 65534; sockets take the port after it.")
         for port in (self.options.port, self.options.port + 1):
@@ -153,7 +155,7 @@ class Demo:
             done(f"{len(self._roles.names)} roles: {', '.join(self._roles.names)}")
 
     def _make_environment(self, database_url: str, redis_url: str) -> dict[str, str]:
-        hosts = ["localhost", "127.0.0.1", "[::1]", *self._other_hosts()]
+        hosts = list(dict.fromkeys(["localhost", "127.0.0.1", *self._other_hosts()]))
         return {
             "BOOKRUSH_STATE_DIR": str(self._state.path),
             "DATABASE_URL": database_url,
@@ -169,10 +171,10 @@ class Demo:
         }
 
     def _other_hosts(self) -> list[str]:
-        if self.options.host not in ANY_HOST:
-            return [] if self.options.host in ("localhost", "127.0.0.1", "::1") else [_in_url(self.options.host)]
+        if self.options.host != ANY_HOST:
+            return [self.options.host]
         with contextlib.suppress(OSError):
-            return list(dict.fromkeys([socket.gethostname(), *socket.gethostbyname_ex(socket.gethostname())[2]]))
+            return [socket.gethostname(), *socket.gethostbyname_ex(socket.gethostname())[2]]
         return [socket.gethostname()]
 
     def _secret_key(self) -> str:
@@ -285,7 +287,7 @@ class Demo:
             self._stop.set()
 
     def _url(self, port: int, *, scheme: str = "http") -> str:
-        host = "localhost" if self.options.host in ANY_HOST else _in_url(self.options.host)
+        host = "localhost" if self.options.host == ANY_HOST else self.options.host
         return f"{scheme}://{host}:{port}"
 
     @property
@@ -310,7 +312,3 @@ def _is_installed(name: str) -> bool:
 def _short(path: Path) -> str:
     """Relative to the project where it lies inside."""
     return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

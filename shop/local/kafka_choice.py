@@ -111,8 +111,8 @@ def choose(value: str, *, supervisor: Supervisor, state: StateFolder, say: Calla
         return Choice(
             mode="external",
             kafka=RunningKafka(value),
-            description=f"the Kafka at {value}",
-            because="named",
+            description="a Kafka that runs already,",
+            because="asked for",
             group_protocol=clients.conf().group_protocol,
         )
     jars = kafka_jars.Jars(state.path / "java")

@@ -15,8 +15,7 @@ def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
     Raises:
         OSError: `host` is no address of this machine.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # Ports that a server has just left count as free, as they do for the servers themselves.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -83,7 +83,7 @@ class Roles:
         return self._run / f"{name}.ready"
 
     def _local(self, port: int) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104 - read, not bound
+        host = "127.0.0.1" if self._host == "0.0.0.0" else self._host  # noqa: S104 - compared with, not bound
         return f"http://{host}:{port}"
 
 
