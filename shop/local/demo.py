@@ -15,6 +15,7 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from django.conf import settings
 from rich.console import Console
 
 from shop.local import kafka_choice, ports
@@ -155,7 +156,7 @@ class Demo:
             done(f"{len(self._roles.names)} roles: {', '.join(self._roles.names)}")
 
     def _make_environment(self, database_url: str, redis_url: str) -> dict[str, str]:
-        hosts = list(dict.fromkeys(["localhost", "127.0.0.1", *self._other_hosts()]))
+        hosts = list(dict.fromkeys(["localhost", "127.0.0.1", *self._other_hosts(), *settings.ALLOWED_HOSTS]))
         return {
             "BOOKRUSH_STATE_DIR": str(self._state.path),
             "DATABASE_URL": database_url,
@@ -171,11 +172,14 @@ class Demo:
         }
 
     def _other_hosts(self) -> list[str]:
+        """By which names browsers elsewhere may call the shop; ALLOWED_HOSTS adds those that cannot be guessed."""
         if self.options.host != ANY_HOST:
             return [self.options.host]
-        with contextlib.suppress(OSError):
-            return [socket.gethostname(), *socket.gethostbyname_ex(socket.gethostname())[2]]
-        return [socket.gethostname()]
+        found = [socket.gethostname()]
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; the system only picks the address it would send from
+            found.append(probe.getsockname()[0])
+        return found
 
     def _secret_key(self) -> str:
         """Kept, so that sessions and order links survive a restart."""
