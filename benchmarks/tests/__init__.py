@@ -1,0 +1,1 @@
+"""Tests of the benchmarks' own arithmetic and of the load generator; what they measure has tests of its own."""
