@@ -14,7 +14,7 @@ import django
 from django.conf import settings
 from rich.console import Console
 
-from benchmarks import checkout, machine, relay, report, saga
+from benchmarks import checkout, machine, relay, report, saga, sale
 from benchmarks.effort import QUICK, Effort, Outcome
 from benchmarks.results import Results
 from benchmarks.stage import Stage, TaskFailed
@@ -54,12 +54,27 @@ def runner(stage: Stage, effort: Effort) -> Outcome:
     )
 
 
+def stock(stage: Stage, effort: Effort) -> Outcome:
+    """Orders that all want the same book."""
+    return Outcome(
+        **stage.task(
+            "stock",
+            stage.environment("stock"),
+            timeout_seconds=240,
+            rounds=effort.rounds,
+            seconds=effort.stock_seconds,
+        )
+    )
+
+
 PARTS: dict[str, Callable[[Stage, Effort], Outcome]] = {
     "checkout": checkout.measure,
     "commits": commits,
     "runner": runner,
     "relay": relay.measure,
     "saga": saga.measure,
+    "stock": stock,
+    "sale": sale.measure,
 }
 
 

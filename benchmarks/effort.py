@@ -18,6 +18,9 @@ class Effort:
     saga_seconds: float = 30.0
     click_rate: float = 100.0
     click_seconds: float = 10.0
+    stock_seconds: float = 4.0
+    sale_buyers: int = 5000
+    sale_units: int = 100
 
 
 QUICK = Effort(
@@ -29,6 +32,7 @@ QUICK = Effort(
     relay_rows=20_000,
     saga_seconds=12.0,
     click_seconds=6.0,
+    stock_seconds=2.0,
 )
 
 

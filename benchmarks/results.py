@@ -50,6 +50,25 @@ METRICS = (
     Metric(name="placed_confirmed_p99_ms", title="… placed to confirmed, p99", unit="ms", better=Better.LOWER),
     Metric(name="click_p50_ms", title="The click itself, median", unit="ms", better=Better.LOWER),
     Metric(name="click_p99_ms", title="The click itself, p99", unit="ms", better=Better.LOWER, aim=100.0),
+    Metric(name="stock_batched_per_s", title="Stock: orders held in batches of 500, 8 competitors, one sku", unit="/s"),
+    Metric(name="stock_single_per_s", title="… one guarded UPDATE and its rows per order", unit="/s"),
+    Metric(name="stock_batched_vs_single", title="Batches against an UPDATE per order", unit="x", aim=10.0),
+    Metric(name="sale_click_p99_ms", title="Flash sale: the click, p99", unit="ms", better=Better.LOWER),
+    Metric(name="sale_outcome_p99_ms", title="… click to outcome, p99", unit="ms", better=Better.LOWER),
+    Metric(
+        name="sale_last_outcome_s",
+        title="… last outcome after the last click",
+        unit="s",
+        better=Better.LOWER,
+        aim=60.0,
+    ),
+    Metric(
+        name="sale_memory_growth_percent",
+        title="… memory of the role that grew most, from sale to sale",
+        unit="%",
+        better=Better.LOWER,
+        aim=10.0,
+    ),
     Metric(name="memory_mib", title="Memory of all processes", unit="MiB", better=Better.LOWER),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}

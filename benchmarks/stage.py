@@ -83,6 +83,17 @@ class Stage:
         arguments = ["manage.py", "measure", name, json.dumps(parameters), "--result"]
         return self._result(f"measure-{name}", arguments, environment, timeout_seconds=timeout_seconds)
 
+    def manage_json(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> Any:
+        """Run a command of the project that prints one JSON object; returns it.
+
+        Raises:
+            TaskFailed: it ended with an error.
+        """
+        self._supervisor.log(name).unlink(missing_ok=True)
+        self._run(name, ["manage.py", *arguments], environment, timeout_seconds=300)
+        text = self._supervisor.log(name).read_text()
+        return json.loads(next(line for line in reversed(text.splitlines()) if line.startswith("{")))
+
     def send_orders(self, plan: load.Plan) -> load.Report:
         """Let the load generator carry out a plan.
 

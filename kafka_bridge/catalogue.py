@@ -5,11 +5,13 @@
 | order.created          | orders.events    | orders    | inventory                                     | payments                                      |
 | inventory.reserved     | inventory.events | inventory | orders, payments                              | orders                                        |
 | inventory.insufficient | inventory.events | inventory | orders                                        | orders                                        |
+| inventory.expired      | inventory.events | inventory | orders                                        |                                               |
 | payment.confirmed      | payments.events  | payments  | inventory, orders                             | inventory, orders                             |
 | payment.failed         | payments.events  | payments  | orders                                        | orders                                        |
 | order.confirmed        | orders.events    | orders    | analytics, notifications, shipping            | analytics, notifications, shipping            |
 | order.shipped          | orders.events    | orders    | analytics, notifications                      | analytics, notifications                      |
 | order.delivered        | orders.events    | orders    | analytics, notifications                      | analytics, notifications                      |
+| order.reduced          | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
 | order.cancelled        | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
 | payment.refunded       | payments.events  | payments  | notifications, orders                         | notifications, orders                         |
 
@@ -34,12 +36,14 @@ PAYMENTS = Topic(name="payments.events", owner="payments")
 TOPICS = (ORDERS, INVENTORY, PAYMENTS)
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """So many units of one book at one price; amounts in minor units (cents)."""
 
     sku: str
     quantity: int
     unit_price_minor: int
+    sale_id: int | None = None
+    """The sale for which the units were set aside, if it is one."""
 
 
 class OrderCreated(OrderEvent, frozen=True, kw_only=True):
@@ -52,6 +56,8 @@ class OrderCreated(OrderEvent, frozen=True, kw_only=True):
     currency: str
     payment_method: str
     """The gateway's token for the chosen means of payment; not card data."""
+    customer: str = ""
+    """A pseudonym that is the same in all orders of one customer; given where a sale has a limit per customer."""
 
 
 class InventoryReserved(OrderEvent, frozen=True, kw_only=True):
@@ -66,12 +72,21 @@ class InventoryReserved(OrderEvent, frozen=True, kw_only=True):
 
 
 class InventoryInsufficient(OrderEvent, frozen=True, kw_only=True):
-    """Not all lines could be held, so none is: the order is cancelled as out of stock."""
+    """Not all lines could be held, so none is: the order is cancelled as out of stock, or as over the limit."""
 
     TYPE: ClassVar = "inventory.insufficient"
     TOPIC: ClassVar = INVENTORY
     missing: tuple[str, ...]
     """The skus of which there was not enough."""
+    over_limit: tuple[str, ...] = ()
+    """The skus of which the customer would have had more than a sale allows."""
+
+
+class InventoryExpired(OrderEvent, frozen=True, kw_only=True):
+    """An order was not paid while its stock was held, and now never will be: it is cancelled."""
+
+    TYPE: ClassVar = "inventory.expired"
+    TOPIC: ClassVar = INVENTORY
 
 
 class PaymentConfirmed(OrderEvent, frozen=True, kw_only=True):
@@ -85,6 +100,8 @@ class PaymentConfirmed(OrderEvent, frozen=True, kw_only=True):
     currency: str
     payment_method: str
     lines: tuple[Line, ...]
+    customer: str = ""
+    """As in order.created."""
 
 
 class PaymentFailed(OrderEvent, frozen=True, kw_only=True):
@@ -106,6 +123,10 @@ class PaymentRefunded(OrderEvent, frozen=True, kw_only=True):
     amount_minor: int
     currency: str
     reason: str
+    left_minor: int = 0
+    """What we still have of the charge: more than 0 as long as only a part of it went back."""
+    number: int = 1
+    """1 for the first refund of the charge that went through, and so on."""
 
 
 class OrderConfirmed(OrderEvent, frozen=True, kw_only=True):
@@ -133,6 +154,23 @@ class OrderDelivered(OrderEvent, frozen=True, kw_only=True):
     TOPIC: ClassVar = ORDERS
 
 
+class OrderReduced(OrderEvent, frozen=True, kw_only=True):
+    """Some units of a confirmed order were cancelled: exactly those go back on the shelf, and their money back."""
+
+    TYPE: ClassVar = "order.reduced"
+    TOPIC: ClassVar = ORDERS
+    lines: tuple[Line, ...]
+    """Every line that is reduced, with all units cancelled of it so far: hearing it twice is harmless."""
+    amount_minor: int
+    """What goes back now, in minor units."""
+    reduction: int
+    """1 for the first reduction of the order, and so on."""
+    currency: str
+    reason: str
+    cancelled_now: tuple[Line, ...] = ()
+    """The units cancelled this time alone, for whoever counts."""
+
+
 class OrderCancelled(OrderEvent, frozen=True, kw_only=True):
     """An order ended without a sale: holds are released, money goes back, a mail goes out."""
 
@@ -140,19 +178,24 @@ class OrderCancelled(OrderEvent, frozen=True, kw_only=True):
     TOPIC: ClassVar = ORDERS
     reason: str
     total_minor: int
+    """What the order still came to; what it was reduced by before is no part of it."""
     currency: str
     was_confirmed: bool
+    lines: tuple[Line, ...] = ()
+    """Of a confirmed order, the units that it still had."""
 
 
 EVENTS: tuple[type[Event], ...] = (
     OrderCreated,
     InventoryReserved,
     InventoryInsufficient,
+    InventoryExpired,
     PaymentConfirmed,
     PaymentFailed,
     OrderConfirmed,
     OrderShipped,
     OrderDelivered,
+    OrderReduced,
     OrderCancelled,
     PaymentRefunded,
 )

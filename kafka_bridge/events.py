@@ -25,7 +25,7 @@ class Topic:
     segment_bytes: int = GIB // 4
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A fact in the past tense. Its body holds ids, quantities and amounts; never names, addresses, mail or card data.
 
     Unknown fields in a body are ignored, so a newer producer may add some; a new *meaning* takes a new version.

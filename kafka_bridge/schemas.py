@@ -23,7 +23,8 @@ def file_name(event: type[Event]) -> str:
 
 def schema_of(event: type[Event]) -> Schema:
     """The JSON Schema (2020-12) of an event's body."""
-    found = msgspec.json.schema(event)
+    # Through JSON: a default of an empty tuple is the empty list that the file says.
+    found = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(event)))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:bookrush:{event.TYPE}:v{event.VERSION}",

@@ -30,11 +30,11 @@ class Job:
 _jobs: list[Job] = []
 
 
-def every(*, seconds: float) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Run the function this often, by whichever timekeeper leads."""
+def every(*, seconds: float, after_seconds: float = 0.0) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Run the function this often, by whichever timekeeper leads; first so long after the process began."""
 
     def decorate(function: Callable[[], None]) -> Callable[[], None]:
-        _jobs.append(Job(function, seconds))
+        _jobs.append(Job(function, seconds, time.monotonic() + after_seconds))
         return function
 
     return decorate

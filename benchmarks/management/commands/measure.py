@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from benchmarks import bridge, commits
-from inventory import services as inventory_services
+from benchmarks import bridge, commits, stock
+from inventory import shelving
 from shop import models, seed
 
 
@@ -36,7 +36,7 @@ def prepare(*, units: int) -> dict[str, Any]:
     seed.seed()
     skus = list(models.Book.objects.filter(is_listed=True).values_list("isbn", flat=True))
     with transaction.atomic():
-        inventory_services.receive(quantities=dict.fromkeys(skus, units), reason="benchmark")
+        shelving.receive(quantities=dict.fromkeys(skus, units), reason="benchmark")
     return {"skus": skus}
 
 
@@ -51,4 +51,5 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "fill-outbox": fill_outbox,
     "commits": commits.measure,
     "runner": bridge.measure_runner,
+    "stock": stock.measure,
 }
