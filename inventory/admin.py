@@ -14,27 +14,28 @@ STATE_COLOURS = {
     Reservation.State.HELD: "info",
     Reservation.State.SOLD: "success",
     Reservation.State.RELEASED: "",
+    Reservation.State.EXPIRED: "warning",
     Reservation.State.REFUSED: "danger",
 }
 
 
 class HoldInline(facts.FactsInline):
-    """Units by sku."""
+    """Units by bin, and how many of them were given back because a part of the order was cancelled."""
 
     model = Hold
-    fields = readonly_fields = ("sku", "quantity")
+    fields = readonly_fields = ("sku", "bin", "quantity", "given_back")
 
 
 @admin.register(Reservation)
 class ReservationAdmin(facts.FactsAdmin):
-    """Held, sold, released or refused: one row per order."""
+    """Held, sold, released, expired or refused: one row per order."""
 
     list_display = ("order_id", "state_label", "units", "made", "changed")
     list_filter = ("state",)
     search_fields = ("order_id",)
     search_help_text = "Order id, complete"
     ordering = ("-order_id",)  # the ids grow with time, and the key has an index
-    fields = readonly_fields = ("order", "state_label", "made", "changed")
+    fields = readonly_fields = ("order", "state_label", "runs_out", "made", "changed")
     inlines = (HoldInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Reservation]:
@@ -65,6 +66,11 @@ class ReservationAdmin(facts.FactsAdmin):
     def units(self, reservation: Reservation) -> Any:
         """Units by sku, as far as any were held."""
         return ", ".join(str(hold) for hold in reservation.holds.all()) or None
+
+    @admin.display(description="hold runs out", empty_value="")
+    def runs_out(self, reservation: Reservation) -> str | None:
+        """When the hold is given up unless it is paid."""
+        return facts.moment(reservation.expires_at) or None
 
     @admin.display(description="made")
     def made(self, reservation: Reservation) -> str:

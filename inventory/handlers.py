@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from inventory import services
+from inventory import models, services
 from kafka_bridge import catalogue, outbox, registry
 
 group = registry.Group("inventory")  # manage.py run_consumer inventory
@@ -43,6 +43,14 @@ def hold_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
     )
 
 
+@group.on_batch(catalogue.OrderReduced)
+def give_back(events: Sequence[catalogue.OrderReduced]) -> None:
+    """Exactly the units that were cancelled are free again; each event has the totals, so the last one counts."""
+    services.give_back(
+        reductions={event.order_id: {line.sku: line.quantity for line in event.lines} for event in events}
+    )
+
+
 @group.on_batch(catalogue.OrderCancelled)
 def release_stock(events: Sequence[catalogue.OrderCancelled]) -> None:
     """Give back whatever these orders hold; a second call finds nothing to give."""
@@ -56,14 +64,21 @@ def _paid_orders(order_ids: Sequence[UUID]) -> set[UUID]:
 
 
 def _wish(event: catalogue.OrderCreated | catalogue.PaymentConfirmed) -> services.Wish:
-    return services.Wish(order_id=event.order_id, units={line.sku: line.quantity for line in event.lines})
+    return services.Wish(
+        order_id=event.order_id,
+        flow=event.flow,
+        units={models.bin_of(line.sku, line.sale_id): line.quantity for line in event.lines},
+        customer=event.customer,
+    )
 
 
 def _answer(
     event: catalogue.OrderCreated | catalogue.PaymentConfirmed, total_minor: int, outcome: services.Outcome
 ) -> catalogue.InventoryReserved | catalogue.InventoryInsufficient:
     if not outcome.held:
-        return catalogue.InventoryInsufficient(order_id=event.order_id, flow=event.flow, missing=outcome.missing)
+        return catalogue.InventoryInsufficient(
+            order_id=event.order_id, flow=event.flow, missing=outcome.missing, over_limit=outcome.over_limit
+        )
     return catalogue.InventoryReserved(
         order_id=event.order_id,
         flow=event.flow,

@@ -1,57 +1,52 @@
-"""Holding, selling and releasing stock. PostgreSQL decides, a batch of orders at a time.
+"""Holding, selling and releasing stock, a batch of orders at a time. Redis admits, PostgreSQL decides (see `gate.py`).
 
-Every function needs a transaction under way. Rows are locked in one sequence everywhere (reservations by order id, then
-stock by sku), so two batches with the same books wait for each other and never deadlock.
+Every function needs a transaction under way. An order holds all of its lines or none of them.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
+from django.utils import timezone
+from django.utils.module_loading import import_string
 
-from inventory.models import Reservation
+from inventory import gate, ledger
+from inventory.ledger import Entry, Kind, Locked
+from inventory.models import UNITS_MAX, Reservation
+from kafka_bridge import catalogue, outbox, rows
 
 State = Reservation.State
+# So long is a hold left alone whose payment is under way when it runs out; the order's own deadline ends it at last.
+_SECOND_LOOK = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """All that one order wants: units by sku."""
+    """All that one order wants: units by bin (see `models.bin_of`)."""
 
     order_id: UUID
     units: Mapping[str, int]
+    flow: str = catalogue.RESERVE_FIRST
+    customer: str = ""
+    """Whoever buys, as a pseudonym; for bins with a limit per customer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a wish."""
+    """What became of a wish; where nothing is held, the skus that were the reason."""
 
     held: bool
     missing: tuple[str, ...] = ()
-    """The skus of which there was not enough; nothing is held then."""
+    """Of these there was not enough."""
+    over_limit: tuple[str, ...] = ()
+    """Of these the customer would have had more than allowed."""
 
 
-def receive(*, quantities: Mapping[str, int], reason: str) -> None:
-    """Units have arrived, by sku.
-
-    Raises:
-        ValueError: a quantity is below 1.
-    """
-    _require_transaction()
-    if wrong := {sku: units for sku, units in quantities.items() if units < 1}:
-        raise ValueError(f"quantities received must be 1 or more ({reason}): {wrong}")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO inventory_stock (sku, received, held, sold)
-            SELECT sku, units, 0, 0 FROM unnest(%s::text[], %s::int[]) AS r(sku, units)
-            ON CONFLICT (sku) DO UPDATE
-            SET received = inventory_stock.received + excluded.received, updated_at = now()
-            """,
-            _columns(sorted(quantities.items())),
-        )
+HELD = Outcome(held=True)
 
 
 def hold(*, wishes: Sequence[Wish], as_sold: bool = False) -> dict[UUID, Outcome]:
@@ -59,25 +54,34 @@ def hold(*, wishes: Sequence[Wish], as_sold: bool = False) -> dict[UUID, Outcome
 
     An order that inventory has dealt with before (held, refused, released because it was cancelled) is left alone and
     is not in the answer. `as_sold` is for orders that are paid already.
+
+    Raises:
+        ValueError: a quantity is impossible.
     """
     _require_transaction()
     _refuse_nonsense(wishes)
-    new = _new_reservations([wish.order_id for wish in wishes])
+    new = _new_reservations([(wish.order_id, wish.flow) for wish in wishes])
     wishes = [wish for wish in wishes if wish.order_id in new]
-    if not wishes:
-        return {}
-    free = _lock_stock({sku for wish in wishes for sku in wish.units})
-    outcomes: dict[UUID, Outcome] = {}
-    taken: Counter[str] = Counter()
-    for wish in wishes:
-        missing = tuple(sorted(s for s, units in wish.units.items() if free.get(s, 0) - taken[s] < units))
-        if not missing:
-            taken.update(wish.units)
-        outcomes[wish.order_id] = Outcome(held=not missing, missing=missing)
-    held = [wish for wish in wishes if outcomes[wish.order_id].held]
-    _insert_holds(held)
-    _set_state([wish.order_id for wish in held], State.SOLD if as_sold else State.HELD)
-    _add_to_stock(**{"sold" if as_sold else "held": taken})
+    verdicts = gate.admit([(wish.order_id, wish.units) for wish in wishes])
+    refused = [wish for wish, verdict in zip(wishes, verdicts, strict=True) if verdict is gate.Verdict.REFUSED]
+    outcomes = _confirm(refused)
+    # What the gate let through, what it could not tell, and whom it refused while PostgreSQL has enough after all.
+    open_wishes = [wish for wish in wishes if wish.order_id not in outcomes]
+    counter = _Counter(open_wishes)
+    outcomes |= {wish.order_id: counter.serve(wish) for wish in open_wishes}
+    held = [wish for wish in open_wishes if outcomes[wish.order_id].held]
+    _insert_holds(held, counter.bins)
+    _set_state(
+        {w.order_id: None if as_sold else counter.expiry(w) for w in held}, State.SOLD if as_sold else State.HELD
+    )
+    entries = [
+        Entry(bin=name, kind=Kind.SOLD, sold=units, order_id=wish.order_id, reason="paid before it was held")
+        if as_sold
+        else Entry(bin=name, kind=Kind.HELD, held=units, order_id=wish.order_id, reason="ordered")
+        for wish in held
+        for name, units in wish.units.items()
+    ]
+    ledger.write(entries, settled=new)
     return outcomes
 
 
@@ -85,24 +89,181 @@ def sell(*, order_ids: Iterable[UUID]) -> None:
     """The holds of these orders become sales; orders without one (released meanwhile, sold already) are left alone."""
     _require_transaction()
     ids = _lock_reservations(order_ids, State.HELD)
-    units = _units_of(ids)
-    _set_state(ids, State.SOLD)
-    _add_to_stock(held=_negative(units), sold=units)
+    parts = _parts_of(ids)
+    _set_state(dict.fromkeys(ids), State.SOLD)
+    ledger.lock(part.bin for part in parts)
+    ledger.write(
+        [
+            Entry(bin=p.bin, kind=Kind.SOLD, held=-p.units, sold=p.units, order_id=p.order_id, reason="paid")
+            for p in parts
+        ]
+    )
 
 
-def release(*, order_ids: Iterable[UUID]) -> None:
+def release(*, order_ids: Iterable[UUID], reason: str = "order cancelled") -> None:
     """Give back whatever these orders hold or bought; a second call finds nothing to give.
 
     An order that inventory has not heard of gets a row all the same, so that a hold that comes late finds it is over.
     """
     _require_transaction()
     ids = list(order_ids)
-    _new_reservations(ids)  # as refused: nothing held, and nothing to hold any more
+    _new_reservations([(order_id, "") for order_id in ids])  # as refused: nothing held, and nothing to hold any more
     held, sold = _lock_reservations(ids, State.HELD), _lock_reservations(ids, State.SOLD)
-    # Counted before the state changes, and given back together: the stock's rows are locked once, in one sequence.
-    given_back = {"held": _negative(_units_of(held)), "sold": _negative(_units_of(sold))}
-    _set_state([*held, *sold], State.RELEASED)
-    _add_to_stock(**given_back)
+    _put_back(held=held, sold=sold, state=State.RELEASED, kind=Kind.RELEASED, reason=reason)
+
+
+def give_back(*, reductions: Mapping[UUID, Mapping[str, int]], reason: str = "part of the order cancelled") -> None:
+    """Give back some units of some lines: by order and sku, all units that were cancelled so far.
+
+    As the numbers are totals, hearing them twice or in the wrong sequence is harmless. Orders that hold nothing (any
+    more) are left alone.
+    """
+    _require_transaction()
+    held = set(_lock_reservations(reductions, State.HELD))
+    sold = _lock_reservations(reductions, State.SOLD)
+    wanted = [
+        {"order_id": order_id, "sku": sku, "units": units}
+        for order_id in [*held, *sold]
+        for sku, units in reductions[order_id].items()
+    ]
+    parts = _reduce_holds(wanted)
+    ledger.lock(part.bin for part in parts)
+    ledger.write(
+        [
+            Entry(
+                bin=part.bin,
+                kind=Kind.RELEASED,
+                held=-part.units if part.order_id in held else 0,
+                sold=0 if part.order_id in held else -part.units,
+                order_id=part.order_id,
+                reason=reason,
+            )
+            for part in parts
+        ]
+    )
+
+
+def expire(*, limit: int = 500) -> int:
+    """Give up holds whose time is over, and state it. Returns how many.
+
+    A payment that has begun wins: payments is asked, in the same transaction, to see to it that these orders are never
+    charged, and only those of which it can say so lose their hold. Either the charge or the hold is gone, never both.
+    """
+    _require_transaction()
+    due = _lock_expired(limit)
+    if not due:
+        return 0
+    never_charged = _stop_payments(due)
+    under_way = [order_id for order_id in due if order_id not in never_charged]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE inventory_reservation SET expires_at = %s WHERE order_id = ANY(%s::uuid[])",
+            [timezone.now() + _SECOND_LOOK, rows.uuids(under_way)],
+        )
+    over = [order_id for order_id in due if order_id in never_charged]
+    _put_back(held=over, sold=[], state=State.EXPIRED, kind=Kind.EXPIRED, reason="not paid in time")
+    if over:
+        outbox.publish(*(catalogue.InventoryExpired(order_id=order_id, flow=due[order_id]) for order_id in over))
+    return len(over)
+
+
+class _Counter:
+    """The counter at which orders are served in turn: the bins they want, locked, and what is left in each."""
+
+    def __init__(self, wishes: Sequence[Wish]) -> None:
+        self.bins: Mapping[str, Locked] = ledger.lock(name for wish in wishes for name in wish.units) if wishes else {}
+        self._free = Counter({name: locked.free for name, locked in self.bins.items()})
+        self._had = self._units_of_customers(wishes)
+        self._now = timezone.now()
+
+    def serve(self, wish: Wish) -> Outcome:
+        """All lines of the order, or none."""
+        missing = tuple(_skus(name for name, units in wish.units.items() if self._free[name] < units))
+        over_limit = tuple(_skus(self._over_limit(wish)))
+        if missing or over_limit:
+            return Outcome(held=False, missing=missing, over_limit=over_limit)
+        self._free.subtract(wish.units)
+        self._had.update({(wish.customer, name): units for name, units in wish.units.items()})
+        return HELD
+
+    def expiry(self, wish: Wish) -> datetime:
+        """Until when the order is held: as long as the most impatient of its bins says, or the setting."""
+        own = [self.bins[name].hold_seconds for name in wish.units]
+        return self._now + timedelta(seconds=min((s for s in own if s is not None), default=settings.HOLD_SECONDS))
+
+    def _over_limit(self, wish: Wish) -> Iterator[str]:
+        for name, units in wish.units.items():
+            limit = self.bins[name].customer_limit if name in self.bins else None
+            if limit is not None and self._had[wish.customer, name] + units > limit:
+                yield name
+
+    def _units_of_customers(self, wishes: Sequence[Wish]) -> Counter[tuple[str, str]]:
+        """What customers have of bins with a limit; read after the lock, so nobody else adds to it meanwhile."""
+        limited = {name for name, locked in self.bins.items() if locked.customer_limit is not None}
+        customers = {wish.customer for wish in wishes if limited & wish.units.keys()}
+        if not customers:
+            return Counter()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                SELECT h.customer, h.bin, sum(h.quantity - h.given_back)
+                FROM inventory_hold h JOIN inventory_reservation r ON r.order_id = h.reservation_id
+                WHERE h.customer = ANY(%s) AND h.customer <> '' AND h.bin = ANY(%s) AND r.state IN ('held', 'sold')
+                GROUP BY h.customer, h.bin
+                """,
+                [sorted(customers), sorted(limited)],
+            )
+            return Counter({(customer, name): int(units) for customer, name, units in cursor.fetchall()})
+
+
+def _confirm(refused: Sequence[Wish]) -> dict[UUID, Outcome]:
+    """Of the orders that the gate refused, those for which PostgreSQL has too little as well; no lock is taken."""
+    if not refused:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT bin, received - held - sold FROM inventory_stock WHERE bin = ANY(%s)",
+            [sorted({name for wish in refused for name in wish.units})],
+        )
+        free: Counter[str] = Counter(dict(cursor.fetchall()))
+    missing = {wish.order_id: tuple(_skus(n for n, units in wish.units.items() if free[n] < units)) for wish in refused}
+    return {order_id: Outcome(held=False, missing=skus) for order_id, skus in missing.items() if skus}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """So many units of a bin that one order has."""
+
+    order_id: UUID
+    bin: str
+    units: int
+
+
+def _put_back(*, held: Sequence[UUID], sold: Sequence[UUID], state: State, kind: Kind, reason: str) -> None:
+    """These orders' units are free again. Held and sold ones together: a bin is locked once, in one sequence."""
+    parts = _parts_of([*held, *sold])
+    _set_state(dict.fromkeys([*held, *sold]), state)
+    ledger.lock(part.bin for part in parts)
+    were_held = set(held)
+    ledger.write(
+        [
+            Entry(
+                bin=part.bin,
+                kind=kind,
+                held=-part.units if part.order_id in were_held else 0,
+                sold=0 if part.order_id in were_held else -part.units,
+                order_id=part.order_id,
+                reason=reason,
+            )
+            for part in parts
+        ]
+    )
+
+
+def _stop_payments(orders: Mapping[UUID, str]) -> set[UUID]:
+    """Ask payments, which inventory may not import; `settings.INVENTORY_PAYMENT_STOP` names whom to ask."""
+    stop: Callable[[Mapping[UUID, str]], set[UUID]] = import_string(settings.INVENTORY_PAYMENT_STOP)
+    return stop(orders)
 
 
 def _require_transaction() -> None:
@@ -112,20 +273,29 @@ def _require_transaction() -> None:
 
 def _refuse_nonsense(wishes: Sequence[Wish]) -> None:
     for wish in wishes:
-        if not wish.units or any(units < 1 for units in wish.units.values()):
-            raise ValueError(f"order {wish.order_id} wants {dict(wish.units)}: every quantity must be 1 or more")
+        if not wish.units or any(not 1 <= units <= UNITS_MAX for units in wish.units.values()):
+            raise ValueError(
+                f"order {wish.order_id} wants {dict(wish.units)}: every quantity must be 1 to {UNITS_MAX}, and some "
+                "book there must be"
+            )
 
 
-def _new_reservations(order_ids: Sequence[UUID]) -> set[UUID]:
+def _skus(bins: Iterable[str]) -> list[str]:
+    return sorted({name.partition("@")[0] for name in bins})
+
+
+def _new_reservations(orders: Sequence[tuple[UUID, str]]) -> set[UUID]:
     """Make a row for each order that has none, as refused until something is held; return those."""
+    if not orders:
+        return set()
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            INSERT INTO inventory_reservation (order_id, state)
-            SELECT id, 'refused' FROM unnest(%s::uuid[]) AS t(id)
+            INSERT INTO inventory_reservation (order_id, flow, state)
+            SELECT order_id, flow, 'refused' FROM json_to_recordset(%s) AS t(order_id uuid, flow text)
             ON CONFLICT DO NOTHING RETURNING order_id
             """,
-            [sorted(order_ids)],
+            [rows.as_json([{"order_id": order_id, "flow": flow} for order_id, flow in sorted(orders)])],
         )
         return {row[0] for row in cursor.fetchall()}
 
@@ -135,74 +305,91 @@ def _lock_reservations(order_ids: Iterable[UUID], state: State) -> list[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT order_id FROM inventory_reservation WHERE order_id = ANY(%s) AND state = %s
+            SELECT order_id FROM inventory_reservation WHERE order_id = ANY(%s::uuid[]) AND state = %s
             ORDER BY order_id FOR UPDATE
             """,
-            [list(order_ids), state.value],
+            [rows.uuids(order_ids), state.value],
         )
         return [row[0] for row in cursor.fetchall()]
 
 
-def _lock_stock(skus: Iterable[str]) -> dict[str, int]:
-    """Free units by sku, with the rows locked until the transaction ends."""
+def _lock_expired(limit: int) -> dict[UUID, str]:
+    """Orders whose hold has run out, with their flows, locked; those that somebody else has in hand are left out."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT sku, received - held - sold FROM inventory_stock WHERE sku = ANY(%s) ORDER BY sku FOR UPDATE",
-            [list(skus)],
+            """
+            SELECT order_id, flow FROM inventory_reservation WHERE state = 'held' AND expires_at < now()
+            ORDER BY order_id LIMIT %s FOR UPDATE SKIP LOCKED
+            """,
+            [limit],
         )
         return dict(cursor.fetchall())
 
 
-def _insert_holds(wishes: Sequence[Wish]) -> None:
-    rows = [(wish.order_id, sku, units) for wish in wishes for sku, units in wish.units.items()]
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO inventory_hold (reservation_id, sku, quantity) "
-                "SELECT * FROM unnest(%s::uuid[], %s::text[], %s::int[])",
-                _columns(rows),
-            )
-
-
-def _units_of(order_ids: Sequence[UUID]) -> Counter[str]:
-    if not order_ids:
-        return Counter()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT sku, sum(quantity) FROM inventory_hold WHERE reservation_id = ANY(%s) GROUP BY sku",
-            [list(order_ids)],
-        )
-        return Counter({sku: int(units) for sku, units in cursor.fetchall()})
-
-
-def _set_state(order_ids: Sequence[UUID], state: State) -> None:
-    if order_ids:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE inventory_reservation SET state = %s, updated_at = now() WHERE order_id = ANY(%s)",
-                [state.value, list(order_ids)],
-            )
-
-
-def _add_to_stock(*, held: Counter[str] | None = None, sold: Counter[str] | None = None) -> None:
-    """Change the counts of several skus in one statement, their rows locked in order of sku first."""
-    held, sold = held or Counter(), sold or Counter()
-    skus = sorted({*held, *sold})
-    if skus:
-        _lock_stock(skus)
+def _insert_holds(wishes: Sequence[Wish], bins: Mapping[str, Locked]) -> None:
+    holds = [
+        {
+            "reservation_id": wish.order_id,
+            "sku": name.partition("@")[0],
+            "bin": name,
+            "quantity": units,
+            "customer": wish.customer if bins[name].customer_limit is not None else "",
+        }
+        for wish in wishes
+        for name, units in wish.units.items()
+    ]
+    if holds:
         with connection.cursor() as cursor:
             cursor.execute(
                 """
-                UPDATE inventory_stock s SET held = s.held + d.held, sold = s.sold + d.sold, updated_at = now()
-                FROM unnest(%s::text[], %s::int[], %s::int[]) AS d(sku, held, sold) WHERE s.sku = d.sku
+                INSERT INTO inventory_hold (reservation_id, sku, bin, quantity, given_back, customer)
+                SELECT reservation_id, sku, bin, quantity, 0, customer
+                FROM json_to_recordset(%s) AS h(reservation_id uuid, sku text, bin text, quantity int, customer text)
                 """,
-                [skus, [held[sku] for sku in skus], [sold[sku] for sku in skus]],
+                [rows.as_json(holds)],
             )
 
 
-def _negative(units: Counter[str]) -> Counter[str]:
-    return Counter({sku: -number for sku, number in units.items()})
+def _reduce_holds(wanted: Sequence[Mapping[str, object]]) -> list[_Part]:
+    """Bring the holds to these totals of units given back; returns by how much each changed."""
+    if not wanted:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE inventory_hold h SET given_back = w.units
+            FROM json_to_recordset(%s) AS w(order_id uuid, sku text, units int), inventory_hold before
+            WHERE h.reservation_id = w.order_id AND h.sku = w.sku AND h.given_back < w.units AND before.id = h.id
+            RETURNING h.reservation_id, h.bin, h.given_back - before.given_back
+            """,
+            [rows.as_json(wanted)],
+        )
+        return [_Part(*row) for row in cursor.fetchall()]
 
 
-def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+def _parts_of(order_ids: Sequence[UUID]) -> list[_Part]:
+    if not order_ids:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT reservation_id, bin, quantity - given_back FROM inventory_hold
+            WHERE reservation_id = ANY(%s::uuid[]) AND quantity > given_back ORDER BY id
+            """,
+            [rows.uuids(order_ids)],
+        )
+        return [_Part(*row) for row in cursor.fetchall()]
+
+
+def _set_state(expiries: Mapping[UUID, datetime | None], state: State) -> None:
+    """Bring these orders to this state, each with the moment at which it runs out, if it does."""
+    if not expiries:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE inventory_reservation r SET state = %s, expires_at = s.expires_at, updated_at = now()
+            FROM json_to_recordset(%s) AS s(order_id uuid, expires_at timestamptz) WHERE r.order_id = s.order_id
+            """,
+            [state.value, rows.as_json([{"order_id": i, "expires_at": at} for i, at in expiries.items()])],
+        )

@@ -1,0 +1,41 @@
+"""What the timekeeper does for inventory."""
+
+import logging
+
+import redis
+from django.db import transaction
+
+from inventory import services, shelving, upkeep
+from kafka_bridge import timekeeper
+
+log = logging.getLogger(__name__)
+
+
+@timekeeper.every(seconds=1)
+def expire_holds() -> None:
+    """Give up holds that were not paid in time; their orders end."""
+    with transaction.atomic(durable=True):
+        count = services.expire()
+    if count:
+        log.warning("%d holds were not paid in time and are given up", count)
+
+
+@timekeeper.every(seconds=1)
+def tend_gate() -> None:
+    """Compare the gate with PostgreSQL and mend it; without Redis there is nothing to compare."""
+    try:
+        done = upkeep.tend()
+    except (redis.RedisError, OSError) as error:
+        log.warning("the gate cannot be compared: %s", error)
+    else:
+        if done:
+            log.info("the gate: %s", done)
+
+
+@timekeeper.every(seconds=5)
+def return_unsold() -> None:
+    """What a sale has left goes back among the ordinary units once it is over."""
+    with transaction.atomic(durable=True):
+        units = shelving.return_unsold()
+    if units:
+        log.info("%d units of sales that are over can be bought again as usual", units)
