@@ -43,6 +43,8 @@ class DraftLine:
     title: str
     unit_price_minor: int
     quantity: int
+    sale_id: int | None = None
+    """The sale whose units these are, if the book is in one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,8 @@ class Draft:
     postcode: str
     country: str
     user_id: int | None = None
+    customer: str = ""
+    """A pseudonym of whoever buys, where a sale has a limit per customer."""
 
     order_id: UUID = field(default_factory=new_id, compare=False)
 
@@ -151,10 +155,10 @@ WITH placed AS (
     ON CONFLICT (idempotency_key) DO NOTHING
     RETURNING idempotency_key, id, reference
 ), lines AS (
-    INSERT INTO orders_orderline (order_id, sku, title, unit_price_minor, quantity)
-    SELECT order_id, sku, title, unit_price_minor, quantity
+    INSERT INTO orders_orderline (order_id, sku, title, unit_price_minor, quantity, cancelled, sale_id)
+    SELECT order_id, sku, title, unit_price_minor, quantity, 0, sale_id
     FROM json_to_recordset(%s)
-        AS l(number int, order_id uuid, sku text, title text, unit_price_minor int, quantity int)
+        AS l(number int, order_id uuid, sku text, title text, unit_price_minor int, quantity int, sale_id bigint)
     JOIN placed ON placed.id = l.order_id
     ORDER BY number
 ), trail AS (
@@ -231,6 +235,7 @@ def _rows(drafts: Sequence[Draft], digests: dict[int, str]) -> tuple[str, str]:
             "title": line.title,
             "unit_price_minor": line.unit_price_minor,
             "quantity": line.quantity,
+            "sale_id": line.sale_id,
         }
         for draft in drafts
         for number, line in enumerate(draft.lines)
@@ -247,12 +252,18 @@ def _created(draft: Draft) -> catalogue.OrderCreated:
         order_id=draft.order_id,
         flow=draft.flow,
         lines=tuple(
-            catalogue.Line(sku=line.sku, quantity=line.quantity, unit_price_minor=line.unit_price_minor)
+            catalogue.Line(
+                sku=line.sku,
+                quantity=line.quantity,
+                unit_price_minor=line.unit_price_minor,
+                sale_id=line.sale_id,
+            )
             for line in draft.lines
         ),
         total_minor=draft.total_minor,
         currency=draft.currency,
         payment_method=draft.payment_method,
+        customer=draft.customer,
     )
 
 

@@ -24,6 +24,12 @@ def cancel_as_out_of_stock(events: Sequence[catalogue.InventoryInsufficient]) ->
     services.record_missing(facts=events)
 
 
+@orders.on_batch(catalogue.InventoryExpired, flow=catalogue.RESERVE_FIRST)
+def cancel_as_expired(events: Sequence[catalogue.InventoryExpired]) -> None:
+    """The order ends; what is on the shelf again may be somebody else's by now."""
+    services.record_expired(facts=events)
+
+
 @orders.on_batch(catalogue.PaymentConfirmed)
 def mark_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
     """PENDING becomes PAID; money for an order that is over goes back."""
@@ -71,6 +77,23 @@ def mail_delivered(events: Sequence[catalogue.OrderDelivered]) -> None:
     mails.queue(order_ids=[event.order_id for event in events], kind=OrderMail.Kind.DELIVERED)
 
 
+@notifications.on_batch(catalogue.OrderReduced)
+def mail_reduced(events: Sequence[catalogue.OrderReduced]) -> None:
+    """Tell which copies will not come, and that their money goes back."""
+    mails.queue_each(
+        notices=[
+            mails.Notice(
+                order_id=event.order_id,
+                kind=OrderMail.Kind.REDUCED,
+                number=event.reduction,
+                amount_minor=event.amount_minor,
+                reason=event.reason,
+            )
+            for event in events
+        ]
+    )
+
+
 @notifications.on_batch(catalogue.OrderCancelled)
 def mail_cancelled(events: Sequence[catalogue.OrderCancelled]) -> None:
     """Tell why, and what happens to the money."""
@@ -80,7 +103,17 @@ def mail_cancelled(events: Sequence[catalogue.OrderCancelled]) -> None:
 @notifications.on_batch(catalogue.PaymentRefunded)
 def mail_refunded(events: Sequence[catalogue.PaymentRefunded]) -> None:
     """Tell that the money is on its way back."""
-    mails.queue(order_ids=[event.order_id for event in events], kind=OrderMail.Kind.REFUNDED)
+    mails.queue_each(
+        notices=[
+            mails.Notice(
+                order_id=event.order_id,
+                kind=OrderMail.Kind.REFUNDED,
+                number=event.number,
+                amount_minor=event.amount_minor,
+            )
+            for event in events
+        ]
+    )
 
 
 notifications.worker(mails.send_due)

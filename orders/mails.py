@@ -5,6 +5,7 @@ Sending is at least once: a crash between the mail server's answer and our note 
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from kafka_bridge import dead_letters, processes
+from orders import queries
 from orders.models import Order, OrderMail
 
 log = logging.getLogger(__name__)
@@ -23,10 +25,41 @@ _BATCH = 50
 _LEASE_SECONDS = 30
 
 
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something that a buyer is to be told, and that may happen to an order more than once."""
+
+    order_id: UUID
+    kind: OrderMail.Kind
+    number: int = 1
+    """Which time it is: the same kind and number is the same mail."""
+    amount_minor: int | None = None
+    """The money that goes back, in minor units."""
+    reason: str = ""
+
+
 def queue(*, order_ids: Sequence[UUID], kind: OrderMail.Kind) -> None:
     """These orders owe their buyers a mail of this kind; a second call changes nothing."""
-    known = Order.objects.filter(pk__in=order_ids).values_list("pk", flat=True)
-    OrderMail.objects.bulk_create([OrderMail(order_id=pk, kind=kind) for pk in known], ignore_conflicts=True)
+    queue_each(notices=[Notice(order_id=order_id, kind=kind) for order_id in order_ids])
+
+
+def queue_each(*, notices: Sequence[Notice]) -> None:
+    """These orders owe their buyers these mails; a second call changes nothing."""
+    known = set(Order.objects.filter(pk__in=[notice.order_id for notice in notices]).values_list("pk", flat=True))
+    OrderMail.objects.bulk_create(
+        [
+            OrderMail(
+                order_id=notice.order_id,
+                kind=notice.kind,
+                number=notice.number,
+                amount_minor=notice.amount_minor,
+                reason=notice.reason[:120],
+            )
+            for notice in notices
+            if notice.order_id in known
+        ],
+        ignore_conflicts=True,
+    )
 
 
 def send_due() -> bool:
@@ -52,7 +85,8 @@ def _claim() -> list[OrderMail]:
 
 
 def _send(mail: OrderMail, connection: BaseEmailBackend) -> None:
-    context = {"order": mail.order, "lines": mail.order.lines.all(), "kind": mail.kind}
+    order = mail.order
+    context = {"order": order, "lines": order.lines.all(), "mail": mail, "why": queries.why(order)}
     text = render_to_string(f"mail/{mail.kind}.txt", context)
     try:
         subject = f"{mail.get_kind_display()}: {mail.order.reference}"

@@ -87,7 +87,7 @@ class Order(models.Model):
 
     currency = models.CharField(max_length=3)
     total_minor = models.PositiveBigIntegerField()
-    """In minor units (cents)."""
+    """What the buyer pays for it in the end, in minor units (cents); units that were cancelled are no part of it."""
     payment_method = models.CharField(max_length=80)
     payment_reference = models.CharField(max_length=120, blank=True)
     cancel_reason = models.CharField(max_length=120, blank=True)
@@ -173,6 +173,7 @@ class Order(models.Model):
 
 _WRITTEN = {
     "status": "text",
+    "total_minor": "bigint",
     "payment_reference": "text",
     "cancel_reason": "text",
     "held_at": "timestamptz",
@@ -185,7 +186,7 @@ _WRITTEN = {
 }
 # What changes and what events tell; nobody's address is read for it.
 _LOCK = f"""
-SELECT id, reference, flow, version, currency, total_minor, {", ".join(_WRITTEN)}
+SELECT id, reference, flow, version, currency, {", ".join(_WRITTEN)}
 FROM orders_order WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE
 """  # noqa: S608 - made of the column names above
 _WRITE = f"""
@@ -204,11 +205,18 @@ class OrderLine(models.Model):
     title = models.CharField(max_length=200)
     unit_price_minor = models.PositiveIntegerField()
     quantity = models.PositiveSmallIntegerField()
+    cancelled = models.PositiveSmallIntegerField(default=0)
+    """Of these units, those that the order was reduced by."""
+    sale_id = models.BigIntegerField(null=True, blank=True)
+    """The sale in which it was bought, if it was one."""
 
     class Meta:
         ordering = ("id",)
         constraints = (
             models.UniqueConstraint(fields=["order", "sku"], name="line_once_per_sku"),
+            models.CheckConstraint(
+                condition=models.Q(cancelled__lte=models.F("quantity")), name="line_cancels_no_more_than_it_has"
+            ),
             models.CheckConstraint(condition=models.Q(quantity__gte=1, quantity__lte=20), name="line_quantity_1_to_20"),
         )
 
@@ -216,9 +224,19 @@ class OrderLine(models.Model):
         return f"{self.quantity} x {self.title}"
 
     @property
+    def kept(self) -> int:
+        """The units that were not cancelled."""
+        return self.quantity - self.cancelled
+
+    @property
     def line_total_minor(self) -> int:
-        """In minor units."""
-        return self.unit_price_minor * self.quantity
+        """What is to be paid for it, in minor units; cancelled units are no part of it."""
+        return self.unit_price_minor * self.kept
+
+    @property
+    def cancelled_minor(self) -> int:
+        """What the cancelled units cost, in minor units."""
+        return self.unit_price_minor * self.cancelled
 
 
 class TrailEntry(models.Model):
@@ -271,7 +289,7 @@ class Shipment(models.Model):
 
 
 class OrderMail(models.Model):
-    """A mail that an order owes its buyer: one of each kind. Sending is at least once."""
+    """A mail that an order owes its buyer: one of each kind and number. Sending is at least once."""
 
     class Kind(models.TextChoices):
         """What the mail tells."""
@@ -279,19 +297,31 @@ class OrderMail(models.Model):
         CONFIRMED = "confirmed", "Order confirmed"
         SHIPPED = "shipped", "Parcel on its way"
         DELIVERED = "delivered", "Parcel delivered"
+        REDUCED = "reduced", "Part of the order cancelled"
         CANCELLED = "cancelled", "Order cancelled"
         REFUNDED = "refunded", "Money refunded"
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="mails")
     kind = models.CharField(max_length=10, choices=Kind.choices)
+    number = models.PositiveSmallIntegerField(default=1, db_default=1)
+    """Which of several: an order may be reduced, and get money back, more than once."""
+    amount_minor = models.PositiveBigIntegerField(null=True, blank=True)
+    """The money that this mail is about, where it is about money."""
+    reason = models.CharField(max_length=120, blank=True, default="", db_default="")
+    """Why, where that may be another reason each time."""
     created_at = models.DateTimeField(db_default=Now())
     next_attempt_at = models.DateTimeField(db_default=Now())
     attempts = models.PositiveIntegerField(default=0)
     sent_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=["order", "kind"], name="mail_once_per_kind"),)
+        constraints = (models.UniqueConstraint(fields=["order", "kind", "number"], name="mail_once_per_number"),)
         indexes = (models.Index(fields=["next_attempt_at"], name="mail_unsent", condition=models.Q(sent_at=None)),)
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.order_id}"
+
+    @property
+    def amount(self) -> Decimal | None:
+        """The money that this mail is about, in major units."""
+        return None if self.amount_minor is None else Decimal(self.amount_minor).scaleb(-2)

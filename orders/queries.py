@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet, Sum
 
 from kafka_bridge import catalogue
-from orders.models import Order, Shipment, Status
+from orders import services
+from orders.models import Order, OrderLine, Shipment, Status, TrailEntry
 
 _HEADLINES = {
     Status.PENDING: "Your order is being processed",
@@ -34,12 +35,14 @@ def snapshot(order_id: UUID) -> dict[str, Any] | None:
     """Everything the order's page shows of its state, or None where there is no such order.
 
     One JSON-able dict: `order reference version status final headline detail reason payment_reference tracking_number
-    steps`; `steps` is the timeline, each `{code, label, state, at}`, the state being done, current, waiting or failed.
+    reductions returned_minor steps`; `reductions` is how often copies were cancelled, `returned_minor` what they cost;
+    `steps` is the timeline, each `{code, label, state, at}`, the state being done, current, waiting or failed.
     """
     order = Order.objects.filter(pk=order_id).first()
     if order is None:
         return None
     shipment = Shipment.objects.filter(order=order).first()
+    reductions = _reductions(order)
     return {
         "order": str(order.pk),
         "reference": order.reference,
@@ -51,7 +54,9 @@ def snapshot(order_id: UUID) -> dict[str, Any] | None:
         "reason": order.cancel_reason,
         "payment_reference": order.payment_reference,
         "tracking_number": shipment.tracking_number if shipment and order.shipped_at else "",
-        "steps": _steps(order),
+        "reductions": sum(step["code"] == "reduced" for step in reductions),
+        "returned_minor": _returned_minor(order) if reductions else 0,
+        "steps": _steps(order, reductions),
     }
 
 
@@ -76,7 +81,9 @@ def _detail(order: Order) -> str:
         case Status.DELIVERED:
             return "Your parcel has arrived. Enjoy your books!"
         case Status.CANCELLED:
-            return f"{_why(order)} {_money(order)}"
+            reason = order.cancel_reason
+            plainly = f"The order was cancelled: {reason}." if reason else "The order was cancelled."
+            return f"{why(order) or plainly} {_money(order)}"
 
 
 def _waiting_for(order: Order) -> str:
@@ -87,13 +94,18 @@ def _waiting_for(order: Order) -> str:
     )
 
 
-def _why(order: Order) -> str:
+def why(order: Order) -> str:
+    """In a sentence for the buyer, why the order was cancelled; empty where the reason says it all."""
     reason = order.cancel_reason
     if reason == "out of stock":
         return "We are sorry: the last copies went to someone else."
+    if reason == "limit per customer reached":
+        return "In this sale each customer can have only so many copies, and this order would have made it more."
+    if reason == "not paid in time":
+        return "We held your books for a while, but the payment did not arrive in time, so they went back on sale."
     if reason.startswith("payment failed"):
         return f"Your payment did not go through ({reason.removeprefix('payment failed: ')})."
-    return f"The order was cancelled: {reason}." if reason else "The order was cancelled."
+    return ""
 
 
 def _money(order: Order) -> str:
@@ -104,7 +116,29 @@ def _money(order: Order) -> str:
     return "You have not been charged."
 
 
-def _steps(order: Order) -> list[Step]:
+def _reductions(order: Order) -> list[Step]:
+    """Copies that were cancelled, each time followed by their money; only an order that was confirmed has any."""
+    if not order.is_confirmed:
+        return []
+    told = TrailEntry.objects.filter(order=order, what__in=(services.REDUCED, catalogue.PaymentRefunded.TYPE))
+    entries = list(told.order_by("id").values_list("what", "at"))
+    refunded = [at for what, at in entries if what == catalogue.PaymentRefunded.TYPE]
+    steps = []
+    for number, at in enumerate(at for what, at in entries if what == services.REDUCED):
+        back_at = refunded[number] if number < len(refunded) else None
+        steps.append(_step("reduced", "Some copies cancelled", "done", at))
+        if order.status != Status.CANCELLED:  # otherwise one step tells of all the money
+            steps.append(_step("part_refunded", "Their money refunded", "done" if back_at else "current", back_at))
+    return steps
+
+
+def _returned_minor(order: Order) -> int:
+    """What the cancelled copies cost; all of it goes back, or has."""
+    cost = Sum(F("cancelled") * F("unit_price_minor"))
+    return int(OrderLine.objects.filter(order=order).aggregate(cost=cost)["cost"] or 0)
+
+
+def _steps(order: Order, reductions: list[Step]) -> list[Step]:
     """The timeline: what happened with its time, what is under way, what is still to come."""
     held = ("held", "Books set aside", order.held_at)
     paid = ("paid", "Payment received", order.paid_at)
@@ -118,8 +152,9 @@ def _steps(order: Order) -> list[Step]:
         ("delivered", "Delivered", order.delivered_at),
     ]
     if order.status != Status.CANCELLED:
-        return _progress(path)
-    steps = [_step(code, label, "done", at) for code, label, at in path if at is not None]
+        before, after = path[:4], path[4:]
+        return [*_progress(before), *reductions, *_progress(after)] if reductions else _progress(path)
+    steps = [_step(code, label, "done", at) for code, label, at in path if at is not None] + reductions
     steps.append(_step("cancelled", f"Cancelled: {order.cancel_reason}", "failed", order.cancelled_at))
     if order.payment_reference:
         state = "done" if order.refunded_at else "current"

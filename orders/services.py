@@ -5,124 +5,40 @@ and leave a line on the trail.
 """
 
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
 from django.utils import timezone
 
-from kafka_bridge import catalogue, outbox, rows
+from kafka_bridge import catalogue
 from kafka_bridge.events import OrderEvent
-from orders import live
 from orders.answers import Answer, answer_to
-from orders.models import Order, OrderLine, Shipment, Status
+from orders.ledger import Ledger, open_ledger, units_of
+from orders.models import Order, OrderLine, Shipment, Status, TrailEntry
 
 log = logging.getLogger(__name__)
 
 OUT_OF_STOCK = "out of stock"
+OVER_LIMIT = "limit per customer reached"
+NOT_PAID = "not paid in time"
 TIMED_OUT = "not completed in time"
+REDUCED = "reduced"
+"""How the trail calls it when some copies of an order were cancelled."""
 E = TypeVar("E", bound=OrderEvent)
-_LEAVE_TRAIL = """
-INSERT INTO orders_trailentry (order_id, version, what, answer, status, detail)
-SELECT * FROM json_to_recordset(%s) AS t(order_id uuid, version int, what text, answer text, status text, detail text)
-"""
 Effect = Callable[["Ledger", Order, E, Answer], str]
 """What a fact does to an order, given the order's answer; returns a detail for the trail."""
 
 
 class CannotCancel(Exception):
-    """Too late to cancel: the parcel is on its way or there. The buyer can ask for a return instead."""
+    """It is too late (the parcel is on its way or there: the buyer can ask for a return instead), or there are not so
+    many copies; the message says which, and nothing was changed."""
 
 
 class UnknownOrder(LookupError):
     """There is no such order; nothing was done."""
-
-
-@dataclass
-class Ledger:
-    """Orders under change: what is written, stated and noted at the end of one service call."""
-
-    orders: dict[UUID, Order]
-    now: datetime
-    stated: list[OrderEvent]
-    trail: list[dict[str, object]]
-    confirmed: list[Order]
-
-    def note(self, order: Order, what: str, answer: Answer, detail: str = "") -> None:
-        """Leave a line on the order's trail."""
-        order.touch()
-        self.trail.append(
-            {
-                "order_id": order.pk,
-                "version": order.version,
-                "what": what,
-                "answer": answer,
-                "status": order.status,
-                "detail": detail[:300],
-            }
-        )
-
-    def cancel(self, order: Order, reason: str) -> None:
-        """End the order; inventory and payments undo their part when they hear of it."""
-        order.move_to(Status.CANCELLED, at=self.now)
-        order.cancel_reason = reason
-        self.stated.append(
-            catalogue.OrderCancelled(
-                order_id=order.pk,
-                flow=order.flow,
-                reason=reason,
-                total_minor=order.total_minor,
-                currency=order.currency,
-                was_confirmed=order.is_confirmed,
-            )
-        )
-
-    def confirm_if_complete(self, order: Order) -> None:
-        """Paid and held makes confirmed, in whichever sequence the two came."""
-        if order.paid_at and order.held_at and not order.confirmed_at:
-            order.confirmed_at = self.now
-            self.confirmed.append(order)
-
-    def close(self) -> None:
-        """Write, state, note, and tell the open pages once it is committed."""
-        changed = [order for order in self.orders.values() if order.is_changed]
-        Order.objects.write(changed)
-        if self.confirmed:
-            self.stated += _confirmations(self.confirmed)
-        if self.stated:
-            outbox.publish(*self.stated)
-        if self.trail:
-            with connection.cursor() as cursor:
-                cursor.execute(_LEAVE_TRAIL, [rows.as_json(self.trail)])
-        live.push_after_commit([order.pk for order in changed])
-
-
-def _confirmations(orders: Sequence[Order]) -> list[OrderEvent]:
-    lines: dict[UUID, list[catalogue.Line]] = defaultdict(list)
-    found = OrderLine.objects.filter(order__in=orders).order_by("id")
-    for order_id, sku, quantity, price in found.values_list("order_id", "sku", "quantity", "unit_price_minor"):
-        lines[order_id].append(catalogue.Line(sku=sku, quantity=quantity, unit_price_minor=price))
-    return [
-        catalogue.OrderConfirmed(
-            order_id=order.pk,
-            flow=order.flow,
-            lines=tuple(lines[order.pk]),
-            total_minor=order.total_minor,
-            currency=order.currency,
-        )
-        for order in orders
-    ]
-
-
-def _open(order_ids: Sequence[UUID]) -> Ledger:
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("orders.services must be called inside transaction.atomic()")
-    return Ledger(orders=Order.objects.locked(order_ids), now=timezone.now(), stated=[], trail=[], confirmed=[])
 
 
 # -- Facts that others stated ---------------------------------------------------------------------
@@ -134,6 +50,11 @@ def record_held(*, facts: Sequence[catalogue.InventoryReserved]) -> None:
 def record_missing(*, facts: Sequence[catalogue.InventoryInsufficient]) -> None:
     """There was not enough stock for these orders: they end as out of stock."""
     _record(facts, _missing)
+
+
+def record_expired(*, facts: Sequence[catalogue.InventoryExpired]) -> None:
+    """The holds of these orders were given up before they were paid: they end."""
+    _record(facts, _expired)
 
 
 def record_paid(*, facts: Sequence[catalogue.PaymentConfirmed]) -> None:
@@ -152,17 +73,25 @@ def record_refunded(*, facts: Sequence[catalogue.PaymentRefunded]) -> None:
 
 
 def _record(facts: "Sequence[E]", effect: Effect[E]) -> None:
-    ledger = _open([fact.order_id for fact in facts])
+    ledger = open_ledger([fact.order_id for fact in facts])
     for fact in facts:
         order = ledger.orders.get(fact.order_id)
         if order is None:
             raise UnknownOrder(f"{fact.TYPE} speaks of order {fact.order_id}, which does not exist")
-        answer = answer_to(Status(order.status), type(fact))
+        answer = _answer_to(order, fact)
         if answer is Answer.ILLEGAL:
             log.error("%s: %s cannot happen to an order that is %s", order, fact.TYPE, order.status)
         detail = effect(ledger, order, fact, answer)
         ledger.note(order, fact.TYPE, answer, detail)
     ledger.close()
+
+
+def _answer_to(order: Order, fact: OrderEvent) -> Answer:
+    """What the table says; but money that has come back in part does not end a cancelled order yet."""
+    answer = answer_to(Status(order.status), type(fact))
+    if answer is Answer.MOVE and isinstance(fact, catalogue.PaymentRefunded) and fact.left_minor:
+        return Answer.TOO_EARLY
+    return answer
 
 
 def _held(ledger: Ledger, order: Order, fact: catalogue.InventoryReserved, answer: Answer) -> str:
@@ -176,8 +105,16 @@ def _held(ledger: Ledger, order: Order, fact: catalogue.InventoryReserved, answe
 
 def _missing(ledger: Ledger, order: Order, fact: catalogue.InventoryInsufficient, answer: Answer) -> str:
     if answer is Answer.MOVE:
-        ledger.cancel(order, OUT_OF_STOCK)
-    return f"not enough of {', '.join(fact.missing)}"
+        ledger.cancel(order, OUT_OF_STOCK if fact.missing else OVER_LIMIT)
+    if fact.missing:
+        return f"not enough of {', '.join(fact.missing)}"
+    return f"the customer has as many as the sale allows of {', '.join(fact.over_limit)}"
+
+
+def _expired(ledger: Ledger, order: Order, fact: catalogue.InventoryExpired, answer: Answer) -> str:
+    if answer is Answer.MOVE:
+        ledger.cancel(order, NOT_PAID)
+    return "the hold was given up"
 
 
 def _paid(ledger: Ledger, order: Order, fact: catalogue.PaymentConfirmed, answer: Answer) -> str:
@@ -198,9 +135,10 @@ def _payment_failed(ledger: Ledger, order: Order, fact: catalogue.PaymentFailed,
 
 
 def _refunded(ledger: Ledger, order: Order, fact: catalogue.PaymentRefunded, answer: Answer) -> str:
+    detail = f"{_money(fact.amount_minor, fact.currency)}: {fact.reason}"
     if answer is Answer.MOVE:
         order.refunded_at = ledger.now
-    return f"{fact.amount_minor / 100:.2f} {fact.currency}: {fact.reason}"
+    return f"{detail}; {_money(fact.left_minor, fact.currency)} are left" if fact.left_minor else detail
 
 
 # -- What we do ourselves ---------------------------------------------------------------------------
@@ -211,7 +149,7 @@ def cancel(*, order_id: UUID, reason: str, by: str) -> Order:
         CannotCancel: it is shipped, delivered or cancelled already.
         UnknownOrder: there is no such order.
     """
-    ledger = _open([order_id])
+    ledger = open_ledger([order_id])
     order = _only(ledger, order_id)
     if order.status not in (Status.PENDING, Status.PAID):
         raise CannotCancel(f"{order} is {order.status}; only an order that has not been shipped can be cancelled.")
@@ -222,12 +160,69 @@ def cancel(*, order_id: UUID, reason: str, by: str) -> Order:
     return order
 
 
+def cancel_lines(*, order_id: UUID, units: Mapping[str, int], reason: str, by: str) -> Order:
+    """Take some copies, by sku, out of a confirmed order that has not been shipped; exactly their money goes back.
+
+    Raises:
+        CannotCancel: it is not confirmed yet, or shipped, delivered or cancelled already; it does not have so many
+            copies; or nothing would be left of it.
+        UnknownOrder: there is no such order.
+    """
+    ledger = open_ledger([order_id])
+    order = _only(ledger, order_id)
+    if order.status != Status.PAID or not order.is_confirmed:
+        raise CannotCancel(
+            f"{order} is {order.status}; single copies can only be cancelled of an order that is confirmed and has "
+            "not been shipped."
+        )
+    lines = list(OrderLine.objects.filter(order=order).order_by("id"))  # nobody changes them without the order's lock
+    _refuse_units(order, lines, units)
+    reduced = [line for line in lines if line.sku in units]
+    for line in reduced:
+        line.cancelled += units[line.sku]
+    OrderLine.objects.bulk_update(reduced, ["cancelled"])
+    amount_minor = sum(units[line.sku] * line.unit_price_minor for line in reduced)
+    order.total_minor -= amount_minor
+    ledger.stated.append(
+        catalogue.OrderReduced(
+            order_id=order.pk,
+            flow=order.flow,
+            lines=tuple(units_of(line, line.cancelled) for line in lines if line.cancelled),
+            amount_minor=amount_minor,
+            reduction=TrailEntry.objects.filter(order=order, what=REDUCED).count() + 1,
+            currency=order.currency,
+            reason=reason,
+            cancelled_now=tuple(units_of(line, units[line.sku]) for line in reduced),
+        )
+    )
+    what = ", ".join(f"{units[line.sku]} x {line.sku}" for line in reduced)
+    ledger.note(order, REDUCED, Answer.MOVE, f"by {by}: {reason} ({_money(amount_minor, order.currency)} back, {what})")
+    ledger.close()
+    return order
+
+
+def _refuse_units(order: Order, lines: Sequence[OrderLine], units: Mapping[str, int]) -> None:
+    """Copies can be taken out of lines that have them, and never all of them.
+
+    Raises:
+        CannotCancel: see there.
+    """
+    kept = {line.sku: line.kept for line in lines}
+    if not units:
+        raise CannotCancel("Say of which book how many copies are to be cancelled.")
+    for sku, wanted in units.items():
+        if not 1 <= wanted <= kept.get(sku, 0):
+            raise CannotCancel(f"{order} has {kept.get(sku, 0)} copies of {sku}, so {wanted} cannot be cancelled.")
+    if units == {sku: left for sku, left in kept.items() if left}:
+        raise CannotCancel(f"Nothing would be left of {order}; cancel the whole order instead.")
+
+
 def cancel_overdue(*, limit: int = 500) -> int:
     """End orders whose deadline passed before they were confirmed. Returns how many."""
     overdue = Order.objects.filter(
         confirmed_at=None, status__in=(Status.PENDING, Status.PAID), deadline_at__lt=timezone.now()
     )
-    ledger = _open(list(overdue.order_by("deadline_at").values_list("pk", flat=True)[:limit]))
+    ledger = open_ledger(list(overdue.order_by("deadline_at").values_list("pk", flat=True)[:limit]))
     count = 0
     for order in ledger.orders.values():
         # Looked at again under the lock: a fact may have come in meanwhile, and has won then.
@@ -257,7 +252,7 @@ def deliver(*, order_ids: Sequence[UUID], by: str) -> list[Order]:
 
 def _advance(order_ids: Sequence[UUID], status: Status, parcel: Shipment.State, by: str) -> list[Order]:
     before = Status.PAID if status is Status.SHIPPED else Status.SHIPPED
-    ledger = _open(order_ids)
+    ledger = open_ledger(order_ids)
     tracking = dict(Shipment.objects.filter(order__in=order_ids).values_list("order_id", "tracking_number"))
     ready = [o for o in ledger.orders.values() if o.status == before and o.is_confirmed and o.pk in tracking]
     for order in ready:
@@ -275,6 +270,10 @@ def _left_or_arrived(order: Order, status: Status, tracking_number: str) -> Orde
     if status is Status.SHIPPED:
         return catalogue.OrderShipped(order_id=order.pk, flow=order.flow, tracking_number=tracking_number)
     return catalogue.OrderDelivered(order_id=order.pk, flow=order.flow)
+
+
+def _money(amount_minor: int, currency: str) -> str:
+    return f"{amount_minor / 100:.2f} {currency}"
 
 
 def _only(ledger: Ledger, order_id: UUID) -> Order:

@@ -27,6 +27,12 @@ def undo(events: Sequence[catalogue.OrderCancelled]) -> None:
     services.undo(cancelled=events)
 
 
+@group.on_batch(catalogue.OrderReduced)
+def return_part(events: Sequence[catalogue.OrderReduced]) -> None:
+    """Give back what the cancelled copies cost, once for each reduction."""
+    services.refund_parts(reduced=events)
+
+
 group.worker(Cashier().work)
 
 
@@ -38,4 +44,5 @@ def _due(event: catalogue.OrderCreated | catalogue.InventoryReserved) -> service
         currency=event.currency,
         payment_method=event.payment_method,
         lines=event.lines,
+        customer=event.customer if isinstance(event, catalogue.OrderCreated) else "",
     )

@@ -27,7 +27,9 @@ class Charge(models.Model):
     currency = models.CharField(max_length=3)
     payment_method = models.CharField(max_length=80)
     lines = models.JSONField(default=list)
-    """What the money is for, as it is passed on: a list of `{sku, quantity, unit_price_minor}`."""
+    """What the money is for, as it is passed on: a list of `{sku, quantity, unit_price_minor, sale_id}`."""
+    customer = models.CharField(max_length=32, blank=True)
+    """Who buys, as a pseudonym that is only passed on; see `catalogue.OrderCreated`."""
     state = models.CharField(max_length=10, choices=State.choices, default=State.REQUESTED)
     transaction_id = models.CharField(max_length=120, blank=True)
     failure_reason = models.CharField(max_length=120, blank=True)

@@ -8,7 +8,7 @@ somebody asks again with the same key and hears the same answer.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 from django.db import connection, transaction
-from django.db.models import prefetch_related_objects
+from django.db.models import QuerySet, Sum, prefetch_related_objects
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -28,7 +28,12 @@ log = logging.getLogger(__name__)
 # Longer than any gateway call may take; so long does a charge wait whose process was killed under it.
 LEASE_SECONDS = 20.0
 LONGEST_PAUSE_SECONDS = 60.0
+REASON_LENGTH = 120
 Job = TypeVar("Job", Charge, Refund)
+
+
+class NothingTaken(Exception):
+    """Money is to go back that was never taken; somebody has to look, and nothing was changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,7 @@ class Due:
     currency: str
     payment_method: str
     lines: tuple[catalogue.Line, ...]
+    customer: str = ""
 
 
 class _Requested(msgspec.Struct):
@@ -49,12 +55,12 @@ class _Requested(msgspec.Struct):
 
 
 _REQUEST = """
-INSERT INTO payments_charge (id, order_id, flow, amount_minor, currency, payment_method, lines, state, transaction_id,
-    failure_reason, attempts, cancel_requested, last_error)
+INSERT INTO payments_charge (id, order_id, flow, amount_minor, currency, payment_method, lines, customer, state,
+    transaction_id, failure_reason, attempts, cancel_requested, last_error)
 SELECT r.id, d.order_id, d.flow, d.amount_minor, d.currency, d.payment_method, d.lines,
-    'requested', '', '', 0, false, ''
+    d.customer, 'requested', '', '', 0, false, ''
 FROM json_to_recordset(%s) AS r(id uuid, due json), json_to_record(r.due) AS d(order_id uuid, flow text,
-    amount_minor bigint, currency text, payment_method text, lines jsonb)
+    amount_minor bigint, currency text, payment_method text, lines jsonb, customer text)
 ON CONFLICT (order_id) DO NOTHING
 """
 _CLAIM = """
@@ -88,7 +94,8 @@ def undo(*, cancelled: Sequence[catalogue.OrderCancelled]) -> None:
     _require_transaction()
     _bar_late_charges(cancelled)
     reasons = {event.order_id: event.reason for event in cancelled}
-    charges = Charge.objects.filter(order_id__in=list(reasons)).order_by("pk").select_for_update()
+    charges = _lock_charges(reasons)
+    kept = _not_going_back(charges)
     for charge in charges:
         if charge.state == Charge.State.REQUESTED:
             # Once a call may have gone out, only its answer tells whether there is something to give back.
@@ -97,7 +104,52 @@ def undo(*, cancelled: Sequence[catalogue.OrderCancelled]) -> None:
                 charge.state, charge.settled_at = Charge.State.CANCELLED, timezone.now()
             charge.save(update_fields=["cancel_requested", "state", "settled_at"])
         elif charge.state == Charge.State.SUCCEEDED:
-            _request_refund(charge, reasons[charge.order_id])
+            _request_refund(charge, kept[charge.pk], reasons[charge.order_id])
+
+
+def refund_parts(*, reduced: Sequence[catalogue.OrderReduced]) -> None:
+    """Give back what orders were reduced by, once for each reduction, and never more in sum than was taken.
+
+    A charge that is going back as a whole already (its order's end was heard first) is left alone.
+    """
+    _require_transaction()
+    charges = {charge.order_id: charge for charge in _lock_charges(event.order_id for event in reduced)}
+    known = set(Refund.objects.filter(charge__in=charges.values()).values_list("charge", "reason"))
+    kept = _not_going_back(charges.values())
+    for event in reduced:
+        charge = charges.get(event.order_id)
+        # The number makes the reason one of its own; a second delivery finds it.
+        reason = f"reduction {event.reduction}: {event.reason}"[:REASON_LENGTH]
+        if charge is None or charge.state != Charge.State.SUCCEEDED:
+            raise NothingTaken(f"order {event.order_id} was reduced, but no money was taken for it; look at its charge")
+        if (charge.pk, reason) in known:
+            continue
+        known.add((charge.pk, reason))
+        amount_minor = min(event.amount_minor, kept[charge.pk])
+        kept[charge.pk] -= amount_minor
+        _request_refund(charge, amount_minor, reason)
+
+
+def forestall(orders: Mapping[UUID, str]) -> set[UUID]:
+    """Of these orders (with their flows), those that are certain never to be charged from now on.
+
+    A charge that has been begun stays as it is; one that has not is cancelled, and an order without one gets a
+    cancelled one. PostgreSQL decides: a cashier that takes the charge first wins, and then it is not in the answer.
+    """
+    _require_transaction()
+    Charge.objects.bulk_create(
+        [
+            Charge(order_id=order_id, flow=flow, amount_minor=0, state=Charge.State.CANCELLED)
+            for order_id, flow in sorted(orders.items())
+        ],
+        ignore_conflicts=True,
+    )
+    charges = Charge.objects.filter(order_id__in=list(orders))
+    list(charges.order_by("pk").select_for_update())  # in one sequence, as everybody locks them
+    charges.filter(state=Charge.State.REQUESTED, attempts=0).update(
+        state=Charge.State.CANCELLED, cancel_requested=True, settled_at=timezone.now()
+    )
+    return set(charges.filter(state=Charge.State.CANCELLED).values_list("order_id", flat=True))
 
 
 def _bar_late_charges(cancelled: Sequence[catalogue.OrderCancelled]) -> None:
@@ -117,10 +169,27 @@ def _bar_late_charges(cancelled: Sequence[catalogue.OrderCancelled]) -> None:
     )
 
 
-def _request_refund(charge: Charge, reason: str) -> None:
-    Refund.objects.bulk_create(
-        [Refund(charge=charge, amount_minor=charge.amount_minor, reason=reason)], ignore_conflicts=True
-    )
+def _lock_charges(order_ids: Iterable[UUID]) -> list[Charge]:
+    """The charges of these orders, locked in one sequence; nobody else adds or settles refunds of them meanwhile."""
+    return list(Charge.objects.filter(order_id__in=list(order_ids)).order_by("pk").select_for_update())
+
+
+def _not_going_back(charges: Iterable[Charge]) -> dict[UUID, int]:
+    """By charge, what is neither back nor on its way back, in minor units; the charges are locked."""
+    amounts = {charge.pk: charge.amount_minor for charge in charges}
+    back = dict(_refunds_of(amounts).values_list("charge").annotate(Sum("amount_minor")))
+    return {pk: amount_minor - back.get(pk, 0) for pk, amount_minor in amounts.items()}
+
+
+def _refunds_of(charge_ids: Iterable[UUID]) -> QuerySet[Refund]:
+    return Refund.objects.filter(charge__in=list(charge_ids)).order_by()
+
+
+def _request_refund(charge: Charge, amount_minor: int, reason: str) -> None:
+    if amount_minor > 0:
+        Refund.objects.bulk_create(
+            [Refund(charge=charge, amount_minor=amount_minor, reason=reason)], ignore_conflicts=True
+        )
 
 
 # -- Carried out, by the cashier ----------------------------------------------------------------------
@@ -146,11 +215,15 @@ def _claim(model: type[Job], limit: int) -> list[Job]:
 def settle(*, charges: Sequence[tuple[Charge, Answer]], refunds: Sequence[tuple[Refund, Answer]]) -> None:
     """Write the gateway's answers and state what follows, all in the caller's transaction."""
     _require_transaction()
-    _settle_charges(charges)
     by_id = {refund.pk: answer for refund, answer in refunds}
     if by_id:
+        # What is left of a charge is told with each refund, so two of one charge are settled one after the other. All
+        # charges are locked here, before the statement below takes some of them.
+        _lock_charges({row.order_id for row, _ in charges} | {refund.charge.order_id for refund, _ in refunds})
+    _settle_charges(charges)
+    if by_id:
         found = Refund.objects.filter(pk__in=list(by_id), state=Refund.State.REQUESTED).order_by("pk")
-        for refund in found.select_for_update(of=("self",)):
+        for refund in found.select_related("charge").select_for_update(of=("self",)):
             _settle_refund(refund, by_id[refund.pk])
 
 
@@ -170,7 +243,7 @@ def _settle_charges(answers: Sequence[tuple[Charge, Answer]]) -> None:
     outbox.publish(*map(_outcome, settled))
     for charge in settled:
         if charge.cancel_requested and charge.state == Charge.State.SUCCEEDED:
-            _request_refund(charge, "the order was cancelled while it was being paid")
+            _request_refund(charge, charge.amount_minor, "the order was cancelled while it was being paid")
 
 
 def _final(
@@ -216,11 +289,14 @@ def _confirmed(charge: Charge) -> catalogue.PaymentConfirmed:
         currency=charge.currency,
         payment_method=charge.payment_method,
         lines=msgspec.convert(charge.lines, tuple[catalogue.Line, ...]),
+        customer=charge.customer,
     )
 
 
 def _refunded(refund: Refund) -> catalogue.PaymentRefunded:
+    """The fact of a refund that has just gone through, with what it leaves of the charge."""
     charge = refund.charge
+    done = list(charge.refunds.filter(state=Refund.State.SUCCEEDED).order_by().values_list("amount_minor", flat=True))
     return catalogue.PaymentRefunded(
         order_id=charge.order_id,
         flow=charge.flow,
@@ -229,6 +305,8 @@ def _refunded(refund: Refund) -> catalogue.PaymentRefunded:
         amount_minor=refund.amount_minor,
         currency=charge.currency,
         reason=refund.reason,
+        left_minor=max(0, charge.amount_minor - sum(done)),
+        number=len(done),
     )
 
 

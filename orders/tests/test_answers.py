@@ -45,6 +45,7 @@ def make_event(kind: type[OrderEvent], order: Order) -> OrderEvent:
             "lines": (), "total_minor": 1250, "currency": "USD", "payment_method": "pm_success",
         },
         catalogue.InventoryInsufficient: {"missing": ("x",)},
+        catalogue.InventoryExpired: {},
         catalogue.PaymentConfirmed: {
             "charge_id": CHARGE, "transaction_id": "t1", "amount_minor": 1250, "currency": "USD",
             "payment_method": "pm_success", "lines": (),

@@ -9,7 +9,7 @@ from django.db import transaction
 from kafka_bridge import catalogue, testing
 from orders import checkout, mails, services, shipping
 from orders.models import IllegalMove, Order, OrderMail, Shipment, Status
-from orders.testing import draft
+from orders.testing import SKU, draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -65,7 +65,7 @@ def test_a_cancelled_order_is_not_shipped_and_cannot_be_cancelled_again(settings
     [fact] = testing.stated(catalogue.OrderCancelled)
     assert fact == catalogue.OrderCancelled(
         order_id=order.pk, flow=order.flow, reason="changed my mind", total_minor=1250, currency="USD",
-        was_confirmed=True,
+        was_confirmed=True, lines=(catalogue.Line(sku=SKU, quantity=1, unit_price_minor=1250),),
     )  # fmt: skip
 
 

@@ -1,8 +1,6 @@
 """Charging: concurrently, outside of transactions, and the same key for ever."""
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,15 +18,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def ledger(settings: Any, tmp_path: Path) -> Iterator[SandboxGateway]:
+def ledger(sandbox_gateway: SandboxGateway) -> SandboxGateway:
     """The sandbox gateway with a ledger of the test's own."""
-    settings.SANDBOX_LEDGER_PATH = str(tmp_path / "ledger.sqlite3")
-    settings.SANDBOX_LATENCY_SECONDS = settings.SANDBOX_SLOW_SECONDS = 0
-    gateways.current.cache_clear()
-    current = gateways.current()
-    assert isinstance(current, SandboxGateway)
-    yield current
-    gateways.current.cache_clear()
+    return sandbox_gateway
 
 
 def ask_for(*methods: str) -> list[UUID]:
