@@ -2,8 +2,7 @@
 
 import os
 
-from channels.auth import AuthMiddlewareStack
-from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
@@ -11,9 +10,4 @@ django_application = get_asgi_application()
 
 from shop import sockets  # noqa: E402 - Django must be set up first
 
-application = ProtocolTypeRouter(
-    {
-        "http": django_application,
-        "websocket": sockets.Capped(sockets.SameOriginOnly(AuthMiddlewareStack(URLRouter(sockets.urlpatterns)))),
-    }
-)
+application = ProtocolTypeRouter({"http": django_application, "websocket": sockets.application})

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.urls import reverse
+from django.utils import timezone
 
 from shop import models
 
@@ -15,8 +17,8 @@ PAGE_SIZE = 24
 SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "newest": ("Newest first", ("-year", "-id")),
     "title": ("Title, A to Z", ("title", "isbn")),
-    "price": ("Price, low to high", ("price_minor", "title", "isbn")),
-    "-price": ("Price, high to low", ("-price_minor", "title", "isbn")),
+    "price": ("Price, low to high", ("price_now", "title", "isbn")),
+    "-price": ("Price, high to low", ("-price_now", "title", "isbn")),
 }
 DEFAULT_SORT = "newest"
 
@@ -57,7 +59,7 @@ def books(wish: Wish) -> QuerySet[models.Book]:
         found = found.filter(category__slug=wish.category)
     for word in _words(wish.words):
         found = found.filter(search_text__contains=word)
-    return found.order_by(*SORTS[wish.sort][1])
+    return found.alias(price_now=_price_now()).order_by(*SORTS[wish.sort][1])
 
 
 def page_of(wish: Wish) -> Page[models.Book]:
@@ -75,6 +77,13 @@ def neighbours(book: models.Book, *, limit: int) -> QuerySet[models.Book]:
     """Other books of the same shelf, newest first."""
     same_shelf = models.Book.objects.filter(is_listed=True, category=book.category)
     return same_shelf.exclude(pk=book.pk).order_by("-year", "-id")[:limit]
+
+
+def _price_now() -> Coalesce:
+    """The price of a running sale, or the usual one."""
+    now = timezone.now()
+    running = models.FlashSaleBook.objects.filter(book=OuterRef("pk"), sale__starts_at__lte=now, sale__ends_at__gt=now)
+    return Coalesce(Subquery(running.order_by().values("price_minor")[:1]), "price_minor")
 
 
 def _words(text: str) -> list[str]:

@@ -10,9 +10,10 @@ from shop import cart
 
 
 def storefront(request: HttpRequest) -> dict[str, Any]:
-    """The cart's size (counted only where it is shown), and what may be said about the demo."""
+    """The cart's size (counted only where it is shown), and what may be said about the demo; where sockets are."""
     return {
         "cart_count": SimpleLazyObject(lambda: cart.count(cart.of(request))),
         "is_sandbox": settings.PAYMENT_GATEWAY.endswith(".SandboxGateway"),
         "show_demo_hints": settings.SHOW_DEMO_HINTS,
+        "live_port": settings.LIVE_PORT,
     }

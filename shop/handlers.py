@@ -14,6 +14,12 @@ def count_sales(events: Sequence[catalogue.OrderConfirmed]) -> None:
     sales.count_confirmed(facts=events)
 
 
+@group.on_batch(catalogue.OrderReduced)
+def count_reductions(events: Sequence[catalogue.OrderReduced]) -> None:
+    """Copies that were sold and will not be shipped."""
+    sales.count_reduced(facts=events)
+
+
 @group.on_batch(catalogue.OrderCancelled)
 def count_cancellations(events: Sequence[catalogue.OrderCancelled]) -> None:
     """Orders that ended without a sale."""

@@ -113,6 +113,69 @@ class CartLine(models.Model):
         return f"{self.quantity} of {self.sku}"
 
 
+class FlashSale(models.Model):
+    """Some books at a special price for some time: so many units of each, and of those so many for one customer.
+
+    From its start to its end the books are sold at the sale's price, out of the units that were set aside for it.
+    """
+
+    name = models.CharField(max_length=80)
+    starts_at = models.DateTimeField("start")
+    ends_at = models.DateTimeField("end")
+    customer_limit = models.PositiveSmallIntegerField(
+        "limit per customer", null=True, blank=True, validators=[validators.MinValueValidator(1)]
+    )
+    """Copies of each book, all orders together."""
+    hold_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[validators.MinValueValidator(10)])
+    """So long is a copy held for an order that is not paid; None for `settings.HOLD_SECONDS`."""
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("-starts_at",)
+        constraints = (
+            models.CheckConstraint(condition=models.Q(ends_at__gt=models.F("starts_at")), name="sale_ends_after_start"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class FlashSaleBook(models.Model):
+    """One book of a sale."""
+
+    sale = models.ForeignKey(FlashSale, on_delete=models.CASCADE, related_name="books")
+    book = models.ForeignKey(Book, on_delete=models.PROTECT, related_name="flash_sales")
+    price_minor = models.PositiveIntegerField("price in minor units", validators=[validators.MinValueValidator(1)])
+    units = models.PositiveIntegerField("units set aside", validators=[validators.MinValueValidator(1)])
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=("sale", "book"), name="book_once_per_sale"),
+            models.CheckConstraint(condition=models.Q(price_minor__gt=0), name="sale_price_is_positive"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.book.title}, {self.units} units"
+
+
+class AuditRun(models.Model):
+    """What one audit found. `manage.py audit`, the timekeeper and simulations leave one each."""
+
+    started_at = models.DateTimeField(db_index=True)
+    seconds = models.FloatField()
+    is_clean = models.BooleanField()
+    findings = models.JSONField(default=list)
+    """Of every invariant: `{name, count, examples}`; 0 means that it holds."""
+    by = models.CharField(max_length=80)
+
+    class Meta:
+        ordering = ("-started_at",)
+
+    def __str__(self) -> str:
+        return "clean" if self.is_clean else "something is off"
+
+
 class DailySales(models.Model):
     """What the analytics group has counted of one day (by the database's clock, UTC)."""
 

@@ -1,6 +1,6 @@
 """From what a buyer sent to a placed order: the page and the JSON interface both come through here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from orders import checkout, queries
-from shop import money, pricing
+from shop import flash_sales, money, pricing
 
 # What a browser or a tool is told to wait before it tries again.
 RETRY_AFTER_SECONDS = 5
@@ -38,12 +38,15 @@ class WantedLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """What is not as the buyer saw it; `code` is price_changed, not_enough, sold_out or not_for_sale."""
+    """What is not as the buyer saw it; `code` is price_changed, over_limit, not_enough, sold_out or not_for_sale."""
 
     code: str
     sku: str
     sentence: str
     left: int | None = None
+    """Copies that can be had, where there are too few for the buyer."""
+    price_minor: int | None = None
+    """What one costs now, where that is not what the buyer saw."""
 
 
 class Changed(Exception):
@@ -72,18 +75,35 @@ def place(
         orders.checkout.CheckoutUnavailable: nothing is known to be ordered; try again later with the same key.
     """
     try:
-        found = differences(lines)
+        # Looked at once: an order placed at the very moment a sale starts has one price, the one that was checked.
+        offers = pricing.offers()
+        found = _differences(lines, offers)
         # A key that has its order already gives that order, whatever became of prices and stock meanwhile.
         if found and not queries.is_placed(idempotency_key):
             raise Changed(found)
-        return checkout.place(_draft(idempotency_key, lines, contact, payment_method, user_id))
+        return checkout.place(_draft(idempotency_key, lines, contact, payment_method, user_id, offers))
     except (OperationalError, InterfaceError) as error:
         raise checkout.CheckoutUnavailable from error
 
 
 def differences(lines: Sequence[WantedLine]) -> list[Difference]:
-    """What is not as the buyer saw it, line by line: first its price, then its stock, one sentence each."""
-    offers, free = pricing.offers(), pricing.free()
+    """What is not as the buyer saw it, line by line: first its price, then its limit and its stock."""
+    return _differences(lines, pricing.offers())
+
+
+def most(offer: pricing.Offer, left: int) -> int:
+    """Copies of a book that one order may have right now, when so many are left."""
+    return max(0, min(left, most_with(offer)))
+
+
+def most_with(offer: pricing.Offer) -> int:
+    """The same, however many are left."""
+    limit = offer.customer_limit
+    return checkout.QUANTITY_MAX if limit is None else min(limit, checkout.QUANTITY_MAX)
+
+
+def _differences(lines: Sequence[WantedLine], offers: Mapping[str, pricing.Offer]) -> list[Difference]:
+    free = pricing.free()
     found: list[Difference] = []
     for line in lines:
         offer = offers.get(line.sku)
@@ -92,8 +112,10 @@ def differences(lines: Sequence[WantedLine]) -> list[Difference]:
             continue
         if line.expected_price_minor is not None and line.expected_price_minor != offer.price_minor:
             found.append(price_change(offer, seen_minor=line.expected_price_minor))
-        left = free.get(line.sku, 0)
-        if left < line.quantity:
+        allowed, left = most_with(offer), free.get(line.sku, 0)
+        if allowed < line.quantity and left > 0:
+            found.append(too_many(offer, allowed=allowed, wanted=line.quantity))
+        if left < min(allowed, line.quantity):
             found.append(shortage(offer, left=left, wanted=line.quantity))
     return found
 
@@ -101,13 +123,32 @@ def differences(lines: Sequence[WantedLine]) -> list[Difference]:
 def price_change(offer: pricing.Offer, *, seen_minor: int) -> Difference:
     """The price now against the one that the buyer saw, in minor units."""
     was, now = (money.in_words(amount, settings.CURRENCY) for amount in (seen_minor, offer.price_minor))
-    return Difference(code="price_changed", sku=offer.sku, sentence=f"“{offer.title}” now costs {now}; it was {was}.")
+    return Difference(
+        code="price_changed",
+        sku=offer.sku,
+        sentence=f"“{offer.title}” now costs {now}; it was {was}.",
+        price_minor=offer.price_minor,
+    )
+
+
+def too_many(offer: pricing.Offer, *, allowed: int, wanted: int) -> Difference:
+    """More than a customer may have of a book in this sale."""
+    copies = "copy" if allowed == 1 else "copies"
+    return Difference(
+        code="over_limit",
+        sku=offer.sku,
+        sentence=(
+            f"Each customer can have up to {allowed} {copies} of “{offer.title}” in this sale; you asked for {wanted}."
+        ),
+        left=allowed,
+    )
 
 
 def shortage(offer: pricing.Offer, *, left: int, wanted: int) -> Difference:
     """Fewer units left than wanted."""
     if left <= 0:
-        return Difference(code="sold_out", sku=offer.sku, sentence=f"“{offer.title}” is sold out.", left=0)
+        hope = "" if offer.sale_id is None else " A copy comes back when an order that holds it is not paid in time."
+        return Difference(code="sold_out", sku=offer.sku, sentence=f"“{offer.title}” is sold out.{hope}", left=0)
     copies = "copy" if left == 1 else "copies"
     verb = "is" if left == 1 else "are"
     return Difference(
@@ -129,9 +170,10 @@ def _draft(
     contact: Contact,
     payment_method: str,
     user_id: int | None,
+    offers: Mapping[str, pricing.Offer],
 ) -> checkout.Draft:
-    offers = pricing.offers()
     wanted = [(line, offers.get(line.sku)) for line in lines]
+    is_limited = any(offer is not None and offer.customer_limit is not None for _, offer in wanted)
     return checkout.Draft(
         idempotency_key=idempotency_key,
         lines=tuple(
@@ -141,6 +183,7 @@ def _draft(
                 title=offer.title if offer else "",
                 unit_price_minor=offer.price_minor if offer else 0,
                 quantity=line.quantity,
+                sale_id=offer.sale_id if offer else None,
             )
             for line, offer in wanted
         ),
@@ -155,4 +198,5 @@ def _draft(
         postcode=contact.postcode,
         country=contact.country,
         user_id=user_id,
+        customer=flash_sales.customer_of(user_id, contact.email) if is_limited else "",
     )

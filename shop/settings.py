@@ -99,6 +99,8 @@ DATABASES["default"]["OPTIONS"]["application_name"] = ROLE
 # -- Redis: speed, never the truth --------------------------------------------------------------
 # One database number each, so that flushing or evicting one never touches another.
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379")
+# The stock counters may have a server of their own.
+REDIS_STOCK_URL = env.str("REDIS_STOCK_URL", default="") or redis_urls.with_database(REDIS_URL, 2)
 REDIS_CHANNELS_URL = redis_urls.with_database(REDIS_URL, 3)
 REDIS_OPTIONS = {
     "CLIENT_CLASS": "django_redis.client.DefaultClient",
@@ -113,6 +115,12 @@ CACHES = {
         "LOCATION": redis_urls.with_database(REDIS_URL, 1),
         # A page is served without its cache rather than not at all.
         "OPTIONS": {**REDIS_OPTIONS, "IGNORE_EXCEPTIONS": True},
+    },
+    # Only a way to the connection: the counters are no cache, and nothing of them ever expires.
+    "stock": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_STOCK_URL,
+        "OPTIONS": REDIS_OPTIONS,
     },
     "live": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -229,6 +237,12 @@ SHOW_DEMO_HINTS = env.bool("SHOW_DEMO_HINTS", default=(Path(STATE_DIR) / "demo.e
 # reserve_first: hold stock, then charge. payment_first: charge, then hold; refund if nothing is left.
 ORDER_FLOW = env.str("ORDER_FLOW", default="reserve_first")
 ORDER_DEADLINE_SECONDS = env.int("ORDER_DEADLINE_SECONDS", default=900)
+# How long stock is held for an order that is not paid (reserve_first; with payment_first it is paid before it is held).
+# A sale may set a time of its own.
+HOLD_SECONDS = env.int("HOLD_SECONDS", default=600)
+# How often the timekeeper audits the shop (0: never), and how long an event may be under way before the audit minds.
+AUDIT_SECONDS = env.float("AUDIT_SECONDS", default=60.0)
+AUDIT_GRACE_SECONDS = env.float("AUDIT_GRACE_SECONDS", default=60.0)
 CARRIER_SHIP_DELAY_SECONDS = env.float("CARRIER_SHIP_DELAY_SECONDS", default=5.0)
 CARRIER_DELIVER_DELAY_SECONDS = env.float("CARRIER_DELIVER_DELAY_SECONDS", default=10.0)
 PAYMENT_GATEWAY = env.str("PAYMENT_GATEWAY", default="payments.gateways.sandbox.SandboxGateway")
@@ -238,6 +252,8 @@ SANDBOX_LATENCY_SECONDS = env.float("SANDBOX_LATENCY_SECONDS", default=0.05)
 SANDBOX_SLOW_SECONDS = env.float("SANDBOX_SLOW_SECONDS", default=5.0)
 # Inventory may not import payments; it asks this function whether an order's money is in.
 INVENTORY_PAYMENT_CHECK = "payments.queries.paid_orders"
+# And before it gives up a hold, this one to see to it that the order is never charged.
+INVENTORY_PAYMENT_STOP = "payments.services.forestall"
 
 # -- The admin ----------------------------------------------------------------------------------
 UNFOLD = {

@@ -4,13 +4,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from channels.auth import AuthMiddlewareStack
+from channels.routing import URLRouter
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.urls import path
 
 from orders.sockets import OrderStatusSocket
+from shop import stock_sockets
 
-urlpatterns = [path("live/orders/<uuid:order_id>/", OrderStatusSocket.as_asgi())]
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
 
 
@@ -41,17 +43,21 @@ class SameOriginOnly:
 
 
 class Capped:
-    """Refuses sockets beyond so many in this process, and beyond so many from one address."""
+    """Refuses sockets beyond so many in this process, and beyond so many from one address.
 
-    def __init__(self, application: Application) -> None:
+    Those of one kind may be given a share of these places, so that the other kinds always find some.
+    """
+
+    def __init__(self, application: Application, *, share: float = 1.0) -> None:
         self._application = application
+        self._share = share
         self._open: Counter[str] = Counter()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         address = (scope.get("client") or ("",))[0]
         if (
-            self._open.total() >= settings.LIVE_SOCKETS_MAX
-            or self._open[address] >= settings.LIVE_SOCKETS_PER_ADDRESS_MAX
+            self._open.total() >= settings.LIVE_SOCKETS_MAX * self._share
+            or self._open[address] >= settings.LIVE_SOCKETS_PER_ADDRESS_MAX * self._share
         ):
             return await WebsocketDenier()(scope, receive, send)
         self._open[address] += 1
@@ -61,3 +67,11 @@ class Capped:
             self._open[address] -= 1
             if not self._open[address]:
                 del self._open[address]
+
+
+urlpatterns = [
+    path("live/orders/<uuid:order_id>/", AuthMiddlewareStack(OrderStatusSocket.as_asgi())),
+    # What is left is for everybody: nobody's session is looked up. However many look on, buyers can watch their orders.
+    path("live/stock/", Capped(stock_sockets.watch_stock, share=0.8)),
+]
+application = Capped(SameOriginOnly(URLRouter(urlpatterns)))

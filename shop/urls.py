@@ -29,6 +29,7 @@ urlpatterns = [
     path("api/orders/<uuid:order_id>/", api.order_state, name="api_order"),
     path("", catalogue.catalogue_page, name="catalogue"),
     path("books/<isbn:isbn>-<slug:slug>/", book.book_page, name="book"),
+    path("books/<isbn:isbn>/panel/", book.book_panel, name="book_panel"),
     path("covers/<isbn:isbn>.svg", book.cover, name="cover"),
     path("cart/", cart.cart_page, name="cart"),
     path("cart/add/", cart.add, name="cart_add"),

@@ -6,8 +6,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
@@ -16,6 +15,7 @@ from inventory.models import Stock
 from kafka_bridge import admin as facts
 from orders.models import OrderLine
 from shop import models, money, pricing
+from shop.admin import bins
 from shop.admin import stock as stock_admin
 from shop.models import Book, BookSales, Category
 
@@ -69,9 +69,7 @@ class BookAdmin(facts.PlainAdmin):
         stock = Stock.objects.filter(sku=OuterRef("isbn"))
         rows: QuerySet[Book] = super().get_queryset(request)
         return rows.annotate(
-            free_units=Coalesce(Subquery(stock.values_list(stock_admin.FREE)[:1]), 0),
-            held_units=Coalesce(Subquery(stock.values("held")[:1]), 0),
-            sold_units=Coalesce(Subquery(stock.values("sold")[:1]), 0),
+            **bins.sums_of(OuterRef("isbn")),
             is_known=Exists(stock) | Exists(OrderLine.objects.filter(sku=OuterRef("isbn"))),
         )
 
@@ -110,20 +108,20 @@ class BookAdmin(facts.PlainAdmin):
         """In the shop's currency."""
         return money.in_words(book.price_minor, settings.CURRENCY)
 
-    @admin.display(description="free", ordering="free_units")
+    @admin.display(description="free", ordering="all_free")
     def free(self, book: Book) -> str:
-        """Units that can still be ordered."""
-        return stock_admin.free_label(getattr(book, "free_units", 0))
+        """Units that can still be ordered, those of sales included."""
+        return bins.free_label(getattr(book, "all_free", 0))
 
-    @admin.display(description="held", ordering="held_units")
+    @admin.display(description="held", ordering="all_held")
     def held(self, book: Book) -> int:
         """Units of orders that are under way."""
-        return int(getattr(book, "held_units", 0))
+        return int(getattr(book, "all_held", 0))
 
-    @admin.display(description="sold", ordering="sold_units")
+    @admin.display(description="sold", ordering="all_sold")
     def sold(self, book: Book) -> int:
         """Units of orders that are paid."""
-        return int(getattr(book, "sold_units", 0))
+        return int(getattr(book, "all_sold", 0))
 
     @admin.display(description="stock")
     def stock(self, book: Book) -> str:
@@ -131,7 +129,7 @@ class BookAdmin(facts.PlainAdmin):
         if not book.pk:
             return "None yet; units arrive on the stock page, once the book is saved."
         context = {
-            "stock": Stock.objects.filter(sku=book.isbn).first(),
+            "stock": bins.by_book(Stock.objects.filter(sku=book.isbn)).first(),
             "sales": BookSales.objects.filter(sku=book.isbn).first(),
             "receive_url": stock_admin.receive_url(book.isbn),
         }

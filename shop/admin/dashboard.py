@@ -20,10 +20,9 @@ from kafka_bridge import admin as facts
 from orders.models import Order, OrderMail, Status
 from payments.models import Charge, Refund
 from shop import money
-from shop.admin import filters, site
+from shop.admin import audits, bins, filters, site
 from shop.admin import orders as order_pages
-from shop.admin import stock as stock_pages
-from shop.models import DailySales
+from shop.models import AuditRun, Book, DailySales
 from shop.templatetags.shop_words import FEW
 
 DAYS = 14
@@ -149,9 +148,11 @@ def _figures(request: HttpRequest, statuses: list[StatusCount], days: list[Daily
         yield _count("Mails to send", unsent, "not taken by the mail server yet", f"{url}?sending=unsent",
                      is_alarming=unsent.filter(attempts__gt=1).exists())  # fmt: skip
     if site.may_see(request, "inventory", "stock"):
-        low = Stock.objects.filter(stock_pages.at_most(FEW))
+        low = bins.by_book(Stock.objects.all()).filter(all_free__lte=FEW)
         url = reverse("admin:inventory_stock_changelist")
         yield _count("Low stock", low, f"titles with {FEW} or fewer free", f"{url}?level=low", is_alarming=False)
+    if site.may_see(request, "shop", "auditrun"):
+        yield _last_audit()
 
 
 def _count(title: str, rows: QuerySet[Any], detail: str, url: str, *, is_alarming: bool | None = None) -> Figure:
@@ -170,6 +171,21 @@ def _outbox() -> Figure:
         detail=f"the oldest for {backlog.age}" if backlog.rows else "every stated event is in Kafka",
         url=reverse("admin:kafka_bridge_outboxrow_changelist") + "?relay=waiting",
         is_alarming=backlog.oldest is not None and backlog.oldest > timedelta(seconds=filters.STUCK_SECONDS),
+    )
+
+
+def _last_audit() -> Figure:
+    url, last = reverse("admin:shop_auditrun_changelist"), AuditRun.objects.order_by("-started_at").first()
+    if last is None:
+        detail = "the timekeeper audits the shop every minute or so"
+        return Figure(title="Last audit", value="none yet", detail=detail, url=url)
+    age = audits.age_of(last)
+    return Figure(
+        title="Last audit",
+        value="clean" if last.is_clean else f"{audits.broken_in(last)} wrong",
+        detail=f"{facts.as_age(age)} ago, by {last.by}",
+        url=url if last.is_clean else facts.page_of(AuditRun, last.pk),
+        is_alarming=not last.is_clean or age > audits.STALE,
     )
 
 
@@ -242,12 +258,14 @@ def _latest() -> list[Latest]:
 
 
 def _scarce() -> list[Scarce]:
-    rows = stock_pages.with_titles(Stock.objects.filter(stock_pages.at_most(FEW))).order_by(stock_pages.FREE, "sku")
+    """Titles that are running out; of those that are not for sale nobody has to order more."""
+    on_sale = Stock.objects.exclude(sku__in=Book.objects.filter(is_listed=False).values("isbn"))
+    rows: Any = bins.by_book(on_sale).filter(all_free__lte=FEW).order_by("all_free", "sku")
     return [
         Scarce(
-            title=getattr(row, "title", None) or row.sku,
-            free=stock_pages.free_label(row.free),
-            held=row.held,
+            title=row.title or row.sku,
+            free=bins.free_label(row.all_free),
+            held=row.all_held,
             url=facts.page_of(Stock, row.pk),
         )
         for row in rows[:SCARCE]

@@ -10,6 +10,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -18,10 +19,11 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from inventory.models import Reservation
 from kafka_bridge import admin as facts
-from orders.models import Order, OrderMail, Shipment, Status
+from orders import services
+from orders.models import Order, OrderLine, OrderMail, Shipment, Status
 from payments.models import Charge, Refund
 from shop import countries, money
-from shop.admin import acting, drill_down, filters, search, site, trail
+from shop.admin import acting, drill_down, filters, reducing, search, site, trail
 
 STATUS_COLOURS = {
     Status.PENDING: "warning",
@@ -135,9 +137,13 @@ class OrderAdmin(facts.FactsAdmin):
         return self._confirmation(request, acting.CANCEL, order_ids, ReasonForm())
 
     def get_urls(self) -> list[URLPattern]:
-        """The usual pages, and the one that asks before something is done."""
-        view = self.admin_site.admin_view(self.act_view)
-        return [path("act/<slug:name>/", view, name="orders_order_act"), *super().get_urls()]
+        """The usual pages, and those that ask before something is done."""
+        act, reduce = self.admin_site.admin_view(self.act_view), self.admin_site.admin_view(self.reduce_view)
+        return [
+            path("act/<slug:name>/", act, name="orders_order_act"),
+            path("<uuid:order_id>/reduce/", reduce, name="orders_order_reduce"),
+            *super().get_urls(),
+        ]
 
     def act_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Ask whether it is to be done to the orders `?order=…`, and on POST do it."""
@@ -153,6 +159,33 @@ class OrderAdmin(facts.FactsAdmin):
         if len(order_ids) == 1 and Order.objects.filter(pk=order_ids[0]).exists():
             return HttpResponseRedirect(facts.page_of(Order, order_ids[0]))
         return HttpResponseRedirect(reverse("admin:orders_order_changelist"))
+
+    def reduce_view(self, request: HttpRequest, order_id: UUID) -> HttpResponse:
+        """Ask which copies of an order are to be cancelled, and on POST do it."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        order = get_object_or_404(Order, pk=order_id)
+        lines = list(order.lines.all())
+        form = reducing.CopiesForm(request.POST or None, lines=lines)
+        if request.method == "POST" and form.is_valid():
+            units, reason = form.cleaned_data["units"], form.cleaned_data["reason"]
+            try:
+                done = reducing.carry_out(order_id=order_id, units=units, reason=reason, user=site.person(request))
+            except services.CannotCancel as error:
+                form.add_error(None, str(error))
+            else:
+                messages.success(request, done)
+                return HttpResponseRedirect(facts.page_of(Order, order_id))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Cancel some copies",
+            "opts": self.opts,
+            "order": order,
+            "form": form,
+            "obstacle": reducing.obstacle(order, lines),
+            "back_url": facts.page_of(Order, order_id),
+        }
+        return TemplateResponse(request, "admin/orders/order/reduce.html", context)
 
     def _carry_out(self, request: HttpRequest, act: acting.Act, order_ids: list[UUID], *, reason: str = "") -> None:
         try:
@@ -209,6 +242,9 @@ class Page:
     """What the page of an order shows."""
 
     order: Order
+    lines: list[OrderLine]
+    returned_minor: int
+    """What the cancelled copies cost; it goes back, or has."""
     status: str
     stuck: str
     country: str
@@ -222,6 +258,8 @@ class Page:
     mails: list[OrderMail]
     acts: list[tuple[acting.Act, str]]
     """What may be done now, each with the address of the page that asks before doing it."""
+    reduce_url: str
+    """Where single copies are cancelled; empty if that is not possible now, or not for this person."""
 
 
 def page_of(order: Order, *, may_act: bool) -> Page:
@@ -230,10 +268,14 @@ def page_of(order: Order, *, may_act: bool) -> Page:
     shipment = getattr(order, "shipment", None)
     mails = list(order.mails.order_by("pk"))
     moments = trail.of(order)
+    lines = list(order.lines.all())
+    may_reduce = may_act and not reducing.obstacle(order, lines)
     refunds = list(charge.refunds.all()) if charge else []
     possible = [act for act in acting.ACTS.values() if not act.obstacle(order)] if may_act else []
     return Page(
         order=order,
+        lines=lines,
+        returned_minor=sum(line.cancelled_minor for line in lines),
         status=status_label(order),
         stuck=stuck_label(order),
         country=countries.name_of(order.country),
@@ -246,6 +288,7 @@ def page_of(order: Order, *, may_act: bool) -> Page:
         reservation=Reservation.objects.filter(pk=order.pk).prefetch_related("holds").first(),
         mails=mails,
         acts=[(act, f"{reverse('admin:orders_order_act', args=[act.name])}?order={order.pk}") for act in possible],
+        reduce_url=reverse("admin:orders_order_reduce", args=[order.pk]) if may_reduce else "",
     )
 
 

@@ -15,6 +15,7 @@ admin.site.index_title = "Start"
 _PAGES = {
     "Sales": [
         ("Orders", "receipt_long", "orders", "order"),
+        ("Flash sales", "bolt", "shop", "flashsale"),
         ("Parcels", "local_shipping", "orders", "shipment"),
         ("Mails", "mail", "orders", "ordermail"),
         ("Sales by day", "bar_chart", "shop", "dailysales"),
@@ -34,6 +35,9 @@ _PAGES = {
     ],
     "Kafka": [
         ("Outbox", "outbox", "kafka_bridge", "outboxrow"),
+    ],
+    "Control": [
+        ("Audits", "fact_check", "shop", "auditrun"),
     ],
     "People": [
         ("Accounts", "person", "auth", "user"),

@@ -21,6 +21,7 @@ from orders.models import Order, TrailEntry
 _LED_TO = {
     "shipped": catalogue.OrderShipped.TYPE,
     "delivered": catalogue.OrderDelivered.TYPE,
+    "reduced": catalogue.OrderReduced.TYPE,
     "cancelled": catalogue.OrderCancelled.TYPE,
     "deadline passed": catalogue.OrderCancelled.TYPE,
 }

@@ -5,6 +5,7 @@ Nothing is saved to disk: sessions are in PostgreSQL as well, and stock counters
 
 import importlib.util
 import shutil
+import signal
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,14 +15,15 @@ from shop.local.errors import LocalError
 from shop.local.supervisor import Command, Supervisor
 
 NAME = "redis"
-# `noeviction`: a full Redis refuses, so the shop notices; an evicted stock counter would be noticed by nobody.
+# `volatile-lru`: what has an expiry (the cache, the live marks) makes room; stock counters have none and are never
+# evicted, which nobody would notice. With nothing left to evict it refuses, and PostgreSQL decides alone.
 OPTIONS = {
     "port": "0",
     "unixsocketperm": "700",
     "save": "",
     "appendonly": "no",
     "maxmemory": "256mb",
-    "maxmemory-policy": "noeviction",
+    "maxmemory-policy": "volatile-lru",
     "databases": "16",
 }
 
@@ -55,6 +57,35 @@ class Redis:
     def kill(self) -> None:
         """SIGKILL, as a crash would."""
         self._supervisor.kill(self._name)
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, and nothing is answered."""
+        self._supervisor.send(self._name, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._supervisor.send(self._name, signal.SIGCONT)
+
+    def snapshot(self) -> bytes:
+        """All that it has in memory right now, as `start_from` takes it."""
+        with redis.Redis.from_url(self.url()) as client:
+            client.save()
+        return self._dump.read_bytes()
+
+    def start_from(self, snapshot: bytes) -> None:
+        """Kill the server and start it with what a snapshot has, as after a failover to an old copy.
+
+        Raises:
+            LocalError: it does not start.
+        """
+        self.kill()
+        self._dump.write_bytes(snapshot)
+        self.start()
+        self._dump.unlink()  # the next start is an empty one again
+
+    @property
+    def _dump(self) -> Path:
+        return self._folder / "dump.rdb"
 
     def url(self) -> str:
         """A `REDIS_URL`."""

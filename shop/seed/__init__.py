@@ -2,17 +2,24 @@
 
 import tomllib
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 
-from inventory import services as inventory_services
-from shop import pricing
-from shop.models import Book, Category
+from inventory import shelving
+from shop import flash_sales, pricing
+from shop.models import Book, Category, FlashSale
 
 BOOKS_FILE = Path(__file__).parent / "books.toml"
+SALE_ISBN = "9795511167809"  # The Cartographer of Small Moons, of which there is plenty
+SALE_UNITS = 25
+SALE_LIMIT = 2
+SALE_STARTS_AFTER = timedelta(minutes=3)
+SALE_LASTS = timedelta(days=7)
 
 
 @dataclass(kw_only=True)
@@ -22,6 +29,7 @@ class Report:
     categories: int = 0
     books: int = 0
     units: int = 0
+    sales: int = 0
     users: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -63,10 +71,29 @@ def seed() -> Report:
         if is_new and entry["stock"]:
             arrived[entry["isbn"]] = entry["stock"]
     if arrived:
-        inventory_services.receive(quantities=arrived, reason="first stock")
+        shelving.receive(quantities=arrived, reason="first stock")
     report.units = sum(arrived.values())
     transaction.on_commit(pricing.forget)
     return report
+
+
+@transaction.atomic
+def announce_sale() -> int:
+    """Make a sale to look at, soon running, and for long enough to come back to; none if there ever was one.
+
+    Returns how many were made. It is no part of `seed`: while it runs, one book is scarce.
+    """
+    if FlashSale.objects.exists():
+        return 0
+    book = Book.objects.get(isbn=SALE_ISBN)
+    starts_at = timezone.now() + SALE_STARTS_AFTER
+    sale = FlashSale.objects.create(
+        name="Opening rush", starts_at=starts_at, ends_at=starts_at + SALE_LASTS, customer_limit=SALE_LIMIT
+    )
+    sale.books.create(book=book, price_minor=book.price_minor // 2, units=SALE_UNITS)
+    flash_sales.set_aside(sale, by="seed")
+    transaction.on_commit(pricing.forget)
+    return 1
 
 
 @transaction.atomic

@@ -1,7 +1,10 @@
 """How the shop says amounts, stock and ISBNs."""
 
+from datetime import datetime, timedelta
+
 from django import template
 from django.conf import settings
+from django.utils import timezone
 
 from shop import countries, money
 
@@ -35,6 +38,22 @@ def stock_level(free: int | None) -> str:
     if free is None or free <= 0:
         return "none"
     return "few" if free <= FEW else "enough"
+
+
+@register.filter
+def left_of(left: int | None, units: int) -> str:
+    """What is left of the units of a sale."""
+    return "Sold out" if left is None or left <= 0 else f"{left:,} of {units:,} left"
+
+
+@register.filter
+def until(at: datetime) -> str:
+    """From now to then in one unit, rounded up: "4 minutes", "1 second"; nothing is shorter than that."""
+    seconds = max(1, -((timezone.now() - at) // timedelta(seconds=1)))
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * size:
+            return f"{-(-seconds // size)} {unit}s"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"
 
 
 @register.filter

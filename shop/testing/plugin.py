@@ -7,6 +7,7 @@ import dataclasses
 import os
 import uuid
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from django.conf import settings as django_settings
 from django.db import connections
 
 from kafka_bridge import clients, topics
+from payments import gateways
+from payments.gateways.sandbox import SandboxGateway
 from shop.local.apache_kafka import ApacheKafka
 from shop.local.errors import LocalError
 from shop.local.kafka_jars import KafkaUnavailable
@@ -29,6 +32,13 @@ NO_BROWSER = "there is no Chromium here (`make test` installs one where it can)"
 
 
 # -- the run ------------------------------------------------------------------------------------
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of our own."""
+    parser.addoption(
+        "--seeds", type=int, metavar="N", help="play the flash sales with N seeds each (default: 1 or 2 of them)"
+    )
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
     """Start the services and point the settings at them, before pytest-django reads the settings."""
@@ -117,6 +127,20 @@ def _empty_redis(services: Services) -> None:
     """No test sees what another left in Redis."""
     with redis_client.Redis.from_url(services.redis.url()) as client:
         client.flushall()
+
+
+# -- the gateway ----------------------------------------------------------------------------------
+@pytest.fixture
+def sandbox_gateway(settings: Any, tmp_path: Path) -> Iterator[SandboxGateway]:
+    """The sandbox as the gateway in use, without delays and with a ledger of the test's own."""
+    settings.SANDBOX_LATENCY_SECONDS = settings.SANDBOX_SLOW_SECONDS = 0
+    settings.SANDBOX_LEDGER_PATH = str(tmp_path / "ledger.sqlite3")
+    gateways.current.cache_clear()
+    current = gateways.current()
+    if not isinstance(current, SandboxGateway):
+        raise TypeError(f"PAYMENT_GATEWAY={django_settings.PAYMENT_GATEWAY}: tests want the sandbox")
+    yield current
+    gateways.current.cache_clear()
 
 
 # -- Kafka ----------------------------------------------------------------------------------------

@@ -231,9 +231,9 @@ def _listeners(text: str) -> dict[str, str]:
     return {name: address for name, address in pairs}  # noqa: C416 - a pair is a list here
 
 
-def test_redis_refuses_rather_than_forgets() -> None:
+def test_redis_evicts_the_cache_and_never_a_stock_counter() -> None:
     words = SERVICES["redis"]["command"]
-    assert words[words.index("--maxmemory-policy") + 1] == "noeviction"
+    assert words[words.index("--maxmemory-policy") + 1] == "volatile-lru"
 
 
 # -- Starting, stopping, reaching ----------------------------------------------------------------------

@@ -13,6 +13,12 @@ from shop.testing.buyers import Buyers
 from shop.testing.processes import Shop
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+RECEIVE = """
+from django.db import transaction
+from inventory import shelving
+with transaction.atomic():
+    shelving.receive(quantities={{"{sku}": 2000}}, reason="test")
+"""
 BACKGROUND_ROLES = ("orders", "inventory", "payments", "shipping", "notifications", "analytics", "relay", "timekeeper")
 
 
@@ -20,7 +26,7 @@ BACKGROUND_ROLES = ("orders", "inventory", "payments", "shipping", "notification
 def buyers(running_shop: Shop) -> Buyers:
     """Buyers of one book of which there is plenty."""
     [(sku,)] = running_shop.query("SELECT isbn FROM shop_book WHERE is_listed ORDER BY isbn LIMIT 1")
-    running_shop.query("UPDATE inventory_stock SET received = received + 2000 WHERE sku = %s RETURNING sku", sku)
+    running_shop.manage("shell", "--no-imports", "-c", RECEIVE.format(sku=sku))
     # The catalogue's snapshot in the web process is at most a second old.
     running_shop.restart("web")
     return Buyers(running_shop, str(sku))

@@ -1,7 +1,5 @@
 """Whole stories, in both flows: straight, with every message twice, and in permuted order."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +7,7 @@ from django.core import mail
 from django.db import transaction
 from django.db.models import F, Sum
 
-from inventory import services as inventory
+from inventory import shelving
 from inventory.models import Reservation, Stock
 from kafka_bridge import catalogue, registry, testing
 from orders import checkout
@@ -20,7 +18,7 @@ from payments import gateways
 from payments.models import Charge, Refund
 from shop.models import BookSales, DailySales
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick_world")]
 OTHER = "9780000000026"
 
 DELIVERIES: list[dict[str, Any]] = [
@@ -42,21 +40,10 @@ def flow(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(autouse=True)
-def quick_world(settings: Any, tmp_path: Path) -> Iterator[None]:
-    """A gateway and a carrier without delays, and a ledger of the test's own."""
-    settings.SANDBOX_LATENCY_SECONDS = settings.SANDBOX_SLOW_SECONDS = 0
-    settings.CARRIER_SHIP_DELAY_SECONDS = settings.CARRIER_DELIVER_DELAY_SECONDS = 0
-    settings.SANDBOX_LEDGER_PATH = str(tmp_path / "ledger.sqlite3")
-    gateways.current.cache_clear()
-    yield
-    gateways.current.cache_clear()
-
-
 def stock(**units: int) -> None:
     """So many units arrive."""
     with transaction.atomic():
-        inventory.receive(quantities={sku.removeprefix("s"): n for sku, n in units.items()}, reason="test")
+        shelving.receive(quantities={sku.removeprefix("s"): n for sku, n in units.items()}, reason="test")
 
 
 def counts(sku: str) -> tuple[int, int, int]:

@@ -9,9 +9,11 @@ from django.core.management import call_command
 from django.db import transaction
 
 from inventory import queries as inventory_queries
-from inventory import services as inventory
-from shop import isbn
-from shop.models import Book, Category
+from inventory import shelving
+from inventory.models import bin_of
+from shop import flash_sales, isbn
+from shop import seed as seeding
+from shop.models import Book, Category, FlashSale
 
 pytestmark = pytest.mark.django_db
 
@@ -27,11 +29,12 @@ def seed(*options: str) -> dict[str, object]:
 def test_an_empty_shop_gets_its_books() -> None:
     report = seed()
     books = list(Book.objects.all())
-    free = inventory_queries.free_by_sku(book.isbn for book in books)
+    free = inventory_queries.free_by_bin(book.isbn for book in books)
     assert report == {
         "categories": Category.objects.count(),
         "books": len(books),
-        "units": sum(free.values()),
+        "units": sum(free.values()) + seeding.SALE_UNITS,
+        "sales": 1,
         "users": [],
     }
     assert len(books) >= 48
@@ -42,19 +45,37 @@ def test_an_empty_shop_gets_its_books() -> None:
     assert not any(len(book.blurb) < 40 for book in books)
 
 
+def test_a_sale_is_announced_and_its_units_are_set_aside() -> None:
+    seed()
+    sale = FlashSale.objects.get()
+    (row,) = sale.books.select_related("book")
+    assert flash_sales.phase_of(sale) == "upcoming"
+    assert (sale.name, sale.customer_limit, sale.ends_at - sale.starts_at) == ("Opening rush", 2, seeding.SALE_LASTS)
+    assert (row.book.isbn, row.units, row.price_minor) == (seeding.SALE_ISBN, 25, row.book.price_minor // 2)
+    bins = [seeding.SALE_ISBN, bin_of(seeding.SALE_ISBN, sale.pk)]
+    assert inventory_queries.free_by_bin(bins) == {bins[0]: 47, bins[1]: 25}
+
+
+def test_a_shop_that_has_books_gets_no_sale() -> None:
+    seeding.seed()
+    Book.objects.filter(title="Broth").delete()
+    report = seed()
+    assert (report["books"], report["sales"], FlashSale.objects.count()) == (1, 0, 0)
+
+
 def test_seeding_again_changes_nothing() -> None:
     seed()
     book = Book.objects.get(title="Broth")
     book.price_minor, book.title = 1, "Soup"
     book.save()
     with transaction.atomic():
-        inventory.receive(quantities={book.isbn: 7}, reason="test")
-    before = inventory_queries.free_by_sku(Book.objects.values_list("isbn", flat=True))
+        shelving.receive(quantities={book.isbn: 7}, reason="test")
+    before = inventory_queries.free_by_bin(Book.objects.values_list("isbn", flat=True))
 
-    assert seed() == {"categories": 0, "books": 0, "units": 0, "users": []}
+    assert seed() == {"categories": 0, "books": 0, "units": 0, "sales": 0, "users": []}
     book.refresh_from_db()
     assert (book.price_minor, book.title) == (1, "Soup")
-    assert inventory_queries.free_by_sku(before) == before
+    assert inventory_queries.free_by_bin(before) == before
 
 
 def test_demo_accounts_only_when_asked_and_only_once() -> None:

@@ -25,12 +25,14 @@ class Visitor(WebsocketCommunicator):  # type: ignore[misc]  # channels has no t
         self.scope["client"] = [address, 50_000]
 
 
-def come_and_go(settings: Any, *, most: int, per_address: int, addresses: list[str]) -> tuple[list[bool], bool]:
+def come_and_go(
+    settings: Any, *, most: int, per_address: int, addresses: list[str], share: float = 1.0
+) -> tuple[list[bool], bool]:
     """Who is let in one after the other, and whether the first address is let in again once all have left."""
     settings.LIVE_SOCKETS_MAX, settings.LIVE_SOCKETS_PER_ADDRESS_MAX = most, per_address
 
     async def story() -> tuple[list[bool], bool]:
-        door = sockets.Capped(accept)
+        door = sockets.Capped(accept, share=share)
         visitors = [Visitor(door, address) for address in addresses]
         let_in = [(await visitor.connect())[0] for visitor in visitors]
         for visitor, inside in zip(visitors, let_in, strict=True):
@@ -54,3 +56,9 @@ def test_sockets_beyond_the_caps_are_refused_and_places_are_given_back(
     """FAILURES 35."""
     addresses = ["10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.2"]
     assert come_and_go(settings, most=most, per_address=per_address, addresses=addresses) == (expected, True)
+
+
+def test_those_who_look_on_leave_places_for_others(settings: Any) -> None:
+    addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]
+    expected = [True, True, True, True, False]
+    assert come_and_go(settings, most=5, per_address=5, addresses=addresses, share=0.8) == (expected, True)

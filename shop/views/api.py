@@ -33,6 +33,8 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     sku: Annotated[str, Meta(pattern=r"\A[0-9]{13}\Z")]
     quantity: Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
+    expected_price_minor: Annotated[int, Meta(ge=0)] | None = None
+    """If given, the order is refused where one copy costs something else now."""
 
 
 class OrderRequest(ordering.Contact, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,8 +61,9 @@ _encode = msgspec.json.Encoder().encode
 def place_order(request: HttpRequest) -> HttpResponse:
     """201 with the new order, 200 with the one that this idempotency key made before.
 
-    Errors are `{"error": {"code", "message", "field"?}}`: 400 no JSON, 422 a field is wrong or the stock does not
-    suffice, 409 the key was used for another order, 503 try again with the same key.
+    Errors are `{"error": {"code", "message", "field"?}}`: 400 no JSON, 422 a field is wrong, the stock does not
+    suffice, a customer may not have so many, or the price is not the expected one, 409 the key was used for another
+    order, 503 try again with the same key.
     """
     try:
         body = _decoder.decode(request.body)
@@ -77,7 +80,12 @@ def place_order(request: HttpRequest) -> HttpResponse:
     try:
         placed = ordering.place(
             idempotency_key=body.idempotency_key,
-            lines=[ordering.WantedLine(sku=line.sku, quantity=line.quantity) for line in body.lines],
+            lines=[
+                ordering.WantedLine(
+                    sku=line.sku, quantity=line.quantity, expected_price_minor=line.expected_price_minor
+                )
+                for line in body.lines
+            ],
             contact=body,
             payment_method=body.payment_method,
             user_id=None,
@@ -136,7 +144,13 @@ def _invalid(error: msgspec.ValidationError) -> HttpResponse:
 
 def _changed(changed: ordering.Changed) -> HttpResponse:
     problems = [
-        {"code": difference.code, "sku": difference.sku, "message": difference.sentence, "left": difference.left}
+        {
+            "code": difference.code,
+            "sku": difference.sku,
+            "message": difference.sentence,
+            "left": difference.left,
+            "price_minor": difference.price_minor,
+        }
         for difference in changed.differences
     ]
     error = {"code": problems[0]["code"], "message": str(changed), "field": "lines", "problems": problems}

@@ -27,7 +27,17 @@ class Row:
     @property
     def total_minor(self) -> int:
         """What can be had of the line costs so much now."""
-        return self.offer.price_minor * min(self.quantity, self.left) if self.offer else 0
+        return self.offer.price_minor * min(self.quantity, self.most) if self.offer else 0
+
+    @property
+    def most(self) -> int:
+        """Copies that one order may have right now."""
+        return ordering.most(self.offer, self.left) if self.offer else 0
+
+    @property
+    def quantity_max(self) -> int:
+        """The same, however many are left."""
+        return ordering.most_with(self.offer) if self.offer else QUANTITY_MAX
 
 
 def rows(entries: list[cart.Entry]) -> list[Row]:
@@ -58,8 +68,7 @@ def cart_page(request: HttpRequest) -> HttpResponse:
     context = {
         "lines": lines,
         "total_minor": sum(line.total_minor for line in lines),
-        "blocked": any(line.left < line.quantity or line.offer is None for line in lines),
-        "quantity_max": QUANTITY_MAX,
+        "blocked": any(line.most < line.quantity for line in lines),
     }
     return render(request, "shop/cart.html", context)
 
@@ -81,7 +90,8 @@ def add(request: HttpRequest) -> HttpResponse:
     already = next((entry.quantity for entry in basket.entries() if entry.sku == offer.sku), 0)
     # Pressing Buy now again, after a look at something else, must not buy twice as many.
     total = max(already, asked) if buy_now else already + asked
-    entry = cart.Entry(sku=offer.sku, quantity=min(total, QUANTITY_MAX), seen_price_minor=offer.price_minor)
+    most = ordering.most_with(offer)
+    entry = cart.Entry(sku=offer.sku, quantity=min(total, most), seen_price_minor=offer.price_minor)
     try:
         cart.put_in(basket, entry)
     except cart.CartFull:
@@ -89,8 +99,9 @@ def add(request: HttpRequest) -> HttpResponse:
         return redirect("cart")
     if buy_now:
         return redirect("checkout")
-    if total > QUANTITY_MAX:
-        messages.warning(request, f"Your cart has {QUANTITY_MAX} copies of “{offer.title}”; one order takes no more.")
+    if total > most:
+        copies = "1 copy" if most == 1 else f"{most} copies"
+        messages.warning(request, f"Your cart has {copies} of “{offer.title}”; one order takes no more.")
     else:
         words = '“{}” is in your cart. <a href="{}">See the cart</a>'
         messages.success(request, format_html(words, offer.title, reverse("cart")))

@@ -8,6 +8,8 @@ from shop import catalogue, pricing
 
 # Books that stand in the shop window above the list.
 WINDOW = 5
+# Books in a sale that are announced there.
+ANNOUNCED = 4
 
 
 @require_safe
@@ -17,15 +19,18 @@ def catalogue_page(request: HttpRequest) -> HttpResponse:
     page = catalogue.page_of(wish)
     shelves = list(catalogue.shelves())
     is_front = wish == catalogue.Wish(sort=wish.sort)
+    offers = pricing.offers()
     context = {
         "wish": wish,
         "page": page,
+        "offers": offers,
         "free": pricing.free(),
         "shelves": [(shelf, wish.address(category=shelf.slug, page=1)) for shelf in shelves],
         "shelf": next((shelf for shelf in shelves if shelf.slug == wish.category), None),
         "all_books": wish.address(category="", page=1),
         "is_front": is_front,
         "window": list(page.object_list)[-WINDOW:] if is_front else [],
+        "on_sale": _on_sale(offers) if is_front else [],
         "sorts": [(name, label) for name, (label, _) in catalogue.SORTS.items()],
         "page_links": [(number, wish.address(page=number)) for number in page.paginator.page_range],
         "previous": wish.address(page=page.previous_page_number()) if page.has_previous() else "",
@@ -35,3 +40,9 @@ def catalogue_page(request: HttpRequest) -> HttpResponse:
     response = render(request, "shop/_results.html" if is_part else "shop/catalogue.html", context)
     response["Vary"] = "HX-Request, Cookie"
     return response
+
+
+def _on_sale(offers: pricing.Offers) -> list[pricing.Offer]:
+    """Books whose sale is running, and then those whose sale is next."""
+    in_sale = [(offer.sale_id is None, offer.sale.starts_at, offer) for offer in offers.values() if offer.sale]
+    return [offer for *_, offer in sorted(in_sale, key=lambda found: found[:2])[:ANNOUNCED]]

@@ -107,12 +107,14 @@ def _form_page(
 ) -> HttpResponse:
     """The form with everything that was typed, and the books as they can be ordered now.
 
-    Quantities are lowered to what is left and prices are today's, so that sending the form again agrees to
+    Quantities are lowered to what can be had and prices are today's, so that sending the form again agrees to
     exactly what the page shows.
     """
     offers, free = pricing.offers(), pricing.free()
     lines = [
-        SummaryLine(offer=offers[line.sku], quantity=min(line.quantity, free[line.sku]))
+        SummaryLine(
+            offer=offers[line.sku], quantity=min(line.quantity, ordering.most(offers[line.sku], free[line.sku]))
+        )
         for line in wanted
         if line.sku in offers and free.get(line.sku, 0) > 0
     ]

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from shop import seed
+from shop.models import Book
 
 
 class Command(BaseCommand):
@@ -24,7 +25,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Seed, and say what was new."""
+        is_empty = not Book.objects.exists()
         report = seed.seed()
+        if is_empty:
+            report.sales = seed.announce_sale()
         if options["demo_users"]:
             report.users = seed.seed_demo_users()
         if options["json"]:
@@ -34,7 +38,9 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"Added {report.books} books on {report.categories} shelves, {report.units} units in stock."
             )
-        else:
+        if report.sales:
+            self.stdout.write("Announced a flash sale.")
+        if not (report.books or report.categories):
             self.stdout.write("All books are there already; nothing was changed.")
         for name in report.users:
             self.stdout.write(f"Made the account {name} with the password {name}.")

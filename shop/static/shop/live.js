@@ -76,6 +76,11 @@ function setText(selector, text) {
 
 function render(snapshot) {
   if (snapshot.version < Number(page.dataset.version)) return;
+  if (snapshot.reductions > Number(page.dataset.reductions)) {
+    // Copies were cancelled: the receipt is another one, and the server writes it.
+    location.reload();
+    return;
+  }
   page.dataset.version = snapshot.version;
   page.dataset.status = snapshot.status;
   page.dataset.final = String(snapshot.final);

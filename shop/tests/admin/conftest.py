@@ -1,27 +1,20 @@
 """What the tests of the admin share."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from playwright.sync_api import Browser, Page, expect
 
-from payments import gateways
 from shop.models import Book
 from shop.tests.shelves import a_book
 
 
 @pytest.fixture(autouse=True)
-def slow_carrier(settings: Any, tmp_path: Path) -> Iterator[None]:
-    """A gateway without delays and with a ledger of the test's own; a carrier that never comes by itself."""
-    settings.SANDBOX_LATENCY_SECONDS = settings.SANDBOX_SLOW_SECONDS = 0
-    settings.CARRIER_SHIP_DELAY_SECONDS = settings.CARRIER_DELIVER_DELAY_SECONDS = 3600
-    settings.SANDBOX_LEDGER_PATH = str(tmp_path / "ledger.sqlite3")
-    gateways.current.cache_clear()
-    yield
-    gateways.current.cache_clear()
+def nothing_by_itself(slow_carrier: None) -> None:
+    """Staff see orders stand where they are."""
 
 
 @pytest.fixture
@@ -38,3 +31,24 @@ def viewer() -> Client:
     client = Client()
     client.force_login(user)
     return client
+
+
+@pytest.fixture(params=[("light", 1280), ("dark", 390)], ids=lambda p: f"{p[0]}-{p[1]}")
+def desk(request: pytest.FixtureRequest, browser: Browser, live_server: Any) -> Iterator[Page]:
+    """A page of staff who have just signed in; scripts must run without errors."""
+    User.objects.create_superuser("boss", password="secret")
+    scheme, width = request.param
+    context = browser.new_context(
+        base_url=live_server.url, color_scheme=scheme, viewport={"width": width, "height": 900}
+    )
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto("/admin/login/")
+    page.locator("[name=username]").fill("boss")
+    page.locator("[name=password]").fill("secret")
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(f"{live_server.url}/admin/")
+    yield page
+    context.close()
+    assert errors == []

@@ -104,7 +104,7 @@ def test_cancelling_asks_for_a_reason_and_undoes_what_was_done(book: Book, admin
     assert testing.stated(catalogue.OrderCancelled) == [
         catalogue.OrderCancelled(
             order_id=order.pk, flow=order.flow, reason="the buyer asked for it", total_minor=1250, currency="USD",
-            was_confirmed=True,
+            was_confirmed=True, lines=(catalogue.Line(sku=book.isbn, quantity=1, unit_price_minor=1250),),
         )
     ]  # fmt: skip
     run()

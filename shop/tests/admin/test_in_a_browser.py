@@ -1,11 +1,7 @@
 """The admin in a real browser: its scripts do their part, and nothing sticks out on a telephone."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
-from django.contrib.auth.models import User
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from kafka_bridge import catalogue, testing
 from orders.models import Order
@@ -14,27 +10,6 @@ from shop.tests.admin.desk import BOOKS, ORDERS, STOCK, confirmed, place, run
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 OUTBOX = "/admin/kafka_bridge/outboxrow/"
-
-
-@pytest.fixture(params=[("light", 1280), ("dark", 390)], ids=lambda p: f"{p[0]}-{p[1]}")
-def desk(request: pytest.FixtureRequest, browser: Browser, live_server: Any) -> Iterator[Page]:
-    """A page of staff who have just signed in; scripts must run without errors."""
-    User.objects.create_superuser("boss", password="secret")
-    scheme, width = request.param
-    context = browser.new_context(
-        base_url=live_server.url, color_scheme=scheme, viewport={"width": width, "height": 900}
-    )
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto("/admin/login/")
-    page.locator("[name=username]").fill("boss")
-    page.locator("[name=password]").fill("secret")
-    page.get_by_role("button", name="Log in").click()
-    expect(page).to_have_url(f"{live_server.url}/admin/")
-    yield page
-    context.close()
-    assert errors == []
 
 
 def test_an_order_is_cancelled_from_the_list(desk: Page, book: Book) -> None:
@@ -50,6 +25,18 @@ def test_an_order_is_cancelled_from_the_list(desk: Page, book: Book) -> None:
     assert [event.key for event in testing.stated(catalogue.OrderCancelled)] == [str(order.pk)]
 
 
+def test_some_copies_are_cancelled_on_the_page_of_the_order(desk: Page, book: Book) -> None:
+    order = confirmed(book, quantity=3)
+    desk.goto(f"{ORDERS}{order.pk}/change/")
+    desk.get_by_role("link", name="Cancel some copies…").click()
+    desk.get_by_label(book.title).fill("2")
+    desk.get_by_label("Reason").fill("a page is missing")
+    desk.get_by_role("button", name="Cancel these copies").click()
+
+    expect(desk.get_by_text(f"2 copies of {order.reference} cancelled; $25.00 go back.")).to_be_visible()
+    assert [event.key for event in testing.stated(catalogue.OrderReduced)] == [str(order.pk)]
+
+
 def test_the_start_page_reads_its_figures_again_by_itself(desk: Page, book: Book) -> None:
     orders_today = desk.locator(".br-figure", has_text="Orders today").locator(".br-figure-value")
     expect(orders_today).to_have_text("0")
@@ -61,7 +48,15 @@ def test_nothing_sticks_out(desk: Page, book: Book) -> None:
     order = confirmed(book)
     place(book)
     run(without="payments")
-    pages = [ORDERS, f"{ORDERS}{order.pk}/change/", STOCK, f"{STOCK}receive/", BOOKS, f"{BOOKS}{book.pk}/change/"]
+    pages = [
+        ORDERS,
+        f"{ORDERS}{order.pk}/change/",
+        STOCK,
+        f"{STOCK}{book.isbn}/change/",
+        BOOKS,
+        f"{BOOKS}{book.pk}/change/",
+    ]
+    pages += [f"{STOCK}receive/", f"{STOCK}correct/?sku={book.isbn}", f"{ORDERS}{order.pk}/reduce/"]
     pages += ["/admin/", OUTBOX, f"{ORDERS}act/cancel/?order={Order.objects.latest('placed_at').pk}"]
     for path in pages:
         desk.goto(path)

@@ -1,0 +1,116 @@
+"""Invariants of orders, of their money, and of the events that they state."""
+
+from shop.audit.invariants import Invariant
+
+DEADLINE = Invariant(
+    name="no order past its deadline without an end",
+    sentence="An order is confirmed before its deadline, or cancelled.",
+    sql="""
+        SELECT concat('order ', reference, ' (', id, ') is ', lower(status), '; its deadline was ',
+            to_char(deadline_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), ' UTC') AS example
+        FROM orders_order
+        WHERE confirmed_at IS NULL AND NOT status = 'CANCELLED'
+            AND deadline_at < now() - (%(grace)s + %(clock)s) * interval '1 second'
+    """,
+    remedy="manage.py audit --repair cancels them; otherwise the timekeeper does, so see whether it runs.",
+)
+REASON = Invariant(
+    name="every cancelled order has a reason",
+    sentence="Whoever asks why an order was cancelled gets an answer.",
+    sql="""
+        SELECT concat('order ', reference, ' (', id, ')') AS example
+        FROM orders_order WHERE status = 'CANCELLED' AND cancel_reason = ''
+    """,
+    remedy="Somebody has to look at the order's trail; it says what was done, and by whom.",
+)
+TOTALS = Invariant(
+    name="order totals add up",
+    sentence="What an order costs is the sum of its lines, without the units that were cancelled.",
+    sql="""
+        SELECT concat('order ', reference, ' (', id, '): ', round(total_minor / 100.0, 2), ' ', currency,
+            ' in all, its lines ', round(coalesce(lines, 0) / 100.0, 2)) AS example
+        FROM orders_order o LEFT JOIN (
+            SELECT order_id, sum((quantity - cancelled) * unit_price_minor::bigint) AS lines
+            FROM orders_orderline GROUP BY order_id
+        ) AS l ON l.order_id = o.id
+        WHERE total_minor <> coalesce(lines, 0)
+    """,
+    remedy="Somebody has to compare the order with its charge, and settle the difference with the buyer.",
+)
+KEPT = Invariant(
+    name="captured - refunded = kept orders",
+    sentence="The money that was taken and not given back is that of the orders that are paid and not cancelled.",
+    # A refund that is asked for counts as going back.
+    sql="""
+        SELECT concat('order ', coalesce(reference, order_id::text), ' (', order_id, ') ', what) AS example
+        FROM (
+            SELECT coalesce(o.id, c.order_id) AS order_id, o.reference, CASE
+                WHEN r.amount > c.amount_minor THEN concat('was charged ', round(c.amount_minor / 100.0, 2),
+                    ' and gets back ', round(r.amount / 100.0, 2))
+                WHEN o.id IS NULL THEN concat('does not exist, but was charged ', round(c.amount_minor / 100.0, 2))
+                WHEN o.status = 'PENDING' AND c.settled_at <= quiet
+                    THEN 'is charged, but does not know that it is paid'
+                WHEN o.status IN ('PAID', 'SHIPPED', 'DELIVERED') AND c.id IS NULL
+                    THEN concat('is ', lower(o.status), ', but no money was taken')
+                WHEN o.status IN ('PAID', 'SHIPPED', 'DELIVERED')
+                    AND c.amount_minor - coalesce(r.amount, 0) <> o.total_minor
+                    AND coalesce(r.at, c.settled_at) <= quiet
+                    AND coalesce((SELECT max(t.at) FROM orders_trailentry t WHERE t.order_id = o.id), o.placed_at)
+                        <= quiet
+                    THEN concat('costs ', round(o.total_minor / 100.0, 2), ', but ',
+                        round((c.amount_minor - coalesce(r.amount, 0)) / 100.0, 2), ' is kept of its money')
+                END AS what
+            FROM orders_order o
+            FULL JOIN (SELECT * FROM payments_charge WHERE state = 'succeeded') AS c ON c.order_id = o.id
+            LEFT JOIN (
+                SELECT charge_id, sum(amount_minor) AS amount, max(created_at) AS at
+                FROM payments_refund GROUP BY charge_id
+            ) AS r ON r.charge_id = c.id,
+                LATERAL (SELECT now() - %(grace)s * interval '1 second' AS quiet) AS limits
+        ) AS orders WHERE what IS NOT NULL
+    """,
+    remedy="Somebody has to compare our charges and refunds with the gateway's, and settle the difference.",
+)
+RETURNED = Invariant(
+    name="money of cancelled orders goes back",
+    sentence="Nothing is kept of the money of an order that was cancelled.",
+    sql="""
+        SELECT concat('order ', o.reference, ' (', o.id, '): ',
+            round((c.amount_minor - coalesce(r.amount, 0)) / 100.0, 2), ' ', c.currency, ' of transaction ',
+            c.transaction_id, ' is kept') AS example
+        FROM orders_order o JOIN payments_charge c ON c.order_id = o.id AND c.state = 'succeeded'
+        LEFT JOIN (SELECT charge_id, sum(amount_minor) AS amount FROM payments_refund GROUP BY charge_id) AS r
+            ON r.charge_id = c.id
+        WHERE o.status = 'CANCELLED' AND c.amount_minor > coalesce(r.amount, 0)
+            AND greatest(o.cancelled_at, c.settled_at) <= now() - %(grace)s * interval '1 second'
+    """,
+    remedy="See whether the payments group runs and has heard of the cancellation; if it has, somebody has to give the "
+    "money back at the gateway.",
+)
+ONCE = Invariant(
+    name="an order is charged once",
+    sentence="There is one charge for an order, and a transaction at the gateway stands for one charge or refund.",
+    sql="""
+        SELECT concat('order ', order_id, ' has ', count(*), ' charges') AS example
+        FROM payments_charge GROUP BY order_id HAVING count(*) > 1
+        UNION ALL
+        SELECT concat('transaction ', transaction_id, ' stands for ', count(*), ' charges')
+        FROM payments_charge WHERE transaction_id <> '' GROUP BY transaction_id HAVING count(*) > 1
+        UNION ALL
+        SELECT concat('transaction ', transaction_id, ' stands for ', count(*), ' refunds')
+        FROM payments_refund WHERE transaction_id <> '' GROUP BY transaction_id HAVING count(*) > 1
+    """,
+    remedy="Somebody has to look the transactions up at the gateway, and give back what was taken twice.",
+)
+OUTBOX = Invariant(
+    name="outbox age",
+    sentence="What was stated is in Kafka within a minute (or the grace, if that is longer).",
+    sql="""
+        SELECT concat(type, ' of ', key, ' waits since ',
+            to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), ' UTC') AS example
+        FROM kafka_bridge_outboxrow
+        WHERE published_at IS NULL AND created_at < now() - greatest(60, %(grace)s) * interval '1 second'
+    """,
+    remedy="See whether a relay runs (manage.py run_relay), and whether it reaches Kafka.",
+)
+INVARIANTS = (DEADLINE, REASON, TOTALS, KEPT, RETURNED, ONCE, OUTBOX)

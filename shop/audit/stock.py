@@ -1,0 +1,158 @@
+"""Invariants of stock: what inventory alone can say, and what it must agree upon with orders."""
+
+from shop.audit.invariants import Invariant
+
+LEDGER = Invariant(
+    name="ledger adds up",
+    sentence="The movements of a bin add up to what its stock row says: received, held and sold.",
+    sql="""
+        WITH noted AS (
+            SELECT bin, sum(received) AS received, sum(held) AS held, sum(sold) AS sold
+            FROM inventory_movement GROUP BY bin
+        ), both_ AS (
+            SELECT bin, coalesce(n.received, 0) AS nr, coalesce(n.held, 0) AS nh, coalesce(n.sold, 0) AS ns,
+                coalesce(s.received, 0) AS sr, coalesce(s.held, 0) AS sh, coalesce(s.sold, 0) AS ss
+            FROM inventory_stock s FULL JOIN noted n USING (bin)
+        )
+        SELECT concat('bin ', bin, ': the ledger has ', nr, ' received, ', nh, ' held, ', ns, ' sold; the stock row ',
+            sr, ', ', sh, ', ', ss) AS example
+        FROM both_ WHERE (nr, nh, ns) <> (sr, sh, ss)
+    """,
+    remedy="Held and sold are mended where the holds tell what is right. Where received differs, somebody has to count "
+    "the units on the shelf, and find out who changed the table past the shop.",
+)
+OVERSOLD = Invariant(
+    name="nothing oversold",
+    sentence="No bin holds and has sold more than it received.",
+    sql="""
+        SELECT concat('bin ', bin, ': ', received, ' received, but ', held, ' held and ', sold, ' sold') AS example
+        FROM inventory_stock WHERE received < held::bigint + sold OR least(received, held, sold) < 0
+    """,
+    remedy="The database's own constraint (stock_never_oversold) must be missing: put it back. Then somebody has to "
+    "order more units, or cancel orders.",
+)
+HOLDS = Invariant(
+    name="holds add up",
+    sentence="What is held and sold of a bin are the units of the orders that hold and bought them.",
+    sql="""
+        WITH units AS (
+            SELECT h.bin, coalesce(sum(h.quantity - h.given_back) FILTER (WHERE r.state = 'held'), 0) AS held,
+                coalesce(sum(h.quantity - h.given_back) FILTER (WHERE r.state = 'sold'), 0) AS sold
+            FROM inventory_hold h JOIN inventory_reservation r ON r.order_id = h.reservation_id
+            WHERE r.state IN ('held', 'sold') GROUP BY h.bin
+        ), both_ AS (
+            SELECT bin, coalesce(u.held, 0) AS uh, coalesce(u.sold, 0) AS us,
+                coalesce(s.held, 0) AS sh, coalesce(s.sold, 0) AS ss
+            FROM inventory_stock s FULL JOIN units u USING (bin)
+        )
+        SELECT concat('bin ', bin, ': orders hold ', uh, ' and bought ', us, '; the stock row says ', sh, ' and ', ss)
+            AS example
+        FROM both_ WHERE (uh, us) <> (sh, ss)
+    """,
+    remedy="manage.py audit --repair brings the stock row to what its orders have, with a correction in the ledger.",
+)
+BINS = Invariant(
+    name="a sku's bins add up",
+    sentence="Units set aside for a sale are moved from one bin of a sku to another: none appears, none vanishes.",
+    sql="""
+        SELECT concat('book ', sku, ': setting units aside changed their number by ', sum(received)) AS example
+        FROM inventory_movement WHERE kind = 'set aside' GROUP BY sku HAVING sum(received) <> 0
+        UNION ALL
+        SELECT concat('bin ', bin, ' counts as book ', sku) FROM inventory_stock WHERE sku <> split_part(bin, '@', 1)
+    """,
+    remedy="Somebody has to count the units on the shelf and correct the stock, with the reason.",
+)
+LIVE = Invariant(
+    name="holds belong to live orders",
+    sentence="Only orders that are not cancelled hold units, and every confirmed order has bought its own.",
+    # One pass over both tables. An order that just began or ended is under way.
+    sql="""
+        SELECT concat('order ', coalesce(reference, id::text), ' (', id, ') ', what) AS example
+        FROM (
+            SELECT coalesce(o.id, r.order_id) AS id, o.reference, CASE
+                WHEN r.state IN ('held', 'sold') AND o.id IS NULL AND r.updated_at <= quiet
+                    THEN concat('has units ', r.state, ', but there is no such order')
+                WHEN r.state IN ('held', 'sold') AND o.status = 'CANCELLED'
+                    AND greatest(o.cancelled_at, r.updated_at) <= quiet
+                    THEN concat('is cancelled, but its units are ', r.state)
+                WHEN r.state NOT IN ('held', 'sold') AND o.status <> 'CANCELLED' AND r.updated_at <= quiet
+                    THEN concat('is ', lower(o.status), ', but inventory has its units as ', r.state)
+                WHEN o.confirmed_at <= quiet AND o.status <> 'CANCELLED' AND r.state IS DISTINCT FROM 'sold'
+                    AND (r.state IS NULL OR r.state = 'held' AND r.updated_at <= quiet)
+                    THEN concat('is confirmed, but its units are ', coalesce(r.state, 'not even held'))
+                END AS what
+            FROM orders_order o FULL JOIN inventory_reservation r ON r.order_id = o.id,
+                LATERAL (SELECT now() - %(grace)s * interval '1 second' AS quiet) AS limits
+        ) AS orders WHERE what IS NOT NULL
+    """,
+    remedy="manage.py audit --repair releases what cancelled orders hold. Of an order that goes on without its units, "
+    "or units without an order, somebody has to decide: cancel it, or set units aside for it.",
+)
+LINES = Invariant(
+    name="order lines and holds agree",
+    sentence="A confirmed order has bought exactly the units on its lines, out of the bin that they were sold from.",
+    sql="""
+        SELECT concat('order ', o.reference, ' (', o.id, '), book ', coalesce(l.sku, h.sku), ': ',
+            coalesce(l.units, 0), ' ordered', ' from bin ' || l.bin, ', ', coalesce(h.units, 0), ' bought',
+            ' from bin ' || h.bin) AS example
+        FROM (
+            SELECT order_id, sku, quantity - cancelled AS units, concat_ws('@', sku, sale_id) AS bin
+            FROM orders_orderline
+        ) AS l FULL JOIN (
+            SELECT reservation_id AS order_id, sku, quantity - given_back AS units, bin FROM inventory_hold
+        ) AS h ON h.order_id = l.order_id AND h.sku = l.sku
+        JOIN orders_order o ON o.id = coalesce(l.order_id, h.order_id)
+        JOIN inventory_reservation r ON r.order_id = o.id
+        WHERE (l.units IS DISTINCT FROM h.units OR l.bin IS DISTINCT FROM h.bin)
+            AND o.confirmed_at IS NOT NULL AND o.status <> 'CANCELLED' AND r.state = 'sold'
+            AND coalesce((SELECT max(t.at) FROM orders_trailentry t WHERE t.order_id = o.id), o.placed_at)
+                <= now() - %(grace)s * interval '1 second'
+    """,
+    remedy="Somebody has to compare the order's trail with its movements in the ledger, and send what was paid for.",
+)
+SALES = Invariant(
+    name="sales within their units and limits",
+    sentence="No sale holds and has sold more than was set aside for it; no customer has more of it than the limit.",
+    sql="""
+        SELECT concat('sale ', fb.sale_id, ' (', f.name, '), book ', b.isbn, ': ', s.held, ' held and ', s.sold,
+            ' sold of ', fb.units) AS example
+        FROM shop_flashsalebook fb JOIN shop_flashsale f ON f.id = fb.sale_id JOIN shop_book b ON b.id = fb.book_id
+        JOIN inventory_stock s ON s.bin = concat(b.isbn, '@', fb.sale_id)
+        WHERE s.held + s.sold > fb.units
+        UNION ALL
+        SELECT concat('customer ', h.customer, ' has ', sum(h.quantity - h.given_back), ' units of bin ', s.bin,
+            ', where the limit is ', s.customer_limit)
+        FROM inventory_hold h JOIN inventory_reservation r ON r.order_id = h.reservation_id
+        JOIN inventory_stock s ON s.bin = h.bin
+        WHERE h.customer <> '' AND r.state IN ('held', 'sold') AND s.customer_limit IS NOT NULL
+        GROUP BY h.customer, s.bin, s.customer_limit HAVING sum(h.quantity - h.given_back) > s.customer_limit
+    """,
+    remedy="Somebody has to decide: set more units aside, raise the limit, or cancel orders.",
+)
+LEFTOVERS = Invariant(
+    name="what a sale leaves goes back",
+    sentence="Once a sale is over, its free units can be bought as usual again.",
+    sql="""
+        SELECT concat('bin ', bin, ': ', received - held - sold, ' units are left since ',
+            to_char(closes_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), ' UTC') AS example
+        FROM inventory_stock
+        WHERE closes_at < now() - (%(grace)s + %(clock)s) * interval '1 second' AND received > held + sold
+    """,
+    remedy="manage.py audit --repair moves them to the ordinary bin; otherwise the timekeeper does, so see whether it "
+    "runs.",
+)
+EXPIRED = Invariant(
+    name="no hold past its expiry",
+    sentence="Units that were not paid in time are given up, unless their payment is under way.",
+    sql="""
+        SELECT concat('order ', r.order_id, ': held until ',
+            to_char(r.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), ' UTC') AS example
+        FROM inventory_reservation r
+        WHERE r.state = 'held' AND r.expires_at < now() - (%(grace)s + %(clock)s) * interval '1 second' AND NOT EXISTS (
+            SELECT FROM payments_charge c WHERE c.order_id = r.order_id
+                AND (c.state = 'succeeded' OR c.state = 'requested' AND c.attempts > 0)
+        )
+    """,
+    remedy="manage.py audit --repair gives them up; otherwise the timekeeper does, so see whether it runs.",
+)
+INVARIANTS = (LEDGER, OVERSOLD, HOLDS, BINS, LIVE, LINES, SALES, LEFTOVERS, EXPIRED)

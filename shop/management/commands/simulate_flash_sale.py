@@ -1,0 +1,164 @@
+"""`manage.py simulate_flash_sale`: many buyers, few copies, and a verdict."""
+
+import argparse
+import json
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Never
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
+from rich.console import Console
+
+from kafka_bridge import catalogue
+from shop.simulation import playing, report, screen
+from shop.simulation.buyers import BadPlan, Plan
+from shop.simulation.naive import Sold
+from shop.simulation.stall import EmptyShop
+from shop.simulation.verdict import Verdict
+
+SAGA, NAIVE = "saga", "naive"
+BROKEN, BAD_OPTIONS, NO_OUTCOME, STOPPED = 1, 2, 3, 130
+HERE = "here"
+
+
+class Command(BaseCommand):
+    """Plays a flash sale at the shop that the settings point to."""
+
+    help = (
+        "Let many buyers click for few copies at the running shop (such as `make demo` in another terminal), watch "
+        "their orders, and say whether exactly the copies there were have been sold. Exit codes: 0 every invariant "
+        "holds, 1 one is broken, 2 the options make no sense, 3 orders get no outcome, 130 stopped."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Options of the command line."""
+        parser.add_argument("--buyers", type=int, default=500, metavar="N", help="so many people (default: 500)")
+        parser.add_argument("--units", type=int, default=20, metavar="M", help="copies of each book (default: 20)")
+        parser.add_argument("--books", type=int, default=1, metavar="K", help="books in the sale (default: 1)")
+        parser.add_argument("--basket", type=int, default=1, metavar="B", help="books that each buyer wants of them")
+        parser.add_argument("--flow", choices=catalogue.FLOWS, help="hold first or charge first (default: ORDER_FLOW)")
+        parser.add_argument("--mode", choices=(SAGA, NAIVE), default=SAGA, help="naive: check-then-act, no shop needed")
+        parser.add_argument("--compare", action="store_true", help="both modes with the same buyers, side by side")
+        parser.add_argument(
+            "--http", nargs="?", const=HERE, metavar="URL", help="POST to /api/orders/ (default: the demo's address)"
+        )
+        parser.add_argument("--limit", type=int, metavar="L", help="copies of each book that one customer may have")
+        parser.add_argument("--cards", type=float, default=0.0, metavar="PERCENT", help="cards that are declined")
+        parser.add_argument("--threads", type=int, default=32, metavar="T", help="buyers at the same moment")
+        parser.add_argument("--rate", type=float, default=0.0, metavar="R", help="clicks a second (default: no limit)")
+        parser.add_argument("--seed", type=int, metavar="S", help="the same seed brings the same buyers")
+        parser.add_argument(
+            "--patience", type=float, default=120.0, metavar="SECONDS", help="so long may nothing happen (default: 120)"
+        )
+        parser.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Play the sale and say what came of it."""
+        plan, url = self._plan(options), _url(options)
+        live = screen.Screen(Console(stderr=True))
+        verdict: Verdict | None = None
+        sold: Sold | None = None
+        try:
+            with _ends_on_sigterm(), live:
+                if options["mode"] == SAGA or options["compare"]:
+                    verdict = playing.play(plan, url=url, patience_seconds=options["patience"], show=live.show)
+                if options["mode"] == NAIVE or options["compare"]:
+                    sold = playing.play_naive(plan, show=live.show_naive)
+        except (playing.NoOutcome, EmptyShop) as error:
+            raise CommandError(str(error), returncode=NO_OUTCOME) from error
+        except OperationalError as error:
+            raise CommandError(
+                f"PostgreSQL cannot be reached: {str(error).strip()}. Start the shop with `make demo`.",
+                returncode=NO_OUTCOME,
+            ) from error
+        except KeyboardInterrupt:
+            self.stderr.write("Stopped; what was made for the simulation is cleared away, and orders under way go on.")
+            sys.exit(STOPPED)
+        self._print(verdict, sold, as_json=options["json"], over_http=url is not None)
+        if verdict is not None and not verdict.is_exact:
+            raise CommandError(f"an invariant is broken: {'; '.join(verdict.problems)}", returncode=BROKEN)
+
+    def _plan(self, options: dict[str, Any]) -> Plan:
+        seed = options["seed"]
+        plan = Plan(
+            buyers=options["buyers"],
+            units=options["units"],
+            books=options["books"],
+            basket=options["basket"],
+            flow=options["flow"] or settings.ORDER_FLOW,
+            customer_limit=options["limit"],
+            declined_percent=options["cards"],
+            threads=options["threads"],
+            rate=options["rate"],
+            seed=random.randrange(1, 1_000_000) if seed is None else seed,  # noqa: S311 - any will do
+        )
+        try:
+            plan.check()
+            if options["patience"] <= 0:
+                raise BadPlan("--patience takes a number of seconds above 0.")
+        except BadPlan as error:
+            raise CommandError(str(error), returncode=BAD_OPTIONS) from error
+        return plan
+
+    def _print(self, verdict: Verdict | None, sold: Sold | None, *, as_json: bool, over_http: bool) -> None:
+        if as_json:
+            found = report.as_json(verdict, over_http=over_http) if verdict is not None else {}
+            if sold is not None:
+                found = found | {"naive": report.naive_as_json(sold)} if found else report.naive_as_json(sold)
+            self.stdout.write(json.dumps(found))
+            return
+        console = Console(file=sys.stdout)
+        if verdict is not None and sold is not None:
+            report.print_comparison(verdict, sold, console)
+        elif verdict is not None:
+            report.print_verdict(verdict, console)
+        elif sold is not None:
+            report.print_naive(sold, console)
+
+
+def _url(options: dict[str, Any]) -> str | None:
+    """Where buyers order over HTTP; None where they do not.
+
+    Raises:
+        CommandError: the options do not fit together.
+    """
+    url: str | None = options["http"]
+    if url is None:
+        return None
+    if options["mode"] == NAIVE:
+        raise CommandError("The naive shop has no HTTP: leave out --http or --mode naive.", returncode=BAD_OPTIONS)
+    if options["flow"] not in (None, settings.ORDER_FLOW):
+        raise CommandError(
+            f"Over HTTP the shop's own flow counts, which is {settings.ORDER_FLOW}: leave out --flow, or start the "
+            f"shop with ORDER_FLOW={options['flow']}.",
+            returncode=BAD_OPTIONS,
+        )
+    if url == HERE:
+        if not settings.LIVE_ORIGINS:
+            raise CommandError("Say where the shop is: --http http://localhost:8000", returncode=BAD_OPTIONS)
+        return str(settings.LIVE_ORIGINS[0])
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise CommandError(f"--http takes an address such as http://localhost:8000, not {url}", returncode=BAD_OPTIONS)
+    return url
+
+
+@contextmanager
+def _ends_on_sigterm() -> Iterator[None]:
+    """SIGTERM is as good as Ctrl-C: what was made for the simulation is cleared away."""
+
+    def interrupt(number: int, frame: FrameType | None) -> Never:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

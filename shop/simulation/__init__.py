@@ -1,0 +1,1 @@
+"""A flash sale played out: buyers who all want the same few copies, what the shop makes of them, and the verdict."""

@@ -1,0 +1,177 @@
+"""What people and programs get to see in the end: the verdict, the comparison, the JSON object."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from shop import audit
+from shop.simulation import figures
+from shop.simulation.buyers import Plan
+from shop.simulation.naive import Sold
+from shop.simulation.verdict import Verdict
+
+
+def print_verdict(verdict: Verdict, console: Console) -> None:
+    """The sale's end, the audit, and whether all is exact."""
+    console.print(figures.headline(verdict.plan), style="bold", highlight=False)
+    table = Table(box=box.SIMPLE, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right")
+    for name, value in _figures(verdict):
+        table.add_row(name, value)
+    console.print(table)
+    if not verdict.audit.is_clean:
+        audit.print_report(verdict.audit, console)
+    for problem in verdict.problems:
+        console.print(f"• {problem}", style="red", markup=False, highlight=False)
+    console.print(_sentence(verdict), style="bold green" if verdict.is_exact else "bold red", highlight=False)
+
+
+def print_naive(sold: Sold, console: Console) -> None:
+    """What the naive shop did."""
+    console.print(f"Naive shop: {figures.headline(sold.plan)}", highlight=False)
+    console.print(sold.sentence, style="bold red" if sold.oversold else "bold", highlight=False)
+
+
+def print_comparison(verdict: Verdict, sold: Sold, console: Console) -> None:
+    """Both shops side by side."""
+    console.print(figures.headline(verdict.plan), style="bold", highlight=False)
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    table.add_column("Bookrush", justify="right", no_wrap=True)
+    table.add_column("check-then-act", justify="right", no_wrap=True)
+    told_no = verdict.clicks.turned_away
+    units = figures.number(verdict.plan.units * verdict.plan.books)
+    refused = sum(verdict.state.cancelled.values()) + len(told_no)
+    rows: list[tuple[str, str, str]] = [
+        ("buyers", figures.number(verdict.plan.buyers), figures.number(sold.plan.buyers)),
+        ("units there were", units, units),
+        ("units sold", figures.number(verdict.units_sold), figures.number(sold.units_sold)),
+        ("units oversold", figures.number(verdict.oversold), figures.number(sold.oversold)),
+        ("buyers told “yours”", figures.number(verdict.state.confirmed), figures.number(sold.confirmed)),
+        (
+            "charged for a book that is not there",
+            figures.number(_in_vain(verdict)),
+            figures.number(sold.charged_in_vain),
+        ),
+        ("buyers told “sold out”", figures.number(refused), figures.number(sold.told_no)),
+        ("units left, as its own table says", figures.number(verdict.state.left), figures.number(sold.units_left)),
+        (
+            "told the truth",
+            figures.number(verdict.plan.buyers - _in_vain(verdict)),
+            figures.number(sold.plan.buyers - sold.charged_in_vain),
+        ),
+        (
+            "click p99",
+            figures.ms(figures.percentile(verdict.clicks.latencies_ms, 99)),
+            figures.ms(figures.percentile(sold.latencies_ms, 99)),
+        ),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"Bookrush: {_sentence(verdict)}", highlight=False)
+    console.print(f"Check-then-act: {sold.sentence}", highlight=False)
+
+
+def as_json(verdict: Verdict, *, over_http: bool) -> dict[str, Any]:
+    """The sale as one object; times in milliseconds where they say `_ms`, in seconds where they say `_s`."""
+    state = verdict.state
+    return {
+        **_plan_as_json(verdict.plan, mode="saga"),
+        "http": over_http,
+        "accepted": len(verdict.clicks.accepted_ms),
+        "turned_away": len(verdict.clicks.turned_away),
+        "confirmed": state.confirmed,
+        "cancelled": state.cancelled,
+        "units_sold": verdict.units_sold,
+        "units_left": state.left,
+        "oversold": verdict.oversold,
+        **_percentiles("click", verdict.clicks.latencies_ms),
+        "outcome_p50_ms": _rounded(state.outcome_p50_ms),
+        "outcome_p99_ms": _rounded(state.outcome_p99_ms),
+        "last_outcome_after_s": _rounded(state.last_outcome_after_s),
+        "seconds": round(verdict.seconds, 3),
+        "sale": verdict.sale,
+        "audit": verdict.audit.as_json(),
+        "problems": list(verdict.problems),
+        "verdict": "exact" if verdict.is_exact else "; ".join(verdict.problems),
+    }
+
+
+def naive_as_json(sold: Sold) -> dict[str, Any]:
+    """The naive sale as one object."""
+    return {
+        **_plan_as_json(sold.plan, mode="naive"),
+        "confirmed": sold.confirmed,
+        "turned_away": sold.told_no,
+        "units_sold": sold.units_sold,
+        "units_left": sold.units_left,
+        "oversold": sold.oversold,
+        "charged_in_vain": sold.charged_in_vain,
+        "sold_twice": None
+        if sold.twice is None
+        else dict(zip(("buyer", "and_buyer", "copy"), sold.twice, strict=True)),
+        **_percentiles("click", sold.latencies_ms),
+        "seconds": round(sold.seconds, 3),
+        "failures": list(sold.failures),
+        "verdict": sold.sentence,
+    }
+
+
+def _plan_as_json(plan: Plan, *, mode: str) -> dict[str, Any]:
+    return {
+        "mode": mode,
+        "flow": plan.flow,
+        "seed": plan.seed,
+        "buyers": plan.buyers,
+        "units": plan.units,
+        "books": plan.books,
+        "basket": plan.basket,
+        "threads": plan.threads,
+    }
+
+
+def _percentiles(name: str, values: Sequence[float]) -> dict[str, float | None]:
+    return {f"{name}_p{percent}_ms": _rounded(figures.percentile(values, percent)) for percent in (50, 99)}
+
+
+def _figures(verdict: Verdict) -> list[tuple[str, str]]:
+    state, clicks, plan = verdict.state, verdict.clicks, verdict.plan
+    return [
+        ("clicks accepted", figures.number(len(clicks.accepted_ms))),
+        ("turned away at the door", figures.number(len(clicks.turned_away))),
+        ("confirmed", figures.number(state.confirmed)),
+        *((f"cancelled: {reason}", figures.number(count)) for reason, count in state.cancelled.items()),
+        ("units set aside", figures.number(plan.units * plan.books)),
+        ("units sold", figures.number(verdict.units_sold)),
+        ("units left", figures.number(state.left)),
+        (
+            "click p50 / p99",
+            figures.pair(figures.percentile(clicks.latencies_ms, 50), figures.percentile(clicks.latencies_ms, 99)),
+        ),
+        ("outcome p50 / p99", figures.pair(state.outcome_p50_ms, state.outcome_p99_ms)),
+        ("last outcome after the last click", f"{state.last_outcome_after_s or 0:.2f} s"),
+        ("audit", f"{len(verdict.audit.findings)} invariants, {'clean' if verdict.audit.is_clean else 'not clean'}"),
+    ]
+
+
+def _sentence(verdict: Verdict) -> str:
+    if not verdict.is_exact:
+        return f"Something is off: {figures.many(len(verdict.problems), 'problem')}."
+    left = verdict.state.left
+    rest = "" if not left else f", {figures.many(left, 'unit')} left that nobody else could use"
+    winners = f"{figures.many(verdict.units_sold, 'unit')} sold to {figures.many(verdict.state.confirmed, 'buyer')}"
+    return f"Exact: {winners}{rest}; everybody else was told the truth."
+
+
+def _in_vain(verdict: Verdict) -> int:
+    """Buyers who were charged and neither have their books nor their money."""
+    return verdict.oversold + verdict.state.unrefunded
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

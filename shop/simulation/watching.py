@@ -1,0 +1,140 @@
+"""What has become of the orders, read from the shop's own tables while it works."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from inventory import gate, queries
+from kafka_bridge import catalogue, registry
+from shop.simulation.stall import Stall
+
+# Every order of the sale's books; nobody else can have ordered them by another way.
+_MINE = "SELECT order_id FROM orders_orderline WHERE sku = ANY(%(skus)s)"
+_OUTCOME_MS = "extract(epoch FROM coalesce(confirmed_at, cancelled_at) - placed_at) * 1000"
+_STATE = f"""
+SELECT count(*) AS orders,
+    count(*) FILTER (WHERE held_at IS NOT NULL AND confirmed_at IS NULL AND status <> 'CANCELLED') AS held,
+    count(*) FILTER (WHERE confirmed_at IS NOT NULL AND status <> 'CANCELLED') AS confirmed,
+    count(*) FILTER (WHERE confirmed_at IS NULL AND status <> 'CANCELLED') AS open,
+    count(*) FILTER (WHERE status = 'CANCELLED' AND payment_reference <> '' AND refunded_at IS NULL) AS unrefunded,
+    (percentile_disc(0.50) WITHIN GROUP (ORDER BY {_OUTCOME_MS}))::float8 AS outcome_p50_ms,
+    (percentile_disc(0.99) WITHIN GROUP (ORDER BY {_OUTCOME_MS}))::float8 AS outcome_p99_ms,
+    extract(epoch FROM max(coalesce(confirmed_at, cancelled_at)) - max(placed_at))::float8 AS last_outcome_after_s
+FROM orders_order WHERE id IN ({_MINE})
+"""  # noqa: S608 - made of the constants above
+_REASONS = f"""
+SELECT split_part(cancel_reason, ':', 1), count(*) FROM orders_order
+WHERE status = 'CANCELLED' AND id IN ({_MINE}) GROUP BY 1 ORDER BY 2 DESC, 1
+"""  # noqa: S608 - made of the constant above
+_UNPUBLISHED = f"""
+SELECT count(*) FROM kafka_bridge_outboxrow
+WHERE published_at IS NULL AND key IN (SELECT order_id::text FROM ({_MINE}) m)
+"""  # noqa: S608 - made of the constant above
+# An order's flow decides who hears of it.
+_UNHEARD = f"""
+SELECT heard.grp, count(*)
+FROM orders_order placed
+JOIN kafka_bridge_outboxrow o ON o.key = placed.id::text
+JOIN unnest(%(types)s::text[], %(flows)s::text[], %(groups)s::text[]) AS heard(type, flow, grp)
+    ON heard.type = o.type AND heard.flow = placed.flow
+LEFT JOIN kafka_bridge_inboxrow i ON i."group" = heard.grp AND i.event_id = o.event_id
+WHERE placed.id IN ({_MINE}) AND o.published_at IS NOT NULL AND i.event_id IS NULL
+GROUP BY 1 ORDER BY 1
+"""  # noqa: S608 - made of the constant above
+_LOSERS = f"""
+SELECT o.reference, o.cancel_reason, array_agg(l.sku ORDER BY l.sku)
+FROM orders_order o JOIN orders_orderline l ON l.order_id = o.id
+WHERE o.status = 'CANCELLED' AND o.id IN ({_MINE}) GROUP BY o.id
+"""  # noqa: S608 - made of the constant above
+_SOLD_BY_ORDERS = f"""
+SELECT l.sku, sum(l.quantity - l.cancelled)::int FROM orders_order o JOIN orders_orderline l ON l.order_id = o.id
+WHERE o.confirmed_at IS NOT NULL AND o.status <> 'CANCELLED' AND o.id IN ({_MINE}) GROUP BY 1
+"""  # noqa: S608 - made of the constant above
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where the orders of the sale stand at one moment."""
+
+    orders: int
+    held: int
+    """Held and not yet paid."""
+    confirmed: int
+    open: int
+    """Neither confirmed nor cancelled."""
+    unrefunded: int
+    """Cancelled with the money still here."""
+    cancelled: dict[str, int]
+    """By reason."""
+    outcome_p50_ms: float | None
+    outcome_p99_ms: float | None
+    last_outcome_after_s: float | None
+    """From the last order that was accepted to the last that was confirmed or cancelled."""
+    left: int
+    """Free units of all books, by PostgreSQL."""
+    left_by_gate: int | None
+    """By the gate; None where it cannot vouch for one of the bins."""
+
+    @property
+    def ended(self) -> int:
+        """Orders with an outcome."""
+        return self.orders - self.open
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loser:
+    """An order that was cancelled."""
+
+    reference: str
+    reason: str
+    skus: tuple[str, ...]
+
+
+def state(stall: Stall) -> State:
+    """Where the orders of the sale stand."""
+    mine = {"skus": stall.skus}
+    with connection.cursor() as cursor:
+        cursor.execute(_STATE, mine)
+        counts = dict(zip([column.name for column in cursor.description or ()], cursor.fetchone(), strict=True))
+    by_gate = gate.look(stall.bins)
+    return State(
+        **counts,
+        cancelled=dict(_all(_REASONS, mine)),
+        left=sum(queries.free_by_bin(stall.bins).values()),
+        left_by_gate=sum(by_gate.values()) if len(by_gate) == len(stall.bins) else None,
+    )
+
+
+def waiting_for(stall: Stall) -> dict[str, int]:
+    """Events of the sale's orders that somebody has still to deal with: by the role that has to, how many."""
+    mine = {"skus": stall.skus}
+    [(unpublished,)] = _all(_UNPUBLISHED, mine)
+    heard = [
+        (event.TYPE, flow, group)
+        for event in catalogue.EVENTS
+        for flow in catalogue.FLOWS
+        for group in registry.listeners(event, flow)
+    ]
+    types, flows, groups = (list(column) for column in zip(*heard, strict=True))
+    unheard = _all(_UNHEARD, {**mine, "types": types, "flows": flows, "groups": groups})
+    return {**({"relay": unpublished} if unpublished else {}), **dict(unheard)}
+
+
+def losers(stall: Stall) -> list[Loser]:
+    """All orders of the sale that were cancelled."""
+    rows = _all(_LOSERS, {"skus": stall.skus})
+    return [Loser(reference=reference, reason=reason, skus=tuple(skus)) for reference, reason, skus in rows]
+
+
+def sold_by_orders(stall: Stall) -> dict[str, int]:
+    """Units in confirmed orders, by sku."""
+    return dict(_all(_SOLD_BY_ORDERS, {"skus": stall.skus}))
+
+
+def _all(statement: str, parameters: dict[str, Any]) -> Sequence[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found

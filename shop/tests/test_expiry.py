@@ -1,0 +1,200 @@
+"""A hold that runs out and a payment that comes in: one of them wins, and PostgreSQL says which."""
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from inventory import services as inventory
+from inventory import shelving
+from inventory.models import Movement, Reservation, Stock
+from kafka_bridge import catalogue, outbox, testing
+from orders import checkout
+from orders import services as orders
+from orders.models import Order, Status
+from orders.testing import SKU, draft
+from payments import gateways
+from payments import services as payments
+from payments.models import Charge, Refund
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
+
+
+@pytest.fixture(autouse=True)
+def one_copy(slow_carrier: None) -> None:
+    """Of one book."""
+    with transaction.atomic():
+        shelving.receive(quantities={SKU: 1}, reason="test")
+
+
+def counts() -> tuple[int, int, int]:
+    """Received, held, sold."""
+    row = Stock.objects.get(pk=SKU)
+    return row.received, row.held, row.sold
+
+
+def held_order(settings: Any, *, seconds: int = -1, **changes: Any) -> tuple[UUID, testing.MemoryBroker]:
+    """An order whose stock is held for so long, while payments has not heard of it yet."""
+    settings.HOLD_SECONDS = seconds
+    placed = checkout.place(draft(**changes))
+    broker = testing.MemoryBroker(groups={"orders", "inventory"})
+    broker.drain()
+    return placed.order_id, broker
+
+
+def expire() -> int:
+    with transaction.atomic(durable=True), outbox.collect():
+        return inventory.expire()
+
+
+def everybody(broker: testing.MemoryBroker) -> testing.MemoryBroker:
+    """The rest hears it too."""
+    rest = testing.MemoryBroker(logs=broker.logs, positions=broker.positions)
+    rest.drain()
+    return rest
+
+
+def test_an_unpaid_hold_is_given_up_and_the_order_ends_without_ever_being_charged(settings: Any) -> None:
+    order_id, broker = held_order(settings)
+    assert counts() == (1, 1, 0)
+    assert expire() == 1
+    assert expire() == 0
+    everybody(broker)
+    order = Order.objects.get(pk=order_id)
+    assert (order.status, order.cancel_reason, order.is_final) == (Status.CANCELLED, "not paid in time", True)
+    assert counts() == (1, 0, 0)
+    assert Reservation.objects.get(pk=order_id).state == "expired"
+    assert [m.kind for m in Movement.objects.filter(order_id=order_id).order_by("id")] == ["held", "expired"]
+    assert Charge.objects.get(order_id=order_id).state == Charge.State.CANCELLED
+    assert gateways.current().entries() == []  # type: ignore[attr-defined]
+
+
+def test_a_hold_whose_time_is_not_over_stays(settings: Any) -> None:
+    order_id, broker = held_order(settings, seconds=60)
+    assert expire() == 0
+    everybody(broker)
+    assert Order.objects.get(pk=order_id).is_confirmed
+    assert counts() == (1, 0, 1)
+
+
+def test_what_expired_is_offered_again(settings: Any) -> None:
+    first, broker = held_order(settings)
+    assert expire() == 1
+    settings.HOLD_SECONDS = 60
+    second = checkout.place(draft()).order_id
+    everybody(broker)
+    statuses = dict(Order.objects.values_list("pk", "cancel_reason"))
+    assert statuses == {first: "not paid in time", second: ""}
+    assert counts() == (1, 0, 1)
+
+
+def test_a_payment_under_way_keeps_its_hold(settings: Any) -> None:
+    """The gateway was asked, and has not answered yet: nobody takes the book away meanwhile."""
+    order_id, _ = held_order(settings)
+    testing.give("payments", *testing.stated(catalogue.InventoryReserved))
+    # The handler made the row and a cashier took it: its call may be on the way.
+    assert [charge.order_id for charge in payments.claim_charges(limit=10)] == [order_id]
+    assert expire() == 0
+    reservation = Reservation.objects.get(pk=order_id)
+    assert reservation.state == "held"
+    assert reservation.expires_at is not None
+    assert reservation.expires_at > timezone.now(), "it is looked at again later"
+    assert counts() == (1, 1, 0)
+
+
+def test_a_payment_that_was_made_wins(settings: Any) -> None:
+    order_id, broker = held_order(settings)
+    paying = testing.MemoryBroker(groups={"payments"}, logs=broker.logs, positions=broker.positions)
+    paying.drain()
+    assert Charge.objects.get(order_id=order_id).state == Charge.State.SUCCEEDED
+    assert expire() == 0
+    everybody(paying)
+    assert Order.objects.get(pk=order_id).is_confirmed
+    assert counts() == (1, 0, 1)
+    assert not Refund.objects.exists()
+
+
+def test_payments_that_hears_of_the_hold_after_it_was_given_up_does_not_charge(settings: Any) -> None:
+    order_id, broker = held_order(settings)
+    assert expire() == 1
+    paying = testing.MemoryBroker(groups={"payments"}, logs=broker.logs, positions=broker.positions)
+    paying.drain()
+    assert Charge.objects.get(order_id=order_id).state == Charge.State.CANCELLED
+    assert gateways.current().entries() == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("round_", range(20))
+def test_one_winner_when_both_come_at_the_same_moment(settings: Any, round_: int) -> None:
+    """FAILURES 14: the cashier takes the charge while the timekeeper gives up the hold."""
+    order_id, broker = held_order(settings)
+    testing.give("payments", *testing.stated(catalogue.InventoryReserved))
+    ready = threading.Barrier(2)
+
+    def in_thread(work: Any) -> int:
+        try:
+            ready.wait()
+            return int(work())
+        finally:
+            connection.close()
+
+    def take() -> int:
+        return len(payments.claim_charges(limit=10))
+
+    with ThreadPoolExecutor(2) as pool:
+        taken, expired = pool.submit(in_thread, take), pool.submit(in_thread, expire)
+        assert (taken.result(), expired.result()) in ((1, 0), (0, 1))
+    if taken.result():
+        Charge.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))  # as if the lease were over
+    everybody(broker)
+    order, charge = Order.objects.get(pk=order_id), Charge.objects.get(order_id=order_id)
+    if taken.result():
+        assert (order.is_confirmed, charge.state, counts()) == (True, Charge.State.SUCCEEDED, (1, 0, 1))
+    else:
+        assert (order.status, charge.state, counts()) == (Status.CANCELLED, Charge.State.CANCELLED, (1, 0, 0))
+    assert not Refund.objects.exists()
+
+
+def test_a_cancellation_and_an_expiry_give_the_units_back_once(settings: Any) -> None:
+    order_id, broker = held_order(settings)
+    order = Order.objects.get(pk=order_id)
+    cancelled = catalogue.OrderCancelled(
+        order_id=order_id, flow=order.flow, reason="test", total_minor=1, currency="USD", was_confirmed=False
+    )
+
+    def in_thread(work: Any) -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(in_thread, [expire, lambda: testing.give("inventory", cancelled)]))
+    assert counts() == (1, 0, 0)
+    everybody(broker)
+    assert counts() == (1, 0, 0)
+
+
+@pytest.mark.parametrize("duplicates", [False, True])
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_an_order_cancelled_while_it_is_being_reserved(settings: Any, seed: int, duplicates: bool) -> None:
+    """Ten orders for one copy, each cancelled in another moment, every message perhaps twice: the sums hold."""
+    settings.HOLD_SECONDS = 600
+    placed = [checkout.place(draft(flow=catalogue.FLOWS[n % 2])).order_id for n in range(10)]
+    broker = testing.MemoryBroker(seed=seed, duplicates=duplicates)
+    for number, order_id in enumerate(placed):
+        broker.advance(number % 4)
+        if number % 2:
+            with transaction.atomic(), contextlib.suppress(orders.CannotCancel):
+                orders.cancel(order_id=order_id, reason="changed my mind", by="test")
+    broker.drain()
+    received, held, sold = counts()
+    assert (received, held) == (1, 0)
+    kept = Order.objects.exclude(status=Status.CANCELLED)
+    assert sold == kept.count() == Reservation.objects.filter(state="sold").count() <= 1
+    assert all(order.is_confirmed for order in kept)
