@@ -7,6 +7,7 @@ changing the rights of a single folder above it, and without adding a user to th
 through access(2), which counts capabilities of users other than root only under `no_setuid_fixup`.
 """
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -14,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -159,21 +161,31 @@ class Postgres:
             _give_to_server(self.data)
 
     def _clear_remains(self) -> None:
-        """End a server that outlived its supervisor, and drop its lock file once it is gone.
+        """End a server that outlived its supervisor and backends that outlived their server; drop its lock file then.
 
         The server would drop it by itself, were it not for process numbers that mean somebody else in a new container.
+        A backend in the middle of a long statement notices late that its server was killed, and no server starts on
+        the data while there is one.
         """
         lock = self.data / "postmaster.pid"
         try:
             pid = int(lock.read_text().splitlines()[0])
         except (OSError, ValueError, IndexError):
-            lock.unlink(missing_ok=True)
-            return
+            pid = 0
         deadline = time.monotonic() + 10
         while self._is_our_server(pid):
-            os.kill(pid, signal.SIGINT if time.monotonic() < deadline else signal.SIGQUIT)
+            _signal([pid], signal.SIGINT if time.monotonic() < deadline else signal.SIGQUIT)
             time.sleep(0.1)
+        deadline = time.monotonic() + 1
+        while backends := self._backends():
+            _signal(backends, signal.SIGQUIT if time.monotonic() < deadline else signal.SIGKILL)
+            time.sleep(0.05)
         lock.unlink(missing_ok=True)
+
+    def _backends(self) -> list[int]:
+        """Processes of a server over these data, whether it still runs or not; none where there is no /proc."""
+        processes = (int(name) for name in os.listdir("/proc") if name.isdigit()) if os.path.isdir("/proc") else ()
+        return [pid for pid in processes if _folder(pid) == self.data.resolve() and "postgres" in _command_line(pid)]
 
     def _is_our_server(self, pid: int) -> bool:
         return f"-D {self.data}" in _command_line(pid)
@@ -191,6 +203,19 @@ class Postgres:
             stop_signal=signal.SIGINT,  # fast shutdown: SIGTERM would wait for every client to leave
             sets_own_death_signal=AS_ROOT,
         )
+
+
+def _signal(processes: Iterable[int], number: signal.Signals) -> None:
+    for pid in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _folder(pid: int) -> Path | None:
+    try:
+        return Path(os.readlink(f"/proc/{pid}/cwd"))
+    except OSError:  # it has ended, or it is somebody else's
+        return None
 
 
 def _as_server(stop_signal: signal.Signals) -> list[str]:

@@ -1,5 +1,6 @@
 """Services and processes on one machine."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -220,6 +221,22 @@ def test_postgres_recovers_from_a_crash_and_refuses_broken_data(tmp_path: Path, 
     (tmp_path / "data" / "PG_VERSION").write_text("")
     with pytest.raises(LocalError, match="make demo RESET=1"):
         postgres.start()
+
+
+def test_postgres_starts_while_a_statement_of_the_killed_server_still_runs(
+    tmp_path: Path, supervisor: Supervisor
+) -> None:
+    (tmp_path / "run").mkdir()
+    postgres = Postgres(supervisor, data=tmp_path / "data", sockets=tmp_path / "run")
+    postgres.start()
+    with contextlib.closing(psycopg.connect(postgres.url("postgres"), autocommit=True)) as connection:
+        backend = connection.info.backend_pid
+        connection.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 100000000000)")
+        postgres.kill()
+        assert Path(f"/proc/{backend}").exists(), "the backend has ended by itself, and nothing is shown"
+        postgres.start()
+    with psycopg.connect(postgres.url("postgres")) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_postgres_with_a_damaged_control_file_is_said(tmp_path: Path, supervisor: Supervisor) -> None:
