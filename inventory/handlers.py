@@ -86,4 +86,5 @@ def _answer(
         total_minor=total_minor,
         currency=event.currency,
         payment_method=event.payment_method,
+        held_until=outcome.until,
     )

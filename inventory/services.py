@@ -5,7 +5,7 @@ Every function needs a transaction under way. An order holds all of its lines or
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -44,6 +44,8 @@ class Outcome:
     """Of these there was not enough."""
     over_limit: tuple[str, ...] = ()
     """Of these the customer would have had more than allowed."""
+    until: datetime | None = field(default=None, compare=False)
+    """When the hold is given up unless it is paid."""
 
 
 HELD = Outcome(held=True)
@@ -71,9 +73,9 @@ def hold(*, wishes: Sequence[Wish], as_sold: bool = False) -> dict[UUID, Outcome
     outcomes |= {wish.order_id: counter.serve(wish) for wish in open_wishes}
     held = [wish for wish in open_wishes if outcomes[wish.order_id].held]
     _insert_holds(held, counter.bins)
-    _set_state(
-        {w.order_id: None if as_sold else counter.expiry(w) for w in held}, State.SOLD if as_sold else State.HELD
-    )
+    until = {wish.order_id: None if as_sold else counter.expiry(wish) for wish in held}
+    _set_state(until, State.SOLD if as_sold else State.HELD)
+    outcomes |= {order_id: replace(HELD, until=at) for order_id, at in until.items()}
     entries = [
         Entry(bin=name, kind=Kind.SOLD, sold=units, order_id=wish.order_id, reason="paid before it was held")
         if as_sold

@@ -1,24 +1,30 @@
 """Every event there is. The saga on one screen (`manage.py saga` prints it from the live registry):
 
-| event                  | topic            | said by   | heard by (reserve_first)                      | heard by (payment_first)                      |
-|------------------------|------------------|-----------|-----------------------------------------------|-----------------------------------------------|
-| order.created          | orders.events    | orders    | inventory                                     | payments                                      |
-| inventory.reserved     | inventory.events | inventory | orders, payments                              | orders                                        |
-| inventory.insufficient | inventory.events | inventory | orders                                        | orders                                        |
-| inventory.expired      | inventory.events | inventory | orders                                        |                                               |
-| payment.confirmed      | payments.events  | payments  | inventory, orders                             | inventory, orders                             |
-| payment.failed         | payments.events  | payments  | orders                                        | orders                                        |
-| order.confirmed        | orders.events    | orders    | analytics, notifications, shipping            | analytics, notifications, shipping            |
-| order.shipped          | orders.events    | orders    | analytics, notifications                      | analytics, notifications                      |
-| order.delivered        | orders.events    | orders    | analytics, notifications                      | analytics, notifications                      |
-| order.reduced          | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
-| order.cancelled        | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
-| payment.refunded       | payments.events  | payments  | notifications, orders                         | notifications, orders                         |
+| event                   | topic            | said by   | heard by (reserve_first)                      | heard by (payment_first)                      |
+|-------------------------|------------------|-----------|-----------------------------------------------|-----------------------------------------------|
+| order.created           | orders.events    | orders    | inventory                                     | payments                                      |
+| inventory.reserved      | inventory.events | inventory | orders, payments                              | orders                                        |
+| inventory.insufficient  | inventory.events | inventory | orders                                        | orders                                        |
+| inventory.expired       | inventory.events | inventory | orders                                        |                                               |
+| payment.action_required | payments.events  | payments  | notifications, orders                         | notifications, orders                         |
+| payment.unknown         | payments.events  | payments  | orders                                        | orders                                        |
+| payment.notified        | payments.events  | payments  | payments                                      | payments                                      |
+| payment.confirmed       | payments.events  | payments  | inventory, orders                             | inventory, orders                             |
+| payment.failed          | payments.events  | payments  | orders                                        | orders                                        |
+| order.payment_refused   | orders.events    | orders    | payments                                      | payments                                      |
+| order.confirmed         | orders.events    | orders    | analytics, notifications, shipping            | analytics, notifications, shipping            |
+| order.shipped           | orders.events    | orders    | analytics, notifications                      | analytics, notifications                      |
+| order.delivered         | orders.events    | orders    | analytics, notifications                      | analytics, notifications                      |
+| order.reduced           | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
+| order.returned          | orders.events    | orders    | notifications, payments                       | notifications, payments                       |
+| order.cancelled         | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
+| payment.refunded        | payments.events  | payments  | notifications, orders                         | notifications, orders                         |
 
 reserve_first: order.created → stock is held → inventory.reserved → the card is charged → payment.confirmed → order.confirmed.
 payment_first: order.created → the card is charged → payment.confirmed → stock is held → inventory.reserved → order.confirmed.
 """  # noqa: E501 - a table's row is one line
 
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -69,6 +75,8 @@ class InventoryReserved(OrderEvent, frozen=True, kw_only=True):
     total_minor: int
     currency: str
     payment_method: str
+    held_until: datetime | None = None
+    """When the hold is given up unless it is paid; None where it is a sale already."""
 
 
 class InventoryInsufficient(OrderEvent, frozen=True, kw_only=True):
@@ -111,6 +119,35 @@ class PaymentFailed(OrderEvent, frozen=True, kw_only=True):
     TOPIC: ClassVar = PAYMENTS
     charge_id: UUID
     reason: str
+
+
+class PaymentActionRequired(OrderEvent, frozen=True, kw_only=True):
+    """The buyer has to confirm the payment (3-D Secure): the order's page asks for it."""
+
+    TYPE: ClassVar = "payment.action_required"
+    TOPIC: ClassVar = PAYMENTS
+    charge_id: UUID
+    url: str
+    until: datetime | None = None
+    """After this it is too late."""
+
+
+class PaymentUnknown(OrderEvent, frozen=True, kw_only=True):
+    """The gateway did not answer, so nobody knows yet whether money moved: the order waits, and says so."""
+
+    TYPE: ClassVar = "payment.unknown"
+    TOPIC: ClassVar = PAYMENTS
+    charge_id: UUID
+
+
+class PaymentNotified(OrderEvent, frozen=True, kw_only=True):
+    """The gateway knocked (a genuine webhook): payments asks it how the charge stands."""
+
+    TYPE: ClassVar = "payment.notified"
+    TOPIC: ClassVar = PAYMENTS
+    charge_id: UUID
+    notice_id: str
+    """The gateway's id of what it told."""
 
 
 class PaymentRefunded(OrderEvent, frozen=True, kw_only=True):
@@ -171,6 +208,33 @@ class OrderReduced(OrderEvent, frozen=True, kw_only=True):
     """The units cancelled this time alone, for whoever counts."""
 
 
+class OrderReturned(OrderEvent, frozen=True, kw_only=True):
+    """Units of an order that had left are paid back: exactly their money goes back."""
+
+    TYPE: ClassVar = "order.returned"
+    TOPIC: ClassVar = ORDERS
+    lines: tuple[Line, ...]
+    """The units that are paid back this time."""
+    amount_minor: int
+    """What goes back now, in minor units."""
+    number: int
+    """1 for the first return of the order, and so on."""
+    currency: str
+    reason: str
+
+
+class OrderPaymentRefused(OrderEvent, frozen=True, kw_only=True):
+    """A payment.confirmed did not match the charge that payments itself has: nothing moved, and a person looks."""
+
+    TYPE: ClassVar = "order.payment_refused"
+    TOPIC: ClassVar = ORDERS
+    charge_id: UUID
+    amount_minor: int
+    """What the event claimed, in minor units."""
+    currency: str
+    why: str
+
+
 class OrderCancelled(OrderEvent, frozen=True, kw_only=True):
     """An order ended without a sale: holds are released, money goes back, a mail goes out."""
 
@@ -190,12 +254,17 @@ EVENTS: tuple[type[Event], ...] = (
     InventoryReserved,
     InventoryInsufficient,
     InventoryExpired,
+    PaymentActionRequired,
+    PaymentUnknown,
+    PaymentNotified,
     PaymentConfirmed,
     PaymentFailed,
+    OrderPaymentRefused,
     OrderConfirmed,
     OrderShipped,
     OrderDelivered,
     OrderReduced,
+    OrderReturned,
     OrderCancelled,
     PaymentRefunded,
 )

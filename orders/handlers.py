@@ -30,6 +30,18 @@ def cancel_as_expired(events: Sequence[catalogue.InventoryExpired]) -> None:
     services.record_expired(facts=events)
 
 
+@orders.on_batch(catalogue.PaymentActionRequired)
+def ask_buyer(events: Sequence[catalogue.PaymentActionRequired]) -> None:
+    """The order's page asks the buyer to confirm the payment."""
+    services.record_action_required(facts=events)
+
+
+@orders.on_batch(catalogue.PaymentUnknown)
+def note_unknown(events: Sequence[catalogue.PaymentUnknown]) -> None:
+    """The order's page says that the bank has not answered yet."""
+    services.record_payment_unknown(facts=events)
+
+
 @orders.on_batch(catalogue.PaymentConfirmed)
 def mark_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
     """PENDING becomes PAID; money for an order that is over goes back."""
@@ -63,6 +75,29 @@ shipping_group.worker(shipping.move_parcels)
 def mail_confirmed(events: Sequence[catalogue.OrderConfirmed]) -> None:
     """Thank the buyer."""
     mails.queue(order_ids=[event.order_id for event in events], kind=OrderMail.Kind.CONFIRMED)
+
+
+@notifications.on_batch(catalogue.PaymentActionRequired)
+def mail_action_required(events: Sequence[catalogue.PaymentActionRequired]) -> None:
+    """Remind the buyer that the payment has to be confirmed."""
+    mails.queue(order_ids=[event.order_id for event in events], kind=OrderMail.Kind.CONFIRM_PAYMENT)
+
+
+@notifications.on_batch(catalogue.OrderReturned)
+def mail_returned(events: Sequence[catalogue.OrderReturned]) -> None:
+    """Tell what is paid back."""
+    mails.queue_each(
+        notices=[
+            mails.Notice(
+                order_id=event.order_id,
+                kind=OrderMail.Kind.RETURN_ACCEPTED,
+                number=event.number,
+                amount_minor=event.amount_minor,
+                reason=event.reason,
+            )
+            for event in events
+        ]
+    )
 
 
 @notifications.on_batch(catalogue.OrderShipped)

@@ -33,6 +33,13 @@ MOVES: dict[Status, frozenset[Status]] = {
 """From which status an order may move to which. What each event does to each status stands in `answers.py`."""
 
 
+class PaymentWait(models.TextChoices):
+    """What a payment waits for."""
+
+    ACTION = "action", "Confirmation by the buyer"
+    UNKNOWN = "unknown", "The gateway's answer"
+
+
 class IllegalMove(Exception):
     """An order cannot go from its status to that one; look at `models.MOVES`, and ask before moving."""
 
@@ -90,6 +97,12 @@ class Order(models.Model):
     """What the buyer pays for it in the end, in minor units (cents); units that were cancelled are no part of it."""
     payment_method = models.CharField(max_length=80)
     payment_reference = models.CharField(max_length=120, blank=True)
+    payment_wait = models.CharField(max_length=10, choices=PaymentWait.choices, blank=True, default="", db_default="")
+    """What the payment waits for, as far as the buyer is to know; empty where it just runs or is over."""
+    payment_url = models.CharField(max_length=500, blank=True, default="", db_default="")
+    """Where the buyer confirms the payment."""
+    payment_until = models.DateTimeField(null=True, blank=True)
+    """Until then the payment has to be confirmed."""
     cancel_reason = models.CharField(max_length=120, blank=True)
 
     placed_at = models.DateTimeField(db_default=Now())
@@ -158,6 +171,7 @@ class Order(models.Model):
         if status not in MOVES[Status(self.status)]:
             raise IllegalMove(f"{self.reference} cannot go from {self.status} to {status}")
         self.status = status
+        self.payment_wait, self.payment_url, self.payment_until = "", "", None
         setattr(self, f"{status.lower()}_at", at)
         self.touch()
 
@@ -175,6 +189,9 @@ _WRITTEN = {
     "status": "text",
     "total_minor": "bigint",
     "payment_reference": "text",
+    "payment_wait": "text",
+    "payment_url": "text",
+    "payment_until": "timestamptz",
     "cancel_reason": "text",
     "held_at": "timestamptz",
     "paid_at": "timestamptz",
@@ -207,6 +224,8 @@ class OrderLine(models.Model):
     quantity = models.PositiveSmallIntegerField()
     cancelled = models.PositiveSmallIntegerField(default=0)
     """Of these units, those that the order was reduced by."""
+    returned = models.PositiveSmallIntegerField(default=0, db_default=0)
+    """Of the other units, those that were paid back after they had left."""
     sale_id = models.BigIntegerField(null=True, blank=True)
     """The sale in which it was bought, if it was one."""
 
@@ -216,6 +235,10 @@ class OrderLine(models.Model):
             models.UniqueConstraint(fields=["order", "sku"], name="line_once_per_sku"),
             models.CheckConstraint(
                 condition=models.Q(cancelled__lte=models.F("quantity")), name="line_cancels_no_more_than_it_has"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(returned__lte=models.F("quantity") - models.F("cancelled")),
+                name="line_returns_no_more_than_it_has",
             ),
             models.CheckConstraint(condition=models.Q(quantity__gte=1, quantity__lte=20), name="line_quantity_1_to_20"),
         )
@@ -232,6 +255,11 @@ class OrderLine(models.Model):
     def line_total_minor(self) -> int:
         """What is to be paid for it, in minor units; cancelled units are no part of it."""
         return self.unit_price_minor * self.kept
+
+    @property
+    def returned_minor(self) -> int:
+        """What the returned units cost, in minor units."""
+        return self.unit_price_minor * self.returned
 
     @property
     def cancelled_minor(self) -> int:
@@ -288,6 +316,37 @@ class Shipment(models.Model):
         return self.tracking_number
 
 
+class ReturnRequest(models.Model):
+    """A buyer's wish to send copies back; staff accept it (their money goes back) or decline it with a reason."""
+
+    class State(models.TextChoices):
+        """How far it is."""
+
+        ASKED = "asked", "Asked for"
+        ACCEPTED = "accepted", "Accepted"
+        DECLINED = "declined", "Declined"
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="return_requests")
+    units = models.JSONField()
+    """Copies by sku."""
+    reason = models.CharField(max_length=500)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.ASKED)
+    answer = models.CharField(max_length=500, blank=True)
+    """What staff tell the buyer."""
+    asked_at = models.DateTimeField(db_default=Now())
+    answered_at = models.DateTimeField(null=True, blank=True)
+    answered_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=["order"], name="return_asked_once", condition=models.Q(state="asked")),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.order} {self.get_state_display().lower()}"
+
+
 class OrderMail(models.Model):
     """A mail that an order owes its buyer: one of each kind and number. Sending is at least once."""
 
@@ -297,7 +356,10 @@ class OrderMail(models.Model):
         CONFIRMED = "confirmed", "Order confirmed"
         SHIPPED = "shipped", "Parcel on its way"
         DELIVERED = "delivered", "Parcel delivered"
+        CONFIRM_PAYMENT = "pay", "Please confirm your payment"
         REDUCED = "reduced", "Part of the order cancelled"
+        RETURN_ACCEPTED = "returned", "Return accepted"
+        RETURN_DECLINED = "kept", "Return declined"
         CANCELLED = "cancelled", "Order cancelled"
         REFUNDED = "refunded", "Money refunded"
 

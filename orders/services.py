@@ -17,7 +17,7 @@ from kafka_bridge import catalogue
 from kafka_bridge.events import OrderEvent
 from orders.answers import Answer, answer_to
 from orders.ledger import Ledger, open_ledger, units_of
-from orders.models import Order, OrderLine, Shipment, Status, TrailEntry
+from orders.models import Order, OrderLine, PaymentWait, Shipment, Status, TrailEntry
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,16 @@ def record_missing(*, facts: Sequence[catalogue.InventoryInsufficient]) -> None:
 def record_expired(*, facts: Sequence[catalogue.InventoryExpired]) -> None:
     """The holds of these orders were given up before they were paid: they end."""
     _record(facts, _expired)
+
+
+def record_action_required(*, facts: Sequence[catalogue.PaymentActionRequired]) -> None:
+    """The buyers of these orders have to confirm their payment."""
+    _record(facts, _action_required)
+
+
+def record_payment_unknown(*, facts: Sequence[catalogue.PaymentUnknown]) -> None:
+    """Nobody knows yet whether these orders are paid; they wait."""
+    _record(facts, _payment_unknown)
 
 
 def record_paid(*, facts: Sequence[catalogue.PaymentConfirmed]) -> None:
@@ -115,6 +125,18 @@ def _expired(ledger: Ledger, order: Order, fact: catalogue.InventoryExpired, ans
     if answer is Answer.MOVE:
         ledger.cancel(order, NOT_PAID)
     return "the hold was given up"
+
+
+def _action_required(ledger: Ledger, order: Order, fact: catalogue.PaymentActionRequired, answer: Answer) -> str:
+    if answer is Answer.MOVE:
+        order.payment_wait, order.payment_url, order.payment_until = PaymentWait.ACTION, fact.url, fact.until
+    return "the buyer has to confirm the payment"
+
+
+def _payment_unknown(ledger: Ledger, order: Order, fact: catalogue.PaymentUnknown, answer: Answer) -> str:
+    if answer is Answer.MOVE:
+        order.payment_wait, order.payment_url, order.payment_until = PaymentWait.UNKNOWN, "", None
+    return "the gateway has not answered; it is asked again"
 
 
 def _paid(ledger: Ledger, order: Order, fact: catalogue.PaymentConfirmed, answer: Answer) -> str:

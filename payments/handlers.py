@@ -33,6 +33,24 @@ def return_part(events: Sequence[catalogue.OrderReduced]) -> None:
     services.refund_parts(reduced=events)
 
 
+@group.on_batch(catalogue.OrderReturned)
+def pay_back_return(events: Sequence[catalogue.OrderReturned]) -> None:
+    """Give back what the returned copies cost, once for each return."""
+    services.refund_returns(returned=events)
+
+
+@group.on_batch(catalogue.PaymentNotified)
+def look_again(events: Sequence[catalogue.PaymentNotified]) -> None:
+    """The gateway knocked: ask it now, instead of when it would have been time."""
+    services.look_again(notified=events)
+
+
+@group.on_batch(catalogue.OrderPaymentRefused)
+def have_it_reviewed(events: Sequence[catalogue.OrderPaymentRefused]) -> None:
+    """Somebody stated a payment that is none of ours: a person looks."""
+    services.review_refused(refused=events)
+
+
 group.worker(Cashier().work)
 
 

@@ -130,6 +130,21 @@ def refund_parts(*, reduced: Sequence[catalogue.OrderReduced]) -> None:
         _request_refund(charge, amount_minor, reason)
 
 
+def refund_returns(*, returned: Sequence[catalogue.OrderReturned]) -> None:
+    """Give back what returned copies cost, once for each return, and never more in sum than was taken."""
+    raise NotImplementedError
+
+
+def look_again(*, notified: Sequence[catalogue.PaymentNotified]) -> None:
+    """Make the open charges among these due at once: the gateway said that something happened to them."""
+    raise NotImplementedError
+
+
+def review_refused(*, refused: Sequence[catalogue.OrderPaymentRefused]) -> None:
+    """Open a review for each payment event that orders did not believe."""
+    raise NotImplementedError
+
+
 def forestall(orders: Mapping[UUID, str]) -> set[UUID]:
     """Of these orders (with their flows), those that are certain never to be charged from now on.
 

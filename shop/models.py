@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core import validators
 from django.db import models
+from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.text import slugify
 
@@ -174,6 +175,34 @@ class AuditRun(models.Model):
 
     def __str__(self) -> str:
         return "clean" if self.is_clean else "something is off"
+
+
+class AuditEntry(models.Model):
+    """Who did what to the shop's orders and money, when, and what it was before and after.
+
+    Written in the transaction of the act by `audit_log.record`; append-only, by a trigger in the database.
+    """
+
+    at = models.DateTimeField(db_default=Now())
+    who = models.CharField(max_length=150)
+    """The name of the account; "buyer" for one who has none, "shop" for what happened by itself."""
+    user_id = models.BigIntegerField(null=True, blank=True)
+    """Of the account; a number, because an entry outlives the account and never changes."""
+    what = models.CharField(max_length=60)
+    """Such as "order cancelled", "return accepted", "review closed"."""
+    subject = models.CharField(max_length=120)
+    """What it was done to, as people call it: an order's reference, a charge's id."""
+    order_id = models.UUIDField(null=True, blank=True, db_index=True)
+    reason = models.CharField(max_length=500, blank=True)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "audit log"
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.what} ({self.subject})"
 
 
 class DailySales(models.Model):

@@ -1,9 +1,17 @@
 """What a payment gateway must offer, and which one is set.
 
-An answer is one of three types; an unknown outcome is an answer too, never an exception that somebody might forget.
+An answer is one of four types; an unknown outcome is an answer too, never an exception that somebody might forget.
+
+# Note [The same key]
+Every call that changes something carries a key, and the row that the key comes from is written before the call. The
+same key means the same call: made twice, it is carried out once and answers the same. So after an unknown outcome the
+same call is made again, or the gateway is asked what became of it; a new key would be a second payment.
 """
 
+import enum
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Protocol
 
@@ -11,9 +19,10 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 
+# -- Answers ------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Succeeded:
-    """It is done; the gateway calls it by this id."""
+    """It is done; the gateway calls the payment (or the refund) by this id."""
 
     transaction_id: str
 
@@ -26,31 +35,118 @@ class Declined:
 
 
 @dataclass(frozen=True)
+class RequiresAction:
+    """The buyer has to confirm at this address (3-D Secure) before the payment goes on."""
+
+    transaction_id: str
+    url: str
+
+
+@dataclass(frozen=True)
 class Unknown:
     """No answer, or none that can be trusted. Ask again with the same key, never with a new one."""
 
     detail: str
 
 
-Answer = Succeeded | Declined | Unknown
+Answer = Succeeded | Declined | RequiresAction | Unknown
+
+
+# -- What the gateway's books say ----------------------------------------------------------------------
+class Standing(enum.StrEnum):
+    """How far a payment is, by the gateway's books."""
+
+    ACTION = "requires action"
+    AUTHORIZED = "authorized"
+    CAPTURED = "captured"
+    VOIDED = "voided"
+    DECLINED = "declined"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payment:
+    """One payment as the gateway knows it; amounts in minor units."""
+
+    key: str
+    """Our key of the authorization: the id of the charge."""
+    transaction_id: str
+    standing: Standing
+    amount_minor: int
+    currency: str
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    reason: str = ""
+    """Why it was declined, in words for the buyer."""
+    url: str = ""
+    """Where the buyer confirms it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """What a webhook told: that something happened to a payment. A knock; the gateway is asked what it was."""
+
+    event_id: str
+    """Unique: a second notice with this id is the same one."""
+    kind: str
+    """As the gateway calls it."""
+    transaction_id: str
+    key: str
+    """Our key of the authorization; empty where the gateway does not say it."""
+    at: datetime
+
+
+class NotGenuine(Exception):
+    """A webhook that was not signed by the gateway, or too long ago; answer 400 and believe nothing of it."""
 
 
 class Gateway(Protocol):
-    """A gateway. Calls block, never longer than their time-out, and are made outside of database transactions.
-
-    The same key means the same call: made twice, it is carried out once and answers the same.
+    """A gateway. Calls block, never longer than `settings.PAYMENT_TIMEOUT_SECONDS`, and are made outside of database
+    transactions; whatever goes wrong under way is an `Unknown`. See Note [The same key].
     """
 
-    def charge(self, *, key: str, amount_minor: int, currency: str, payment_method: str) -> Answer:
-        """Take this much, in minor units."""
+    def authorize(self, *, key: str, amount_minor: int, currency: str, payment_method: str, return_url: str) -> Answer:
+        """Set this much aside on the buyer's card, in minor units; nothing is taken yet.
+
+        Where the buyer has to confirm, the gateway sends them on to `return_url` afterwards.
+        """
+        ...
+
+    def capture(self, *, key: str, transaction_id: str, amount_minor: int) -> Answer:
+        """Take what was authorized. `Declined` where there is no such authorization any more."""
+        ...
+
+    def void(self, *, key: str, transaction_id: str) -> Answer:
+        """Let an authorization go (or a payment that still waits for the buyer). `Declined` once it is captured."""
         ...
 
     def refund(self, *, key: str, transaction_id: str, amount_minor: int) -> Answer:
-        """Give back this much of a charge, in minor units."""
+        """Give back this much of a captured payment, in minor units; `Declined` where so much is not left."""
         ...
 
-    def find(self, *, key: str) -> Succeeded | Declined | None:
-        """What became of the call with this key; None if it never arrived."""
+    def find(self, *, key: str, transaction_id: str = "") -> Payment | Unknown | None:
+        """The payment that was authorized with this key; None if no such call ever arrived."""
+        ...
+
+    def find_refund(self, *, key: str, transaction_id: str) -> Succeeded | Declined | Unknown | None:
+        """What became of the refund with this key of this payment; None if the call never arrived."""
+        ...
+
+    def statement(self, *, since: datetime) -> Iterator[Payment]:
+        """Every payment begun since then, with what was captured and refunded of it; for the audit.
+
+        Raises:
+            OSError: the gateway does not answer.
+        """
+        ...
+
+    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> Notice | None:
+        """What a webhook says; None for a genuine one that is not about a payment.
+
+        The signature is checked over the bytes as they came, before anything of them is read.
+
+        Raises:
+            NotGenuine: the signature is missing, wrong or too old, or the body cannot be read.
+        """
         ...
 
 
