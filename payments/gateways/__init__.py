@@ -9,14 +9,20 @@ same call is made again, or the gateway is asked what became of it; a new key wo
 """
 
 import enum
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from django.conf import settings
 from django.utils.module_loading import import_string
+
+from payments.gateways.guard import Breaker
+
+log = logging.getLogger(__name__)
+Said = TypeVar("Said")
 
 
 # -- Answers ------------------------------------------------------------------------------------------
@@ -150,8 +156,81 @@ class Gateway(Protocol):
         ...
 
 
+class Guarded:
+    """A gateway behind a circuit breaker. Whatever goes wrong with a call is an `Unknown`, also a bug in the gateway:
+    money may have moved.
+    """
+
+    def __init__(self, gateway: Gateway, breaker: Breaker) -> None:
+        self.gateway = gateway
+        self.breaker = breaker
+
+    def room(self, wanted: int) -> int:
+        """How many of so many calls may be begun now: all, one (a probe), or none while the gateway is left alone."""
+        return self.breaker.room(wanted)
+
+    def authorize(self, *, key: str, amount_minor: int, currency: str, payment_method: str, return_url: str) -> Answer:
+        """See `Gateway.authorize`."""
+        return self._call(
+            lambda: self.gateway.authorize(
+                key=key,
+                amount_minor=amount_minor,
+                currency=currency,
+                payment_method=payment_method,
+                return_url=return_url,
+            )
+        )
+
+    def capture(self, *, key: str, transaction_id: str, amount_minor: int) -> Answer:
+        """See `Gateway.capture`."""
+        return self._call(
+            lambda: self.gateway.capture(key=key, transaction_id=transaction_id, amount_minor=amount_minor)
+        )
+
+    def void(self, *, key: str, transaction_id: str) -> Answer:
+        """See `Gateway.void`."""
+        return self._call(lambda: self.gateway.void(key=key, transaction_id=transaction_id))
+
+    def refund(self, *, key: str, transaction_id: str, amount_minor: int) -> Answer:
+        """See `Gateway.refund`."""
+        return self._call(
+            lambda: self.gateway.refund(key=key, transaction_id=transaction_id, amount_minor=amount_minor)
+        )
+
+    def find(self, *, key: str, transaction_id: str = "") -> Payment | Unknown | None:
+        """See `Gateway.find`."""
+        return self._call(lambda: self.gateway.find(key=key, transaction_id=transaction_id))
+
+    def find_refund(self, *, key: str, transaction_id: str) -> Succeeded | Declined | Unknown | None:
+        """See `Gateway.find_refund`."""
+        return self._call(lambda: self.gateway.find_refund(key=key, transaction_id=transaction_id))
+
+    def statement(self, *, since: datetime) -> Iterator[Payment]:
+        """See `Gateway.statement`; not guarded, as nothing that is waited for depends on it."""
+        return self.gateway.statement(since=since)
+
+    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> Notice | None:
+        """See `Gateway.read_notice`."""
+        return self.gateway.read_notice(body=body, headers=headers)
+
+    def _call(self, call: Callable[[], Said]) -> Said | Unknown:
+        ticket = self.breaker.admit()
+        if ticket is None:
+            return Unknown("the gateway has not answered for a while and is left alone for some seconds")
+        answer: Said | Unknown = Unknown("the call was broken off")
+        try:
+            answer = call()
+        except Exception as error:
+            log.exception("The gateway raised instead of answering")
+            answer = Unknown(f"{type(error).__name__}: {error}")
+        finally:
+            self.breaker.note(ticket, answered=not isinstance(answer, Unknown))
+        return answer
+
+
 @cache
-def current() -> Gateway:
-    """The gateway of `settings.PAYMENT_GATEWAY`, one per process."""
+def current() -> Guarded:
+    """The gateway of `settings.PAYMENT_GATEWAY` behind its circuit breaker, one per process."""
     gateway: Gateway = import_string(settings.PAYMENT_GATEWAY)()
-    return gateway
+    breaker = Breaker(failures=settings.PAYMENT_BREAKER_FAILURES, seconds=settings.PAYMENT_BREAKER_SECONDS)
+    return Guarded(gateway, breaker)

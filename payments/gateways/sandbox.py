@@ -1,144 +1,228 @@
-"""A gateway to play with: test cards, latency, and a ledger of its own in a store of its own (a SQLite file).
+"""The client of the sandbox gateway, which is a process of its own (`payments/sandbox`); reached over HTTP."""
 
-The ledger is not in the shop's database on purpose: a real gateway does not roll back with us, and the shop's rows are
-checked against it.
-"""
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
-import sqlite3
-import threading
-import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
-
+import httpx
 from django.conf import settings
-from uuid_utils.compat import uuid7
 
-from payments.gateways import Answer, Declined, Succeeded, Unknown
-
-BUSY_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class TestCard:
-    """A card that always behaves the same."""
-
-    token: str
-    label: str
-    description: str
-    declines_with: str = ""
-
-
-TEST_CARDS = (
-    TestCard("pm_success", "Card that works", "The payment goes through."),
-    TestCard("pm_declined", "Card that is declined", "The bank says no.", "card declined"),
-    TestCard("pm_insufficient_funds", "Card without funds", "There is not enough money.", "insufficient funds"),
-    TestCard("pm_slow", "Slow card", "The payment goes through, after some seconds."),
+from payments.gateways import (
+    Answer,
+    Declined,
+    NotGenuine,
+    Notice,
+    Payment,
+    RequiresAction,
+    Standing,
+    Succeeded,
+    Unknown,
+    signatures,
 )
-_CARDS = {card.token: card for card in TEST_CARDS}
+from payments.sandbox.cards import TEST_CARDS, TestCard
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entry (
-    key TEXT PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('charge', 'refund')),
-    transaction_id TEXT NOT NULL UNIQUE,
-    charge_id TEXT,
-    amount_minor INTEGER NOT NULL CHECK (amount_minor >= 0),
-    currency TEXT,
-    declined TEXT NOT NULL DEFAULT '',
-    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
-)
-"""
+__all__ = ["TEST_CARDS", "SandboxGateway", "TestCard"]
+
+SIGNATURE_HEADER = "Bookrush-Signature"
+STATEMENT_PAGE = 500
 
 
-class Entry(NamedTuple):
-    """A line of the gateway's ledger."""
-
-    key: str
-    kind: str
-    transaction_id: str
-    charge_id: str | None
-    amount_minor: int
-    declined: str
+class NoAnswer(Exception):
+    """The bank did not answer, or not in a way that can be trusted."""
 
 
-_FIELDS = ", ".join(Entry._fields)
+class NotThere(Exception):
+    """The bank says that it knows of no such payment or refund."""
 
 
 class SandboxGateway:
-    """Answers by the card's token, after the configured latency, and keeps a ledger."""
+    """Calls the bank over HTTP, on connections that are kept; it may be used by many threads at a time."""
 
-    def __init__(self, path: str | None = None) -> None:
-        self._path = path or settings.SANDBOX_LEDGER_PATH
-        # One connection and one call on it at a time: the ledger is quick, the latency is slept outside of it.
-        self._lock = threading.Lock()
-        self._opened: sqlite3.Connection | None = None
+    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
+        """Without a transport, over the network to `settings.SANDBOX_URL`."""
+        most = settings.PAYMENT_CONCURRENT_CALLS
+        self._client = httpx.Client(
+            base_url=settings.SANDBOX_URL,
+            timeout=timeouts(settings.PAYMENT_TIMEOUT_SECONDS),
+            limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
+            transport=transport,
+            # Proxies of the environment are for other hosts.
+            trust_env=False,
+        )
 
-    def charge(self, *, key: str, amount_minor: int, currency: str, payment_method: str) -> Answer:
-        """Take the money, or say why not; an unknown token is declined."""
-        card = _CARDS.get(payment_method)
-        time.sleep(settings.SANDBOX_SLOW_SECONDS if payment_method == "pm_slow" else settings.SANDBOX_LATENCY_SECONDS)
-        declined = "unknown card" if card is None else card.declines_with
-        return self._enter("charge", key, None, amount_minor, currency, declined)
+    # -- Money ------------------------------------------------------------------------------------
+    def authorize(self, *, key: str, amount_minor: int, currency: str, payment_method: str, return_url: str) -> Answer:
+        """Set this much aside on a test card."""
+        contents = {
+            "amount_minor": amount_minor,
+            "currency": currency,
+            "payment_method": payment_method,
+            "return_url": return_url,
+        }
+        try:
+            return _as_answer(_payment(self._post("/v1/payments", key, contents)))
+        except (NoAnswer, NotThere) as error:
+            return Unknown(str(error))
+
+    def capture(self, *, key: str, transaction_id: str, amount_minor: int) -> Answer:
+        """Take what was authorized."""
+        return self._settled(f"/v1/payments/{transaction_id}/capture", key, {"amount_minor": amount_minor})
+
+    def void(self, *, key: str, transaction_id: str) -> Answer:
+        """Let an authorization go."""
+        return self._settled(f"/v1/payments/{transaction_id}/void", key, {})
 
     def refund(self, *, key: str, transaction_id: str, amount_minor: int) -> Answer:
-        """Give money back; more than was taken is declined."""
-        time.sleep(settings.SANDBOX_LATENCY_SECONDS)
-        left = self._left(transaction_id, but_for=key)
-        declined = "" if amount_minor <= left else f"only {left} of this charge are left"
-        return self._enter("refund", key, transaction_id, amount_minor, None, declined)
+        """Give back this much of a captured payment."""
+        return self._settled("/v1/refunds", key, {"transaction_id": transaction_id, "amount_minor": amount_minor})
 
-    def find(self, *, key: str) -> Succeeded | Declined | None:
-        """What became of the call with this key."""
-        entry = self._by_key(key)
-        return None if entry is None else _as_answer(entry)
-
-    def entries(self) -> list[Entry]:
-        """The whole ledger, oldest first; for audits and tests."""
-        return [Entry._make(row) for row in self._query(f"SELECT {_FIELDS} FROM entry ORDER BY rowid")]  # noqa: S608
-
-    def _enter(
-        self, kind: str, key: str, charge_id: str | None, amount_minor: int, currency: str | None, declined: str
-    ) -> Answer:
+    # -- Looking ----------------------------------------------------------------------------------
+    def find(self, *, key: str, transaction_id: str = "") -> Payment | Unknown | None:
+        """The payment that was authorized with this key."""
         try:
-            self._query(
-                "INSERT INTO entry (key, kind, transaction_id, charge_id, amount_minor, currency, declined) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-                (key, kind, f"sbx_{kind[:2]}_{uuid7().hex}", charge_id, amount_minor, currency, declined),
+            return _payment(self._get("/v1/payments", {"key": key}))
+        except NotThere:
+            return None
+        except NoAnswer as error:
+            return Unknown(str(error))
+
+    def find_refund(self, *, key: str, transaction_id: str) -> Succeeded | Declined | Unknown | None:
+        """What became of the refund with this key."""
+        try:
+            return _as_settled(self._get("/v1/refunds", {"key": key, "transaction_id": transaction_id}))
+        except NotThere:
+            return None
+        except NoAnswer as error:
+            return Unknown(str(error))
+
+    def statement(self, *, since: datetime) -> Iterator[Payment]:
+        """Every payment begun since then, a page at a time.
+
+        Raises:
+            OSError: the bank does not answer.
+        """
+        after: int | None = 0
+        while after is not None:
+            query = {"since": since.timestamp(), "after": after, "limit": STATEMENT_PAGE}
+            try:
+                page = self._get("/v1/statement", query)
+                payments = [_payment(row) for row in _field(page, "payments", list)]
+            except (NoAnswer, NotThere) as error:
+                raise ConnectionError(f"the sandbox gateway gives no statement: {error}") from error
+            yield from payments
+            following = page.get("next")
+            after = following if isinstance(following, int) else None
+
+    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> Notice | None:
+        """What a webhook says.
+
+        Raises:
+            NotGenuine: the signature is missing, wrong or too old, or the body cannot be read.
+        """
+        header = next((value for name, value in headers.items() if name.lower() == SIGNATURE_HEADER.lower()), "")
+        signatures.verify(body, header, secrets=settings.PAYMENT_WEBHOOK_SECRETS)
+        try:
+            notice = json.loads(body)
+            data = notice["data"]
+            if not str(notice["type"]).startswith("payment."):
+                return None
+            return Notice(
+                event_id=str(notice["id"]),
+                kind=str(notice["type"]),
+                transaction_id=str(data["transaction_id"]),
+                key=str(data["key"]),
+                at=datetime.fromtimestamp(int(notice["created"]), UTC),
             )
-            entry = self._by_key(key)
-        except sqlite3.OperationalError as error:
-            return Unknown(f"the sandbox gateway's ledger: {error}")
-        return Unknown("the entry is gone") if entry is None else _as_answer(entry)
+        except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
+            raise NotGenuine(f"the body cannot be read: {error!r}") from error
 
-    def _left(self, transaction_id: str, *, but_for: str) -> int:
-        rows = self._query(
-            "SELECT coalesce(sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END), 0) FROM entry "
-            "WHERE declined = '' AND key != ? AND (transaction_id = ? OR charge_id = ?)",
-            (but_for, transaction_id, transaction_id),
+    # -- Over the wire ------------------------------------------------------------------------------
+    def _settled(self, path: str, key: str, contents: Mapping[str, object]) -> Answer:
+        try:
+            return _as_settled(self._post(path, key, contents))
+        except NotThere as error:
+            return Declined(str(error))
+        except NoAnswer as error:
+            return Unknown(str(error))
+
+    def _post(self, path: str, key: str, contents: Mapping[str, object]) -> dict[str, Any]:
+        return self._call("POST", path, json=contents, headers={"Idempotency-Key": key})
+
+    def _get(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        return self._call("GET", path, params=query)
+
+    def _call(self, method: str, path: str, **contents: Any) -> dict[str, Any]:
+        """The answer's JSON object.
+
+        Raises:
+            NoAnswer: whatever happened to the call, nobody knows.
+            NotThere: the bank does not know what the call is about.
+        """
+        try:
+            response = self._client.request(method, path, **contents)
+            answer = response.json()
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise NoAnswer(f"{type(error).__name__}: {error}") from error
+        if response.status_code == 200 and isinstance(answer, dict):
+            return answer
+        code, message = _read_error(answer)
+        # Only in the bank's own words: a 404 of a proxy, or of a wrong address, says nothing about a payment.
+        if response.status_code == 404 and code.startswith("no_such_"):
+            raise NotThere(message)
+        raise NoAnswer(f"answered {response.status_code} {code}: {message}"[:280])
+
+
+def timeouts(seconds: float) -> httpx.Timeout:
+    """A bound on a whole call, split over its phases, which come one after the other."""
+    return httpx.Timeout(connect=seconds * 0.1, pool=seconds * 0.05, write=seconds * 0.05, read=seconds * 0.8)
+
+
+# -- What the bank says -------------------------------------------------------------------------------
+def _as_answer(payment: Payment) -> Answer:
+    """A payment as the answer to its authorization; what was done with it since does not change that one."""
+    match payment.standing:
+        case Standing.ACTION:
+            return RequiresAction(payment.transaction_id, payment.url)
+        case Standing.DECLINED:
+            return Declined(payment.reason)
+        case _:
+            return Succeeded(payment.transaction_id)
+
+
+def _as_settled(entry: Mapping[str, Any]) -> Succeeded | Declined:
+    if declined := _field(entry, "declined", str):
+        return Declined(declined)
+    of_payment = _field(entry, "kind", str) != "refund"
+    return Succeeded(_field(entry, "transaction_id" if of_payment else "id", str))
+
+
+def _payment(answer: Any) -> Payment:
+    try:
+        return Payment(
+            key=_field(answer, "key", str),
+            transaction_id=_field(answer, "transaction_id", str),
+            standing=Standing(_field(answer, "standing", str)),
+            amount_minor=_field(answer, "amount_minor", int),
+            currency=_field(answer, "currency", str),
+            captured_minor=_field(answer, "captured_minor", int),
+            refunded_minor=_field(answer, "refunded_minor", int),
+            reason=_field(answer, "reason", str),
+            url=_field(answer, "url", str),
         )
-        return int(rows[0][0])
-
-    def _by_key(self, key: str) -> Entry | None:
-        rows = self._query(f"SELECT {_FIELDS} FROM entry WHERE key = ?", (key,))  # noqa: S608 - our own column names
-        return Entry._make(rows[0]) if rows else None
-
-    def _query(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement, which commits by itself."""
-        with self._lock:
-            if self._opened is None:
-                self._opened = self._open()
-            return self._opened.execute(sql, values).fetchall()
-
-    def _open(self) -> sqlite3.Connection:
-        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-        opened = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        opened.execute("PRAGMA journal_mode = WAL")
-        # No flush for each entry: it survives a killed process, and a power cut is not what is played here.
-        opened.execute("PRAGMA synchronous = NORMAL")
-        opened.execute(_SCHEMA)
-        return opened
+    except ValueError as error:
+        raise NoAnswer(f"answered something else: {error}") from error
 
 
-def _as_answer(entry: Entry) -> Succeeded | Declined:
-    return Declined(entry.declined) if entry.declined else Succeeded(entry.transaction_id)
+def _field(answer: Any, name: str, kind: type[Any]) -> Any:
+    value = answer.get(name) if isinstance(answer, dict) else None
+    if not isinstance(value, kind):
+        raise NoAnswer(f"answered something else: no {name} in it")
+    return value
+
+
+def _read_error(answer: object) -> tuple[str, str]:
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(error, dict):
+        return "", "not in the bank's words"
+    return str(error.get("code", "")), str(error.get("message", ""))

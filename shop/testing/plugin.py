@@ -17,7 +17,7 @@ from django.db import connections
 
 from kafka_bridge import clients, topics
 from payments import gateways
-from payments.gateways.sandbox import SandboxGateway
+from payments.sandbox.testing import InProcessGateway
 from shop.local.apache_kafka import ApacheKafka
 from shop.local.errors import LocalError
 from shop.local.kafka_jars import KafkaUnavailable
@@ -131,16 +131,22 @@ def _empty_redis(services: Services) -> None:
 
 # -- the gateway ----------------------------------------------------------------------------------
 @pytest.fixture
-def sandbox_gateway(settings: Any, tmp_path: Path) -> Iterator[SandboxGateway]:
-    """The sandbox as the gateway in use, without delays and with a ledger of the test's own."""
+def sandbox_gateway(settings: Any, tmp_path: Path) -> Iterator[InProcessGateway]:
+    """The sandbox as the gateway in use: its client and its server in this process, with a ledger of the test's own
+    (`.bank`), without delays, and with a breaker that stays closed.
+    """
+    settings.PAYMENT_GATEWAY = "payments.sandbox.testing.InProcessGateway"
+    settings.PAYMENT_BREAKER_FAILURES = 1_000_000
     settings.SANDBOX_LATENCY_SECONDS = settings.SANDBOX_SLOW_SECONDS = 0
+    settings.SANDBOX_STALL_SECONDS = 0.01
     settings.SANDBOX_LEDGER_PATH = str(tmp_path / "ledger.sqlite3")
     gateways.current.cache_clear()
-    current = gateways.current()
-    if not isinstance(current, SandboxGateway):
-        raise TypeError(f"PAYMENT_GATEWAY={django_settings.PAYMENT_GATEWAY}: tests want the sandbox")
+    current = gateways.current().gateway
+    if not isinstance(current, InProcessGateway):
+        raise TypeError(f"{current} is not the sandbox in this process")
     yield current
     gateways.current.cache_clear()
+    current.bank.close()
 
 
 # -- Kafka ----------------------------------------------------------------------------------------

@@ -1,0 +1,508 @@
+"""The bank: payments, the ledger of what was done with them, and the webhooks that are to be sent.
+
+Every call that changes something carries a key and is one transaction of one SQLite file. The rules are checked in
+that transaction: what is captured is captured once and never exceeds what was authorized, and what goes back never
+exceeds what was captured.
+
+# Note [A key is a call]
+A key used again with the same contents is the same call: nothing happens, and the answer is the one it has led to.
+With other contents it is refused (as Stripe does it: https://docs.stripe.com/api/idempotent_requests).
+"""
+
+import enum
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from uuid_utils.compat import uuid7
+
+from payments.gateways import Standing
+from payments.sandbox import cards
+from payments.sandbox.cards import Hooks, TestCard, Trouble
+
+BUSY_SECONDS = 5.0
+MOST_MINOR = 10**12
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS payment (
+    seq INTEGER PRIMARY KEY,
+    transaction_id TEXT NOT NULL UNIQUE,
+    key TEXT NOT NULL UNIQUE,
+    standing TEXT NOT NULL,
+    amount_minor INTEGER NOT NULL CHECK (amount_minor >= 0),
+    currency TEXT NOT NULL,
+    captured_minor INTEGER NOT NULL DEFAULT 0 CHECK (captured_minor BETWEEN 0 AND amount_minor),
+    refunded_minor INTEGER NOT NULL DEFAULT 0 CHECK (refunded_minor BETWEEN 0 AND captured_minor),
+    reason TEXT NOT NULL,
+    card TEXT NOT NULL,
+    return_url TEXT NOT NULL,
+    at REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS payment_at ON payment (at);
+CREATE TABLE IF NOT EXISTS ledger (
+    key TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL CHECK (kind IN ('authorization', 'capture', 'void', 'refund')),
+    id TEXT NOT NULL UNIQUE,
+    transaction_id TEXT NOT NULL REFERENCES payment (transaction_id),
+    amount_minor INTEGER NOT NULL CHECK (amount_minor >= 0),
+    currency TEXT NOT NULL,
+    declined TEXT NOT NULL,
+    at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS lost_call (key TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS hook (
+    seq INTEGER PRIMARY KEY,
+    event_id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    transaction_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    due_at REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS hook_due ON hook (due_at);
+"""
+# How much later than at once the webhooks of a shuffled card are sent, in units of `Bank.late_seconds`: what happens
+# first is told last.
+_LATENESS = {"payment.authorized": 3.0, "payment.declined": 3.0, "payment.captured": 1.5, "payment.voided": 1.5}
+
+
+class Payment(NamedTuple):
+    """A payment in the bank's books; `at` in unix seconds."""
+
+    seq: int
+    transaction_id: str
+    key: str
+    standing: Standing
+    amount_minor: int
+    currency: str
+    captured_minor: int
+    refunded_minor: int
+    reason: str
+    card: str
+    return_url: str
+    at: float
+
+
+class Entry(NamedTuple):
+    """A line of the ledger: what was done, or refused, with a payment; `at` in unix seconds."""
+
+    key: str
+    kind: str
+    id: str
+    transaction_id: str
+    amount_minor: int
+    currency: str
+    declined: str
+    at: float
+
+
+class Hook(NamedTuple):
+    """A webhook that waits to be sent."""
+
+    seq: int
+    event_id: str
+    type: str
+    created: int
+    transaction_id: str
+    key: str
+    due_at: float
+    attempts: int
+
+
+class Carried(NamedTuple):
+    """What a call has led to. Where the answer is lost, the caller must never get to see it."""
+
+    payment: Payment
+    entry: Entry | None
+    """None for a payment that waits for the buyer."""
+    is_lost: bool = False
+
+
+class Code(enum.StrEnum):
+    """Why a call was not even entered in the books."""
+
+    BAD_REQUEST = "bad_request"
+    KEY_REUSED = "key_reused"
+    NO_SUCH_PAYMENT = "no_such_payment"
+    NO_SUCH_REFUND = "no_such_refund"
+
+
+class Refused(Exception):
+    """The call makes no sense to the bank, and nothing was entered: correct it; `code` says what is wrong."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class CallLost(Exception):
+    """The bank never heard this call: nothing was done, and no answer may be given. Make the same call again."""
+
+
+Transaction = sqlite3.Connection
+
+
+class Bank:
+    """The bank of one SQLite file. Its methods may be called by many threads at a time."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        sends_hooks: bool = True,
+        late_seconds: float = 1.0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Without anybody to send webhooks to, none are kept. `late_seconds` is the unit of lateness of those of the
+        shuffled card.
+        """
+        self._path = Path(path)
+        self._sends_hooks = sends_hooks
+        self.late_seconds = late_seconds
+        self._now = now
+        # One connection and one transaction on it at a time: SQLite has one writer anyway, and waiting for a lock of
+        # Python's is cheaper than for one of its own.
+        self._lock = threading.Lock()
+        self._opened: sqlite3.Connection | None = None
+
+    # -- Calls that change something ----------------------------------------------------------------
+    def authorize(self, *, key: str, amount_minor: int, currency: str, card: str, return_url: str = "") -> Carried:
+        """Set this much aside on a card; or decline it, or wait for the buyer, by the card.
+
+        Raises:
+            Refused: the contents make no sense, or the key belongs to another call.
+            CallLost: by the card.
+        """
+        _check(key=key, amount_minor=amount_minor)
+        if len(currency) != 3 or not (currency.isascii() and currency.isalpha()):
+            raise Refused(Code.BAD_REQUEST, "the currency has three letters")
+        self._lose_first_call(card, key)
+        with self._transaction() as ledger:
+            if known := _by_key(ledger, key):
+                if (known.amount_minor, known.currency, known.card) != (amount_minor, currency, card):
+                    raise Refused(Code.KEY_REUSED, f"key {key} was used for another payment")
+                return Carried(known, _entry(ledger, key))
+            if _entry(ledger, key):
+                raise Refused(Code.KEY_REUSED, f"key {key} was used for another kind of call")
+            behaviour = cards.of(card)
+            standing = _first_standing(behaviour)
+            ledger.execute(
+                "INSERT INTO payment (transaction_id, key, standing, amount_minor, currency, reason, card, return_url, "
+                "at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(_new_id("pay"), key, standing, amount_minor, currency, behaviour.declines_with),
+                    *(card, return_url, self._now()),
+                ),
+            )
+            payment = _known(_by_key(ledger, key))
+            if standing == Standing.ACTION:
+                return Carried(payment, None)
+            entry = self._enter(ledger, "authorization", key, payment, amount_minor, payment.reason)
+            return self._carried(ledger, payment, entry)
+
+    def capture(self, *, key: str, transaction_id: str, amount_minor: int) -> Carried:
+        """Take what was authorized, or less of it; once.
+
+        Raises:
+            Refused: the contents make no sense, or the key belongs to another call.
+            CallLost: by the card.
+        """
+        _check(key=key, amount_minor=amount_minor)
+        return self._move("capture", key, transaction_id, amount_minor, _decline_capture, _CAPTURED)
+
+    def void(self, *, key: str, transaction_id: str) -> Carried:
+        """Let go of what was authorized, or of a payment that waits for the buyer.
+
+        Raises:
+            Refused: the contents make no sense, or the key belongs to another call.
+            CallLost: by the card.
+        """
+        _check(key=key, amount_minor=0)
+        return self._move("void", key, transaction_id, None, _decline_void, _VOIDED)
+
+    def refund(self, *, key: str, transaction_id: str, amount_minor: int) -> Carried:
+        """Give back this much of what was captured.
+
+        Raises:
+            Refused: the contents make no sense, or the key belongs to another call.
+            CallLost: by the card.
+        """
+        _check(key=key, amount_minor=amount_minor, least_minor=1)
+        return self._move("refund", key, transaction_id, amount_minor, _decline_refund, _REFUNDED)
+
+    # -- What the buyer does on the bank's page -------------------------------------------------------
+    def confirm(self, transaction_id: str) -> Payment:
+        """The buyer confirms; a payment that no longer waits for that stays as it is.
+
+        Raises:
+            Refused: there is no such payment.
+        """
+        return self._answer_challenge(transaction_id, Standing.AUTHORIZED, "")
+
+    def refuse(self, transaction_id: str) -> Payment:
+        """The buyer refuses; a payment that no longer waits for that stays as it is.
+
+        Raises:
+            Refused: there is no such payment.
+        """
+        return self._answer_challenge(transaction_id, Standing.DECLINED, "not confirmed by the cardholder")
+
+    # -- Looking ----------------------------------------------------------------------------------
+    def find(self, *, key: str = "", transaction_id: str = "") -> Payment | None:
+        """The payment with this name, or that was authorized with this key."""
+        with self._reading() as ledger:
+            if transaction_id:
+                return _by_id(ledger, transaction_id)
+            return _by_key(ledger, key)
+
+    def find_refund(self, *, key: str) -> Entry | None:
+        """The refund with this key, also a declined one."""
+        with self._reading() as ledger:
+            entry = _entry(ledger, key)
+        return entry if entry and entry.kind == "refund" else None
+
+    def statement(self, *, since: float = 0, after: int = 0, limit: int = 500) -> list[Payment]:
+        """Payments begun since then (unix seconds), oldest first, from the one after `Payment.seq` on."""
+        with self._reading() as ledger:
+            rows = ledger.execute(
+                "SELECT * FROM payment WHERE at >= ? AND seq > ? ORDER BY seq LIMIT ?",
+                (since, after, limit),
+            ).fetchall()
+        return [_as_payment(row) for row in rows]
+
+    def entries(self) -> list[Entry]:
+        """The whole ledger, oldest first."""
+        with self._reading() as ledger:
+            rows = ledger.execute("SELECT * FROM ledger ORDER BY rowid").fetchall()
+        return [Entry._make(row) for row in rows]
+
+    # -- Webhooks that wait -----------------------------------------------------------------------
+    def due_hooks(self, *, limit: int) -> list[Hook]:
+        """Webhooks that are to be sent now, the longest due first."""
+        with self._reading() as ledger:
+            rows = ledger.execute(
+                "SELECT * FROM hook WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?",
+                (self._now(), limit),
+            ).fetchall()
+        return [Hook._make(row) for row in rows]
+
+    def hook_sent(self, seq: int) -> None:
+        """Forget a webhook that was accepted, or that is given up."""
+        with self._transaction() as ledger:
+            ledger.execute("DELETE FROM hook WHERE seq = ?", (seq,))
+
+    def hook_failed(self, seq: int, *, again_in_seconds: float) -> None:
+        """Keep a webhook that was not accepted for later."""
+        with self._transaction() as ledger:
+            ledger.execute(
+                "UPDATE hook SET attempts = attempts + 1, due_at = ? WHERE seq = ?",
+                (self._now() + again_in_seconds, seq),
+            )
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+    # -- One call, one transaction --------------------------------------------------------------------
+    def _move(
+        self,
+        kind: str,
+        key: str,
+        transaction_id: str,
+        amount_minor: int | None,
+        decline: Callable[[Payment, int], str],
+        update: str,
+    ) -> Carried:
+        """Carry out a call about a payment, unless it was before; None as an amount is all of it."""
+        if payment := self.find(transaction_id=transaction_id):
+            self._lose_first_call(payment.card, key)
+        with self._transaction() as ledger:
+            payment = _known(_by_id(ledger, transaction_id))
+            amount = payment.amount_minor if amount_minor is None else amount_minor
+            if known := _entry(ledger, key):
+                if (known.kind, known.transaction_id, known.amount_minor) != (kind, transaction_id, amount):
+                    raise Refused(Code.KEY_REUSED, f"key {key} was used for another call")
+                return Carried(payment, known)
+            if _by_key(ledger, key):
+                raise Refused(Code.KEY_REUSED, f"key {key} was used for a payment")
+            declined = decline(payment, amount)
+            if not declined:
+                ledger.execute(update, {"amount": amount, "transaction_id": transaction_id})
+                payment = _known(_by_id(ledger, transaction_id))
+            entry = self._enter(ledger, kind, key, payment, amount, declined)
+            return self._carried(ledger, payment, entry)
+
+    def _answer_challenge(self, transaction_id: str, standing: Standing, reason: str) -> Payment:
+        with self._transaction() as ledger:
+            payment = _known(_by_id(ledger, transaction_id))
+            if payment.standing != Standing.ACTION:
+                return payment
+            ledger.execute(
+                "UPDATE payment SET standing = ?, reason = ? WHERE transaction_id = ?",
+                (standing, reason, transaction_id),
+            )
+            payment = payment._replace(standing=standing, reason=reason)
+            entry = self._enter(ledger, "authorization", payment.key, payment, payment.amount_minor, reason)
+            self._tell(ledger, payment, entry)
+            return payment
+
+    def _lose_first_call(self, card: str, key: str) -> None:
+        if cards.of(card).trouble is not Trouble.CALL_LOST:
+            return
+        with self._transaction() as ledger:
+            is_first = ledger.execute("INSERT INTO lost_call VALUES (?) ON CONFLICT DO NOTHING", (key,)).rowcount
+        if is_first:
+            raise CallLost
+
+    def _enter(
+        self, ledger: Transaction, kind: str, key: str, payment: Payment, amount_minor: int, declined: str
+    ) -> Entry:
+        entry = Entry(
+            key=key,
+            kind=kind,
+            id=_new_id(kind[:3]),
+            transaction_id=payment.transaction_id,
+            amount_minor=amount_minor,
+            currency=payment.currency,
+            declined=declined,
+            at=self._now(),
+        )
+        ledger.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)", entry)
+        return entry
+
+    def _carried(self, ledger: Transaction, payment: Payment, entry: Entry) -> Carried:
+        """The answer to a call that was just entered, and the webhooks about it."""
+        behaviour = cards.of(payment.card)
+        is_lost = behaviour.trouble is Trouble.ANSWER_LOST
+        if is_lost or behaviour.hooks is not Hooks.UNTOLD:
+            self._tell(ledger, payment, entry)
+        return Carried(payment, entry, is_lost)
+
+    def _tell(self, ledger: Transaction, payment: Payment, entry: Entry) -> None:
+        """Leave a webhook about an entry; one that was declined changed nothing, unless it was the authorization."""
+        kind = _told_as(entry)
+        if not kind or not self._sends_hooks:
+            return
+        now, event_id, hooks = self._now(), f"evt_{uuid7().hex}", cards.of(payment.card).hooks
+        late = _LATENESS.get(kind, 0.0) * self.late_seconds if hooks is Hooks.SHUFFLED else 0.0
+        for _ in range(2 if hooks is Hooks.TWICE else 1):
+            ledger.execute(
+                "INSERT INTO hook (event_id, type, created, transaction_id, key, due_at) VALUES (?, ?, ?, ?, ?, ?)",
+                (event_id, kind, int(now), payment.transaction_id, payment.key, now + late),
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
+        with self._lock:
+            ledger = self._ledger()
+            ledger.execute("BEGIN IMMEDIATE")
+            try:
+                changes = ledger.total_changes
+                yield ledger
+                ledger.execute("COMMIT" if ledger.total_changes > changes else "ROLLBACK")
+            except BaseException:
+                if ledger.in_transaction:
+                    ledger.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[Transaction]:
+        with self._lock:
+            yield self._ledger()
+
+    def _ledger(self) -> Transaction:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> Transaction:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        ledger = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        ledger.execute("PRAGMA journal_mode = WAL")
+        # No flush for each entry: it survives a killed process, and a power cut is not what is played here.
+        ledger.execute("PRAGMA synchronous = NORMAL")
+        ledger.executescript(_SCHEMA)
+        return ledger
+
+
+# -- What is allowed ------------------------------------------------------------------------------------
+_CAPTURED = "UPDATE payment SET standing = 'captured', captured_minor = :amount WHERE transaction_id = :transaction_id"
+_VOIDED = "UPDATE payment SET standing = 'voided' WHERE transaction_id = :transaction_id"
+_REFUNDED = "UPDATE payment SET refunded_minor = refunded_minor + :amount WHERE transaction_id = :transaction_id"
+
+
+def _decline_capture(payment: Payment, amount_minor: int) -> str:
+    """Why this much cannot be captured; empty if it can."""
+    if payment.standing != Standing.AUTHORIZED:
+        return f"the payment is not authorized but {payment.standing}"
+    return "" if amount_minor <= payment.amount_minor else f"only {payment.amount_minor} are authorized"
+
+
+def _decline_void(payment: Payment, _: int) -> str:
+    if payment.standing in (Standing.AUTHORIZED, Standing.ACTION):
+        return ""
+    return f"the payment is not authorized but {payment.standing}"
+
+
+def _decline_refund(payment: Payment, amount_minor: int) -> str:
+    left = payment.captured_minor - payment.refunded_minor
+    return "" if amount_minor <= left else f"only {left} of this payment are left"
+
+
+def _check(*, key: str, amount_minor: int, least_minor: int = 0) -> None:
+    if not 0 < len(key) <= 255:
+        raise Refused(Code.BAD_REQUEST, "the key has 1 to 255 characters")
+    if not least_minor <= amount_minor <= MOST_MINOR:
+        raise Refused(Code.BAD_REQUEST, f"the amount is from {least_minor} to {MOST_MINOR} minor units")
+
+
+def _first_standing(card: TestCard) -> Standing:
+    if card.declines_with:
+        return Standing.DECLINED
+    return Standing.ACTION if card.asks_buyer else Standing.AUTHORIZED
+
+
+def _told_as(entry: Entry) -> str:
+    if entry.declined:
+        return "payment.declined" if entry.kind == "authorization" else ""
+    words = {"authorization": "authorized", "capture": "captured", "void": "voided", "refund": "refunded"}
+    return f"payment.{words[entry.kind]}"
+
+
+# -- Rows -----------------------------------------------------------------------------------------------
+def _by_id(ledger: Transaction, transaction_id: str) -> Payment | None:
+    row = ledger.execute("SELECT * FROM payment WHERE transaction_id = ?", (transaction_id,)).fetchone()
+    return None if row is None else _as_payment(row)
+
+
+def _by_key(ledger: Transaction, key: str) -> Payment | None:
+    row = ledger.execute("SELECT * FROM payment WHERE key = ?", (key,)).fetchone()
+    return None if row is None else _as_payment(row)
+
+
+def _as_payment(row: tuple[Any, ...]) -> Payment:
+    payment = Payment._make(row)
+    return payment._replace(standing=Standing(payment.standing))
+
+
+def _known(payment: Payment | None) -> Payment:
+    if payment is None:
+        raise Refused(Code.NO_SUCH_PAYMENT, "there is no such payment")
+    return payment
+
+
+def _entry(ledger: Transaction, key: str) -> Entry | None:
+    row = ledger.execute("SELECT * FROM ledger WHERE key = ?", (key,)).fetchone()
+    return None if row is None else Entry._make(row)
+
+
+def _new_id(kind: str) -> str:
+    return f"sbx_{kind}_{uuid7().hex}"
