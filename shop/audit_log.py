@@ -11,6 +11,25 @@ from shop.models import AuditEntry
 
 BUYER = "buyer"
 """Who acted, where somebody without an account did."""
+DEEDS = (
+    "order shipped",
+    "order delivered",
+    "order cancelled",
+    "copies cancelled",
+    "return asked for",
+    "return accepted",
+    "return declined",
+    "copies paid back",
+    "gateway asked",
+    "review closed",
+    "stock received",
+    "stock corrected",
+    "book changed",
+    "sale changed",
+    "sale ended",
+    "sale deleted",
+)
+"""What is noted here; the admin offers these to choose from."""
 
 
 def record(

@@ -200,6 +200,11 @@ class AuditEntry(models.Model):
     class Meta:
         ordering = ("-id",)
         verbose_name_plural = "audit log"
+        indexes = (
+            models.Index(fields=["who", "-id"], name="audit_who"),
+            models.Index(fields=["subject", "-id"], name="audit_subject"),
+            models.Index(fields=["at"], name="audit_at"),
+        )
 
     def __str__(self) -> str:
         return f"{self.who}: {self.what} ({self.subject})"

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from orders import services
 from orders.models import Order, Status
+from shop import audit_log
 
 MOST_AT_ONCE = 500
 _NAMED = 10
@@ -142,6 +143,7 @@ def _advance(report: Report, order_ids: list[UUID], user: AbstractBaseUser) -> N
         rest = Order.objects.filter(pk__in=set(order_ids) - moved).select_related("shipment")
         found = {order.pk: order for order in rest}
         _log(user, report.done, report.act.done.capitalize())
+        _record(user, report, before=Status.PAID if report.act is SHIP else Status.SHIPPED)
     report.left = [
         (str(found[pk]), report.act.obstacle(found[pk])) if pk in found else (str(pk), "not there at all")
         for pk in order_ids
@@ -152,8 +154,18 @@ def _advance(report: Report, order_ids: list[UUID], user: AbstractBaseUser) -> N
 def _cancel(report: Report, order_id: UUID, user: AbstractBaseUser, reason: str) -> None:
     try:
         with transaction.atomic(durable=True):
+            before = {pk: order.status for pk, order in Order.objects.locked([order_id]).items()}
             order = services.cancel(order_id=order_id, reason=reason, by=user.get_username())
             _log(user, [order], f"Cancelled: {reason}")
+            audit_log.record(
+                user=user,
+                what="order cancelled",
+                subject=order,
+                order_id=order_id,
+                reason=reason,
+                before={"status": before[order_id]},
+                after={"status": order.status},
+            )
     except services.CannotCancel:
         order = Order.objects.get(pk=order_id)
         report.left.append((str(order), report.act.obstacle(order)))
@@ -161,6 +173,18 @@ def _cancel(report: Report, order_id: UUID, user: AbstractBaseUser, reason: str)
         report.left.append((str(order_id), "not there at all"))
     else:
         report.done.append(order)
+
+
+def _record(user: AbstractBaseUser, report: Report, *, before: Status) -> None:
+    for order in report.done:
+        audit_log.record(
+            user=user,
+            what=f"order {report.act.done}",
+            subject=order,
+            order_id=order.pk,
+            before={"status": before.value},
+            after={"status": order.status},
+        )
 
 
 def _log(user: AbstractBaseUser, orders: Sequence[Order], what: str) -> None:

@@ -12,6 +12,8 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import Max, Min
 from django.utils import timezone
 
+from kafka_bridge import admin as facts
+
 _FIELDS = ("year", "month", "day")
 
 
@@ -30,6 +32,14 @@ class DrillDown:
     wider: list[Span]
     current: str
     narrower: list[Span]
+
+
+class DatedChangeList(facts.FactsChangeList):
+    """A list with years, months and days above it."""
+
+    def drill_down(self) -> DrillDown | None:
+        """The narrower and the wider spans of time."""
+        return of(self)
 
 
 def of(changes: ChangeList) -> DrillDown | None:

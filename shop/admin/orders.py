@@ -23,7 +23,8 @@ from orders import services
 from orders.models import Order, OrderLine, OrderMail, Shipment, Status
 from payments.models import Charge, Refund
 from shop import countries, money
-from shop.admin import acting, drill_down, filters, reducing, search, site, trail
+from shop.admin import acting, drill_down, filters, log, reducing, search, site, trail
+from shop.models import AuditEntry
 
 STATUS_COLOURS = {
     Status.PENDING: "warning",
@@ -32,6 +33,8 @@ STATUS_COLOURS = {
     Status.DELIVERED: "success",
     Status.CANCELLED: "danger",
 }
+
+_DEEDS_SHOWN = 5
 
 
 class ReasonForm(forms.Form):
@@ -42,14 +45,6 @@ class ReasonForm(forms.Form):
         widget=UnfoldAdminTextInputWidget,
         help_text="The buyer reads it on the order's page and in a mail.",
     )
-
-
-class OrderChangeList(facts.FactsChangeList):
-    """The list, with years, months and days above it."""
-
-    def drill_down(self) -> drill_down.DrillDown | None:
-        """The narrower and the wider spans of time."""
-        return drill_down.of(self)
 
 
 @admin.register(Order)
@@ -74,9 +69,9 @@ class OrderAdmin(facts.FactsAdmin):
         return request.user.has_perm("orders.change_order")
 
     # -- The list ----------------------------------------------------------------------------------
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[OrderChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[drill_down.DatedChangeList]:
         """The list's view of itself."""
-        return OrderChangeList
+        return drill_down.DatedChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Order], search_term: str
@@ -230,7 +225,8 @@ class OrderAdmin(facts.FactsAdmin):
         """Everything that is known about one order."""
         order_id = facts.as_uuid(object_id)
         order = Order.objects.filter(pk=order_id).select_related("user", "shipment").first() if order_id else None
-        page = page_of(order, may_act=self.has_act_permission(request)) if order else None
+        may_see_log = site.may_see(request, "shop", "auditentry")
+        page = page_of(order, may_act=self.has_act_permission(request), may_see_log=may_see_log) if order else None
         response: HttpResponse = super().change_view(
             request, object_id, form_url, {**(extra_context or {}), "page": page, "title": "Order"}
         )
@@ -260,9 +256,13 @@ class Page:
     """What may be done now, each with the address of the page that asks before doing it."""
     reduce_url: str
     """Where single copies are cancelled; empty if that is not possible now, or not for this person."""
+    log: list[AuditEntry]
+    """The last that people did to it."""
+    log_url: str
+    """Where all of that is; empty for who may not see it."""
 
 
-def page_of(order: Order, *, may_act: bool) -> Page:
+def page_of(order: Order, *, may_act: bool, may_see_log: bool) -> Page:
     """Gather all apps' facts about an order (read with its shipment); a fixed number of queries."""
     charge = Charge.objects.filter(order_id=order.pk).prefetch_related("refunds").first()
     shipment = getattr(order, "shipment", None)
@@ -289,6 +289,8 @@ def page_of(order: Order, *, may_act: bool) -> Page:
         mails=mails,
         acts=[(act, f"{reverse('admin:orders_order_act', args=[act.name])}?order={order.pk}") for act in possible],
         reduce_url=reverse("admin:orders_order_reduce", args=[order.pk]) if may_reduce else "",
+        log=log.about(order.pk, limit=_DEEDS_SHOWN) if may_see_log else [],
+        log_url=log.page_about(order) if may_see_log else "",
     )
 
 

@@ -4,43 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
 from orders import services
 from orders.models import Order, OrderLine, Status
-from shop import money
+from shop import audit_log, money
+from shop.admin import copies
 
 
-class CopiesForm(forms.Form):
+class CopiesForm(copies.CopiesForm):
     """How many copies of each line are to be cancelled, and why."""
 
-    def __init__(self, *args: Any, lines: list[OrderLine], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._lines = [line for line in lines if line.kept]
-        for line in self._lines:
-            self.fields[_field(line)] = forms.IntegerField(
-                label=line.title,
-                required=False,
-                min_value=0,
-                max_value=line.kept,
-                widget=UnfoldAdminIntegerFieldWidget,
-                help_text=f"0 to {line.kept}",
-            )
-        self.fields["reason"] = forms.CharField(
-            max_length=80, widget=UnfoldAdminTextInputWidget, help_text="The buyer reads it in a mail."
-        )
+    none_chosen = "Say of which book how many copies are to be cancelled."
 
-    def clean(self) -> dict[str, Any]:
-        """At least one copy; the copies by sku are `units` then."""
-        cleaned: dict[str, Any] = super().clean() or {}
-        units = {line.sku: cleaned[name] for line in self._lines if cleaned.get(name := _field(line))}
-        if not units and not self.errors:
-            raise forms.ValidationError("Say of which book how many copies are to be cancelled.")
-        return {**cleaned, "units": units}
+    def __init__(self, *args: Any, lines: list[OrderLine], **kwargs: Any) -> None:
+        super().__init__(*args, lines=lines, most={line.sku: line.kept for line in lines}, **kwargs)
 
 
 def obstacle(order: Order, lines: list[OrderLine]) -> str:
@@ -61,14 +41,26 @@ def carry_out(*, order_id: UUID, units: Mapping[str, int], reason: str, user: Ab
         orders.services.CannotCancel: see there; nothing was changed.
     """
     with transaction.atomic(durable=True):
-        before = Order.objects.values_list("total_minor", flat=True).get(pk=order_id)
+        Order.objects.locked([order_id])
+        before = _state(order_id)
         order = services.cancel_lines(order_id=order_id, units=units, reason=reason, by=user.get_username())
-        copies = sum(units.values())
-        what = f"{copies} {'copy' if copies == 1 else 'copies'}"
+        what = copies.counted(sum(units.values()))
         LogEntry.objects.log_actions(user.pk, [order], CHANGE, f"Cancelled {what}: {reason}")
-    amount = money.in_words(before - order.total_minor, order.currency)
+        audit_log.record(
+            user=user,
+            what="copies cancelled",
+            subject=order,
+            order_id=order_id,
+            reason=reason,
+            before=before,
+            after=_state(order_id),
+        )
+    amount = money.in_words(before["total_minor"] - order.total_minor, order.currency)
     return f"{what} of {order} cancelled; {amount} go back."
 
 
-def _field(line: OrderLine) -> str:
-    return f"copies_{line.sku}"
+def _state(order_id: UUID) -> dict[str, Any]:
+    """What a reduction changes: the copies that are kept, by sku, and what they cost."""
+    lines = OrderLine.objects.filter(order=order_id).order_by("id")
+    total_minor = Order.objects.values_list("total_minor", flat=True).get(pk=order_id)
+    return {"copies": {line.sku: line.kept for line in lines}, "total_minor": total_minor}

@@ -38,6 +38,7 @@ _PAGES = {
     ],
     "Control": [
         ("Audits", "fact_check", "shop", "auditrun"),
+        ("Who did what", "history_edu", "shop", "auditentry"),
     ],
     "People": [
         ("Accounts", "person", "auth", "user"),

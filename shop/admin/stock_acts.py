@@ -12,7 +12,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 
 from inventory import shelving
 from inventory.models import Stock
-from shop import pricing
+from shop import audit_log, pricing
 from shop.models import Book
 
 MOST_AT_ONCE = 100_000
@@ -98,6 +98,7 @@ def receive(*, user: AbstractBaseUser, sku: str, units: int, reason: str) -> Sto
     with transaction.atomic(durable=True):
         shelving.receive(quantities={sku: units}, reason=reason, by=_name(user))
         stock = Stock.objects.get(bin=sku)
+        _record(user, "stock received", sku, units=units, reason=reason)
         LogEntry.objects.log_actions(user.pk, [stock], CHANGE, f"Received {units:,} units: {reason}")
     pricing.forget()
     return stock
@@ -126,11 +127,25 @@ def correct(
         if change is None:
             change = _difference(sku, counted or 0, expected)
         shelving.correct(sku=sku, change=change, reason=reason, by=_name(user))
+        _record(user, "stock corrected", sku, units=change, reason=reason)
         LogEntry.objects.log_actions(
             user.pk, [Stock.objects.get(bin=sku)], CHANGE, f"Corrected by {change:+,} units: {reason}"
         )
     pricing.forget()
     return change
+
+
+def _record(user: AbstractBaseUser, what: str, sku: str, *, units: int, reason: str) -> None:
+    """Note it, once it is done: the bins are locked, so that these sums are what the act found and left."""
+    received = Stock.objects.filter(sku=sku).aggregate(n=Sum("received"))["n"]
+    audit_log.record(
+        user=user,
+        what=what,
+        subject=sku,
+        reason=reason,
+        before={"received": received - units},
+        after={"received": received},
+    )
 
 
 def _difference(sku: str, counted: int, expected: int) -> int:

@@ -1,0 +1,136 @@
+"""Who did what: every act of staff leaves one entry with what was before and after, and the pages show it."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.test import Client
+
+from orders.models import Order
+from shop import audit_log
+from shop.admin import log
+from shop.models import AuditEntry, Book
+from shop.tests.admin.desk import ORDERS, STOCK, act, confirmed, place, select, text_of
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
+LOG = "/admin/shop/auditentry/"
+
+
+def entries() -> list[tuple[Any, ...]]:
+    """What was noted, oldest first."""
+    columns = ("who", "what", "subject", "reason", "before", "after")
+    return list(AuditEntry.objects.order_by("id").values_list(*columns))
+
+
+def test_shipping_and_delivering_are_noted_for_each_order_that_moved(book: Book, admin_client: Client) -> None:
+    first, second, pending = confirmed(book), confirmed(book), place(book)
+    select(admin_client, "ship_selected", first.pk, second.pk, pending)
+    assert sorted(entries(), key=lambda entry: str(entry[2])) == [
+        ("admin", "order shipped", order.reference, "", {"status": "PAID"}, {"status": "SHIPPED"})
+        for order in sorted((first, second), key=lambda order: order.reference)
+    ]
+    assert {entry.order_id for entry in AuditEntry.objects.all()} == {first.pk, second.pk}
+    act(admin_client, "deliver", first.pk)
+    assert entries()[-1][1:] == (
+        "order delivered", first.reference, "", {"status": "SHIPPED"}, {"status": "DELIVERED"},
+    )  # fmt: skip
+
+
+def test_a_cancellation_is_noted_with_the_status_that_it_ended(book: Book, admin_client: Client) -> None:
+    paid, pending = confirmed(book), Order.objects.get(pk=place(book))
+    act(admin_client, "cancel", paid.pk, pending.pk, reason="recall")
+    after = {"status": "CANCELLED"}
+    assert entries() == [
+        ("admin", "order cancelled", paid.reference, "recall", {"status": "PAID"}, after),
+        ("admin", "order cancelled", pending.reference, "recall", {"status": "PENDING"}, after),
+    ]
+    act(admin_client, "cancel", paid.pk, reason="again")
+    assert len(entries()) == 2, "what was refused is not noted"
+
+
+def test_cancelled_copies_are_noted_with_what_was_kept(book: Book, admin_client: Client) -> None:
+    order = confirmed(book, quantity=3)
+    data = {f"copies_{book.isbn}": "2", "reason": "torn"}
+    admin_client.post(f"{ORDERS}{order.pk}/reduce/", data)
+    assert entries() == [
+        (
+            "admin", "copies cancelled", order.reference, "torn",
+            {"copies": {book.isbn: 3}, "total_minor": 3750}, {"copies": {book.isbn: 1}, "total_minor": 1250},
+        )
+    ]  # fmt: skip
+    admin_client.post(f"{ORDERS}{order.pk}/reduce/", {**data, f"copies_{book.isbn}": "1"})
+    assert len(entries()) == 1, "what was refused is not noted"
+
+
+def test_stock_is_noted_with_what_the_records_said(book: Book, admin_client: Client) -> None:
+    admin_client.post(f"{STOCK}receive/", {"sku": book.isbn, "units": "5", "reason": "a lorry"})
+    admin_client.post(
+        f"{STOCK}correct/?sku={book.isbn}", {"change": "-2", "counted": "", "reason": "damp", "expected": "55"}
+    )
+    assert entries() == [
+        ("admin", "stock received", book.isbn, "a lorry", {"received": 50}, {"received": 55}),
+        ("admin", "stock corrected", book.isbn, "damp", {"received": 55}, {"received": 53}),
+    ]
+
+
+def test_an_order_leads_to_what_was_done_to_it(book: Book, admin_client: Client, viewer: Client) -> None:
+    order, other = confirmed(book), confirmed(book)
+    act(admin_client, "ship", order.pk)
+    act(admin_client, "cancel", other.pk, reason="recall")
+    page = text_of(admin_client.get(f"{ORDERS}{order.pk}/change/"))
+    assert f'href="{LOG}?q={order.pk}"' in page
+    assert "order shipped" in page.split('id="log-title"')[1].split("</section>")[0]
+    for words in (str(order.pk), order.reference, order.reference.lower()):
+        shown = admin_client.get(LOG, {"q": words}).context["cl"].result_list
+        assert [entry.what for entry in shown] == ["order shipped"], words
+    assert len(viewer.get(LOG, {"q": "admin"}).context["cl"].result_list) == 2
+
+
+def test_an_entry_shows_before_beside_after(admin_client: Client) -> None:
+    with transaction.atomic():
+        audit_log.record(
+            user=User.objects.get(username="admin"),
+            what="copies cancelled",
+            subject="BR-1",
+            before={"copies": {"978": 3}, "total_minor": 3750, "is_listed": True},
+            after={"copies": {"978": 1}, "total_minor": 1250, "is_listed": True, "note": "<b>"},
+        )
+    entry = AuditEntry.objects.get()
+    assert {change.name: (change.before, change.after, change.is_change) for change in log.changes_of(entry)} == {
+        "copies 978": ("3", "1", True),
+        "total": ("$37.50", "$12.50", True),
+        "is listed": ("yes", "yes", False),
+        "note": ("", "<b>", True),
+    }
+    page = admin_client.get(f"{LOG}{entry.pk}/change/").content.decode()
+    for words in ("<del>$37.50</del>", "<ins>$12.50</ins>", "<ins>&lt;b&gt;</ins>"):
+        assert words in page, words
+    assert "$37.50 → $12.50" in text_of(admin_client.get(LOG))
+
+
+def test_the_log_is_narrowed_down(admin_client: Client) -> None:
+    with transaction.atomic():
+        audit_log.record(user=User.objects.get(username="admin"), what="order shipped", subject="BR-1")
+        audit_log.record(user=User.objects.create_user("ada"), what="order shipped", subject="BR-2")
+        audit_log.record(user=None, what="order cancelled", subject="BR-3")
+
+    def shown(**query: str) -> list[str]:
+        return [entry.subject for entry in admin_client.get(LOG, query).context["cl"].result_list]
+
+    assert shown() == ["BR-3", "BR-2", "BR-1"]
+    assert (shown(by="me"), shown(by="account"), shown(by="guest")) == (["BR-1"], ["BR-2", "BR-1"], ["BR-3"])
+    assert shown(what="order shipped") == ["BR-2", "BR-1"]
+    year = AuditEntry.objects.latest("id").at.year
+    assert (len(shown(at__year=str(year))), shown(at__year=str(year - 1))) == (3, [])
+
+
+def test_nobody_edits_the_log(admin_client: Client, viewer: Client) -> None:
+    with transaction.atomic():
+        audit_log.record(user=None, what="order cancelled", subject="BR-3")
+    entry = AuditEntry.objects.get()
+    for client in (admin_client, viewer):
+        assert client.post(f"{LOG}{entry.pk}/change/", {"who": "eve"}).status_code == 403
+        assert client.post(f"{LOG}{entry.pk}/delete/", {"post": "yes"}).status_code == 403
+        assert client.get(f"{LOG}add/").status_code == 403
+    assert AuditEntry.objects.get().who == "buyer"
