@@ -266,8 +266,8 @@ class Bank:
             entry = _entry(ledger, key)
         return entry if entry and entry.kind == "refund" else None
 
-    def statement(self, *, since: float = 0, after: int = 0, limit: int = 500) -> list[Payment]:
-        """Payments begun since then (unix seconds), oldest first, from the one after `Payment.seq` on."""
+    def statement(self, *, since: float = 0, after: int = 0, limit: int = -1) -> list[Payment]:
+        """Payments begun since then (unix seconds), oldest first; a page of it, from the one after `Payment.seq` on."""
         with self._reading() as ledger:
             rows = ledger.execute(
                 "SELECT * FROM payment WHERE at >= ? AND seq > ? ORDER BY seq LIMIT ?",
