@@ -48,3 +48,24 @@ class InboxRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.group} {self.event_id}"
+
+
+class LagSample(models.Model):
+    """How far a group was behind in one partition, as the timekeeper saw it; kept for pace and for charts."""
+
+    at = models.DateTimeField(db_default=Now())
+    group = models.CharField(max_length=60)
+    topic = models.CharField(max_length=120)
+    partition = models.IntegerField()
+    committed = models.BigIntegerField(null=True)
+    """None where the group had not committed anything."""
+    end = models.BigIntegerField()
+    messages = models.BigIntegerField()
+    seconds = models.FloatField(null=True)
+
+    class Meta:
+        verbose_name = "lag sample"
+        indexes = (models.Index(fields=["at"], name="lag_sample_at"),)
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.topic}[{self.partition}]: {self.messages}"

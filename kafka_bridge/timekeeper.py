@@ -1,6 +1,10 @@
 """Work that the clock starts: deadlines, sweeps, samples. One leader, any number of standbys.
 
 An app's `jobs.py` decorates plain functions with `@timekeeper.every(seconds=…)`.
+
+# Note [Aside]
+Deadlines and holds are looked after every second or two, and must not wait for a job that asks Kafka or adds up the
+whole shop. Such a job runs *aside*, in a thread of its own; while it is under way it is not started again.
 """
 
 import logging
@@ -25,16 +29,24 @@ class Job:
     function: Callable[[], None]
     seconds: float
     due_at: float = 0.0
+    aside: bool = False
+    """Whether it runs in a thread of its own; see Note [Aside]."""
+    thread: threading.Thread | None = None
 
 
 _jobs: list[Job] = []
 
 
-def every(*, seconds: float, after_seconds: float = 0.0) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Run the function this often, by whichever timekeeper leads; first so long after the process began."""
+def every(
+    *, seconds: float, after_seconds: float = 0.0, aside: bool = False
+) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Run the function this often, by whichever timekeeper leads; first so long after the process began.
+
+    One that may take longer than a moment runs `aside`; see Note [Aside].
+    """
 
     def decorate(function: Callable[[], None]) -> Callable[[], None]:
-        _jobs.append(Job(function, seconds, time.monotonic() + after_seconds))
+        _jobs.append(Job(function, seconds, time.monotonic() + after_seconds, aside))
         return function
 
     return decorate
@@ -68,8 +80,25 @@ def _lead(leader: "psycopg.Connection[tuple[object, ...]]", stop: threading.Even
         leader.execute("SELECT 1")  # raises once the lock's connection is gone, and with it the lock
         for job in _jobs:
             if time.monotonic() >= job.due_at:
-                _run(job)
+                _start(job) if job.aside else _run(job)
         stop.wait(0.5)
+
+
+def _start(job: Job) -> None:
+    """Run it aside; where it is still under way from the last time, it is left out this time."""
+    job.due_at = time.monotonic() + job.seconds
+    if job.thread is not None and job.thread.is_alive():
+        log.warning("%s is still under way; this time it is left out", job.function.__name__)
+        return
+    job.thread = threading.Thread(target=_run_and_hang_up, args=[job], name=job.function.__name__, daemon=True)
+    job.thread.start()
+
+
+def _run_and_hang_up(job: Job) -> None:
+    try:
+        _run(job)
+    finally:
+        connection.close()
 
 
 def _run(job: Job) -> None:

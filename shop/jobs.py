@@ -1,14 +1,12 @@
 """What the timekeeper does for the shop as a whole."""
 
 import logging
-import threading
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
-from kafka_bridge import dead_letters, timekeeper
+from kafka_bridge import timekeeper
 from shop import audit
 from shop.models import AuditRun
 
@@ -16,31 +14,18 @@ log = logging.getLogger(__name__)
 BY = "timekeeper"
 KEPT, UNCLEAN_KEPT = timedelta(days=7), timedelta(days=90)
 LIMIT_SECONDS = 10.0
-_under_way = threading.Lock()
 
 
 def audit_shop() -> None:
-    """Start an audit in a thread of its own, unless one is under way: expiries and deadlines shall not wait for it."""
-    if not _under_way.acquire(blocking=False):
-        log.warning("the audit before is still under way; this one is left out")
-        return
-    threading.Thread(target=_audit, name="audit", daemon=True).start()
-
-
-def _audit() -> None:
+    """Audit the shop, and log what does not hold."""
     try:
         report = audit.run(grace_seconds=settings.AUDIT_GRACE_SECONDS, by=BY, limit_seconds=LIMIT_SECONDS)
         _prune()
     except audit.TooSlow:
         log.warning("the audit was given up: PostgreSQL took longer than %g s", LIMIT_SECONDS)
-    except Exception as error:
-        log.warning("the audit could not be run (%s); it runs again when due", dead_letters.describe(error))
-    else:
-        for finding in report.broken:
-            log.error("audit: %s: %d wrong, such as %s", finding.name, finding.count, "; ".join(finding.examples))
-    finally:
-        connection.close()
-        _under_way.release()
+        return
+    for finding in report.broken:
+        log.error("audit: %s: %d wrong, such as %s", finding.name, finding.count, "; ".join(finding.examples))
 
 
 def _prune() -> None:
@@ -52,4 +37,4 @@ def _prune() -> None:
 
 # What a shop finds that was off for hours is put right within the first moments; an audit before that would cry wolf.
 if settings.AUDIT_SECONDS > 0:
-    timekeeper.every(seconds=settings.AUDIT_SECONDS, after_seconds=settings.AUDIT_SECONDS)(audit_shop)
+    timekeeper.every(seconds=settings.AUDIT_SECONDS, after_seconds=settings.AUDIT_SECONDS, aside=True)(audit_shop)

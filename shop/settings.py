@@ -184,8 +184,8 @@ if BEHIND_TLS:
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-    # Whoever watches over the process asks it directly, without TLS.
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    # Whoever watches over the process asks it directly, without TLS; the sandbox's webhooks come from inside too.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^webhooks/payments/$"]
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "shop.views.errors.csrf_failure"
 
@@ -243,6 +243,8 @@ HOLD_SECONDS = env.int("HOLD_SECONDS", default=600)
 # How often the timekeeper audits the shop (0: never), and how long an event may be under way before the audit minds.
 AUDIT_SECONDS = env.float("AUDIT_SECONDS", default=60.0)
 AUDIT_GRACE_SECONDS = env.float("AUDIT_GRACE_SECONDS", default=60.0)
+# How often the timekeeper notes how far the consumers are behind (0: never).
+LAG_SAMPLE_SECONDS = env.float("LAG_SAMPLE_SECONDS", default=15.0)
 CARRIER_SHIP_DELAY_SECONDS = env.float("CARRIER_SHIP_DELAY_SECONDS", default=5.0)
 CARRIER_DELIVER_DELAY_SECONDS = env.float("CARRIER_DELIVER_DELAY_SECONDS", default=10.0)
 PAYMENT_GATEWAY = env.str("PAYMENT_GATEWAY", default="payments.gateways.sandbox.SandboxGateway")
@@ -315,5 +317,6 @@ LOGGING = {
         # One line per request is the proxy's job; here only what went wrong.
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
     },
 }

@@ -1,0 +1,190 @@
+"""How far each consumer group is behind: what it has committed, against where its partitions end.
+
+Asked of the brokers by the Admin API, not of a client: a consumer's own statistics know nothing of partitions that
+nobody reads.
+
+# Note [No commit yet]
+A group that has committed nothing of a partition will read it from its beginning, so all that lies there is still to
+come. That is a lag of everything, and never one of 0.
+"""
+
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from kafka_bridge import clients, registry
+
+_ANSWER_SECONDS = 10.0
+# Reading one old message of each partition that lags; what has not come by then is told without its age.
+_AGE_SECONDS = 5.0
+Partition = tuple[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lag:
+    """One partition, as one group has read it. Offsets are those of the next message."""
+
+    group: str
+    topic: str
+    partition: int
+    committed: int | None
+    """None where the group has not committed anything; see Note [No commit yet]."""
+    end: int
+    messages: int
+    """Still to be read."""
+    seconds: float | None = 0.0
+    """Age of the oldest message still to be read; None where it could not be read."""
+    owner: str = ""
+    """The member that has the partition, by its client id and address; empty where nobody does."""
+
+
+def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
+    """Every partition that these groups (or all) hear, in the order of group, topic, partition.
+
+    Blocks for as long as the brokers take, some seconds at most. Partitions of a topic that does not exist are absent.
+
+    Raises:
+        KafkaException: the brokers do not answer.
+        LookupError: there is no such group.
+    """
+    wanted = [registry.find(name) for name in groups] or registry.groups()
+    admin = clients.admin()
+    present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
+    places = {
+        group.name: [
+            (name, number)
+            for name in map(clients.topic_name, (topic.name for topic in group.topics))
+            if name in present
+            for number in sorted(present[name].partitions)
+        ]
+        for group in wanted
+    }
+    every = sorted({place for found in places.values() for place in found})
+    starts, ends = _offsets(admin, every, OffsetSpec.earliest()), _offsets(admin, every, OffsetSpec.latest())
+    committed, owners = _committed(admin, list(places)), _owners(admin, list(places))
+    found = [
+        _lag(group, place, committed[group].get(place), starts[place], ends[place], owners[group].get(place, ""))
+        for group, group_places in places.items()
+        for place in group_places
+    ]
+    return _with_ages(found, starts) if with_age else found
+
+
+def _lag(group: str, place: Partition, committed: int | None, start: int, end: int, owner: str) -> Lag:
+    # What was deleted before it was read is not still to be read.
+    first = start if committed is None else max(start, committed)
+    return Lag(
+        group=group,
+        topic=place[0].removeprefix(clients.conf().topic_prefix),
+        partition=place[1],
+        committed=committed,
+        end=end,
+        messages=max(0, end - first),
+        owner=owner,
+    )
+
+
+# -- Questions to the brokers -------------------------------------------------------------------------
+def _offsets(admin: AdminClient, places: Iterable[Partition], which: OffsetSpec) -> dict[Partition, int]:
+    asked = {TopicPartition(*place): which for place in places}
+    if not asked:
+        return {}
+    # Consumers read committed messages only, so an open transaction is no lag of theirs.
+    futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_SECONDS)
+    return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+
+
+def _committed(admin: AdminClient, groups: Iterable[str]) -> dict[str, dict[Partition, int]]:
+    found: dict[str, dict[Partition, int]] = {}
+    for group in groups:
+        question = ConsumerGroupTopicPartitions(clients.conf().group_prefix + group)
+        [future] = admin.list_consumer_group_offsets([question], request_timeout=_ANSWER_SECONDS).values()
+        try:
+            places = future.result().topic_partitions or []
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                raise
+            places = []
+        found[group] = {(p.topic, p.partition): p.offset for p in places if p.offset >= 0}
+    return found
+
+
+def _owners(admin: AdminClient, groups: Sequence[str]) -> dict[str, dict[Partition, str]]:
+    prefix = clients.conf().group_prefix
+    futures = admin.describe_consumer_groups([prefix + group for group in groups], request_timeout=_ANSWER_SECONDS)
+    found: dict[str, dict[Partition, str]] = defaultdict(dict)
+    for name, future in futures.items():
+        for member in future.result().members:
+            owner = f"{member.client_id} {member.host.removeprefix('/')}"
+            for place in member.assignment.topic_partitions if member.assignment else ():
+                found[name.removeprefix(prefix)][place.topic, place.partition] = owner
+    return found
+
+
+# -- How old the oldest unread message is -----------------------------------------------------------------
+def _with_ages(found: Sequence[Lag], starts: Mapping[Partition, int]) -> list[Lag]:
+    behind = [lag for lag in found if lag.messages]
+    firsts: dict[Lag, tuple[Partition, int]] = {}
+    for lag in behind:
+        place = clients.topic_name(lag.topic), lag.partition
+        firsts[lag] = place, max(starts[place], lag.committed or 0)
+    written = _timestamps(set(firsts.values()))
+    now = time.time()
+    return [replace(lag, seconds=_age(written.get(firsts[lag]), now)) if lag in firsts else lag for lag in found]
+
+
+def _age(written: float | None, now: float) -> float | None:
+    # The clocks of producers may be ahead of ours.
+    return None if written is None else max(0.0, now - written)
+
+
+def _timestamps(wanted: set[tuple[Partition, int]]) -> dict[tuple[Partition, int], float]:
+    """When the first message from each of these offsets on was written, in seconds since the epoch."""
+    found: dict[tuple[Partition, int], float] = {}
+    # A client reads a partition from one place at a time; groups that are at different places take a round each.
+    while left := wanted - found.keys():
+        this_round = {place: (place, offset) for place, offset in sorted(left)}
+        read_now = _read_first(this_round)
+        if not read_now:
+            break
+        found |= read_now
+    return found
+
+
+def _read_first(places: Mapping[Partition, tuple[Partition, int]]) -> dict[tuple[Partition, int], float]:
+    reader = Consumer(
+        clients.common()
+        | {
+            "group.id": f"{clients.conf().group_prefix}lag-{uuid.uuid4()}",  # must be there; nothing is committed
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "queued.min.messages": 1,
+        }
+    )
+    found: dict[tuple[Partition, int], float] = {}
+    try:
+        reader.assign([TopicPartition(*place, offset) for place, offset in places.values()])
+        until = time.monotonic() + _AGE_SECONDS
+        while len(found) < len(places) and (left := until - time.monotonic()) > 0:
+            message = reader.poll(min(left, 0.5))
+            if message is None or message.error():
+                continue
+            place = str(message.topic()), message.partition() or 0
+            found.setdefault(places[place], message.timestamp()[1] / 1000)
+            reader.pause([TopicPartition(*place)])
+    finally:
+        reader.close()
+    return found
