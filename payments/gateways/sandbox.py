@@ -1,11 +1,12 @@
 """The client of the sandbox gateway, which is a process of its own (`payments/sandbox`); reached over HTTP."""
 
+import http.client
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
-import httpx
 from django.conf import settings
 
 from payments.gateways import (
@@ -19,12 +20,14 @@ from payments.gateways import (
     Succeeded,
     Unknown,
     signatures,
+    wire,
 )
+from payments.sandbox import hooks
 from payments.sandbox.cards import TEST_CARDS, TestCard
 
 __all__ = ["TEST_CARDS", "SandboxGateway", "TestCard"]
 
-SIGNATURE_HEADER = "Bookrush-Signature"
+SIGNATURE_HEADER = hooks.HEADER
 STATEMENT_PAGE = 500
 
 
@@ -37,18 +40,14 @@ class NotThere(Exception):
 
 
 class SandboxGateway:
-    """Calls the bank over HTTP, on connections that are kept; it may be used by many threads at a time."""
+    """Calls the bank over HTTP; it may be used by many threads at a time."""
 
-    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
-        """Without a transport, over the network to `settings.SANDBOX_URL`."""
-        most = settings.PAYMENT_CONCURRENT_CALLS
-        self._client = httpx.Client(
-            base_url=settings.SANDBOX_URL,
-            timeout=timeouts(settings.PAYMENT_TIMEOUT_SECONDS),
-            limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
-            transport=transport,
-            # Proxies of the environment are for other hosts.
-            trust_env=False,
+    def __init__(self, carrier: wire.Wire | None = None) -> None:
+        """Without a carrier, over the network to `settings.SANDBOX_URL`."""
+        self._wire = carrier or wire.KeptConnections(
+            settings.SANDBOX_URL,
+            timeout_seconds=settings.PAYMENT_TIMEOUT_SECONDS,
+            keep=settings.PAYMENT_CONCURRENT_CALLS,
         )
 
     # -- Money ------------------------------------------------------------------------------------
@@ -147,12 +146,13 @@ class SandboxGateway:
             return Unknown(str(error))
 
     def _post(self, path: str, key: str, contents: Mapping[str, object]) -> dict[str, Any]:
-        return self._call("POST", path, json=contents, headers={"Idempotency-Key": key})
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        return self._call("POST", path, json.dumps(contents).encode(), headers)
 
     def _get(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
-        return self._call("GET", path, params=query)
+        return self._call("GET", f"{path}?{urlencode(query)}", b"", {})
 
-    def _call(self, method: str, path: str, **contents: Any) -> dict[str, Any]:
+    def _call(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
         """The answer's JSON object.
 
         Raises:
@@ -160,22 +160,17 @@ class SandboxGateway:
             NotThere: the bank does not know what the call is about.
         """
         try:
-            response = self._client.request(method, path, **contents)
-            answer = response.json()
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            raise NoAnswer(f"{type(error).__name__}: {error}") from error
-        if response.status_code == 200 and isinstance(answer, dict):
+            reply = self._wire.call(method, path, body=body, headers=headers)
+            answer = json.loads(reply.body)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise NoAnswer(f"{type(error).__name__}: {error}"[:280]) from error
+        if reply.status == 200 and isinstance(answer, dict):
             return answer
         code, message = _read_error(answer)
         # Only in the bank's own words: a 404 of a proxy, or of a wrong address, says nothing about a payment.
-        if response.status_code == 404 and code.startswith("no_such_"):
+        if reply.status == 404 and code.startswith("no_such_"):
             raise NotThere(message)
-        raise NoAnswer(f"answered {response.status_code} {code}: {message}"[:280])
-
-
-def timeouts(seconds: float) -> httpx.Timeout:
-    """A bound on a whole call, split over its phases, which come one after the other."""
-    return httpx.Timeout(connect=seconds * 0.1, pool=seconds * 0.05, write=seconds * 0.05, read=seconds * 0.8)
+        raise NoAnswer(f"answered {reply.status} {code}: {message}"[:280])
 
 
 # -- What the bank says -------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from payments.sandbox import cards
+from payments.sandbox import cards, challenges
 from payments.sandbox.bank import Bank, CallLost, Carried, Code, Entry, Payment, Refused
 from payments.sandbox.cards import Trouble
 
@@ -66,6 +66,7 @@ class Server:
             [
                 *(Rule(path, methods=["POST"], endpoint=self._call(endpoint)) for path, endpoint in money.items()),
                 *(Rule(path, methods=["GET"], endpoint=self._look(endpoint)) for path, endpoint in looks.items()),
+                Rule("/challenges/<transaction_id>", methods=["GET", "POST"], endpoint=self._challenge),
                 Rule("/v1/control/outage", methods=["POST"], endpoint=self._set_outage),
                 Rule("/healthz", methods=["GET"], endpoint=lambda request: {"status": "ok"}),
             ]
@@ -163,6 +164,17 @@ class Server:
             del shown[private]
         asks = cards.of(payment.card).asks_buyer
         return {**shown, "url": f"{self.manners.public_url}/challenges/{payment.transaction_id}" if asks else ""}
+
+    # -- The buyer --------------------------------------------------------------------------------
+    def _challenge(self, request: Request, transaction_id: str) -> Response:
+        payment = self.bank.find(transaction_id=transaction_id)
+        if payment is None or not cards.of(payment.card).asks_buyer:
+            return challenges.not_found()
+        if request.method != "POST":
+            return challenges.page(payment)
+        answers = {challenges.CONFIRM: self.bank.confirm, challenges.REFUSE: self.bank.refuse}
+        answer = answers.get(request.form.get("answer", ""))
+        return challenges.way_back(answer(transaction_id)) if answer else challenges.bad_answer()
 
     # -- Trouble ----------------------------------------------------------------------------------
     def _call(self, endpoint: Callable[..., T]) -> Callable[..., T]:
