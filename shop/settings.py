@@ -317,6 +317,7 @@ LOGGING = {
         # One line per request is the proxy's job; here only what went wrong.
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},
-        "httpx": {"level": "WARNING"},
+        # It would log two lines for each call, and with DEBUG whole answers, in which buyers have names.
+        "stripe": {"level": "WARNING"},
     },
 }
