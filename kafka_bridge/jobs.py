@@ -27,6 +27,7 @@ def sample_lag() -> None:
             end=row.end,
             messages=row.messages,
             seconds=row.seconds,
+            owner=row.owner[:200],
         )
         for row in found
     )

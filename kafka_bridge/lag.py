@@ -47,7 +47,7 @@ class Lag:
     seconds: float | None = 0.0
     """Age of the oldest message still to be read; None where it could not be read."""
     owner: str = ""
-    """The member that has the partition, by its client id and address; empty where nobody does."""
+    """Who has the partition: client id, end of the member id, address; empty where nobody does."""
 
 
 def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
@@ -60,7 +60,7 @@ def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
         LookupError: there is no such group.
     """
     wanted = [registry.find(name) for name in groups] or registry.groups()
-    admin = clients.admin()
+    admin = AdminClient(clients.common() | {"log_level": 0})  # what is wrong is raised
     present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
     places = {
         group.name: [
@@ -72,7 +72,8 @@ def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
         for group in wanted
     }
     every = sorted({place for found in places.values() for place in found})
-    starts, ends = _offsets(admin, every, OffsetSpec.earliest()), _offsets(admin, every, OffsetSpec.latest())
+    earliest, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    starts, ends = _offsets(admin, every, earliest), _offsets(admin, every, latest)
     committed, owners = _committed(admin, list(places)), _owners(admin, list(places))
     found = [
         _lag(group, place, committed[group].get(place), starts[place], ends[place], owners[group].get(place, ""))
@@ -127,7 +128,7 @@ def _owners(admin: AdminClient, groups: Sequence[str]) -> dict[str, dict[Partiti
     found: dict[str, dict[Partition, str]] = defaultdict(dict)
     for name, future in futures.items():
         for member in future.result().members:
-            owner = f"{member.client_id} {member.host.removeprefix('/')}"
+            owner = f"{member.client_id} {member.member_id[-8:]} {member.host.removeprefix('/')}"
             for place in member.assignment.topic_partitions if member.assignment else ():
                 found[name.removeprefix(prefix)][place.topic, place.partition] = owner
     return found

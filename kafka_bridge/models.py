@@ -62,6 +62,7 @@ class LagSample(models.Model):
     end = models.BigIntegerField()
     messages = models.BigIntegerField()
     seconds = models.FloatField(null=True)
+    owner = models.CharField(max_length=200, blank=True)
 
     class Meta:
         verbose_name = "lag sample"

@@ -1,0 +1,188 @@
+"""`manage.py show_lag`."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import IO, Any, cast
+
+from confluent_kafka import KafkaException
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error as DatabaseError
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from kafka_bridge import clients, lag, pace, processes
+
+BAD_OPTIONS, NO_KAFKA = 2, 1
+WATCH_SECONDS = 2.0
+
+
+class Command(BaseCommand):
+    """Prints how far every consumer group is behind."""
+
+    requires_system_checks = ()
+    help = (
+        "How far each consumer group is behind, partition by partition: what it has committed, where the partition "
+        "ends, the messages between the two, the age of the oldest of them, who reads it, and when nothing will be "
+        "left at the pace of the last minutes. Asked of the brokers. “none yet” is a group that never committed: all "
+        "that lies there is still to be read. Exit code: 0, 1 if Kafka does not answer, 2 for options that make no "
+        "sense."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Options of the command line."""
+        parser.add_argument("groups", nargs="*", metavar="GROUP", help="groups, such as `inventory` (default: all)")
+        parser.add_argument("--json", action="store_true", help="one JSON object; with --watch one for each look")
+        parser.add_argument(
+            "--watch",
+            nargs="?",
+            type=float,
+            const=WATCH_SECONDS,
+            metavar="SECONDS",
+            help="look again and again, until Ctrl-C (default: every %(const)g seconds)",
+        )
+        parser.add_argument("--behind", action="store_true", help="only partitions with something left to read")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Look once, or until told to stop."""
+        if options["watch"] is not None and not 0.5 <= options["watch"] <= 3600:
+            raise CommandError("--watch takes a number of seconds from 0.5 to 3600.", returncode=BAD_OPTIONS)
+        if options["watch"] is None:
+            self._once(options)
+        else:
+            self._watch(options)
+
+    def _once(self, options: Mapping[str, Any]) -> None:
+        found = _read(options["groups"])
+        paces = pace.between(_earlier(), pace.looks(found))
+        shown = [row for row in found if row.messages or not options["behind"]]
+        if options["json"]:
+            self.stdout.write(_json(shown, paces))
+        else:
+            Console(file=cast(IO[str], self.stdout)).print(_page(shown, paces))
+
+    def _watch(self, options: Mapping[str, Any]) -> None:
+        stop = processes.stop_on_signals()
+        console = Console(file=cast(IO[str], self.stdout))
+        before: dict[pace.Key, pace.Look] = {}
+        with Live(console=console, auto_refresh=False, transient=options["json"]) as live:
+            while not stop.is_set():
+                begun = time.monotonic()
+                found = _read(options["groups"])
+                now = pace.looks(found)
+                paces = pace.between(before or _earlier(), now)
+                before = now
+                shown = [row for row in found if row.messages or not options["behind"]]
+                if options["json"]:
+                    self.stdout.write(_json(shown, paces))
+                    self.stdout.flush()
+                else:
+                    live.update(_page(shown, paces), refresh=True)
+                stop.wait(max(0.0, options["watch"] - (time.monotonic() - begun)))
+
+
+def _read(groups: Sequence[str]) -> list[lag.Lag]:
+    try:
+        return lag.read(groups)
+    except LookupError as error:
+        raise CommandError(str(error.args[0]), returncode=BAD_OPTIONS) from error
+    except KafkaException as error:
+        raise CommandError(
+            f"Kafka at {clients.conf().bootstrap_servers} does not answer: {error}. Is it running, and is "
+            "KAFKA_BOOTSTRAP_SERVERS right?",
+            returncode=NO_KAFKA,
+        ) from error
+
+
+def _earlier() -> dict[pace.Key, pace.Look]:
+    """Samples of the last minutes; none where PostgreSQL is away, for the lag itself needs only Kafka."""
+    try:
+        return pace.earlier_looks()
+    except DatabaseError:
+        return {}
+
+
+def _json(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> str:
+    rows = []
+    for row in found:
+        speed = paces.get(pace.key_of(row))
+        rows.append(
+            asdict(row)
+            | {
+                "handled_per_second": speed and round(speed.handled, 2),
+                "written_per_second": speed and round(speed.written, 2),
+                "drain_seconds": speed and speed.drain_seconds(row.messages),
+            }
+        )
+    return json.dumps({"messages": sum(row.messages for row in found), "partitions": rows})
+
+
+# -- For people ---------------------------------------------------------------------------------------
+def _page(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> RenderableType:
+    table = Table("group", "topic", title="Consumer lag", title_justify="left")
+    for column in ("part.", "committed", "end", "behind", "oldest", "gone in"):
+        table.add_column(column, justify="right")
+    table.add_column("read by")
+    group = ""
+    for row in found:
+        if group and row.group != group:
+            table.add_section()
+        table.add_row(*_cells(row, paces.get(pace.key_of(row)), is_first=row.group != group))
+        group = row.group
+    return Group(table, _summary(found))
+
+
+def _cells(row: lag.Lag, speed: pace.Pace | None, *, is_first: bool) -> list[str | Text]:
+    behind = Text(f"{row.messages:,}", style="bold yellow" if row.messages else "green")
+    nobody = Text("nobody", style="bold red" if row.messages else "dim")
+    return [
+        row.group if is_first else "",
+        row.topic,
+        str(row.partition),
+        Text("none yet", style="yellow") if row.committed is None else f"{row.committed:,}",
+        f"{row.end:,}",
+        behind,
+        _age(row),
+        _drain(row, speed),
+        row.owner or nobody,
+    ]
+
+
+def _age(row: lag.Lag) -> str:
+    if not row.messages:
+        return ""
+    return "unknown" if row.seconds is None else duration(row.seconds)
+
+
+def _drain(row: lag.Lag, speed: pace.Pace | None) -> str:
+    if not row.messages:
+        return ""
+    if speed is None:
+        return "?"
+    seconds = speed.drain_seconds(row.messages)
+    return "never, so" if seconds is None else duration(seconds)
+
+
+def _summary(found: Sequence[lag.Lag]) -> str:
+    behind = sum(row.messages for row in found)
+    if not found:
+        return "Nothing is behind."
+    if not behind:
+        return "Every group has read everything."
+    alone = sorted({row.group for row in found if row.messages and not row.owner})
+    unread = f" Nobody reads for {', '.join(alone)}: is it running?" if alone else ""
+    return f"{behind:,} messages are still to be read.{unread}"
+
+
+def duration(seconds: float) -> str:
+    """In the two units that matter, such as `3 m 20 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    days, hours, minutes = whole // 86_400, whole // 3600 % 24, whole // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} m" if hours else f"{minutes} m {whole % 60} s"

@@ -1,0 +1,160 @@
+"""Lag on a real broker: messages and seconds, groups that never committed, who reads, and when it will be over."""
+
+import dataclasses
+import io
+import json
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from kafka_bridge import catalogue, jobs, lag, pace, registry, testing
+from kafka_bridge.models import LagSample
+from kafka_bridge.tests.events import created
+from kafka_bridge.tests.test_runner import committed, group, quick, running, send  # noqa: F401 - fixtures too
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka", "quick")]
+HEARD = "orders.events"
+
+
+def listen(group: registry.Group, *, gate: Callable[[], object] = lambda: None) -> None:  # noqa: F811
+    """The group hears order.created, and waits at the gate with each batch."""
+
+    @group.on_batch(catalogue.OrderCreated)
+    def hear(events: Sequence[catalogue.OrderCreated]) -> None:
+        gate()
+
+
+def messages() -> int:
+    """How far the test's group is behind."""
+    return sum(row.messages for row in lag.read(["notifications"], with_age=False))
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_no_commit_yet_is_everything_and_never_nothing(group: registry.Group, settings: Any, protocol: str) -> None:  # noqa: F811
+    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, group_protocol=protocol)
+    listen(group)
+    send(*(created() for _ in range(40)))
+    rows = lag.read(["notifications"])
+    assert [(row.topic, row.partition, row.committed, row.owner) for row in rows] == [
+        (HEARD, number, None, "") for number in range(3)
+    ]
+    assert sum(row.messages for row in rows) == 40
+    assert all(0 < (row.seconds or 0) < 60 for row in rows if row.messages)
+    with running(group):
+        testing.wait_until(lambda: committed("notifications") == 40, what="40 committed")
+        rows = lag.read(["notifications"])
+        assert [(row.messages, row.seconds) for row in rows] == [(0, 0.0)] * 3
+        assert sum(row.committed or 0 for row in rows) == 40
+        assert {row.owner.split(" ")[-1] for row in rows} == {"127.0.0.1"}
+
+
+def test_it_tells_messages_and_seconds_while_the_group_is_stuck(group: registry.Group) -> None:  # noqa: F811
+    go_on = threading.Event()
+    listen(group, gate=lambda: go_on.wait(30))
+    send(*(created() for _ in range(10)))
+    with running(group):
+        testing.wait_until(lambda: all(row.owner for row in lag.read(["notifications"])), what="an owner of each")
+        send(*(created() for _ in range(20)))
+        first = max(row.seconds or 0 for row in lag.read(["notifications"]))
+        assert messages() == 30
+        testing.wait_until(
+            lambda: max(row.seconds or 0 for row in lag.read(["notifications"])) > first, what="an older message"
+        )
+        go_on.set()
+        testing.wait_until(lambda: messages() == 0, what="nothing behind")
+
+
+def test_two_groups_at_different_places_of_a_partition_have_ages_of_their_own(
+    group: registry.Group,  # noqa: F811
+    make_group: Callable[[str], registry.Group],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(registry._groups, "analytics")
+    other = make_group("analytics")
+    listen(group)
+    listen(other)
+    send(*(created() for _ in range(30)))
+    with running(other):
+        testing.wait_until(lambda: committed("analytics") == 30, what="30 committed")
+    send(*(created() for _ in range(30)))
+    rows = lag.read(["analytics", "notifications"])
+    by_group = {name: [row for row in rows if row.group == name] for name in ("analytics", "notifications")}
+    assert sum(row.messages for row in by_group["analytics"]) == 30
+    assert sum(row.messages for row in by_group["notifications"]) == 60
+    oldest = {name: max(row.seconds or 0 for row in found) for name, found in by_group.items()}
+    assert oldest["notifications"] > oldest["analytics"] > 0
+
+
+def test_samples_tell_the_pace_and_when_it_will_be_over(group: registry.Group) -> None:  # noqa: F811
+    listen(group)
+    send(*(created() for _ in range(60)))
+    jobs.sample_lag()
+    assert LagSample.objects.filter(group="notifications").count() == 3
+    assert pace.earlier_looks() == {}, "a sample of this moment tells no pace"
+    LagSample.objects.update(at=timezone.now() - timedelta(seconds=20))
+    with running(group):
+        testing.wait_until(lambda: committed("notifications") == 60, what="60 committed")
+    send(*(created() for _ in range(20)))
+    paces = pace.between(pace.earlier_looks(), pace.looks(lag.read(["notifications"])))
+    assert sum(speed.handled for speed in paces.values()) == pytest.approx(3, rel=0.3)
+    assert sum(speed.written for speed in paces.values()) == pytest.approx(1, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("handled", "written", "left", "seconds"), [(10, 5, 50, 10), (5, 5, 50, None), (0, 0, 0, 0), (2, 9, 1, None)]
+)
+def test_time_to_drain(handled: float, written: float, left: int, seconds: float | None) -> None:
+    assert pace.Pace(handled=handled, written=written).drain_seconds(left) == seconds
+
+
+# -- the command ------------------------------------------------------------------------------------
+def show(*options: str) -> str:
+    """What the command prints."""
+    out = io.StringIO()
+    call_command("show_lag", *options, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_says_none_yet_and_nobody(group: registry.Group, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setenv("COLUMNS", "160")
+    listen(group)
+    send(*(created() for _ in range(12)))
+    page = show("notifications")
+    assert page.count("none yet") == page.count("nobody") == 3
+    assert "12 messages are still to be read. Nobody reads for notifications: is it running?" in page
+    said = json.loads(show("notifications", "--json"))
+    assert said["messages"] == 12
+    assert {row["committed"] for row in said["partitions"]} == {None}
+    assert {row["drain_seconds"] for row in said["partitions"]} == {None}
+    with running(group):
+        testing.wait_until(lambda: committed("notifications") == 12, what="12 committed")
+    assert "Every group has read everything." in show("notifications")
+    assert "Nothing is behind." in show("notifications", "--behind")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (["nobody"], 2, "no consumer group 'nobody'; there are: analytics"),
+        (["--watch", "0"], 2, "--watch takes a number of seconds from 0.5 to 3600."),
+    ],
+)
+def test_it_refuses_what_makes_no_sense(options: list[str], code: int, sentence: str) -> None:
+    with pytest.raises(CommandError, match=sentence) as refused:
+        show(*options)
+    assert refused.value.returncode == code
+
+
+def test_without_kafka_it_says_so(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lag, "_ANSWER_SECONDS", 1.0)
+    there = settings.KAFKA_BRIDGE
+    settings.KAFKA_BRIDGE = dataclasses.replace(there, bootstrap_servers="127.0.0.1:1")
+    with pytest.raises(CommandError, match=r"Kafka at 127\.0\.0\.1:1 does not answer") as refused:
+        show()
+    assert refused.value.returncode == 1
+    settings.KAFKA_BRIDGE = there
