@@ -1,4 +1,4 @@
-"""The bank's page on which a buyer confirms a payment or refuses it (3-D Secure), as HTML without any script."""
+"""The bank's pages, HTML without any script: where a buyer confirms a payment or refuses it (3-D Secure)."""
 
 import base64
 import hashlib
@@ -28,6 +28,15 @@ _ENDED = {
     Standing.VOIDED: ("This payment was called off", "The shop does not wait for it any more. Nothing was taken."),
     Standing.DECLINED: ("This payment was refused", "Nothing was taken."),
 }
+
+
+def front() -> Response:
+    """What this is, for whoever finds it."""
+    return _html(
+        "This is the sandbox's bank",
+        "<p>The shop's test cards are its cards. It keeps books of its own, and shows a page of these to buyers whose "
+        "card asks them to confirm.</p><p>There is nothing else to see here.</p>",
+    )
 
 
 def page(payment: Payment) -> Response:

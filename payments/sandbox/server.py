@@ -66,6 +66,7 @@ class Server:
             [
                 *(Rule(path, methods=["POST"], endpoint=self._call(endpoint)) for path, endpoint in money.items()),
                 *(Rule(path, methods=["GET"], endpoint=self._look(endpoint)) for path, endpoint in looks.items()),
+                Rule("/", methods=["GET"], endpoint=lambda request: challenges.front()),
                 Rule("/challenges/<transaction_id>", methods=["GET", "POST"], endpoint=self._challenge),
                 Rule("/v1/control/outage", methods=["POST"], endpoint=self._set_outage),
                 Rule("/healthz", methods=["GET"], endpoint=lambda request: {"status": "ok"}),

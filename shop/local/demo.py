@@ -18,21 +18,23 @@ from pathlib import Path
 from django.conf import settings
 from rich.console import Console
 
-from shop.local import kafka_choice, ports
+from shop.local import kafka_choice, ports, roles
 from shop.local.embedded_kafka import EmbeddedKafka
 from shop.local.errors import LocalError, Stopped
 from shop.local.kafka_choice import Choice
 from shop.local.postgres import Postgres
 from shop.local.redis import Redis
-from shop.local.roles import PROJECT, Roles
+from shop.local.roles import ANY_HOST, PROJECT, Roles
 from shop.local.state import StateFolder, disk_full, is_full, translating_full_disk
 from shop.local.supervisor import Command, Supervisor
 
 # Everything down within ten seconds: first the roles, then what they use.
 ROLES_STOP_SECONDS, SERVICES_STOP_SECONDS = 5.0, 3.5
 # What a reset deletes; downloads stay, and so do the folders of test runs.
-DEMO_PARTS = ("demo.env", "kafka", "logs", "mail", "postgres", "postgres.new", "redis", "run", "secret-key")
-ANY_HOST = "0.0.0.0"  # noqa: S104 - compared with, not bound
+DEMO_PARTS = (
+    *("demo.env", "kafka", "logs", "mail", "postgres", "postgres.new", "redis", "run"),
+    *("secret-key", "webhook-secret"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,12 +100,16 @@ class Demo:
             raise LocalError(f"Python module {missing[0]!r} is missing: run `make install`.")
         if ":" in self.options.host:
             raise LocalError(f"--host (HOST=) takes a name or an IPv4 address, not {self.options.host}.")
-        if not 1 <= self.options.port < 65535:
-            raise LocalError("--port (PORT=) takes a number from 1 to 65534; sockets take the port after it.")
-        for port in (self.options.port, self.options.port + 1):
-            self._check_port(port)
+        if not 1 <= self.options.port <= 65533:
+            raise LocalError(
+                "--port (PORT=) takes a number from 1 to 65533; live sockets and the sandbox gateway take the two "
+                "ports after it."
+            )
+        wanted = ["the shop", "its live sockets", *(["the sandbox gateway"] if self._is_sandbox else [])]
+        for port, role in enumerate(wanted, start=self.options.port):
+            self._check_port(port, role)
 
-    def _check_port(self, port: int) -> None:
+    def _check_port(self, port: int, role: str) -> None:
         try:
             free = ports.is_free(port, host=self.options.host)
         except OSError as error:
@@ -112,7 +118,6 @@ class Demo:
                 "choose others with --host and --port (HOST=, PORT=)."
             ) from error
         if not free:
-            role = "its live sockets" if port > self.options.port else "the shop"
             raise LocalError(
                 f"Port {port}, wanted for {role}, is taken by another program: stop that one, or choose another with "
                 f"`make demo PORT={self.options.port + 100}` (manage.py demo --port)."
@@ -162,7 +167,8 @@ class Demo:
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             **self._choice.environment(),
-            "SECRET_KEY": self._secret_key(),
+            "SECRET_KEY": self._secret("secret-key"),
+            **self._gateway_environment(),
             "ALLOWED_HOSTS": ",".join(hosts),
             "LIVE_PORT": str(self.options.port + 1),
             "LIVE_ORIGINS": ",".join(f"http://{host}:{self.options.port}" for host in hosts),
@@ -181,9 +187,21 @@ class Demo:
             found.append(probe.getsockname()[0])
         return found
 
-    def _secret_key(self) -> str:
-        """Kept, so that sessions and order links survive a restart."""
-        file = self._state.path / "secret-key"
+    def _gateway_environment(self) -> dict[str, str]:
+        """Where gateways, the shop and browsers find each other; webhook secrets of one's own (Stripe's) are kept."""
+        host, port = self.options.host, self.options.port
+        webhook_secrets = settings.PAYMENT_WEBHOOK_SECRETS or [self._secret("webhook-secret")]
+        return {
+            "SHOP_URL": self._url(port),
+            "SANDBOX_URL": roles.local_url(host, port + 2),
+            "SANDBOX_PUBLIC_URL": self._url(port + 2),
+            "SANDBOX_WEBHOOK_URL": f"{roles.local_url(host, port)}/webhooks/payments/",
+            "PAYMENT_WEBHOOK_SECRETS": ",".join(webhook_secrets),
+        }
+
+    def _secret(self, name: str) -> str:
+        """Kept, so that sessions, order links and webhooks under way survive a restart."""
+        file = self._state.path / name
         if not file.exists():
             file.touch(mode=0o600)
             file.write_text(secrets.token_urlsafe(48))
@@ -242,6 +260,7 @@ class Demo:
             "Shop": f"{url}/",
             "Admin": f"{url}/admin/   (admin / admin; a customer is reader / reader)",
             "Live sockets": f"{self._url(self.options.port + 1, scheme='ws')}/",
+            **({"Sandbox bank": f"{self._url(self.options.port + 2)}/"} if self._is_sandbox else {}),
             "Kafka": self._choice.kafka.bootstrap_servers,
             "Mail sent": _short(self._state.path / "mail"),
             "Logs": _short(self._state.logs),
@@ -293,6 +312,10 @@ class Demo:
     def _url(self, port: int, *, scheme: str = "http") -> str:
         host = "localhost" if self.options.host == ANY_HOST else self.options.host
         return f"{scheme}://{host}:{port}"
+
+    @property
+    def _is_sandbox(self) -> bool:
+        return bool(settings.PAYMENT_GATEWAY == roles.SANDBOX)
 
     @property
     def _is_embedded(self) -> bool:

@@ -39,8 +39,8 @@ def pick(count: int, *, preferred: tuple[int, ...] = ()) -> list[int]:
 
 
 def pick_neighbours() -> int:
-    """A free loopback port whose next one is free too (the shop's, and that of its sockets)."""
+    """A free loopback port whose next two are free too (the shop's, that of its sockets, and the sandbox gateway's)."""
     while True:
         (port,) = pick(1)
-        if is_free(port + 1):
+        if is_free(port + 1) and is_free(port + 2):
             return port

@@ -1,4 +1,4 @@
-"""The shop's own processes: web, live sockets, relay, consumers, timekeeper."""
+"""The shop's own processes: web, live sockets, relay, consumers, timekeeper; and the sandbox gateway's."""
 
 import sys
 import urllib.error
@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.conf import settings
+
 from kafka_bridge import registry
 from shop.local.supervisor import Command, Supervisor
 
 PROJECT = Path(__file__).parents[2]
-WEB, LIVE, RELAY, TIMEKEEPER = "web", "live", "relay", "timekeeper"
+WEB, LIVE, RELAY, TIMEKEEPER, GATEWAY = "web", "live", "relay", "timekeeper", "gateway"
+SANDBOX = "payments.gateways.sandbox.SandboxGateway"
+ANY_HOST = "0.0.0.0"  # noqa: S104 - compared with, not bound
 # A frame of a browser of ours is under a hundred bytes; whoever sends more is not one.
 FRAME_LIMIT_BYTES = "4096"
 
@@ -31,12 +35,16 @@ class Roles:
     def __init__(
         self, supervisor: Supervisor, *, host: str, port: int, environment: Mapping[str, str], run: Path
     ) -> None:
-        """Sockets are served on the port after `port`; the folder `run` holds the files by which roles say "ready"."""
+        """Sockets are served on the port after `port`, and the sandbox gateway, where that is the gateway in use, on
+        the one after that; the folder `run` holds the files by which roles say "ready".
+        """
         self._supervisor = supervisor
         self._host, self._port = host, port
         self._environment = environment
         self._run = run
-        self.names = [WEB, LIVE, RELAY, *consumer_groups(), TIMEKEEPER]
+        # First what payments will call.
+        gateway = [GATEWAY] if environment.get("PAYMENT_GATEWAY", settings.PAYMENT_GATEWAY) == SANDBOX else []
+        self.names = [*gateway, WEB, LIVE, RELAY, *consumer_groups(), TIMEKEEPER]
 
     def start(self, *names: str) -> None:
         """Start these roles (all, if none is named) without waiting."""
@@ -76,6 +84,9 @@ class Roles:
             return Role(
                 name, _live(self._host, self._port + 1), lambda: answers(self._local(self._port + 1), any_status=True)
             )
+        if name == GATEWAY:
+            port = self._port + 2
+            return Role(name, _gateway(self._host, port), lambda: answers(f"{self._local(port)}/healthz"))
         arguments = {RELAY: ["run_relay"], TIMEKEEPER: ["run_timekeeper"]}.get(name, ["run_consumer", name])
         return Role(name, ["manage.py", *arguments], self._ready_file(name).exists)
 
@@ -83,8 +94,12 @@ class Roles:
         return self._run / f"{name}.ready"
 
     def _local(self, port: int) -> str:
-        host = "127.0.0.1" if self._host == "0.0.0.0" else self._host  # noqa: S104 - compared with, not bound
-        return f"http://{host}:{port}"
+        return local_url(self._host, port)
+
+
+def local_url(host: str, port: int) -> str:
+    """Where a process on this machine reaches what listens there."""
+    return f"http://{'127.0.0.1' if host == ANY_HOST else host}:{port}"
 
 
 def consumer_groups() -> Iterable[str]:
@@ -119,3 +134,7 @@ def _live(host: str, port: int) -> list[str]:
         *("--websocket-max-message-size", FRAME_LIMIT_BYTES, "--websocket-max-frame-size", FRAME_LIMIT_BYTES),
         "shop.asgi:application",
     ]
+
+
+def _gateway(host: str, port: int) -> list[str]:
+    return ["manage.py", "run_sandbox_gateway", "--host", host, "--port", str(port)]

@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from kafka_bridge.conf import BridgeSettings
-from shop.local import ports, waiting
+from shop.local import ports, roles, waiting
 from shop.local.redis import Redis
 from shop.local.roles import PROJECT, Roles
 from shop.testing.services import Services
@@ -31,7 +32,9 @@ def kafka_environment(bridge: BridgeSettings) -> dict[str, str]:
 
 
 class Shop:
-    """Web, live sockets, relay, consumers and timekeeper as processes, on a database, Redis and topics of their own."""
+    """Web, live sockets, relay, consumers, timekeeper and sandbox gateway as processes, on a database, Redis, topics
+    and a ledger of their own.
+    """
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -42,8 +45,14 @@ class Shop:
         self.port = ports.pick_neighbours()
         self.url = f"http://127.0.0.1:{self.port}"
         self.live_url = f"ws://127.0.0.1:{self.port + 1}"
+        self.gateway_url = f"http://127.0.0.1:{self.port + 2}"
         self.environment: dict[str, str] = {}
         self.roles: Roles
+
+    @property
+    def ledger_path(self) -> Path:
+        """The sandbox gateway's ledger; `payments.sandbox.bank.Bank` reads it beside the process."""
+        return self._folder / "sandbox-gateway.sqlite3"
 
     def open(self) -> None:
         """Make the database and the topics, seed, and start every role.
@@ -68,7 +77,16 @@ class Shop:
             "EMAIL_URL": "filemail://",
             "CARRIER_SHIP_DELAY_SECONDS": "0.5",
             "CARRIER_DELIVER_DELAY_SECONDS": "0.5",
+            "PAYMENT_GATEWAY": roles.SANDBOX,
+            "PAYMENT_TIMEOUT_SECONDS": "2",
+            "PAYMENT_WEBHOOK_SECRETS": "whole-shop",
+            "SHOP_URL": self.url,
+            "SANDBOX_URL": self.gateway_url,
+            "SANDBOX_PUBLIC_URL": self.gateway_url,
+            "SANDBOX_WEBHOOK_URL": f"{self.url}/webhooks/payments/",
+            "SANDBOX_LEDGER_PATH": str(self.ledger_path),
             "SANDBOX_SLOW_SECONDS": "1",
+            "SANDBOX_STALL_SECONDS": "2.5",
         }
         self.manage("prepare", "--demo-users")
         self.roles = Roles(

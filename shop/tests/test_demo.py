@@ -182,7 +182,7 @@ def test_broken_kafka_data_is_said_and_a_reset_is_offered(demo: DemoProcess, ser
         (["--kafka", "127.0.0.1:1"], "No Kafka answers at 127.0.0.1:1"),
         (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
         (["--host", "::1"], "takes a name or an IPv4 address"),
-        (["--port", "65535"], "takes a number from 1 to 65534"),
+        (["--port", "65534"], "takes a number from 1 to 65533"),
     ],
 )
 def test_a_wrong_option_is_said(demo: DemoProcess, arguments: list[str], said: str) -> None:
