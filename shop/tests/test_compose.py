@@ -15,6 +15,7 @@ import pytest
 import yaml
 from django.conf import settings
 from django.core.management import get_commands
+from django.urls import reverse
 
 from kafka_bridge import registry
 from shop.local import roles
@@ -25,6 +26,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
 OWN = {name: service for name, service in SERVICES.items() if service["image"] == "bookrush:local"}
 DEMO_ROLES = [roles.WEB, roles.LIVE, roles.RELAY, *roles.consumer_groups(), roles.TIMEKEEPER]
+# A role of the demo too, under a name that says more among so many services.
+BANK = "sandbox-gateway"
 # Nobody writes this one down: continuous integration sets it.
 SET_BY_OTHERS = {"CI"}
 # `${NAME}`, `${NAME:-default}`, `${NAME:?what to do}`
@@ -62,6 +65,7 @@ def command(service: dict[str, Any]) -> list[str]:
 def test_every_role_of_the_demo_has_a_service() -> None:
     assert set(DEMO_ROLES) <= set(OWN)
     assert all(OWN[role]["environment"]["BOOKRUSH_ROLE"] == role for role in DEMO_ROLES)
+    assert OWN[BANK]["environment"]["BOOKRUSH_ROLE"] == roles.GATEWAY
 
 
 @pytest.mark.parametrize("name", sorted(OWN))
@@ -99,11 +103,35 @@ def test_sockets_are_capped_by_the_address_of_the_visitor_not_of_the_proxy() -> 
     assert "--proxy-headers" in command(SERVICES["live"])
 
 
-def test_only_payments_opens_the_sandbox_ledger() -> None:
+def test_only_the_sandbox_gateway_opens_its_ledger() -> None:
     with_ledger = {name for name, service in OWN.items() if "SANDBOX_LEDGER_PATH" in service["environment"]}
-    assert with_ledger == {"payments"}
-    folder = Path(OWN["payments"]["environment"]["SANDBOX_LEDGER_PATH"]).parent
-    assert OWN["payments"]["volumes"] == [f"sandbox-gateway:{folder}"]
+    assert with_ledger == {BANK}
+    folder = Path(OWN[BANK]["environment"]["SANDBOX_LEDGER_PATH"]).parent
+    assert OWN[BANK]["volumes"] == [f"{BANK}:{folder}"]
+    assert "replicas" not in OWN[BANK]["deploy"]
+
+
+def test_the_shop_and_the_sandbox_gateway_find_each_other() -> None:
+    gateway = OWN[BANK]["environment"]
+    words = command(OWN[BANK])
+    for name, service in OWN.items():
+        assert service["environment"]["SANDBOX_URL"] == f"http://{BANK}:8002", name
+    assert {"--host=0.0.0.0", "--port=8002"} <= set(words)
+    assert gateway["SANDBOX_WEBHOOK_URL"] == f"http://web:8000{reverse('payment_webhook')}"
+    assert "--port=8000" in command(OWN["web"])
+    assert "web" in OWN["web"]["environment"]["ALLOWED_HOSTS"].split(",")
+    assert set(OWN["web"]["networks"]) & set(OWN[BANK]["networks"])
+
+
+def test_buyers_reach_the_banks_page_on_the_shops_origin() -> None:
+    shop_url = VARIABLE.fullmatch(OWN["web"]["environment"]["SHOP_URL"])
+    assert shop_url is not None
+    assert OWN[BANK]["environment"]["SANDBOX_PUBLIC_URL"] == f"{shop_url.group()}/bank"
+    assert shop_url["rest"] == example()["SHOP_URL"]
+    caddyfile = (ROOT / "deploy" / "caddy" / "Caddyfile").read_text()
+    (bank,) = re.findall(r"handle /bank/challenges/\* \{(.*?)\n\t\}\n", caddyfile, re.DOTALL)
+    assert "uri strip_prefix /bank\n" in bank
+    assert f"dynamic a {BANK} 8002" in bank
 
 
 # -- The environment ----------------------------------------------------------------------------------
@@ -144,8 +172,10 @@ def test_make_env_fills_in_the_secrets_once(tmp_path: Path) -> None:
     second = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)  # noqa: S603
 
     assert (first.returncode, second.returncode) == (0, 1)
-    filled = dict(re.findall(r"^(SECRET_KEY|POSTGRES_PASSWORD)=(\w{64})$", written, re.MULTILINE))
-    assert len(set(filled.values())) == 2
+    filled = dict(
+        re.findall(r"^(SECRET_KEY|POSTGRES_PASSWORD|PAYMENT_WEBHOOK_SECRETS)=(\w{64})$", written, re.MULTILINE)
+    )
+    assert len(set(filled.values())) == 3
     assert (tmp_path / ".env").read_text() == written
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
 
@@ -238,7 +268,7 @@ def test_redis_evicts_the_cache_and_never_a_stock_counter() -> None:
 
 # -- Starting, stopping, reaching ----------------------------------------------------------------------
 def test_roles_start_after_setup_and_setup_after_what_it_needs() -> None:
-    for role in DEMO_ROLES:
+    for role in (*DEMO_ROLES, BANK):
         assert SERVICES[role]["depends_on"] == {"setup": {"condition": "service_completed_successfully"}}
     assert SERVICES["setup"]["depends_on"] == {
         name: {"condition": "service_healthy"} for name in (*BROKERS, "postgres", "redis")
@@ -260,10 +290,10 @@ def test_services_come_back_within_limits(name: str) -> None:
         assert service["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("role", DEMO_ROLES)
+@pytest.mark.parametrize("role", [*DEMO_ROLES, BANK])
 def test_roles_say_when_they_are_at_work(role: str) -> None:
     test = " ".join(OWN[role]["healthcheck"]["test"])
-    assert ("/healthz" in test) if role in (roles.WEB, roles.LIVE) else ("BOOKRUSH_READY_FILE" in test)
+    assert ("/healthz" in test) if role in (roles.WEB, roles.LIVE, BANK) else ("BOOKRUSH_READY_FILE" in test)
     assert OWN[role]["stop_grace_period"] == "20s"
 
 
@@ -291,13 +321,13 @@ def test_profiles() -> None:
         *("prometheus", "grafana", "kafka-exporter", "postgres-exporter", "redis-exporter")
     }
     assert by_profile["tools"] == {"shell", "psql", "redis-cli", "kafka-shell"}
-    assert by_profile["always"] == {*BROKERS, "postgres", "redis", "setup", "proxy", "kafka-ui", *DEMO_ROLES}
+    assert by_profile["always"] == {*BROKERS, "postgres", "redis", "setup", "proxy", "kafka-ui", BANK, *DEMO_ROLES}
 
 
 # -- Proxy, Prometheus, Grafana -------------------------------------------------------------------------
-def test_proxy_leads_to_the_ports_of_web_and_live() -> None:
-    upstreams = re.findall(r"dynamic a (\w+) (\d+)", (ROOT / "deploy" / "caddy" / "Caddyfile").read_text())
-    assert upstreams == [("live", "8001"), ("web", "8000")]
+def test_proxy_leads_to_the_ports_of_those_behind_it() -> None:
+    upstreams = re.findall(r"dynamic a (\S+) (\d+)", (ROOT / "deploy" / "caddy" / "Caddyfile").read_text())
+    assert upstreams == [("live", "8001"), (BANK, "8002"), ("web", "8000")]
     assert all(f"--port={port}" in command(SERVICES[service]) for service, port in upstreams)
 
 

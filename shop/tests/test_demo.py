@@ -145,7 +145,7 @@ def test_a_demo_from_start_to_end(demo: DemoProcess) -> None:
     assert not (demo.state / "demo.env").exists()
 
 
-@pytest.mark.parametrize("offset", [0, 1], ids=["the shop's", "the sockets'"])
+@pytest.mark.parametrize("offset", [0, 1, 2], ids=["the shop's", "the sockets'", "the gateway's"])
 def test_a_taken_port_is_said(demo: DemoProcess, offset: int) -> None:
     with socket.create_server(("127.0.0.1", demo.port + offset)):
         demo.start()
