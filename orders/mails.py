@@ -17,7 +17,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from kafka_bridge import dead_letters, processes
-from orders import queries
+from orders import wording
 from orders.models import Order, OrderMail
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def queue_each(*, notices: Sequence[Notice]) -> None:
                 kind=notice.kind,
                 number=notice.number,
                 amount_minor=notice.amount_minor,
-                reason=notice.reason[:120],
+                reason=notice.reason[:500],
             )
             for notice in notices
             if notice.order_id in known
@@ -86,7 +86,7 @@ def _claim() -> list[OrderMail]:
 
 def _send(mail: OrderMail, connection: BaseEmailBackend) -> None:
     order = mail.order
-    context = {"order": order, "lines": order.lines.all(), "mail": mail, "why": queries.why(order)}
+    context = {"order": order, "lines": order.lines.all(), "mail": mail, "why": wording.why(order)}
     text = render_to_string(f"mail/{mail.kind}.txt", context)
     try:
         subject = f"{mail.get_kind_display()}: {mail.order.reference}"

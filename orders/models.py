@@ -369,7 +369,7 @@ class OrderMail(models.Model):
     """Which of several: an order may be reduced, and get money back, more than once."""
     amount_minor = models.PositiveBigIntegerField(null=True, blank=True)
     """The money that this mail is about, where it is about money."""
-    reason = models.CharField(max_length=120, blank=True, default="", db_default="")
+    reason = models.CharField(max_length=500, blank=True, default="", db_default="")
     """Why, where that may be another reason each time."""
     created_at = models.DateTimeField(db_default=Now())
     next_attempt_at = models.DateTimeField(db_default=Now())
