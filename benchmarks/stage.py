@@ -19,7 +19,7 @@ from shop.local import kafka_choice, ports, postgres, redis
 from shop.local.apache_kafka import ApacheKafka
 from shop.local.embedded_kafka import EmbeddedKafka
 from shop.local.errors import LocalError
-from shop.local.roles import PROJECT, Roles
+from shop.local.roles import PROJECT, SANDBOX, Roles
 from shop.local.state import StateFolder
 from shop.local.supervisor import Command, Supervisor
 
@@ -109,7 +109,13 @@ class Stage:
     def roles(self, environment: Mapping[str, str]) -> tuple[Roles, int]:
         """The shop's processes (none is started), and the port on which they serve."""
         port = ports.pick_neighbours()
-        served = {**environment, "LIVE_PORT": str(port + 1), "LIVE_ORIGINS": f"http://127.0.0.1:{port}"}
+        served = {
+            **environment,
+            "LIVE_PORT": str(port + 1),
+            "LIVE_ORIGINS": f"http://127.0.0.1:{port}",
+            "SHOP_URL": f"http://127.0.0.1:{port}",
+            "SANDBOX_URL": f"http://127.0.0.1:{port + 2}",
+        }
         return Roles(self._supervisor, host="127.0.0.1", port=port, environment=served, run=self._folder.run), port
 
     def pids(self, roles: Roles) -> dict[str, int]:
@@ -168,6 +174,7 @@ class Stage:
             "REDIS_URL": self._redis.url(),
             "KAFKA_TOPIC_PREFIX": prefix,
             "KAFKA_GROUP_PREFIX": f"{prefix}bookrush.",
+            "PAYMENT_GATEWAY": SANDBOX,
             # The gateway's own latency is no merit or fault of the shop.
             "SANDBOX_LATENCY_SECONDS": "0",
             "SANDBOX_LEDGER_PATH": str(folder / f"{prefix}gateway.sqlite3"),
