@@ -14,6 +14,7 @@ class KafkaBridgeConfig(AppConfig):
     def ready(self) -> None:
         """Load every app's handlers and jobs, then let `manage.py check` judge them."""
         autodiscover_modules("handlers", "jobs")
-        from kafka_bridge import registry  # noqa: PLC0415 - apps must be loaded first
+        from kafka_bridge import housekeeping, registry  # noqa: PLC0415 - apps must be loaded first
 
         checks.register(registry.check_registry)
+        checks.register(housekeeping.check_retention)

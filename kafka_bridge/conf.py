@@ -45,5 +45,11 @@ class BridgeSettings:
     """Outbox rows that the relay sends before it waits for their delivery reports."""
     relay_poll_seconds: float = 1.0
     """How often the relay looks for rows that no notification announced."""
+    inbox_days: float = 40.0
+    """How long it is kept which events a group has had; longer than any message can come again."""
+    outbox_days: float = 40.0
+    """How long events that have left are kept for people who look; not longer than the inbox."""
+    sample_days: float = 14.0
+    """How long samples of the lag are kept."""
     delivery_timeout_seconds: float = 300.0
     """How long the producer itself retries before it reports a row as not delivered."""

@@ -5,7 +5,7 @@ import logging
 from confluent_kafka import KafkaException
 from django.conf import settings
 
-from kafka_bridge import lag, timekeeper
+from kafka_bridge import housekeeping, lag, timekeeper
 from kafka_bridge.models import LagSample
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,14 @@ def sample_lag() -> None:
         )
         for row in found
     )
+
+
+@timekeeper.every(seconds=60, after_seconds=60, aside=True)
+def prune() -> None:
+    """Forget what is too old to matter."""
+    for name, count in housekeeping.prune().items():
+        if count:
+            log.info("%d old rows of %s are gone", count, name)
 
 
 if settings.LAG_SAMPLE_SECONDS > 0:

@@ -228,6 +228,9 @@ KAFKA_BRIDGE = BridgeSettings(
     replication_factor=env.int("KAFKA_REPLICATION_FACTOR", default=1),
     min_insync_replicas=env.int("KAFKA_MIN_INSYNC_REPLICAS", default=1),
     partitions=env.int("KAFKA_PARTITIONS", default=3),
+    inbox_days=env.float("KEEP_INBOX_DAYS", default=40.0),
+    outbox_days=env.float("KEEP_OUTBOX_DAYS", default=40.0),
+    sample_days=env.float("KEEP_LAG_SAMPLES_DAYS", default=14.0),
 )
 
 # -- The shop -----------------------------------------------------------------------------------
