@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path, register_converter
 
 from shop import health
-from shop.views import accounts, api, book, cart, catalogue, checkout, orders
+from shop.views import accounts, api, book, cart, catalogue, checkout, orders, webhooks
 
 
 class IsbnConverter:
@@ -41,6 +41,7 @@ urlpatterns = [
     path("sign-in/", accounts.SignIn.as_view(), name="sign_in"),
     path("sign-out/", accounts.SignOut.as_view(), name="sign_out"),
     path("sign-up/", accounts.sign_up, name="sign_up"),
+    path("webhooks/payments/", webhooks.payment_webhook, name="payment_webhook"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("admin/", admin.site.urls),
