@@ -10,8 +10,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 
 from orders.checkout import LINES_MAX, QUANTITY_MAX
-from payments.gateways import sandbox
-from shop import countries, ordering
+from shop import countries, ordering, paying
 
 QUANTITY_ERROR = f"The quantity must be a whole number from 1 to {QUANTITY_MAX}."
 
@@ -61,6 +60,22 @@ class LinesField(forms.Field):
         return ordering.WantedLine(sku=sku, quantity=int(quantity), expected_price_minor=int(price))
 
 
+class PaymentMethodField(forms.CharField):
+    """The token of a card: one of the sandbox's, or what Stripe's form made of the card that was entered."""
+
+    def clean(self, value: str | None) -> str:
+        """Refuse what is no token, in words that fit the form which is shown."""
+        token = str(self.to_python(value) or "")
+        if not paying.accepts(token):
+            raise ValidationError(self._refusal(token))
+        return token
+
+    def _refusal(self, token: str) -> str:
+        if paying.is_by_stripe():
+            return "Please enter your card again." if token else "Please enter your card."
+        return "Choose one of these cards." if token else "Choose a card to pay with."
+
+
 def line_value(line: ordering.WantedLine) -> str:
     """A line as LinesField reads it."""
     return f"{line.sku}:{line.quantity}:{line.expected_price_minor}"
@@ -97,12 +112,7 @@ class CheckoutForm(forms.Form):
         choices=[("", "Choose a country"), *countries.COUNTRIES],
         widget=forms.Select(attrs={"autocomplete": "country"}),
     )
-    payment_method = forms.ChoiceField(
-        label="Card",
-        choices=[(card.token, card.label) for card in sandbox.TEST_CARDS],
-        widget=forms.RadioSelect,
-        error_messages={"required": "Choose a card to pay with.", "invalid_choice": "Choose one of these cards."},
-    )
+    payment_method = PaymentMethodField(label="Card")
     line = LinesField(error_messages={"required": "There is nothing to order. Your cart is empty."})
     expected_total_minor = forms.IntegerField(widget=forms.HiddenInput)
     idempotency_key = forms.UUIDField(

@@ -19,8 +19,7 @@ from django.views.decorators.http import require_http_methods
 from orders import checkout, links
 from orders import queries as order_queries
 from orders.models import Order
-from payments.gateways import sandbox
-from shop import cart, forms, money, ordering, pricing
+from shop import cart, forms, money, ordering, paying, pricing
 from shop.views import cart as cart_views
 from shop.views import errors
 
@@ -53,7 +52,7 @@ class SummaryLine:
 @require_http_methods(["GET", "HEAD", "POST"])
 def checkout_page(request: HttpRequest) -> HttpResponse:
     """Show the form, or place the order and go to its page."""
-    return _place(request) if request.method == "POST" else _show(request)
+    return paying.allow_form(request, _place(request) if request.method == "POST" else _show(request))
 
 
 def _show(request: HttpRequest) -> HttpResponse:
@@ -126,7 +125,7 @@ def _unavailable(request: HttpRequest, form: forms.CheckoutForm, wanted: Sequenc
     form.add_error(None, UNAVAILABLE)
     offers, _ = pricing.last_known()
     lines = [SummaryLine(offer=offers[line.sku], quantity=line.quantity) for line in wanted if line.sku in offers]
-    context = {**_context(form, lines), "csrf_token": csrf.get_token(request), "is_sandbox": True}
+    context = {**_context(form, lines), "csrf_token": csrf.get_token(request), "is_sandbox": not paying.is_by_stripe()}
     response = HttpResponse(loader.render_to_string("shop/checkout.html", context), status=503)
     response["Retry-After"] = str(ordering.RETRY_AFTER_SECONDS)
     return response
@@ -137,9 +136,8 @@ def _context(form: forms.CheckoutForm, lines: Sequence[SummaryLine]) -> dict[str
         "form": form,
         "lines": lines,
         "total_minor": sum(line.total_minor for line in lines),
-        "cards": sandbox.TEST_CARDS,
-        "chosen_card": form["payment_method"].value() or "",
         "idempotency_key": form["idempotency_key"].value(),
+        **paying.context(form["payment_method"].value() or ""),
     }
 
 
