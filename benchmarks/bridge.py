@@ -18,6 +18,7 @@ from django.test import override_settings
 from benchmarks import drafts
 from kafka_bridge import catalogue, clients, envelope, outbox, registry, relay, runner
 from orders import checkout
+from payments.models import Charge
 
 PATIENCE_SECONDS = 60.0
 _CHUNK = 500
@@ -99,8 +100,10 @@ def _one_round(count: int, *, seed: int) -> dict[str, Meter]:
     _relay_all()
     meters = {"inventory": _consume("inventory", count)}
     for some in _chunks(iter(wanted), _CHUNK):
+        facts = list(map(drafts.paid, some))
         with transaction.atomic():
-            outbox.publish(*map(drafts.paid, some))
+            Charge.objects.bulk_create(map(drafts.captured, facts))
+            outbox.publish(*facts)
     _relay_all()
     # inventory.reserved and payment.confirmed of each order: the second one confirms it.
     meters["orders"] = _consume("orders", 2 * count)

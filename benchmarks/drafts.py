@@ -8,6 +8,7 @@ from django.conf import settings
 
 from kafka_bridge import catalogue
 from orders import checkout
+from payments.models import Charge
 from shop import pricing
 
 
@@ -62,6 +63,20 @@ def paid(draft: checkout.Draft) -> catalogue.PaymentConfirmed:
         currency=draft.currency,
         payment_method=draft.payment_method,
         lines=lines_of(draft),
+    )
+
+
+def captured(fact: catalogue.PaymentConfirmed) -> Charge:
+    """The charge behind it, which orders asks payments for; not saved."""
+    return Charge(
+        id=fact.charge_id,
+        order_id=fact.order_id,
+        flow=fact.flow,
+        amount_minor=fact.amount_minor,
+        currency=fact.currency,
+        payment_method=fact.payment_method,
+        state=Charge.State.SUCCEEDED,
+        transaction_id=fact.transaction_id,
     )
 
 

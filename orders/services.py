@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from kafka_bridge import catalogue
 from kafka_bridge.events import OrderEvent
-from orders import mails
+from orders import mails, payment_check
 from orders.answers import Answer, answer_to
 from orders.ledger import Ledger, open_ledger, units_of
 from orders.models import Order, OrderLine, OrderMail, PaymentWait, ReturnRequest, Shipment, Status, TrailEntry
@@ -80,8 +80,17 @@ def record_payment_unknown(*, facts: Sequence[catalogue.PaymentUnknown]) -> None
 
 
 def record_paid(*, facts: Sequence[catalogue.PaymentConfirmed]) -> None:
-    """The money of these orders is in: they are PAID, and those that are held too are confirmed now."""
-    _record(facts, _paid)
+    """The money of these orders is in: they are PAID, and those that are held too are confirmed now.
+
+    A fact that payments' own books do not bear out moves nothing; a person looks at it.
+    """
+    ledger = _open(facts)
+    for fact, why in zip(facts, payment_check.refusals(facts, ledger.orders), strict=True):
+        if why:
+            _refuse(ledger, fact, why)
+        else:
+            _hear(ledger, fact, _paid)
+    ledger.close()
 
 
 def record_payment_failed(*, facts: Sequence[catalogue.PaymentFailed]) -> None:
@@ -95,17 +104,44 @@ def record_refunded(*, facts: Sequence[catalogue.PaymentRefunded]) -> None:
 
 
 def _record(facts: "Sequence[E]", effect: Effect[E]) -> None:
+    ledger = _open(facts)
+    for fact in facts:
+        _hear(ledger, fact, effect)
+    ledger.close()
+
+
+def _open(facts: Sequence[OrderEvent]) -> Ledger:
     ledger = open_ledger([fact.order_id for fact in facts])
     for fact in facts:
-        order = ledger.orders.get(fact.order_id)
-        if order is None:
+        if fact.order_id not in ledger.orders:
             raise UnknownOrder(f"{fact.TYPE} speaks of order {fact.order_id}, which does not exist")
-        answer = _answer_to(order, fact)
-        if answer is Answer.ILLEGAL:
-            log.error("%s: %s cannot happen to an order that is %s", order, fact.TYPE, order.status)
-        detail = effect(ledger, order, fact, answer)
-        ledger.note(order, fact.TYPE, answer, detail)
-    ledger.close()
+    return ledger
+
+
+def _hear(ledger: Ledger, fact: E, effect: Effect[E]) -> None:
+    order = ledger.orders[fact.order_id]
+    answer = _answer_to(order, fact)
+    if answer is Answer.ILLEGAL:
+        log.error("%s: %s cannot happen to an order that is %s", order, fact.TYPE, order.status)
+    detail = effect(ledger, order, fact, answer)
+    ledger.note(order, fact.TYPE, answer, detail)
+
+
+def _refuse(ledger: Ledger, fact: catalogue.PaymentConfirmed, why: str) -> None:
+    """Nothing moves; payments has a person look at it."""
+    order = ledger.orders[fact.order_id]
+    log.error("%s: %s is not believed: %s", order, fact.TYPE, why)
+    ledger.stated.append(
+        catalogue.OrderPaymentRefused(
+            order_id=order.pk,
+            flow=order.flow,
+            charge_id=fact.charge_id,
+            amount_minor=fact.amount_minor,
+            currency=fact.currency,
+            why=why,
+        )
+    )
+    ledger.note(order, fact.TYPE, Answer.ILLEGAL, f"not believed: {why}")
 
 
 def _answer_to(order: Order, fact: OrderEvent) -> Answer:

@@ -1,13 +1,16 @@
-"""Drafts for the tests of every app and for the benchmarks."""
+"""Drafts for the tests of every app and for the benchmarks, and books of payments for orders' own tests."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafka_bridge import catalogue
 from orders import checkout
+from orders.models import Order
 
 SKU = "9780000000019"
+CHARGE = uuid.UUID(int=7)
+"""The charge of every order in orders' own tests."""
 
 
 def draft(*, units: Mapping[str, int] | None = None, price_minor: int = 1250, **changes: Any) -> checkout.Draft:
@@ -29,3 +32,15 @@ def draft(*, units: Mapping[str, int] | None = None, price_minor: int = 1250, **
         "country": "US",
     }
     return checkout.Draft(**(fields | changes))
+
+
+def captured(order_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[uuid.UUID, int, str]]:
+    """Stands in for payments where there is none: every order was paid with `CHARGE`, before it was reduced.
+
+    For `settings.ORDERS_PAYMENT_CHECK`.
+    """
+    orders = Order.objects.filter(pk__in=order_ids).prefetch_related("lines")
+    return {
+        order.pk: (CHARGE, sum(line.quantity * line.unit_price_minor for line in order.lines.all()), order.currency)
+        for order in orders
+    }

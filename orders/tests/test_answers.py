@@ -11,11 +11,10 @@ from kafka_bridge.events import OrderEvent
 from orders import answers, checkout
 from orders.answers import Answer
 from orders.models import Order, Status, TrailEntry
-from orders.testing import draft
+from orders.testing import CHARGE, draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HEARD = [event for event in catalogue.EVENTS if registry.find("orders").knows(event)]
-CHARGE = UUID(int=7)
 
 
 def make_order(status: Status) -> Order:
@@ -46,6 +45,8 @@ def make_event(kind: type[OrderEvent], order: Order) -> OrderEvent:
         },
         catalogue.InventoryInsufficient: {"missing": ("x",)},
         catalogue.InventoryExpired: {},
+        catalogue.PaymentActionRequired: {"charge_id": CHARGE, "url": "https://bank.example/confirm/1"},
+        catalogue.PaymentUnknown: {"charge_id": CHARGE},
         catalogue.PaymentConfirmed: {
             "charge_id": CHARGE, "transaction_id": "t1", "amount_minor": 1250, "currency": "USD",
             "payment_method": "pm_success", "lines": (),

@@ -10,11 +10,10 @@ from django.db import connection, transaction
 from kafka_bridge import catalogue, testing
 from orders import checkout, mails, queries, services, shipping
 from orders.models import Order, OrderMail, Status
-from orders.testing import SKU, draft
+from orders.testing import CHARGE, SKU, draft
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 OTHER = "9780000000026"
-CHARGE = uuid.UUID(int=7)
 
 
 def confirmed(units: Mapping[str, int] | None = None) -> Order:

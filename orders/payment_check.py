@@ -1,0 +1,57 @@
+"""Whether a payment.confirmed is to be believed: a topic is no proof that money came in, payments' own books are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import F, Sum
+from django.utils.module_loading import import_string
+
+from kafka_bridge import catalogue
+from orders.models import Order, OrderLine
+
+Captured = tuple[UUID, int, str]
+"""The charge of an order whose money is in: its id, minor units, currency."""
+
+
+def refusals(facts: Sequence[catalogue.PaymentConfirmed], orders: Mapping[UUID, Order]) -> list[str]:
+    """For each of these facts why it is not believed, or "" where payments and the order itself agree with it.
+
+    An order came to the sum of its lines when it was placed; units that were cancelled since then were paid for too.
+    `orders` has all of them.
+    """
+    order_ids = [fact.order_id for fact in facts]
+    captured, placed = _captured(order_ids), _placed_minor(order_ids)
+    return [
+        _refusal(fact, captured.get(fact.order_id), (placed.get(fact.order_id, 0), orders[fact.order_id].currency))
+        for fact in facts
+    ]
+
+
+def _refusal(fact: catalogue.PaymentConfirmed, captured: Captured | None, asked: tuple[int, str]) -> str:
+    stated = (fact.amount_minor, fact.currency)
+    if stated != asked:
+        return f"{_money(*stated)} were stated, and the order came to {_money(*asked)}"
+    if captured is None:
+        return "payments knows of no money that was taken for this order"
+    charge_id, taken = captured[0], captured[1:]
+    if charge_id != fact.charge_id:
+        return f"charge {fact.charge_id} was stated, and the order's is {charge_id}"
+    if stated != taken:
+        return f"{_money(*stated)} were stated, and {_money(*taken)} were taken"
+    return ""
+
+
+def _captured(order_ids: Sequence[UUID]) -> Mapping[UUID, Captured]:
+    """Ask payments, which orders may not import; `settings.ORDERS_PAYMENT_CHECK` names whom to ask."""
+    check: Callable[[Sequence[UUID]], Mapping[UUID, Captured]] = import_string(settings.ORDERS_PAYMENT_CHECK)
+    return check(order_ids)
+
+
+def _placed_minor(order_ids: Sequence[UUID]) -> dict[UUID, int]:
+    lines = OrderLine.objects.filter(order__in=order_ids).order_by().values_list("order_id")
+    return dict(lines.annotate(cost=Sum(F("quantity") * F("unit_price_minor"))))
+
+
+def _money(amount_minor: int, currency: str) -> str:
+    return f"{amount_minor / 100:.2f} {currency}"

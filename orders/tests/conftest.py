@@ -1,0 +1,11 @@
+"""What the tests of orders share."""
+
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def paid_orders(settings: Any) -> None:
+    """Orders knows no other app, its tests neither: the books it asks are these."""
+    settings.ORDERS_PAYMENT_CHECK = "orders.testing.captured"
