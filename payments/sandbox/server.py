@@ -5,6 +5,8 @@ There is no authentication: it is a toy, and listens on this machine only unless
 
 import contextlib
 import json
+import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +21,8 @@ from werkzeug.wrappers import Request, Response
 from payments.sandbox import cards, challenges
 from payments.sandbox.bank import Bank, CallLost, Carried, Code, Entry, Payment, Refused
 from payments.sandbox.cards import Trouble
+
+log = logging.getLogger(__name__)
 
 LARGEST_BODY = 16 * 1024
 LARGEST_PAGE = 1000
@@ -94,6 +98,9 @@ class Server:
             return _error(504, "no_answer", "there is no answer to this call")
         except RequestEntityTooLarge:
             return _error(413, "too_large", f"a body has at most {LARGEST_BODY} bytes")
+        except sqlite3.Error:
+            log.exception("The ledger failed")
+            return _error(500, "ledger", "the bank's ledger cannot be used just now")
         except HTTPException as error:
             return _error(error.code or 500, error.name.lower().replace(" ", "_"), error.description or error.name)
 

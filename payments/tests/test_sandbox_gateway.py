@@ -1,4 +1,4 @@
-"""The sandbox gateway over its HTTP API, client and server together: what each card answers, and what is in the books."""
+"""The sandbox gateway, client and server together: what each card answers, and what is in the books then."""
 
 from datetime import UTC, datetime
 from typing import Any
