@@ -74,7 +74,7 @@ def test_only_the_first_answer_is_lost(bank: Bank) -> None:
     ],
 )
 def test_a_key_used_again_with_other_contents_is_refused(bank: Bank, again: dict[str, Any]) -> None:
-    first = {"key": "k", "amount_minor": 1000, "currency": "USD", "card": "pm_success"}
+    first: dict[str, Any] = {"key": "k", "amount_minor": 1000, "currency": "USD", "card": "pm_success"}
     bank.authorize(**first)
     with pytest.raises(Refused) as refused:
         bank.authorize(**(first | again))
@@ -131,13 +131,13 @@ def test_refunds_never_exceed_what_was_captured(bank: Bank) -> None:
 def test_a_capture_and_a_void_have_one_winner(bank: Bank) -> None:
     for number in range(10):
         payment = authorize(bank, key=f"k{number}").transaction_id
-        all_at_once(
-            lambda n, payment=payment, number=number: (
-                bank.capture(key=f"c{number}-{n}", transaction_id=payment, amount_minor=1000)
-                if n % 2
-                else bank.void(key=f"v{number}-{n}", transaction_id=payment)
-            )
-        )
+
+        def race(n: int, payment: str = payment, number: int = number) -> Carried:
+            if n % 2:
+                return bank.capture(key=f"c{number}-{n}", transaction_id=payment, amount_minor=1000)
+            return bank.void(key=f"v{number}-{n}", transaction_id=payment)
+
+        all_at_once(race)
         winners = [e.kind for e in bank.entries() if e.transaction_id == payment and not e.declined]
         assert len(winners) == 2
         assert winners[1] in ("capture", "void")
@@ -184,8 +184,9 @@ def test_a_buyer_answers_once(bank: Bank) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused(bank: Bank, changed: dict[str, Any], said: str) -> None:
+    sensible: dict[str, Any] = {"key": "k", "amount_minor": 1, "currency": "USD", "card": "pm_success"}
     with pytest.raises(Refused, match=said) as refused:
-        bank.authorize(**({"key": "k", "amount_minor": 1, "currency": "USD", "card": "pm_success"} | changed))
+        bank.authorize(**(sensible | changed))
     assert refused.value.code == Code.BAD_REQUEST
     assert bank.statement() == []
 

@@ -141,7 +141,7 @@ def test_what_is_declined_later_changes_nothing_and_is_not_told(bank: Bank, send
 def test_a_webhook_is_sent_until_it_is_accepted(bank: Bank, clock: Clock, sender: Sender, listener: Listener) -> None:
     bank.authorize(key="k", amount_minor=1, currency="USD", card="pm_charges_then_times_out")
     listener.refuses = 2
-    waits = []
+    waits: list[int] = []
     for _ in range(3):
         waited = 0
         while not (heard := len(listener.heard)) or heard == len(waits):

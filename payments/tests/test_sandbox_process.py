@@ -1,0 +1,393 @@
+"""The sandbox gateway as a process: it starts, says what is in the way, stops, and forgets nothing when killed."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+
+from payments.gateways import Declined, Succeeded, Unknown, signatures, wire
+from payments.gateways.sandbox import SandboxGateway
+from payments.sandbox.bank import Bank
+from payments.sandbox.hooks import HEADER
+
+pytestmark = pytest.mark.money
+START_SECONDS, STOP_SECONDS = 60.0, 10.0
+SECRET = "process-secret"
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+class Listener:
+    """A shop that takes webhooks over HTTP."""
+
+    def __init__(self) -> None:
+        heard: list[tuple[bytes, str]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                heard.append((self.rfile.read(int(self.headers["Content-Length"])), self.headers[HEADER]))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        self.heard = heard
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/webhooks/payments/"
+
+    def close(self) -> None:
+        """Take no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Process:
+    """`manage.py run_sandbox_gateway` on a port and a ledger of its own."""
+
+    def __init__(self, folder: Path, webhook_url: str) -> None:
+        self.ledger_path = folder / "ledger.sqlite3"
+        self.output = folder / "output.txt"
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port: int = probe.getsockname()[1]
+        self.environment = {
+            **os.environ,
+            "SANDBOX_URL": f"http://127.0.0.1:{self.port}",
+            "SANDBOX_LEDGER_PATH": str(self.ledger_path),
+            "SANDBOX_LATENCY_SECONDS": "0",
+            "SANDBOX_STALL_SECONDS": "30",
+            "SANDBOX_WEBHOOK_URL": webhook_url,
+            "PAYMENT_WEBHOOK_SECRETS": SECRET,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start it, without waiting."""
+        with self.output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "manage.py", "run_sandbox_gateway"],
+                cwd=django_settings.BASE_DIR,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                process_group=0,
+            )
+        return self._process
+
+    def wait_ready(self) -> None:
+        """Until it answers."""
+        wait_until(lambda: self.has_ended or self._answers(), "the gateway")
+        assert not self.has_ended, self.output.read_text()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has."""
+        return self._process is not None and self._process.poll() is not None
+
+    def stop(self) -> int:
+        """SIGTERM to it alone; its exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL to it and to what it started."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        wait_until(lambda: not self._answers(), "its end")
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """One that accepts everything."""
+    listener = Listener()
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+def process(tmp_path: Path, listener: Listener, settings: Any) -> Iterator[Process]:
+    """One that is ready; `settings` lead the client to it."""
+    process = Process(tmp_path, listener.url)
+    settings.SANDBOX_URL = process.environment["SANDBOX_URL"]
+    settings.PAYMENT_TIMEOUT_SECONDS = 2.0
+    process.start()
+    process.wait_ready()
+    yield process
+    if not process.has_ended:
+        process.kill()
+
+
+def pay(gateway: SandboxGateway, key: str, card: str = "pm_success") -> Any:
+    return gateway.authorize(
+        key=key, amount_minor=1999, currency="USD", payment_method=card, return_url="http://127.0.0.1/"
+    )
+
+
+def test_many_callers_one_key_each_and_none_twice(process: Process) -> None:
+    """FAILURES 1, on the bank's side, over real connections."""
+    gateway = SandboxGateway()
+    with ThreadPoolExecutor(20) as pool:
+        same = set(pool.map(lambda _: pay(gateway, "same"), range(20)))
+        own = list(pool.map(lambda n: pay(gateway, f"own {n}"), range(100)))
+    assert len(same) == 1
+    assert isinstance(same.pop(), Succeeded)
+    assert {type(answer) for answer in own} == {Succeeded}
+    bank = Bank(process.ledger_path)
+    assert len(bank.statement()) == len(bank.entries()) == 101
+    bank.close()
+
+
+def test_killed_outright_it_forgets_nothing(process: Process) -> None:
+    gateway = SandboxGateway()
+    answer = pay(gateway, "before")
+    assert isinstance(answer, Succeeded)
+    for number in range(3):
+        with ThreadPoolExecutor(8) as pool:
+            calls = [pool.submit(pay, gateway, f"{number} {n}") for n in range(200)]
+            calls[50].result()
+            process.kill()
+        told = {f"{number} {n}": call.result() for n, call in enumerate(calls)}
+        assert any(isinstance(said, Unknown) for said in told.values()), "the kill came too late"
+        process.start()
+        process.wait_ready()
+        # On the connections of the life before, and with the keys of calls of which nobody knows what they did.
+        again = {key: pay(gateway, key) for key in told}
+        assert {type(said) for said in again.values()} == {Succeeded}
+        assert all(again[key] == said for key, said in told.items() if isinstance(said, Succeeded))
+    assert pay(gateway, "before") == answer
+    assert isinstance(gateway.capture(key="c", transaction_id=answer.transaction_id, amount_minor=1999), Succeeded)
+    bank = Bank(process.ledger_path)
+    assert len(bank.entries()) == len({entry.key for entry in bank.entries()}) == 602
+    bank.close()
+
+
+def test_webhooks_left_by_a_killed_process_are_sent_by_the_next(process: Process, listener: Listener) -> None:
+    bank = Bank(process.ledger_path)
+    process.kill()
+    payment = bank.authorize(key="k", amount_minor=1, currency="USD", card="pm_3ds").payment
+    bank.confirm(payment.transaction_id)
+    assert listener.heard == []
+    process.start()
+    wait_until(lambda: listener.heard, "the webhook")
+    [(body, header)] = listener.heard
+    signatures.verify(body, header, secrets=[SECRET])
+    assert json.loads(body)["data"] == {"transaction_id": payment.transaction_id, "key": "k"}
+    wait_until(lambda: not bank.due_hooks(limit=1), "its being forgotten")
+    bank.close()
+
+
+def test_a_lost_answer_is_a_time_out_and_a_webhook(process: Process, listener: Listener) -> None:
+    gateway = SandboxGateway()
+    started = time.monotonic()
+    answer = pay(gateway, "lost", "pm_charges_then_times_out")
+    assert isinstance(answer, Unknown)
+    assert "TimeoutError" in answer.detail
+    assert time.monotonic() - started < 2.0, "never longer than PAYMENT_TIMEOUT_SECONDS"
+    assert isinstance(pay(gateway, "lost", "pm_charges_then_times_out"), Succeeded)
+    wait_until(lambda: listener.heard, "the webhook")
+
+
+def test_calls_that_stall_leave_room_for_others(process: Process) -> None:
+    gateway = SandboxGateway()
+    with ThreadPoolExecutor(django_settings.PAYMENT_CONCURRENT_CALLS) as pool:
+        stalled = [
+            pool.submit(pay, gateway, f"stalled {n}", "pm_times_out_before")
+            for n in range(django_settings.PAYMENT_CONCURRENT_CALLS)
+        ]
+        started = time.monotonic()
+        assert pay(SandboxGateway(), "declined", "pm_declined") == Declined("card declined")
+        assert time.monotonic() - started < 1.5
+        assert {type(call.result()) for call in stalled} == {Unknown}
+
+
+def test_it_stops_when_it_is_told_to_also_with_calls_under_way(process: Process) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        stalled = [pool.submit(pay, SandboxGateway(), f"k{n}", "pm_times_out_before") for n in range(2)]
+        wait_until(lambda: _lost_calls(process) == 2, "both calls to be under way")
+        started = time.monotonic()
+        assert process.stop() == 0
+        assert time.monotonic() - started < STOP_SECONDS
+        assert {type(call.result()) for call in stalled} == {Unknown}
+    assert "Traceback" not in process.output.read_text()
+
+
+def _lost_calls(process: Process) -> int:
+    with contextlib.closing(sqlite3.connect(process.ledger_path)) as ledger:
+        return int(ledger.execute("SELECT count(*) FROM lost_call").fetchone()[0])
+
+
+def test_a_taken_port_and_a_wrong_one_are_said(tmp_path: Path) -> None:
+    process = Process(tmp_path, "")
+    with socket.create_server(("127.0.0.1", process.port)):
+        assert process.start().wait(START_SECONDS) == 1
+    assert f"port {process.port}: another program listens there" in process.output.read_text()
+    process.environment["SANDBOX_URL"] = "http://192.0.2.1:8002"
+    assert process.start().wait(START_SECONDS) == 1
+    assert "cannot listen on 192.0.2.1, port 8002" in process.output.read_text()
+    assert "Traceback" not in process.output.read_text()
+
+
+# -- The wire -----------------------------------------------------------------------------------------------
+class RawServer:
+    """Takes connections, and does with each what the test says."""
+
+    def __init__(self, behave: Callable[[socket.socket], None]) -> None:
+        self.connections = 0
+        self._behave = behave
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                taken, _ = self._server.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._behave, args=(taken,), daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more."""
+        self._server.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def answer_once(taken: socket.socket) -> None:
+    taken.recv(65536)
+    taken.sendall(OK)
+    taken.close()
+
+
+def answer_always(taken: socket.socket) -> None:
+    while taken.recv(65536):
+        taken.sendall(OK)
+
+
+def say_nothing(taken: socket.socket) -> None:
+    taken.recv(65536)
+    time.sleep(30)
+
+
+def stop_in_the_middle(taken: socket.socket) -> None:
+    taken.recv(65536)
+    taken.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+    time.sleep(30)
+
+
+def say_something_else(taken: socket.socket) -> None:
+    taken.recv(65536)
+    taken.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+    taken.close()
+
+
+def hang_up(taken: socket.socket) -> None:
+    taken.recv(65536)
+    taken.close()
+
+
+def test_a_connection_is_kept() -> None:
+    server = RawServer(answer_always)
+    kept = wire.KeptConnections(server.url, timeout_seconds=5, keep=4)
+    assert {kept.call("GET", "/", headers={}) for _ in range(5)} == {wire.Reply(200, b"{}")}
+    assert server.connections == 1
+    kept.close()
+    server.close()
+
+
+def test_a_connection_that_the_server_has_closed_is_replaced() -> None:
+    server = RawServer(answer_once)
+    kept = wire.KeptConnections(server.url, timeout_seconds=5, keep=4)
+    assert {kept.call("POST", "/", body=b"{}", headers={}) for _ in range(3)} == {wire.Reply(200, b"{}")}
+    assert server.connections == 3
+    server.close()
+
+
+@pytest.mark.parametrize("behave", [say_nothing, stop_in_the_middle, say_something_else, hang_up])
+def test_whatever_the_server_does_it_is_over_in_time_and_unknown(
+    settings: Any, behave: Callable[[socket.socket], None]
+) -> None:
+    server = RawServer(behave)
+    settings.SANDBOX_URL, settings.PAYMENT_TIMEOUT_SECONDS = server.url, 0.5
+    started = time.monotonic()
+    assert isinstance(pay(SandboxGateway(), "k"), Unknown)
+    assert time.monotonic() - started < 2
+    assert server.connections == 1, "a fresh connection that fails is not tried again"
+    server.close()
+
+
+def test_nobody_there(settings: Any) -> None:
+    settings.SANDBOX_URL = "http://127.0.0.1:1"
+    answer = SandboxGateway().find(key="k")
+    assert isinstance(answer, Unknown)
+    assert "Connection refused" in answer.detail
+
+
+@pytest.mark.parametrize("body", [b"[]", b"nonsense", b'{"standing": "odd"}', b'{"transaction_id": 1}'])
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_an_answer_in_other_words_says_nothing(status: int, body: bytes) -> None:
+    """A 404 of somebody else (a proxy, a wrong address) does not mean that there was no payment."""
+
+    class Fixed:
+        def call(self, method: str, path: str, *, body: bytes = b"", headers: object) -> wire.Reply:
+            return wire.Reply(status, content)
+
+    content = body
+    gateway = SandboxGateway(Fixed())
+    assert isinstance(pay(gateway, "k"), Unknown)
+    assert isinstance(gateway.find(key="k"), Unknown)
+    assert isinstance(gateway.capture(key="c", transaction_id="t", amount_minor=1), Unknown)
+
+
+@pytest.mark.parametrize("url", ["", "ftp://127.0.0.1", "http://", "127.0.0.1:8002"])
+def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match=r"http\(s\)"):
+        wire.KeptConnections(url, timeout_seconds=1, keep=1)
+
+
+def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(taken: socket.socket) -> None:
+        taken.recv(65536)
+        taken.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000)
+
+    monkeypatch.setattr(wire, "LARGEST_ANSWER", 1000)
+    server = RawServer(endless)
+    with pytest.raises(ValueError, match="too long"):
+        wire.KeptConnections(server.url, timeout_seconds=5, keep=1).call("GET", "/", headers={})
+    server.close()
