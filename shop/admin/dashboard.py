@@ -10,15 +10,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
 from inventory.models import Stock
 from kafka_bridge import admin as facts
-from orders.models import Order, OrderMail, Status
-from payments.models import Charge, Refund
+from orders.models import Order, OrderMail, ReturnRequest, Status
+from payments.models import Charge, Refund, Review
 from shop import money
 from shop.admin import audits, bins, filters, site
 from shop.admin import orders as order_pages
@@ -28,6 +28,8 @@ from shop.templatetags.shop_words import FEW
 DAYS = 14
 LATEST = 8
 SCARCE = 8
+# One that waits for the buyer is asked after again and again, and all is well.
+_TROUBLED = Q(unknown_since__isnull=False) | (Q(attempts__gt=1) & ~Q(state=Charge.State.ACTION_REQUIRED))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +134,19 @@ def _figures(request: HttpRequest, statuses: list[StatusCount], days: list[Daily
         yield _sales_today(days)
     if site.may_see(request, "kafka_bridge", "outboxrow"):
         yield _outbox()
+    if site.may_see(request, "payments", "review"):
+        open_reviews = Review.objects.filter(closed_at=None)
+        url = f"{reverse('admin:payments_review_changelist')}?state=open"
+        yield _count("Needs a person", open_reviews, "money that somebody has to look at", url)
+    if site.may_see(request, "orders", "returnrequest"):
+        wishes = ReturnRequest.objects.filter(state=ReturnRequest.State.ASKED)
+        url = f"{reverse('admin:orders_returnrequest_changelist')}?state__exact={ReturnRequest.State.ASKED}"
+        yield _count("Returns asked for", wishes, "buyers who wait for an answer", url, is_alarming=False)
     if site.may_see(request, "payments", "charge"):
-        open_charges = Charge.objects.filter(state=Charge.State.REQUESTED)
-        url = reverse("admin:payments_charge_changelist")
-        yield _count("Open charges", open_charges, "the gateway's answer is not in", f"{url}?state__exact=requested",
-                     is_alarming=open_charges.filter(attempts__gt=1).exists())  # fmt: skip
+        open_charges = Charge.objects.filter(state__in=Charge.OPEN)
+        url = f"{reverse('admin:payments_charge_changelist')}?progress=open"
+        yield _count("Open charges", open_charges, "neither captured nor given up yet", url,
+                     is_alarming=open_charges.filter(_TROUBLED).exists())  # fmt: skip
     if site.may_see(request, "payments", "refund"):
         open_refunds = Refund.objects.filter(state=Refund.State.REQUESTED)
         url = reverse("admin:payments_refund_changelist")

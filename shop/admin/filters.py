@@ -64,7 +64,9 @@ class PaymentFilter(admin.SimpleListFilter):
         """The choices."""
         return [
             ("none", "Not asked for"),
-            ("requested", "The gateway has not answered"),
+            ("open", "Under way"),
+            ("action_required", "Waits for the buyer"),
+            ("unknown", "Outcome unknown"),
             ("taken", "Taken"),
             ("failed", "Refused"),
             ("cancelled", "Given up before it was taken"),
@@ -82,7 +84,11 @@ class PaymentFilter(admin.SimpleListFilter):
                 return queryset.filter(~Exists(charge), paid_at=None)
             case "taken":
                 return queryset.filter(Exists(charge.filter(state="succeeded")), ~Exists(refund))
-            case "requested" | "failed" | "cancelled" as state:
+            case "open":
+                return queryset.filter(Exists(charge.filter(state__in=list(Charge.OPEN))))
+            case "unknown":
+                return queryset.filter(Exists(charge.filter(unknown_since__isnull=False)))
+            case "action_required" | "failed" | "cancelled" as state:
                 return queryset.filter(Exists(charge.filter(state=state)))
             case "refunding":
                 return queryset.filter(Exists(refund.filter(state="requested")))

@@ -124,7 +124,8 @@ class AuditEntryAdmin(facts.FactsAdmin):
         found = [change for change in changes_of(entry) if change.is_change]
         if not found:
             return None
-        return format_html_join("", "<div>{} {} → {}</div>", ((c.name, c.before or "nothing", c.after or "nothing") for c in found))
+        rows = ((change.name, change.before or "nothing", change.after or "nothing") for change in found)
+        return format_html_join("", "<div>{} {} → {}</div>", rows)
 
     @admin.display(description="before and after")
     def changes(self, entry: AuditEntry) -> str:

@@ -1,5 +1,6 @@
 """Orders: the list, the page of one with all its apps' facts, and what staff may do to them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,10 +21,11 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from inventory.models import Reservation
 from kafka_bridge import admin as facts
 from orders import services
-from orders.models import Order, OrderLine, OrderMail, Shipment, Status
-from payments.models import Charge, Refund
+from orders.models import Order, OrderLine, OrderMail, ReturnRequest, Shipment, Status
+from payments import admin as payments_admin
+from payments.models import Charge, Refund, Review
 from shop import countries, money
-from shop.admin import acting, drill_down, filters, log, reducing, search, site, trail
+from shop.admin import acting, drill_down, filters, log, reducing, refunding, returns, reviews, search, site, trail
 from shop.models import AuditEntry
 
 STATUS_COLOURS = {
@@ -239,8 +241,10 @@ class Page:
 
     order: Order
     lines: list[OrderLine]
-    returned_minor: int
+    cancelled_minor: int
     """What the cancelled copies cost; it goes back, or has."""
+    returned_minor: int
+    """What the returned copies cost; it goes back, or has."""
     status: str
     stuck: str
     country: str
@@ -248,7 +252,12 @@ class Page:
     moments: list[trail.Moment]
     waits: list[str]
     charge: Charge | None
+    charge_label: str
     refunds: list[Refund]
+    reviews: list[Review]
+    """The open ones: what somebody has to look at."""
+    returns: list[tuple[ReturnRequest, str, str]]
+    """What the buyer asked to return: with its state as a coloured word, and the copies in words."""
     shipment: Shipment | None
     reservation: Reservation | None
     mails: list[OrderMail]
@@ -256,6 +265,10 @@ class Page:
     """What may be done now, each with the address of the page that asks before doing it."""
     reduce_url: str
     """Where single copies are cancelled; empty if that is not possible now, or not for this person."""
+    refund_url: str
+    """Where copies that have left are paid back; empty likewise."""
+    decline_url: str
+    """Where what the buyer asks to return is declined; empty likewise."""
     log: list[AuditEntry]
     """The last that people did to it."""
     log_url: str
@@ -269,70 +282,85 @@ def page_of(order: Order, *, may_act: bool, may_see_log: bool) -> Page:
     mails = list(order.mails.order_by("pk"))
     moments = trail.of(order)
     lines = list(order.lines.all())
-    may_reduce = may_act and not reducing.obstacle(order, lines)
     refunds = list(charge.refunds.all()) if charge else []
+    wishes = list(order.return_requests.all())
+    asked = next((wish for wish in wishes if wish.state == ReturnRequest.State.ASKED), None)
+    may_reduce = may_act and not reducing.obstacle(order, lines)
+    may_refund = may_act and not refunding.obstacle(order, lines)
     possible = [act for act in acting.ACTS.values() if not act.obstacle(order)] if may_act else []
     return Page(
         order=order,
         lines=lines,
-        returned_minor=sum(line.cancelled_minor for line in lines),
+        cancelled_minor=sum(line.cancelled_minor for line in lines),
+        returned_minor=sum(line.returned_minor for line in lines),
         status=status_label(order),
         stuck=stuck_label(order),
         country=countries.name_of(order.country),
         buyers_url=reverse("order", args=[order.pk]),
         moments=moments,
-        waits=_waits(order, moments, charge, refunds, shipment, mails),
+        waits=[
+            *_events_under_way(moments),
+            *_money_under_way(charge, refunds),
+            *_return_wishes(asked, lines),
+            *_parcel_under_way(order, shipment),
+            *_mails_under_way(mails),
+        ],
         charge=charge,
+        charge_label=payments_admin.state_label(charge) if charge else "",
         refunds=refunds,
+        reviews=reviews.open_of(order.pk),
+        returns=[(wish, returns.state_label(wish), returns.words_of(wish, lines)) for wish in wishes],
         shipment=shipment,
         reservation=Reservation.objects.filter(pk=order.pk).prefetch_related("holds").first(),
         mails=mails,
         acts=[(act, f"{reverse('admin:orders_order_act', args=[act.name])}?order={order.pk}") for act in possible],
         reduce_url=reverse("admin:orders_order_reduce", args=[order.pk]) if may_reduce else "",
+        refund_url=returns.refund_url(order.pk) if may_refund else "",
+        decline_url=returns.decline_url(asked) if asked and may_act else "",
         log=log.about(order.pk, limit=_DEEDS_SHOWN) if may_see_log else [],
         log_url=log.page_about(order) if may_see_log else "",
     )
 
 
-def _waits(
-    order: Order,
-    moments: list[trail.Moment],
-    charge: Charge | None,
-    refunds: list[Refund],
-    shipment: Shipment | None,
-    mails: list[OrderMail],
-) -> list[str]:
-    """What the order waits for, as far as the tables tell; one sentence each."""
-    found = []
+# -- What an order waits for, as far as the tables tell; one sentence each ---------------------------------
+def _events_under_way(moments: list[trail.Moment]) -> Iterator[str]:
     for moment in moments:
         if moment.row is None:
             continue
         if moment.row.published_at is None:
             age = facts.as_age(timezone.now() - moment.at)
-            found.append(f"The relay has not brought {moment.row.type} to Kafka yet; it was stated {age} ago.")
+            yield f"The relay has not brought {moment.row.type} to Kafka yet; it was stated {age} ago."
         elif moment.missing:
-            found.append(f"{' and '.join(moment.missing)}: {moment.row.type} has not been handled yet.")
-    for money_asked, what in ((charge, "the charge"), *((refund, "the refund") for refund in refunds)):
-        if money_asked is not None and money_asked.state == "requested":
-            found.append(_gateway_wait(money_asked, what))
+            yield f"{' and '.join(moment.missing)}: {moment.row.type} has not been handled yet."
+
+
+def _money_under_way(charge: Charge | None, refunds: list[Refund]) -> Iterator[str]:
+    if charge and (sentence := payments_admin.waits(charge)):
+        yield sentence
+    for refund in refunds:
+        if refund.state == Refund.State.REQUESTED:
+            yield payments_admin.refund_waits(refund)
+
+
+def _return_wishes(asked: ReturnRequest | None, lines: list[OrderLine]) -> Iterator[str]:
+    if asked:
+        titles = {line.sku: line.title for line in lines}
+        wanted = ", ".join(f"{n} × {titles.get(sku, sku)}" for sku, n in asked.units.items())  # noqa: RUF001
+        yield f"The buyer asks to return {wanted}, and waits for an answer."
+
+
+def _parcel_under_way(order: Order, shipment: Shipment | None) -> Iterator[str]:
     if shipment and shipment.state == Shipment.State.PACKED and order.status == Status.PAID:
-        found.append(f"The carrier comes for the parcel at {_clock(shipment.due_at)}.")
+        yield f"The carrier comes for the parcel at {_clock(shipment.due_at)}."
     if shipment and shipment.state == Shipment.State.SHIPPED:
-        found.append(f"The carrier brings the parcel at {_clock(shipment.due_at)}.")
+        yield f"The carrier brings the parcel at {_clock(shipment.due_at)}."
+
+
+def _mails_under_way(mails: list[OrderMail]) -> Iterator[str]:
     for mail in mails:
         if mail.sent_at is None:
             tries = f" after {mail.attempts} tries" if mail.attempts else ""
-            found.append(f"The mail “{mail.get_kind_display()}” is not sent yet{tries}.")
-    return found
-
-
-def _gateway_wait(row: Charge | Refund, what: str) -> str:
-    if not row.attempts:
-        return f"The gateway has not been asked for {what} yet."
-    error = f" ({row.last_error})" if row.last_error else ""
-    return (
-        f"The gateway has not answered {what} after {row.attempts} calls{error}; next at {_clock(row.next_attempt_at)}."
-    )
+            yield f"The mail “{mail.get_kind_display()}” is not sent yet{tries}."
 
 
 def status_label(order: Order) -> str:

@@ -17,6 +17,7 @@ _PAGES = {
         ("Orders", "receipt_long", "orders", "order"),
         ("Flash sales", "bolt", "shop", "flashsale"),
         ("Parcels", "local_shipping", "orders", "shipment"),
+        ("Returns", "assignment_return", "orders", "returnrequest"),
         ("Mails", "mail", "orders", "ordermail"),
         ("Sales by day", "bar_chart", "shop", "dailysales"),
         ("Sales by book", "trending_up", "shop", "booksales"),
@@ -30,8 +31,10 @@ _PAGES = {
         ("Reservations", "bookmark_added", "inventory", "reservation"),
     ],
     "Payments": [
+        ("Needs a person", "support_agent", "payments", "review"),
         ("Charges", "credit_card", "payments", "charge"),
         ("Refunds", "undo", "payments", "refund"),
+        ("Webhooks", "webhook", "payments", "gatewaynotice"),
     ],
     "Kafka": [
         ("Outbox", "outbox", "kafka_bridge", "outboxrow"),

@@ -22,6 +22,7 @@ _LED_TO = {
     "shipped": catalogue.OrderShipped.TYPE,
     "delivered": catalogue.OrderDelivered.TYPE,
     "reduced": catalogue.OrderReduced.TYPE,
+    "returned": catalogue.OrderReturned.TYPE,
     "cancelled": catalogue.OrderCancelled.TYPE,
     "deadline passed": catalogue.OrderCancelled.TYPE,
 }

@@ -1,6 +1,7 @@
 """The start page and the sales figures."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -8,10 +9,11 @@ from django.db import connection
 from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from kafka_bridge.models import OutboxRow
-from orders.models import Order
-from payments.models import Charge
+from orders.models import Order, ReturnRequest
+from payments.models import Charge, Review
 from shop.admin import dashboard
 from shop.models import Book, BookSales, DailySales
 from shop.tests.admin.desk import confirmed, place, text_of
@@ -63,10 +65,18 @@ def test_the_figures_lead_to_the_rows_that_they_count(book: Book, admin_client: 
     confirmed(book)
     Charge.objects.update(state="requested", attempts=2)
     a_book(stock=2)
+    ReturnRequest.objects.create(order=Order.objects.get(), units={book.isbn: 1}, reason="torn")
+    for subject in ("one", "two"):
+        Review.objects.create(kind=Review.Kind.STRANGER, subject=subject, detail="money of nobody")
+    Review.objects.create(kind=Review.Kind.STRANGER, subject="three", detail="settled", closed_at=timezone.now())
     shop: dashboard.Figures = admin_client.get("/admin/").context["shop"]
     urls = {figure.title: figure for figure in shop.figures}
     assert urls["Open charges"].is_alarming
+    assert (urls["Needs a person"].value, urls["Needs a person"].is_alarming) == ("2", True)
+    assert (urls["Returns asked for"].value, urls["Returns asked for"].is_alarming) == ("1", False)
     for title in (
+        "Needs a person",
+        "Returns asked for",
         "Open charges",
         "Low stock",
         "Stuck orders",
@@ -108,3 +118,23 @@ def test_sales_are_shown_with_titles_and_cannot_be_edited(book: Book, admin_clie
     assert "$37.50" in text_of(admin_client.get(f"/admin/shop/dailysales/{day}/change/"))
     for page in (f"/admin/shop/dailysales/{day}/", f"/admin/shop/booksales/{book.isbn}/"):
         assert admin_client.post(f"{page}change/", {"units": "9"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("changes", "alarming"),
+    [
+        ({"state": "action_required", "attempts": 7}, False),
+        ({"state": "authorized", "attempts": 1}, False),
+        ({"state": "capturing", "attempts": 2}, True),
+        ({"state": "action_required", "unknown_since": timezone.now()}, True),
+        ({"state": "succeeded", "attempts": 5}, False),
+    ],
+)
+def test_a_charge_that_waits_for_the_buyer_alarms_nobody(
+    book: Book, admin_client: Client, changes: dict[str, Any], alarming: bool
+) -> None:
+    confirmed(book)
+    Charge.objects.update(**changes)
+    shop: dashboard.Figures = admin_client.get("/admin/").context["shop"]
+    (figure,) = (figure for figure in shop.figures if figure.title == "Open charges")
+    assert figure.is_alarming is alarming

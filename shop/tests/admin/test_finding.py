@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models import F
 from django.test import Client
+from django.utils import timezone
 
 from kafka_bridge import catalogue
 from kafka_bridge.models import OutboxRow
@@ -73,7 +74,8 @@ def test_orders_are_narrowed_down(book: Book, admin_client: Client) -> None:
     assert shown(admin_client, {"payment": "failed"}) == {declined}
     assert shown(admin_client, {"payment": "refunded"}) == {refunded}
     assert shown(admin_client, {"payment": "refunding"}) == set()
-    assert shown(admin_client, {"payment": "requested"}) == set()
+    for state in ("open", "unknown", "action_required"):
+        assert shown(admin_client, {"payment": state}) == set()
     assert shown(admin_client, {"payment": "none"}) == {held}
     assert shown(admin_client, {"progress": "unconfirmed"}) == {held}
     assert shown(admin_client, {"progress": "stuck"}) == set()
@@ -86,6 +88,17 @@ def test_orders_are_narrowed_down(book: Book, admin_client: Client) -> None:
     Order.objects.filter(pk=kept).update(placed_at=F("placed_at") - timedelta(days=3))
     assert shown(admin_client, {"placed": "24h"}) == everything - {kept}
     assert shown(admin_client, {"placed": "7d"}) == everything
+
+
+def test_orders_are_found_by_what_their_payment_waits_for(book: Book, admin_client: Client) -> None:
+    unknown, confirming, taken = (confirmed(book).pk for _ in range(3))
+    charges = Charge.objects
+    charges.filter(order_id=unknown).update(state=Charge.State.CAPTURING, unknown_since=timezone.now())
+    charges.filter(order_id=confirming).update(state=Charge.State.ACTION_REQUIRED)
+    assert shown(admin_client, {"payment": "open"}) == {unknown, confirming}
+    assert shown(admin_client, {"payment": "unknown"}) == {unknown}
+    assert shown(admin_client, {"payment": "action_required"}) == {confirming}
+    assert shown(admin_client, {"payment": "taken"}) == {taken}
 
 
 def test_stuck_orders_are_marked(book: Book, admin_client: Client) -> None:

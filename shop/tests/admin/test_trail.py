@@ -132,10 +132,32 @@ def test_every_entry_finds_its_fact_whatever_the_order_of_delivery(book: Book, f
 
 def test_what_the_gateway_has_not_answered_is_said(book: Book, admin_client: Client) -> None:
     order = confirmed(book)
-    Charge.objects.update(state="requested", attempts=3, last_error="timed out", next_attempt_at=timezone.now())
+    now = timezone.now()
+    Charge.objects.update(
+        state="requested", attempts=3, last_error="timed out", next_attempt_at=now + timedelta(seconds=30),
+        unknown_since=now,
+    )  # fmt: skip
     page = text_of(admin_client.get(f"{ORDERS}{order.pk}/change/"))
-    assert "The gateway has not answered the charge after 3 calls (timed out); next at" in page
+    assert f"Since {timezone.localtime(now):%H:%M:%S} nobody knows whether the gateway did what it was asked." in page
+    at = timezone.localtime(now + timedelta(seconds=30))
+    assert f"The gateway is asked to authorize it at {at:%H:%M:%S}, after 3 calls (timed out)." in page
     assert "The carrier comes for the parcel at" in page
+
+
+@pytest.mark.money
+def test_a_return_is_told_on_the_trail(book: Book, admin_client: Client) -> None:
+    order = confirmed(book, quantity=2)
+    with transaction.atomic():
+        services.ship(order_ids=[order.pk], by="ada")
+        services.accept_return(order_id=order.pk, units={book.isbn: 1}, reason="torn", by="ada")
+    run()
+    moments = {moment.row.type: moment for moment in trail.of(order) if moment.row}
+    returned = moments["order.returned"]
+    assert returned.entry is not None
+    assert (returned.entry.what, returned.missing) == ("returned", [])
+    refunded = moments["payment.refunded"]
+    assert refunded.entry is not None
+    assert (refunded.entry.answer, refunded.entry.status) == ("already done", "SHIPPED")
 
 
 def test_the_page_asks_a_fixed_number_of_questions(book: Book, admin_client: Client) -> None:
