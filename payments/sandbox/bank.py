@@ -304,6 +304,15 @@ class Bank:
                 (self._now() + again_in_seconds, seq),
             )
 
+    def open(self) -> None:
+        """Open the file now, and not at the first call.
+
+        Raises:
+            sqlite3.Error, OSError: it is no ledger, or cannot be written.
+        """
+        with self._reading():
+            pass
+
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         with self._lock:

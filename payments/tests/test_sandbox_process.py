@@ -261,6 +261,20 @@ def test_a_taken_port_and_a_wrong_one_are_said(tmp_path: Path) -> None:
     assert "Traceback" not in process.output.read_text()
 
 
+def test_a_ledger_that_is_none_is_said(tmp_path: Path) -> None:
+    process = Process(tmp_path, "")
+    for spoil in (lambda: process.ledger_path.write_text("no ledger " * 100), lambda: _replace(process.ledger_path)):
+        spoil()
+        assert process.start().wait(START_SECONDS) == 1
+    assert process.output.read_text().count("ledger.sqlite3, cannot be used: ") == 2
+    assert "Traceback" not in process.output.read_text()
+
+
+def _replace(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
 # -- The wire -----------------------------------------------------------------------------------------------
 class RawServer:
     """Takes connections, and does with each what the test says."""

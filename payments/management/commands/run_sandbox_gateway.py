@@ -3,6 +3,7 @@
 import argparse
 import errno
 import socket
+import sqlite3
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +12,8 @@ from django.core.management.base import BaseCommand, CommandError
 from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
+
+from payments.sandbox.bank import Bank
 
 STOP_SECONDS = 2
 # Calls that stall keep a thread each, and whoever gave up waiting calls again.
@@ -39,9 +42,10 @@ class Command(BaseCommand):
         """Serve until told to stop.
 
         Raises:
-            CommandError: it cannot listen there.
+            CommandError: it cannot listen there, or has no ledger.
         """
         _check_free(options["host"], options["port"])
+        _check_ledger(settings.SANDBOX_LEDGER_PATH)
         Granian(
             "payments.sandbox.wsgi:application",
             address=options["host"],
@@ -74,3 +78,14 @@ def _check_free(host: str, port: int) -> None:
                 f"The sandbox gateway cannot listen on {host}, port {port}: {why}. Choose others with --host and "
                 "--port, and set SANDBOX_URL to match."
             ) from error
+
+
+def _check_ledger(path: str) -> None:
+    bank = Bank(path)
+    try:
+        bank.open()
+    except (sqlite3.Error, OSError) as error:
+        raise CommandError(
+            f"The sandbox gateway's ledger, {path}, cannot be used: {error}. Set SANDBOX_LEDGER_PATH."
+        ) from error
+    bank.close()
