@@ -63,4 +63,5 @@ def _due(event: catalogue.OrderCreated | catalogue.InventoryReserved) -> service
         payment_method=event.payment_method,
         lines=event.lines,
         customer=event.customer if isinstance(event, catalogue.OrderCreated) else "",
+        until=event.held_until if isinstance(event, catalogue.InventoryReserved) else None,
     )

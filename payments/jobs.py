@@ -1,0 +1,57 @@
+"""What the timekeeper does for payments."""
+
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from kafka_bridge import timekeeper
+from payments import reviews
+from payments.models import Charge, Refund, Review
+
+log = logging.getLogger(__name__)
+MOST_AT_ONCE = 500
+
+
+@timekeeper.every(seconds=15)
+def review_unknown() -> None:
+    """An outcome that nobody has known for long is put before a person; the answer closes it by itself."""
+    with transaction.atomic(durable=True):
+        for charge in _unknown_charges():
+            reviews.open_review(
+                kind=Review.Kind.UNKNOWN,
+                subject=str(charge.pk),
+                detail=f"{charge.amount} {charge.currency}, {charge.get_state_display().lower()}: no answer of the "
+                f"gateway since {charge.unknown_since:%Y-%m-%d %H:%M:%S} UTC.",
+                charge=charge,
+            )
+        for refund in _unknown_refunds():
+            reviews.open_review(
+                kind=Review.Kind.UNKNOWN,
+                subject=str(refund.pk),
+                detail=f"The refund of {refund.amount} {refund.charge.currency} asked for at "
+                f"{refund.created_at:%Y-%m-%d %H:%M:%S} UTC has no answer of the gateway yet.",
+                charge=refund.charge,
+            )
+
+
+def _unknown_charges() -> list[Charge]:
+    """Locked, so that no answer comes between the look and the review; those that are locked are being answered."""
+    charges = Charge.objects.filter(state__in=Charge.OPEN, unknown_since__lt=Now() - _patience())
+    return list(charges.order_by("unknown_since").select_for_update(skip_locked=True)[:MOST_AT_ONCE])
+
+
+def _unknown_refunds() -> list[Refund]:
+    """Refused ones are on the list as such."""
+    refunds = Refund.objects.filter(state=Refund.State.REQUESTED, attempts__gt=0, created_at__lt=Now() - _patience())
+    refused = Review.objects.filter(kind=Review.Kind.REFUND_REFUSED, charge__isnull=False).values("subject")
+    known = {str(row["subject"]) for row in refused.filter(charge__refunds__in=refunds)}
+    found = refunds.select_related("charge").order_by("created_at")
+    locked = found.select_for_update(of=("self",), skip_locked=True)[:MOST_AT_ONCE]
+    return [refund for refund in locked if str(refund.pk) not in known]
+
+
+def _patience() -> timedelta:
+    return timedelta(seconds=settings.PAYMENT_UNKNOWN_SECONDS)

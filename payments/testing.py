@@ -1,0 +1,34 @@
+"""Playing the cashier in tests: without waiting for leases and pauses to be over."""
+
+from datetime import timedelta
+
+from django.db.models.functions import Now
+
+from kafka_bridge import testing
+from payments.cashier import Cashier
+from payments.models import Charge, Refund
+
+
+def make_due() -> int:
+    """As if all leases, pauses and times between two looks were over; how many rows wait for the gateway."""
+    earlier = Now() - timedelta(seconds=1)
+    charges = Charge.objects.filter(state__in=Charge.OPEN).update(next_attempt_at=earlier)
+    return charges + Refund.objects.filter(state=Refund.State.REQUESTED).update(next_attempt_at=earlier)
+
+
+def run(cashier: Cashier) -> None:
+    """Let a cashier work until it has nothing to do, with what is due."""
+    testing.wait_until(lambda: not cashier.work(), what="an idle cashier")
+
+
+def run_to_the_end(cashier: Cashier, *, rounds: int = 20) -> None:
+    """Let a cashier work until nothing waits for the gateway any more, with all times over at once.
+
+    Raises:
+        TimeoutError: something waits for ever, such as for a buyer.
+    """
+    for _ in range(rounds):
+        run(cashier)
+        if not make_due():
+            return
+    raise TimeoutError(f"after {rounds} rounds something still waits for the gateway")
