@@ -310,7 +310,8 @@ class Demo:
             self._stop.set()
 
     def _url(self, port: int, *, scheme: str = "http") -> str:
-        host = "localhost" if self.options.host == ANY_HOST else self.options.host
+        # Cookies are kept by name: buyers whom a bank sends back to another name of this machine would be strangers.
+        host = "localhost" if self.options.host in (ANY_HOST, "127.0.0.1") else self.options.host
         return f"{scheme}://{host}:{port}"
 
     @property

@@ -112,6 +112,9 @@ def test_a_demo_from_start_to_end(demo: DemoProcess) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{demo.port}") as http:
         assert http.get("/healthz").status_code == 200
         assert "Bookrush" in http.get("/").text
+    assert httpx.get(f"http://127.0.0.1:{demo.port + 2}/healthz").status_code == 200
+    assert f"http://localhost:{demo.port + 2}/" in demo.printed
+    assert (demo.state / "webhook-secret").stat().st_mode & 0o777 == 0o600
     assert (demo.state / "demo.env").stat().st_mode & 0o777 == 0o600
 
     # a second terminal talks to it
@@ -123,7 +126,7 @@ def test_a_demo_from_start_to_end(demo: DemoProcess) -> None:
     second.output = demo.output.with_name("second.txt")
     second.start()
     assert second.wait_end() == 1
-    assert f"at http://127.0.0.1:{demo.port}/" in second.printed
+    assert f"at http://localhost:{demo.port}/" in second.printed
     assert "stop that one first" in second.printed
 
     # killed outright, it leaves nothing behind, and the next start finds its data
