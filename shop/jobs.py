@@ -19,7 +19,9 @@ LIMIT_SECONDS = 10.0
 def audit_shop() -> None:
     """Audit the shop, and log what does not hold."""
     try:
-        report = audit.run(grace_seconds=settings.AUDIT_GRACE_SECONDS, by=BY, limit_seconds=LIMIT_SECONDS)
+        report = audit.run(
+            grace_seconds=settings.AUDIT_GRACE_SECONDS, by=BY, limit_seconds=LIMIT_SECONDS, keep_reviews=True
+        )
         _prune()
     except audit.TooSlow:
         log.warning("the audit was given up: PostgreSQL took longer than %g s", LIMIT_SECONDS)

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from kafka_bridge import admin as facts
 from payments import admin as payments_admin
 from payments import services
-from payments.models import Charge
+from payments.models import Charge, Refund
 from shop import audit_log
 from shop.admin import site
 
@@ -40,8 +40,8 @@ class ChargeAdmin(payments_admin.ChargeAdmin):
     ) -> HttpResponse:
         """The page, with the button while there is something to ask, for those who may."""
         key = facts.as_uuid(object_id)
-        is_open = key is not None and Charge.objects.filter(pk=key, state__in=Charge.OPEN).exists()
-        may_ask = is_open and self.has_ask_permission(request)
+        charge = Charge.objects.filter(pk=key).first() if key else None
+        may_ask = charge is not None and _is_open(charge) and self.has_ask_permission(request)
         extra = {
             **(extra_context or {}),
             "ask_url": reverse("admin:payments_charge_ask", args=[key]) if may_ask else "",
@@ -57,7 +57,7 @@ class ChargeAdmin(payments_admin.ChargeAdmin):
             return HttpResponseNotAllowed(["POST"])
         with transaction.atomic(durable=True):
             charge = get_object_or_404(Charge.objects.select_for_update(), pk=charge_id)
-            is_open = charge.state in Charge.OPEN
+            is_open = _is_open(charge)
             if is_open:
                 services.ask_again(charge_id=charge_id)
                 audit_log.record(
@@ -65,7 +65,7 @@ class ChargeAdmin(payments_admin.ChargeAdmin):
                     what="gateway asked",
                     subject=f"charge {charge_id}",
                     order_id=charge.order_id,
-                    before={"state": charge.state, "next_call": f"{charge.next_attempt_at:%Y-%m-%d %H:%M:%S}"},
+                    before={"state": charge.state, "next_call": _next_call(charge)},
                     after={"state": charge.state, "next_call": "now"},
                 )
         if is_open:
@@ -73,3 +73,15 @@ class ChargeAdmin(payments_admin.ChargeAdmin):
         else:
             messages.warning(request, "There is nothing to ask: the charge is settled.")
         return HttpResponseRedirect(facts.page_of(Charge, charge_id))
+
+
+def _is_open(charge: Charge) -> bool:
+    """Whether the gateway is to be asked something, of the charge or of one of its refunds."""
+    return charge.state in Charge.OPEN or charge.refunds.filter(state=Refund.State.REQUESTED).exists()
+
+
+def _next_call(charge: Charge) -> str:
+    """When the gateway would have been asked, in UTC."""
+    times = list(charge.refunds.filter(state=Refund.State.REQUESTED).values_list("next_attempt_at", flat=True))
+    times += [charge.next_attempt_at] if charge.state in Charge.OPEN else []
+    return f"{min(times):%Y-%m-%d %H:%M:%S} UTC"

@@ -57,8 +57,8 @@ def gate_findings(*, grace_seconds: float) -> list[Finding]:
     except (redis.RedisError, OSError) as error:
         trouble = f"Redis does not answer ({type(error).__name__}: {error}); PostgreSQL decides alone"
         note = "not compared, because the gate cannot be read"
-        return [_finding(GATE_READ, [trouble]), _finding(GATE_SUM, note=note), _finding(GATE_FREE, note=note)]
-    return [_finding(GATE_READ), _finding(GATE_SUM, wrong), _finding(GATE_FREE, late)]
+        return [finding(GATE_READ, [trouble]), finding(GATE_SUM, note=note), finding(GATE_FREE, note=note)]
+    return [finding(GATE_READ), finding(GATE_SUM, wrong), finding(GATE_FREE, late)]
 
 
 def _lasting_differences() -> list[upkeep.Difference]:
@@ -88,7 +88,8 @@ def _kept_back(mirror: gate.Mirror, grace_seconds: float) -> list[str]:
     return late if mirror.admitted else lost
 
 
-def _finding(rule: Rule, examples: Iterable[str] = (), *, note: str = "") -> Finding:
+def finding(rule: Rule, examples: Iterable[str] = (), *, note: str = "") -> Finding:
+    """What became of a rule: the examples are whatever breaks it."""
     found = sorted(examples)
     return Finding(
         name=rule.name, sentence=rule.sentence, count=len(found), examples=tuple(found[:EXAMPLES]), note=note
@@ -103,8 +104,8 @@ def dead_letter_finding() -> Finding:
     except (KafkaException, TimeoutError) as error:
         known = error.args and isinstance(error.args[0], KafkaError)
         reason = error.args[0].str() if known else str(error) or "no answer in time"
-        return _finding(DEAD_LETTERS, note=f"Kafka could not be asked: {reason}")
-    found = _finding(DEAD_LETTERS, (f"{topic}: {number}" for topic, number in numbers.items() if number))
+        return finding(DEAD_LETTERS, note=f"Kafka could not be asked: {reason}")
+    found = finding(DEAD_LETTERS, (f"{topic}: {number}" for topic, number in numbers.items() if number))
     return replace(found, count=sum(numbers.values()))
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import connection
 
 from shop.audit.report import EXAMPLES, Finding
@@ -39,7 +40,8 @@ class Invariant(Rule):
     """A rule of which PostgreSQL knows everything."""
 
     sql: str
-    """One column, `example`: a line for everything that breaks it. `%(grace)s` and `%(clock)s` are in seconds."""
+    """One column, `example`: a line for everything that breaks it. `%(grace)s`, `%(clock)s` and
+    `%(unknown)s` (so long may the gateway leave a call unanswered) are in seconds."""
 
 
 # All are counted, and the first few are given.
@@ -62,7 +64,13 @@ def read(invariants: Iterable[Invariant], *, grace_seconds: float, limit_seconds
                 left = max(1, round((until - time.monotonic()) * 1000))
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{left}ms"])
             cursor.execute(
-                _READ.format(sql=invariant.sql), {"grace": grace_seconds, "clock": CLOCK_SECONDS, "examples": EXAMPLES}
+                _READ.format(sql=invariant.sql),
+                {
+                    "grace": grace_seconds,
+                    "clock": CLOCK_SECONDS,
+                    "unknown": settings.PAYMENT_UNKNOWN_SECONDS,
+                    "examples": EXAMPLES,
+                },
             )
             count, examples = cursor.fetchone()
         yield Finding(name=invariant.name, sentence=invariant.sentence, count=count, examples=tuple(examples))

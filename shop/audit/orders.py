@@ -39,7 +39,8 @@ TOTALS = Invariant(
 )
 KEPT = Invariant(
     name="captured - refunded = kept orders",
-    sentence="The money that was taken and not given back is that of the orders that are paid and not cancelled.",
+    sentence="The money that was taken and not given back is that of the orders that are paid and not cancelled, "
+    "without the copies that were returned.",
     # A refund that is asked for counts as going back.
     sql="""
         SELECT concat('order ', coalesce(reference, order_id::text), ' (', order_id, ') ', what) AS example
@@ -53,11 +54,11 @@ KEPT = Invariant(
                 WHEN o.status IN ('PAID', 'SHIPPED', 'DELIVERED') AND c.id IS NULL
                     THEN concat('is ', lower(o.status), ', but no money was taken')
                 WHEN o.status IN ('PAID', 'SHIPPED', 'DELIVERED')
-                    AND c.amount_minor - coalesce(r.amount, 0) <> o.total_minor
+                    AND c.amount_minor - coalesce(r.amount, 0) <> o.total_minor - coalesce(l.returned, 0)
                     AND coalesce(r.at, c.settled_at) <= quiet
                     AND coalesce((SELECT max(t.at) FROM orders_trailentry t WHERE t.order_id = o.id), o.placed_at)
                         <= quiet
-                    THEN concat('costs ', round(o.total_minor / 100.0, 2), ', but ',
+                    THEN concat('costs ', round((o.total_minor - coalesce(l.returned, 0)) / 100.0, 2), ', but ',
                         round((c.amount_minor - coalesce(r.amount, 0)) / 100.0, 2), ' is kept of its money')
                 END AS what
             FROM orders_order o
@@ -65,7 +66,11 @@ KEPT = Invariant(
             LEFT JOIN (
                 SELECT charge_id, sum(amount_minor) AS amount, max(created_at) AS at
                 FROM payments_refund GROUP BY charge_id
-            ) AS r ON r.charge_id = c.id,
+            ) AS r ON r.charge_id = c.id
+            LEFT JOIN (
+                SELECT order_id, sum(returned * unit_price_minor::bigint) AS returned
+                FROM orders_orderline WHERE returned > 0 GROUP BY order_id
+            ) AS l ON l.order_id = o.id,
                 LATERAL (SELECT now() - %(grace)s * interval '1 second' AS quiet) AS limits
         ) AS orders WHERE what IS NOT NULL
     """,
@@ -102,6 +107,68 @@ ONCE = Invariant(
     """,
     remedy="Somebody has to look the transactions up at the gateway, and give back what was taken twice.",
 )
+REFUNDED = Invariant(
+    name="what a charge gave back are its refunds",
+    sentence="What a charge says went back is the sum of its refunds, and only money that was taken goes back.",
+    sql="""
+        SELECT concat('charge ', c.id, ' of order ', c.order_id, ': ', what) AS example
+        FROM (
+            SELECT c.id, c.order_id, CASE
+                WHEN c.refunded_minor <> coalesce(r.amount, 0) THEN concat(round(c.refunded_minor / 100.0, 2),
+                    ' went back by its own account, ', round(coalesce(r.amount, 0) / 100.0, 2), ' by its refunds')
+                WHEN c.state <> 'succeeded' AND r.amount > 0
+                    THEN concat('is ', c.state, ', but ', round(r.amount / 100.0, 2), ' is to go back')
+                END AS what
+            FROM payments_charge c LEFT JOIN (
+                SELECT charge_id, sum(amount_minor) AS amount FROM payments_refund GROUP BY charge_id
+            ) AS r ON r.charge_id = c.id
+        ) AS c WHERE what IS NOT NULL
+    """,
+    remedy="Somebody changed the tables past the shop: compare the charge, its refunds and its history with the "
+    "gateway's own pages.",
+)
+SETTLED = Invariant(
+    name="no charge is left open",
+    sentence="A charge is captured, refused or given up in the end: none waits for the gateway or the buyer for ever.",
+    # One of which nobody knows the outcome may stay so for a while, as long as somebody goes on asking; after that it
+    # is also open as money that needs a person.
+    sql="""
+        SELECT concat('charge ', id, ' of order ', order_id, ' is ', replace(state, '_', ' '), '; ', what, ' ',
+            date_trunc('second', since AT TIME ZONE 'UTC'), ' UTC') AS example
+        FROM (
+            SELECT id, order_id, state, last, act_by, next_attempt_at, unknown_since, CASE
+                WHEN state = 'action_required' AND act_by < soon THEN 'the buyer had time until'
+                WHEN unknown_since IS NULL AND next_attempt_at < soon THEN 'the gateway was to be asked'
+                WHEN unknown_since < late THEN 'nobody knows the outcome since'
+                WHEN state <> 'action_required' AND last < late THEN 'nothing has happened since'
+                END AS what
+            FROM payments_charge c, LATERAL (
+                SELECT now() - greatest(60, %(grace)s) * interval '1 second' AS soon,
+                    now() - greatest(%(unknown)s, %(grace)s + %(clock)s) * interval '1 second' AS late,
+                    coalesce((SELECT max(at) FROM payments_chargeentry WHERE charge_id = c.id), c.created_at) AS last
+            ) AS limits
+            WHERE state IN ('requested', 'action_required', 'authorized', 'capturing', 'voiding')
+        ) AS c, LATERAL (
+            SELECT CASE what WHEN 'the buyer had time until' THEN act_by
+                WHEN 'the gateway was to be asked' THEN next_attempt_at
+                WHEN 'nobody knows the outcome since' THEN unknown_since ELSE last END AS since
+        ) AS times
+        WHERE what IS NOT NULL
+    """,
+    remedy="See whether the payments group runs and reaches the gateway. On the page of the charge in the admin, “Ask "
+    "the gateway now” has it looked at within moments, with the same key.",
+)
+REVIEWS = Invariant(
+    name="money that needs a person",
+    sentence="No review is open: nobody has to look at somebody's money.",
+    sql="""
+        SELECT concat(detail, ' (', replace(kind, '_', ' '), ' ', subject, ', open since ',
+            to_char(opened_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), ' UTC)') AS example
+        FROM payments_review WHERE closed_at IS NULL
+    """,
+    remedy="Open each in the admin (Payments, Needs a person): its page says what to do. Some close by themselves once "
+    "the matter is settled; the others somebody closes with a note.",
+)
 OUTBOX = Invariant(
     name="outbox age",
     sentence="What was stated is in Kafka within a minute (or the grace, if that is longer).",
@@ -113,4 +180,4 @@ OUTBOX = Invariant(
     """,
     remedy="See whether a relay runs (manage.py run_relay), and whether it reaches Kafka.",
 )
-INVARIANTS = (DEADLINE, REASON, TOTALS, KEPT, RETURNED, ONCE, OUTBOX)
+INVARIANTS = (DEADLINE, REASON, TOTALS, KEPT, RETURNED, ONCE, REFUNDED, SETTLED, REVIEWS, OUTBOX)

@@ -10,13 +10,13 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from psycopg import errors
 
-from shop.audit import elsewhere, invariants, orders, stock
+from shop.audit import elsewhere, gateway, invariants, orders, stock
 from shop.audit.invariants import Invariant, Rule
 from shop.audit.report import Report
 from shop.models import AuditRun
 
 SNAPSHOT: tuple[Invariant, ...] = (*stock.INVARIANTS, *orders.INVARIANTS)
-RULES: dict[str, Rule] = {rule.name: rule for rule in (*SNAPSHOT, *elsewhere.RULES)}
+RULES: dict[str, Rule] = {rule.name: rule for rule in (*SNAPSHOT, *elsewhere.RULES, gateway.BOOKS)}
 """Everything that is looked into, by name."""
 
 
@@ -24,7 +24,14 @@ class TooSlow(Exception):
     """PostgreSQL did not answer within the time that was given. Give it more, or look at what keeps it busy."""
 
 
-def run(*, grace_seconds: float, by: str, record: bool = True, limit_seconds: float | None = None) -> Report:
+def run(
+    *,
+    grace_seconds: float,
+    by: str,
+    record: bool = True,
+    limit_seconds: float | None = None,
+    keep_reviews: bool = False,
+) -> Report:
     """Look into every invariant and say what was found, without stopping anybody. Not inside a transaction.
 
     Args:
@@ -33,6 +40,8 @@ def run(*, grace_seconds: float, by: str, record: bool = True, limit_seconds: fl
         by: who wants to know.
         record: whether the result is kept, as an `AuditRun`.
         limit_seconds: so long may PostgreSQL take for all of it.
+        keep_reviews: whether what differs from the gateway's books is opened as money that needs a person, and closed
+            where it is gone.
 
     Raises:
         TooSlow: it took longer.
@@ -42,9 +51,12 @@ def run(*, grace_seconds: float, by: str, record: bool = True, limit_seconds: fl
     with ThreadPoolExecutor(1, thread_name_prefix="audit") as pool:
         dead_letters = pool.submit(elsewhere.dead_letter_finding)
         gate = elsewhere.gate_findings(grace_seconds=grace_seconds)
+        compared = gateway.compare(grace_seconds=grace_seconds)
+        if keep_reviews:
+            gateway.keep_reviews(compared)
         with snapshot():
             read = tuple(invariants.read(SNAPSHOT, grace_seconds=grace_seconds, limit_seconds=limit_seconds))
-        findings = (*read, *gate, dead_letters.result())
+        findings = (*read, gateway.finding(compared), *gate, dead_letters.result())
     report = Report(findings, time.monotonic() - started)
     if record:
         _record(report, started_at=started_at, by=by)

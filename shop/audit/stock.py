@@ -143,14 +143,14 @@ LEFTOVERS = Invariant(
 )
 EXPIRED = Invariant(
     name="no hold past its expiry",
-    sentence="Units that were not paid in time are given up, unless their payment is under way.",
+    sentence="Units that were not paid in time are given up, unless their money is being captured.",
+    # Until then a charge can be barred; see Note [The way of a charge].
     sql="""
         SELECT concat('order ', r.order_id, ': held until ',
             to_char(r.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), ' UTC') AS example
         FROM inventory_reservation r
         WHERE r.state = 'held' AND r.expires_at < now() - (%(grace)s + %(clock)s) * interval '1 second' AND NOT EXISTS (
-            SELECT FROM payments_charge c WHERE c.order_id = r.order_id
-                AND (c.state = 'succeeded' OR c.state = 'requested' AND c.attempts > 0)
+            SELECT FROM payments_charge c WHERE c.order_id = r.order_id AND c.state IN ('capturing', 'succeeded')
         )
     """,
     remedy="manage.py audit --repair gives them up; otherwise the timekeeper does, so see whether it runs.",

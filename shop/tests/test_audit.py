@@ -36,13 +36,16 @@ def test_after_whole_stories_everything_is_exact(flow: str, deliveries: dict[str
         place(book, flow=flow, payment_method=card)
     place(other, flow=flow)
     cancelled, reduced = place(book, flow=flow, quantity=2), place(book, flow=flow, quantity=3)
+    returned = place(book, flow=flow, quantity=3)
     broker.drain()
     with transaction.atomic():
         orders.cancel(order_id=cancelled, reason="changed my mind", by="ada")
         orders.cancel_lines(order_id=reduced, units={book.isbn: 1}, reason="changed my mind", by="ada")
+        orders.ship(order_ids=[returned], by="ada")
+        orders.accept_return(order_id=returned, units={book.isbn: 2}, reason="torn", by="ada")
     broker.drain()
     assert broken() == {}
-    assert Stock.objects.get(pk=book.isbn).sold == 4
+    assert Stock.objects.get(pk=book.isbn).sold == 7, "what was returned is not on the shelf by itself"
 
 
 def test_the_shop_of_the_tests_below_is_clean(shop: Shop) -> None:
@@ -52,7 +55,7 @@ def test_the_shop_of_the_tests_below_is_clean(shop: Shop) -> None:
 def test_a_report_says_what_was_looked_into(shop: Shop) -> None:
     report = audit.run(grace_seconds=0, by="ada")
     names = [finding.name for finding in report.findings]
-    assert len(names) == len(set(names)) == 20
+    assert len(names) == len(set(names)) == 24
     assert {f.name: f.sentence for f in report.findings} == {r.name: r.sentence for r in running.RULES.values()}
     told = report.as_json()
     assert (told["clean"], sorted(told)) == (True, ["clean", "invariants", "seconds"])
@@ -72,6 +75,8 @@ TOTALS, KEPT, RETURNED = (
     "order totals add up", "captured - refunded = kept orders", "money of cancelled orders goes back",
 )  # fmt: skip
 ONCE, OUTBOX, OVERSOLD = "an order is charged once", "outbox age", "nothing oversold"
+BOOKS, GAVE_BACK = "our money and the gateway's", "what a charge gave back are its refunds"
+SETTLED, PERSON = "no charge is left open", "money that needs a person"
 NOTE = "INSERT INTO inventory_movement (bin, sku, kind, received, held, sold, by, reason) VALUES "
 DAMAGE: list[tuple[str, dict[str, int]]] = [
     (NOTE + "(%(sku)s, %(sku)s, 'received', 1, 0, 0, 'thief', '')", {LEDGER: 1}),
@@ -102,14 +107,22 @@ DAMAGE: list[tuple[str, dict[str, int]]] = [
     ("UPDATE orders_order SET cancel_reason = ''", {REASON: 1}),
     ("UPDATE orders_order SET total_minor = total_minor + 1 WHERE id = %(kept)s", {TOTALS: 1, KEPT: 1}),
     ("UPDATE orders_order SET total_minor = total_minor + 1 WHERE id = %(pending)s", {TOTALS: 1}),
-    ("UPDATE payments_charge SET amount_minor = amount_minor - 1 WHERE order_id = %(kept)s", {KEPT: 1}),
-    ("UPDATE payments_charge SET state = 'failed' WHERE order_id = %(kept)s", {KEPT: 1}),
+    ("UPDATE payments_charge SET amount_minor = amount_minor - 1 WHERE order_id = %(kept)s", {KEPT: 1, BOOKS: 1}),
+    ("UPDATE payments_charge SET state = 'failed' WHERE order_id = %(kept)s", {KEPT: 1, BOOKS: 1}),
     ("UPDATE payments_charge SET order_id = %(pending)s WHERE order_id = %(kept)s", {KEPT: 2}),
     ("UPDATE payments_charge SET order_id = gen_random_uuid() WHERE order_id = %(ended)s", {KEPT: 1}),
-    ("UPDATE payments_refund SET amount_minor = amount_minor + 1", {KEPT: 1}),
-    ("UPDATE payments_refund SET amount_minor = amount_minor - 1", {RETURNED: 1}),
-    ("DELETE FROM payments_refund", {RETURNED: 1}),
-    ("UPDATE payments_charge SET transaction_id = 'the same'", {ONCE: 1}),
+    ("UPDATE payments_refund SET amount_minor = amount_minor + 1", {KEPT: 1, GAVE_BACK: 1, BOOKS: 1}),
+    ("UPDATE payments_refund SET amount_minor = amount_minor - 1", {RETURNED: 1, GAVE_BACK: 1, BOOKS: 1}),
+    ("DELETE FROM payments_refund", {RETURNED: 1, GAVE_BACK: 1, BOOKS: 1}),
+    ("UPDATE payments_charge SET transaction_id = 'the same'", {ONCE: 1, BOOKS: 3}),
+    ("UPDATE payments_charge SET refunded_minor = 1 WHERE order_id = %(kept)s", {GAVE_BACK: 1}),
+    ("UPDATE payments_charge SET state = 'cancelled' WHERE order_id = %(ended)s", {GAVE_BACK: 1}),
+    ("UPDATE payments_charge SET currency = 'EUR' WHERE order_id = %(kept)s", {BOOKS: 1}),
+    ("UPDATE orders_orderline SET returned = 1 WHERE order_id = %(kept)s", {KEPT: 1}),
+    (
+        "INSERT INTO payments_review (kind, subject, detail, closed_by, note) VALUES ('stranger', 'x', 'y', '', '')",
+        {PERSON: 1},
+    ),
     (
         "UPDATE kafka_bridge_outboxrow SET published_at = NULL, created_at = now() - interval '61 s' "
         "WHERE key = %(kept)s::text AND type = 'order.created'",
@@ -143,7 +156,7 @@ def test_an_order_that_was_deleted_leaves_units_and_money_behind(shop: Shop) -> 
             "payments_charge_order_id_key",
             "INSERT INTO payments_charge SELECT (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid(), "
             "'transaction_id', 'another'))).* FROM payments_charge c WHERE order_id = %(kept)s",
-            {ONCE: 1},
+            {ONCE: 1, BOOKS: 1},
         ),
     ],
     ids=["oversold", "charged twice"],
@@ -194,12 +207,66 @@ def test_a_reduction_under_way_is_no_violation(shop: Shop) -> None:
     assert broken() == {}
 
 
-def test_a_payment_under_way_may_outlast_the_hold(shop: Shop) -> None:
-    execute("UPDATE inventory_reservation SET expires_at = now() - interval '1 min' WHERE state = 'held'", {})
-    charge = Charge.objects.create(order_id=shop.pending, flow="reserve_first", amount_minor=1250, currency="USD")
-    assert broken() == {EXPIRY: 1}, "asked for, and not begun"
-    Charge.objects.filter(pk=charge.pk).update(attempts=1)
+@pytest.mark.money
+def test_a_return_under_way_is_no_violation(shop: Shop) -> None:
+    with transaction.atomic():
+        orders.ship(order_ids=[shop.kept], by="ada")
+        orders.accept_return(order_id=shop.kept, units={shop.book.isbn: 1}, reason="torn", by="ada")
+    assert broken(grace_seconds=60) == {}
+    assert broken() == {KEPT: 1}
+    testing.MemoryBroker().drain()
     assert broken() == {}
+
+
+def a_charge(shop: Shop, **changes: Any) -> Charge:
+    """A charge of the pending order that is under way."""
+    given = {"flow": "reserve_first", "amount_minor": 1250, "currency": "USD", "attempts": 1, **changes}
+    return Charge.objects.create(order_id=shop.pending, **given)
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("state", Charge.OPEN)
+def test_only_money_that_is_being_captured_may_outlast_the_hold(shop: Shop, state: Charge.State) -> None:
+    """Until then the charge can be barred, so the hold can be given up."""
+    execute("UPDATE inventory_reservation SET expires_at = now() - interval '1 min' WHERE state = 'held'", {})
+    a_charge(shop, state=state)
+    assert broken() == ({} if state == Charge.State.CAPTURING else {EXPIRY: 1})
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("state", Charge.OPEN)
+def test_a_charge_that_nobody_looks_after_is_found(shop: Shop, state: Charge.State) -> None:
+    charge = a_charge(shop, state=state)
+    assert broken() == {}
+    Charge.objects.filter(pk=charge.pk).update(next_attempt_at=timezone.now() - timedelta(seconds=61))
+    (finding,) = audit.run(grace_seconds=0, by="test").broken
+    assert (finding.name, finding.count) == (SETTLED, 1)
+    assert finding.examples[0].startswith(f"charge {charge.pk} of order {shop.pending} is {state.replace('_', ' ')}; ")
+    assert broken(grace_seconds=120) == {}
+
+
+@pytest.mark.money
+@pytest.mark.parametrize(
+    ("state", "changes", "found"),
+    [
+        # A buyer has time until then, and the gateway is asked again and again meanwhile.
+        ("action_required", {"created_at": -2000, "act_by": 100}, False),
+        ("action_required", {"created_at": -2000, "act_by": -61}, True),
+        # Somebody goes on asking, and for a while nobody is to worry.
+        ("capturing", {"created_at": -2000, "unknown_since": -800, "next_attempt_at": -700}, True),
+        ("capturing", {"created_at": -700, "unknown_since": -700, "next_attempt_at": 30}, False),
+        ("capturing", {"created_at": -2000, "unknown_since": -901}, True),
+        # Whatever it is said to wait for: nothing has happened to it.
+        ("voiding", {"created_at": -901, "next_attempt_at": 3000}, True),
+        ("authorized", {"created_at": -800, "next_attempt_at": 3000}, False),
+    ],
+)
+def test_a_charge_stays_open_only_as_long_as_something_may_come_of_it(
+    shop: Shop, state: str, changes: dict[str, int], found: bool
+) -> None:
+    now = timezone.now()
+    a_charge(shop, state=state, **{name: now + timedelta(seconds=seconds) for name, seconds in changes.items()})
+    assert broken() == ({SETTLED: 1} if found else {})
 
 
 def test_what_a_moment_of_time_makes_wrong_waits_for_the_timekeeper(shop: Shop) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from orders.models import Order
 from payments import reviews as reviews_service
-from payments.models import Charge, Review
+from payments.models import Charge, Refund, Review
 from shop.admin import reviews
 from shop.models import AuditEntry, Book
 from shop.tests.admin.desk import ORDERS, confirmed, text_of, told
@@ -146,6 +146,16 @@ def test_the_gateway_is_asked_now(book: Book, admin_client: Client) -> None:
     assert (entry.who, entry.what, entry.order_id) == ("admin", "gateway asked", charge.order_id)
     assert entry.subject == f"charge {charge.pk}"
     assert (entry.before["state"], entry.after["next_call"]) == ("capturing", "now")
+
+
+def test_the_gateway_is_asked_for_a_refund_that_waits(book: Book, admin_client: Client) -> None:
+    confirmed(book)
+    charge, later = Charge.objects.get(), timezone.now() + timedelta(hours=1)
+    Refund.objects.create(charge=charge, amount_minor=1250, reason="torn", attempts=9, next_attempt_at=later)
+    assert "Ask the gateway now" in text_of(admin_client.get(f"{CHARGES}{charge.pk}/change/"))
+    admin_client.post(f"{CHARGES}{charge.pk}/ask/")
+    assert Refund.objects.get().next_attempt_at <= timezone.now()
+    assert AuditEntry.objects.get().before == {"state": "succeeded", "next_call": f"{later:%Y-%m-%d %H:%M:%S} UTC"}
 
 
 def test_there_is_nothing_to_ask_about_a_charge_that_is_settled(book: Book, admin_client: Client) -> None:

@@ -1,0 +1,292 @@
+"""Our charges and refunds against the gateway's own books: money that only one of the two knows, or knows otherwise.
+
+The gateway is asked for the payments that were begun lately; it is never waited for long, and without it the rest of
+the audit goes on. What is under way changes between two looks, so only what stays the same at every look counts.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet, Sum
+from django.utils import timezone
+
+from payments import gateways, reviews
+from payments.gateways import Payment, Standing, Unknown
+from payments.models import Charge, Refund, Review
+from shop.audit import elsewhere
+from shop.audit.invariants import Rule
+from shop.audit.report import Finding
+
+BOOKS = Rule(
+    name="our money and the gateway's",
+    sentence="The gateway has captured and given back what we say it has, and nothing else.",
+    remedy="Each is open as money that needs a person in the admin (Payments, Needs a person), once the timekeeper has "
+    "seen it: its page says what to do.",
+)
+SPAN, MOST = timedelta(days=1), 5_000
+"""So far back, and so many charges, are compared."""
+# The gateway's clock and ours may differ by so much.
+_CLOCKS = timedelta(minutes=5)
+_LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.5
+_SECONDS = 4.0
+_OLD_REVIEWS = 50
+_OVER = (Charge.State.FAILED, Charge.State.CANCELLED)
+
+
+class NoStatement(Exception):
+    """The gateway's books could not be read in time; the message says why. Look again later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Money that the gateway knows and we do not, or the other way round, or otherwise."""
+
+    kind: Review.Kind
+    subject: str
+    """The charge's id; of a payment that belongs to no charge, the gateway's name for it."""
+    order_id: UUID | None = None
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What was found when the books were compared."""
+
+    differences: tuple[Difference, ...] = ()
+    looked_at: frozenset[str] = field(default_factory=frozenset)
+    """Subjects (see `Difference`) of all that was compared."""
+    note: str = ""
+    """Why nothing could be compared."""
+
+
+def compare(*, grace_seconds: float) -> Comparison:
+    """Compare the books as they are now; not inside a transaction, which would see ours as they were.
+
+    What somebody has closed with a note, and what is still the same, is no difference any more.
+    """
+    until = time.monotonic() + _SECONDS
+    try:
+        found, looked_at = _look(grace_seconds, until)
+        for _ in range(_LOOKS - 1):
+            if not found:
+                break
+            time.sleep(_LOOK_AGAIN_SECONDS)
+            again, _ = _look(grace_seconds, until + _LOOKS * _LOOK_AGAIN_SECONDS)
+            found &= again
+    except NoStatement as error:
+        return Comparison(note=f"The gateway could not be asked: {error}")
+    lasting = found - set(_accepted(found))
+    return Comparison(differences=tuple(sorted(lasting, key=lambda d: d.detail)), looked_at=looked_at)
+
+
+def finding(compared: Comparison) -> Finding:
+    """What the audit says about it."""
+    return elsewhere.finding(BOOKS, (difference.detail for difference in compared.differences), note=compared.note)
+
+
+def keep_reviews(compared: Comparison) -> None:
+    """Open a review for each difference, and close those whose difference is gone; one transaction."""
+    if compared.note:
+        return
+    found = {(difference.kind, difference.subject) for difference in compared.differences}
+    with transaction.atomic(durable=True):
+        charges = Charge.objects.in_bulk([UUID(d.subject) for d in compared.differences if d.order_id])
+        for difference in compared.differences:
+            reviews.open_review(
+                kind=difference.kind,
+                subject=difference.subject,
+                detail=difference.detail,
+                charge=charges.get(UUID(difference.subject)) if difference.order_id else None,
+                order_id=difference.order_id,
+            )
+        for kind, subject in _open_reviews().values_list("kind", "subject"):
+            if subject in compared.looked_at and (kind, subject) not in found:
+                reviews.settle(kind=kind, subject=subject, note="the gateway's books and ours agree")
+
+
+# -- One look -------------------------------------------------------------------------------------------
+def _look(grace_seconds: float, until: float) -> tuple[set[Difference], frozenset[str]]:
+    """What differs right now, and the subjects of all that was compared.
+
+    Raises:
+        NoStatement: see there.
+    """
+    recent = _recent()
+    since = max(timezone.now() - SPAN, min(recent.values(), default=timezone.now()))
+    payments = {payment.key: payment for payment in _statement(since - _CLOCKS, until)}
+    wanted = {pk for pk, created_at in recent.items() if created_at >= since}
+    older = _disputed() - wanted
+    wanted |= older
+    for pk in older:
+        payments |= _found(pk)
+    # Ours are read last: what the gateway has done by now, we may have written down since, and the next look tells.
+    charges = _charges(wanted | {known for key in payments if (known := _as_uuid(key))})
+    back = _refunds(charges)
+    quiet = timezone.now() - timedelta(seconds=grace_seconds)
+    compared = [charge for charge in charges.values() if (charge.settled_at or charge.created_at) <= quiet]
+    found: set[Difference] = set()
+    for charge in compared:
+        found |= set(_between(charge, payments.get(str(charge.pk)), *back.get(charge.pk, (0, 0))))
+    strangers = [payment for key, payment in payments.items() if _as_uuid(key) not in charges]
+    found |= {_stranger(payment) for payment in strangers if _is_open(payment) or _kept_minor(payment)}
+    looked_at = {str(charge.pk) for charge in compared} | {payment.transaction_id for payment in payments.values()}
+    return found, frozenset(looked_at)
+
+
+def _recent() -> dict[UUID, datetime]:
+    """The newest charges and when they were made; the ids grow with time, and the key has an index."""
+    return dict(Charge.objects.order_by("-id").values_list("pk", "created_at")[:MOST])
+
+
+def _disputed() -> set[UUID]:
+    """Charges that differed before, however old they are."""
+    open_ones = _open_reviews().filter(kind=Review.Kind.MISMATCH).order_by("-opened_at")
+    return {pk for pk in open_ones.values_list("charge", flat=True)[:_OLD_REVIEWS] if pk}
+
+
+def _open_reviews() -> QuerySet[Review]:
+    return Review.objects.filter(closed_at=None, kind__in=(Review.Kind.MISMATCH, Review.Kind.STRANGER))
+
+
+def _accepted(found: Iterable[Difference]) -> Iterator[Difference]:
+    """Those that somebody has closed with a note, and that are what they were then."""
+    by_subject = {difference.subject: difference for difference in found}
+    closed = Review.objects.filter(subject__in=by_subject, closed_at__isnull=False).exclude(closed_by="")
+    for kind, subject, detail in closed.values_list("kind", "subject", "detail"):
+        difference = by_subject[subject]
+        if (difference.kind, difference.detail) == (kind, detail):
+            yield difference
+
+
+def _charges(ids: Iterable[UUID]) -> dict[UUID, Charge]:
+    return {charge.pk: charge for charge in Charge.objects.filter(pk__in=list(ids))}
+
+
+def _refunds(charges: Mapping[UUID, Charge]) -> dict[UUID, tuple[int, int]]:
+    """By charge, what is back and what is still to go back, in minor units."""
+    through = Sum("amount_minor", filter=Q(state=Refund.State.SUCCEEDED), default=0)
+    asked = Sum("amount_minor", filter=Q(state=Refund.State.REQUESTED), default=0)
+    rows = Refund.objects.filter(charge__in=list(charges)).order_by().values("charge")
+    sums = rows.annotate(back=through, asked=asked).values_list("charge", "back", "asked")
+    return {charge_id: (back_minor, asked_minor) for charge_id, back_minor, asked_minor in sums}
+
+
+# -- The gateway -------------------------------------------------------------------------------------------
+def _statement(since: datetime, until: float) -> Sequence[Payment]:
+    """The gateway's payments, read in a thread of its own, which nobody waits for longer than until then.
+
+    Raises:
+        NoStatement: see there.
+    """
+    answer: queue.SimpleQueue[list[Payment] | Exception] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            answer.put(list(gateways.current().statement(since=since)))
+        except Exception as error:
+            answer.put(error)
+
+    threading.Thread(target=read, name="gateway-statement", daemon=True).start()
+    try:
+        said = answer.get(timeout=max(0.1, until - time.monotonic()))
+    except queue.Empty:
+        raise NoStatement("no answer in time") from None
+    if isinstance(said, OSError):
+        raise NoStatement(str(said) or type(said).__name__) from said
+    if isinstance(said, Exception):
+        raise said
+    return said
+
+
+def _found(pk: UUID) -> dict[str, Payment]:
+    """The payment of an older charge.
+
+    Raises:
+        NoStatement: see there.
+    """
+    answer = gateways.current().find(key=str(pk))
+    if isinstance(answer, Unknown):
+        raise NoStatement(answer.detail)
+    return {} if answer is None else {str(pk): answer}
+
+
+# -- What differs ------------------------------------------------------------------------------------------
+def _between(charge: Charge, payment: Payment | None, back_minor: int, asked_minor: int) -> Iterator[Difference]:
+    """In what a charge and its payment differ; of one that is under way, only what can never be right."""
+    words = _wrong(charge, payment, back_minor, asked_minor)
+    if words:
+        detail = f"charge {charge.pk} of order {charge.order_id}: {words}"
+        yield Difference(
+            kind=Review.Kind.MISMATCH, subject=str(charge.pk), order_id=charge.order_id, detail=detail[:500]
+        )
+
+
+def _wrong(charge: Charge, payment: Payment | None, back_minor: int, asked_minor: int) -> str:
+    if payment is None:
+        taken = _money(charge.amount_minor, charge.currency)
+        return f"{taken} captured, but the gateway knows no such payment" if _is_taken(charge) else ""
+    if payment.currency != charge.currency and charge.currency:
+        return f"in {charge.currency}, but the gateway has it in {payment.currency}"
+    if _is_taken(charge):
+        return _wrong_if_taken(charge, payment, back_minor, asked_minor)
+    if payment.amount_minor != charge.amount_minor and charge.state not in _OVER:
+        return f"{_in(charge.amount_minor, charge)}, but the gateway has {_in(payment.amount_minor, charge)}"
+    if charge.state in _OVER and (kept := _kept_minor(payment)):
+        return f"{charge.state}, but the gateway has captured {_money(kept, payment.currency)} and not given it back"
+    if charge.state in _OVER and _is_open(payment):
+        return f"{charge.state}, but {_money(payment.amount_minor, payment.currency)} are still set aside there"
+    return ""
+
+
+def _wrong_if_taken(charge: Charge, payment: Payment, back_minor: int, asked_minor: int) -> str:
+    if payment.captured_minor != charge.amount_minor:
+        theirs = _in(payment.captured_minor, charge)
+        return f"{_in(charge.amount_minor, charge)} captured, but {theirs} by the gateway's books"
+    if not back_minor <= payment.refunded_minor <= back_minor + asked_minor:
+        theirs = _in(payment.refunded_minor, charge)
+        return f"{_in(back_minor, charge)} given back, but {theirs} by the gateway's books"
+    if payment.transaction_id != charge.transaction_id:
+        return f"payment {charge.transaction_id}, but the gateway calls it {payment.transaction_id}"
+    return ""
+
+
+def _stranger(payment: Payment) -> Difference:
+    kept = _kept_minor(payment)
+    amount, what = (kept, "captured") if kept else (payment.amount_minor, "set aside")
+    name, money = payment.transaction_id, _money(amount, payment.currency)
+    detail = f"payment {name} with the key {payment.key}: {money} {what}, and no charge of ours"
+    return Difference(kind=Review.Kind.STRANGER, subject=name, detail=detail[:500])
+
+
+def _is_taken(charge: Charge) -> bool:
+    return charge.state == Charge.State.SUCCEEDED
+
+
+def _is_open(payment: Payment) -> bool:
+    """Whether money is, or may soon be, set aside for it."""
+    return payment.standing in (Standing.ACTION, Standing.AUTHORIZED)
+
+
+def _kept_minor(payment: Payment) -> int:
+    return payment.captured_minor - payment.refunded_minor
+
+
+def _in(amount_minor: int, charge: Charge) -> str:
+    return _money(amount_minor, charge.currency)
+
+
+def _money(amount_minor: int, currency: str) -> str:
+    return f"{amount_minor / 100:.2f} {currency}"
+
+
+def _as_uuid(key: str) -> UUID | None:
+    try:
+        return UUID(key)
+    except ValueError:
+        return None
