@@ -1,7 +1,7 @@
 """What buyers are told about their orders, on the page and in mails: plain sentences, made here and nowhere else."""
 
 from kafka_bridge import catalogue
-from orders.models import Order, Status
+from orders.models import Order, PaymentWait, Status
 
 _HEADLINES = {
     Status.PENDING: "Your order is being processed",
@@ -10,15 +10,22 @@ _HEADLINES = {
     Status.DELIVERED: "Delivered",
     Status.CANCELLED: "Cancelled",
 }
+_PAYMENT_FAILED = "payment failed: "
 
 
 def headline(order: Order) -> str:
     """Where the order stands, in two or three words."""
-    if order.status == Status.PAID and order.is_confirmed:
-        return "Confirmed"
-    if order.status == Status.CANCELLED and order.refunded_at:
-        return "Cancelled and refunded"
-    return _HEADLINES[Status(order.status)]
+    match Status(order.status):
+        case Status.PENDING if order.payment_wait == PaymentWait.ACTION:
+            return "Please confirm your payment"
+        case Status.PENDING if order.payment_wait == PaymentWait.UNKNOWN:
+            return "We are waiting for your bank"
+        case Status.PAID if order.is_confirmed:
+            return "Confirmed"
+        case Status.CANCELLED if order.refunded_at:
+            return "Cancelled and refunded"
+        case status:
+            return _HEADLINES[status]
 
 
 def detail(order: Order) -> str:
@@ -35,12 +42,25 @@ def detail(order: Order) -> str:
         case Status.DELIVERED:
             return "Your parcel has arrived. Enjoy your books!"
         case Status.CANCELLED:
-            reason = order.cancel_reason
-            plainly = f"The order was cancelled: {reason}." if reason else "The order was cancelled."
-            return f"{why(order) or plainly} {_money(order)}"
+            return f"{why(order)} {money(order)}"
+
+
+def payment_step(order: Order) -> str:
+    """How the step is called that leads to the payment."""
+    match order.payment_wait:
+        case PaymentWait.ACTION:
+            return "Your bank asks you to confirm"
+        case PaymentWait.UNKNOWN:
+            return "Waiting for your bank"
+        case _:
+            return "Payment received"
 
 
 def _waiting_for(order: Order) -> str:
+    if order.payment_wait == PaymentWait.ACTION:
+        return "Your bank wants to be sure that it is you who pays. Once you have confirmed it, your order goes on."
+    if order.payment_wait == PaymentWait.UNKNOWN:
+        return "We asked your bank and have no answer yet. You will not be charged twice; you need not do anything."
     if order.flow == catalogue.PAYMENT_FIRST:
         return "We are charging your card." if not order.held_at else "Almost there."
     return (
@@ -49,22 +69,52 @@ def _waiting_for(order: Order) -> str:
 
 
 def why(order: Order) -> str:
-    """In a sentence for the buyer, why the order was cancelled; empty where the reason says it all."""
+    """In a sentence for the buyer, why the order was cancelled; empty where it was not."""
     reason = order.cancel_reason
-    if reason == "out of stock":
-        return "We are sorry: the last copies went to someone else."
-    if reason == "limit per customer reached":
-        return "In this sale each customer can have only so many copies, and this order would have made it more."
-    if reason == "not paid in time":
-        return "We held your books for a while, but the payment did not arrive in time, so they went back on sale."
-    if reason.startswith("payment failed"):
-        return f"Your payment did not go through ({reason.removeprefix('payment failed: ')})."
-    return ""
+    if order.status != Status.CANCELLED:
+        return ""
+    match reason.removeprefix(_PAYMENT_FAILED):
+        case "out of stock":
+            return "We are sorry: the last copies went to someone else."
+        case "limit per customer reached":
+            return "In this sale each customer can have only so many copies, and this order would have made it more."
+        case "not paid in time":
+            return "We held your books for a while, but the payment did not arrive in time, so they went back on sale."
+        case "not completed in time":
+            return "We are sorry: something kept us from completing your order in time."
+        case "cancelled by the buyer":
+            return "You cancelled this order."
+        case "not confirmed in time":
+            return "Your bank asked you to confirm the payment, and that did not happen in time."
+        case "":
+            return "The order was cancelled."
+        case refusal if reason.startswith(_PAYMENT_FAILED):
+            return f"Your payment did not go through ({refusal})."
+        case _:
+            return f"The order was cancelled: {reason}."
 
 
-def _money(order: Order) -> str:
+def cancelled_step(order: Order) -> str:
+    """How the timeline calls the end of a cancelled order."""
+    if order.cancel_reason == "cancelled by the buyer":
+        return "Cancelled by you"
+    return f"Cancelled: {order.cancel_reason}" if order.cancel_reason else "Cancelled"
+
+
+def money(order: Order) -> str:
+    """In a sentence, what became of the money of a cancelled order."""
     if order.refunded_at:
         return "Your money has been refunded."
     if order.payment_reference:
         return "Your money is being refunded."
-    return "You have not been charged."
+    if _never_charged(order):
+        return "You have not been charged."
+    # Payments may be asking the bank at this moment; it gives back what it hears of too late.
+    return "You will not be charged; if money was on its way already, you get all of it back."
+
+
+def _never_charged(order: Order) -> bool:
+    reason = order.cancel_reason
+    if order.flow == catalogue.RESERVE_FIRST and reason in ("out of stock", "limit per customer reached"):
+        return True
+    return reason.startswith(_PAYMENT_FAILED) or reason == "not paid in time"

@@ -76,8 +76,8 @@ function setText(selector, text) {
 
 function render(snapshot) {
   if (snapshot.version < Number(page.dataset.version)) return;
-  if (snapshot.reductions > Number(page.dataset.reductions)) {
-    // Copies were cancelled: the receipt is another one, and the server writes it.
+  if (snapshot.reductions > Number(page.dataset.reductions) || snapshot.returns > Number(page.dataset.returns)) {
+    // Copies were cancelled or come back: the receipt is another one, and the server writes it.
     location.reload();
     return;
   }
@@ -87,6 +87,7 @@ function render(snapshot) {
   setText("[data-headline]", snapshot.headline);
   setText("[data-detail]", snapshot.detail);
   setText("[data-badge]", snapshot.status);
+  renderPayment(snapshot);
   const list = page.querySelector("[data-steps]");
   const before = new Map([...list.children].map((item) => [item.dataset.code, item.dataset.state]));
   list.replaceChildren(...snapshot.steps.map((step) => stepElement(step, before.get(step.code) !== step.state)));
@@ -99,6 +100,44 @@ function render(snapshot) {
     part.hidden = !part.dataset.when.split(" ").includes(snapshot.status);
   }
 }
+
+/* -- the payment that the buyer has to confirm -- */
+
+const pay = page.querySelector("[data-pay]");
+let payTimer = 0;
+let payEnd = 0;
+
+function renderPayment(snapshot) {
+  pay.hidden = snapshot.payment_wait !== "action";
+  for (const part of pay.querySelectorAll("[data-pay-page]")) part.hidden = !snapshot.payment_url;
+  pay.querySelector("[data-pay-app]").hidden = Boolean(snapshot.payment_url);
+  const until = pay.querySelector("[data-pay-until]");
+  if (snapshot.payment_until) {
+    until.dateTime = snapshot.payment_until;
+    localise(until);
+  }
+  countDown(snapshot.payment_seconds_left);
+}
+
+// The server says how long is left, because the clock of this computer may be wrong.
+function countDown(secondsLeft) {
+  pay.querySelector("[data-pay-time]").hidden = secondsLeft === null;
+  payEnd = secondsLeft === null ? Infinity : performance.now() + secondsLeft * 1000;
+  tick();
+}
+
+function tick() {
+  clearTimeout(payTimer);
+  const seconds = Math.ceil((payEnd - performance.now()) / 1000);
+  pay.dataset.state = seconds <= 0 ? "over" : pay.dataset.went === "true" ? "went" : "ask";
+  if (pay.hidden || seconds <= 0 || seconds === Infinity) return;
+  const left = pay.querySelector("[data-pay-left]");
+  left.hidden = false;
+  left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} left`;
+  payTimer = setTimeout(tick, 250);
+}
+
+/* -- the connection -- */
 
 function socketAddress() {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
@@ -177,7 +216,8 @@ function wakeUp() {
   connect();
 }
 
-for (const element of page.querySelectorAll("time")) localise(element);
+for (const element of page.querySelectorAll("time[datetime]:not([datetime=''])")) localise(element);
+countDown(pay.dataset.secondsLeft === "" ? null : Number(pay.dataset.secondsLeft));
 document.addEventListener("visibilitychange", wakeUp);
 addEventListener("online", wakeUp);
 addEventListener("offline", () => !isFinal() && !refused && show("offline", "Offline"));
