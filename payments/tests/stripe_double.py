@@ -190,7 +190,7 @@ async def _forget_keys(request: web.Request) -> web.Response:
 
 
 async def _make_trouble(request: web.Request) -> web.Response:
-    """What happens to the next calls: a list of `{"do": "refuse"|"lose"|"stall", "status", "seconds"}`."""
+    """What happens to the next calls: a list of `{"do": "pass"|"refuse"|"lose"|"stall", "status", "seconds"}`."""
     _troubles[:] = await request.json()
     return web.Response()
 
@@ -200,6 +200,8 @@ async def _trouble(request: web.Request, handler: Handler) -> web.StreamResponse
     if not _troubles or request.path.startswith("/_config/"):
         return await handler(request)
     trouble = _troubles.pop(0)
+    if trouble["do"] == "pass":
+        return await handler(request)
     if trouble["do"] == "refuse":
         error = {"type": "api_error", "message": "An error occurred."}
         return web.json_response({"error": error}, status=trouble["status"])
