@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core import signing
 from django.utils.crypto import constant_time_compare
 
@@ -26,6 +27,12 @@ def _signer() -> signing.Signer:
 def is_valid(order_id: UUID | str, key: str) -> bool:
     """Whether this key opens this order."""
     return constant_time_compare(key_for(order_id), key)
+
+
+def address(order: Order) -> str:
+    """Where the order's page is, for a mail to its buyer; a guest's has the key."""
+    page = f"{settings.SHOP_URL}/orders/{order.pk}/"
+    return page if order.user_id else f"{page}?key={key_for(order.pk)}"
 
 
 def may_see(*, order: Order, user: Any, key: str) -> bool:

@@ -17,8 +17,8 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from kafka_bridge import dead_letters, processes
-from orders import wording
-from orders.models import Order, OrderMail
+from orders import links, wording
+from orders.models import Order, OrderMail, Status
 
 log = logging.getLogger(__name__)
 _BATCH = 50
@@ -67,7 +67,10 @@ def send_due() -> bool:
     mails = _claim()
     connection = get_connection()
     for mail in mails:
-        _send(mail, connection)
+        if _is_pointless(mail):
+            mail.delete()
+        else:
+            _send(mail, connection)
     return bool(mails)
 
 
@@ -84,9 +87,22 @@ def _claim() -> list[OrderMail]:
     return list(claimed.select_related("order", "order__shipment").prefetch_related("order__lines"))
 
 
+def _is_pointless(mail: OrderMail) -> bool:
+    """Whether it asks for something that is done or over."""
+    return mail.kind == OrderMail.Kind.CONFIRM_PAYMENT and mail.order.status != Status.PENDING
+
+
 def _send(mail: OrderMail, connection: BaseEmailBackend) -> None:
     order = mail.order
-    context = {"order": order, "lines": order.lines.all(), "mail": mail, "why": wording.why(order)}
+    context = {
+        "order": order,
+        "lines": order.lines.all(),
+        "mail": mail,
+        "why": wording.why(order),
+        "money": wording.money(order),
+        "what_went_back": wording.what_went_back(order),
+        "address": links.address(order),
+    }
     text = render_to_string(f"mail/{mail.kind}.txt", context)
     try:
         subject = f"{mail.get_kind_display()}: {mail.order.reference}"

@@ -113,6 +113,18 @@ def money(order: Order) -> str:
     return "You will not be charged; if money was on its way already, you get all of it back."
 
 
+def what_went_back(order: Order) -> str:
+    """What a refund was for, as the end of "We have refunded 12.50 USD"."""
+    if order.status == Status.CANCELLED:
+        late = "" if order.paid_at else ": it reached us after the order was cancelled"
+        return f"for your order{late}"
+    lines = order.lines.all()
+    cancelled, returned = any(line.cancelled for line in lines), any(line.returned for line in lines)
+    if cancelled and returned:
+        return "for copies that were cancelled or came back"
+    return "for the copies that came back" if returned else "for the copies that were cancelled"
+
+
 def _never_charged(order: Order) -> bool:
     reason = order.cancel_reason
     if order.flow == catalogue.RESERVE_FIRST and reason in ("out of stock", "limit per customer reached"):

@@ -186,7 +186,7 @@ def test_what_is_paid_back_is_mailed() -> None:
         pass
     [sent] = mail.outbox
     assert sent.subject == f"Return accepted: {order.reference}"
-    assert "We pay back 25.00 USD for copies of your order: damaged." in sent.body
+    assert "We pay you back 25.00 USD for copies of your order: damaged." in sent.body
 
 
 def test_two_people_cannot_pay_the_same_copies_back() -> None:
