@@ -23,16 +23,15 @@ def hold_stock(events: Sequence[catalogue.OrderCreated]) -> None:
 
 @group.on_batch(catalogue.PaymentConfirmed, flow=catalogue.RESERVE_FIRST)
 def sell_held(events: Sequence[catalogue.PaymentConfirmed]) -> None:
-    """The hold of a paid order becomes a sale."""
+    """The hold of a paid order becomes a sale. Whether it is paid, payments itself is asked once more."""
+    _refuse_unpaid(events)
     services.sell(order_ids=[event.order_id for event in events])
 
 
 @group.on_batch(catalogue.PaymentConfirmed, flow=catalogue.PAYMENT_FIRST)
 def hold_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
     """Paid already, so what is held is sold at once. Whether it is paid, payments itself is asked once more."""
-    paid = _paid_orders([event.order_id for event in events])
-    if unpaid := {event.order_id for event in events} - paid:
-        raise registry.Reject(f"payments knows of no captured money for {', '.join(map(str, sorted(unpaid)))}")
+    _refuse_unpaid(events)
     outcomes = services.hold(wishes=[_wish(event) for event in events], as_sold=True)
     outbox.publish(
         *(
@@ -55,6 +54,17 @@ def give_back(events: Sequence[catalogue.OrderReduced]) -> None:
 def release_stock(events: Sequence[catalogue.OrderCancelled]) -> None:
     """Give back whatever these orders hold; a second call finds nothing to give."""
     services.release(order_ids=[event.order_id for event in events])
+
+
+def _refuse_unpaid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
+    """An event is not believed by itself: whoever can write to the topic could state it.
+
+    Raises:
+        registry.Reject: payments has not captured the money of some of these orders.
+    """
+    paid = _paid_orders([event.order_id for event in events])
+    if unpaid := {event.order_id for event in events} - paid:
+        raise registry.Reject(f"payments knows of no captured money for {', '.join(map(str, sorted(unpaid)))}")
 
 
 def _paid_orders(order_ids: Sequence[UUID]) -> set[UUID]:

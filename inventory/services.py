@@ -20,7 +20,7 @@ from inventory.models import UNITS_MAX, Reservation
 from kafka_bridge import catalogue, outbox, rows
 
 State = Reservation.State
-# So long is a hold left alone whose payment is under way when it runs out; the order's own deadline ends it at last.
+# So long is a hold left alone whose money is being captured when it runs out, or is in; it becomes a sale any moment.
 _SECOND_LOOK = timedelta(seconds=5)
 
 
@@ -148,8 +148,8 @@ def give_back(*, reductions: Mapping[UUID, Mapping[str, int]], reason: str = "pa
 def expire(*, limit: int = 500) -> int:
     """Give up holds whose time is over, and state it. Returns how many.
 
-    A payment that has begun wins: payments is asked, in the same transaction, to see to it that these orders are never
-    charged, and only those of which it can say so lose their hold. Either the charge or the hold is gone, never both.
+    Money that is being captured wins: payments is asked, in the same transaction, to see to it that nothing is taken
+    for these orders, and only those of which it can say so lose their hold. Either the money or the hold is gone.
     """
     _require_transaction()
     due = _lock_expired(limit)

@@ -1,76 +1,86 @@
-"""Charging: concurrently, outside of transactions, and the same key for ever."""
+"""Charging: concurrently, outside of transactions, and the same keys for ever."""
 
 import threading
+from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from kafka_bridge import catalogue, testing
-from payments import gateways, queries, services
+from payments import calls, gateways, queries, services, settling
 from payments.cashier import Cashier
-from payments.gateways import Answer, Succeeded, Unknown
-from payments.gateways.sandbox import SandboxGateway
-from payments.models import Charge, Refund
+from payments.gateways import Answer, Standing, Unknown
+from payments.models import Charge, ChargeEntry, Refund
+from payments.sandbox.testing import InProcessGateway
+from payments.testing import make_due, run, run_to_the_end
+from payments.tests.asking import PRICE, ask_for, due, forestall, undo
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 
 
 @pytest.fixture
-def ledger(sandbox_gateway: SandboxGateway) -> SandboxGateway:
-    """The sandbox gateway with a ledger of the test's own."""
+def bank(sandbox_gateway: InProcessGateway) -> InProcessGateway:
+    """The sandbox with a ledger of the test's own."""
     return sandbox_gateway
 
 
-def ask_for(*methods: str) -> list[UUID]:
-    """Charges for new orders; their ids."""
-    ids = [uuid4() for _ in methods]
-    with transaction.atomic():
-        services.request_charges(
-            dues=[
-                services.Due(
-                    order_id=order_id, flow="reserve_first", amount_minor=1999, currency="USD", payment_method=method,
-                    lines=(catalogue.Line(sku="a", quantity=1, unit_price_minor=1999),),
-                )
-                for order_id, method in zip(ids, methods, strict=True)
-            ]
-        )  # fmt: skip
-    return ids
+def entered(bank: InProcessGateway) -> list[tuple[str, int]]:
+    """What the bank has carried out, oldest first."""
+    return [(entry.kind, entry.amount_minor) for entry in bank.bank.entries() if not entry.declined]
 
 
-def cancelled(order_id: UUID) -> catalogue.OrderCancelled:
-    return catalogue.OrderCancelled(
-        order_id=order_id, flow="reserve_first", reason="test", total_minor=1999, currency="USD", was_confirmed=False
-    )
+def said() -> list[str]:
+    """What was stated, oldest first."""
+    return [event.TYPE for event in testing.stated()]
 
 
-def run(cashier: Cashier) -> None:
-    """Until there is nothing to do."""
-    testing.wait_until(lambda: not cashier.work(), what="an idle cashier")
+def history() -> list[tuple[str, str]]:
+    """The lines of all histories, and the states after them."""
+    return list(ChargeEntry.objects.values_list("what", "state"))
 
 
-def make_due() -> None:
-    """As if the lease were over."""
-    Charge.objects.filter(state="requested").update(next_attempt_at=Charge.objects.earliest("created_at").created_at)
-
-
-def test_the_answers_become_facts(ledger: SandboxGateway) -> None:
+# -- The ordinary way -----------------------------------------------------------------------------------
+def test_the_answers_become_facts(bank: InProcessGateway) -> None:
     good, bad, odd = ask_for("pm_success", "pm_declined", "pm_nobody_knows")
     run(Cashier())
-    said = {event.key: event for event in testing.stated()}
-    confirmed = said[str(good)]
+    told = {event.key: event for event in testing.stated()}
+    confirmed = told[str(good)]
     assert isinstance(confirmed, catalogue.PaymentConfirmed)
-    assert (confirmed.amount_minor, confirmed.currency, confirmed.lines[0].sku) == (1999, "USD", "a")
+    assert (confirmed.amount_minor, confirmed.currency, confirmed.lines[0].sku) == (PRICE, "USD", "a")
     for order_id, reason in ((bad, "card declined"), (odd, "unknown card")):
-        failed = said[str(order_id)]
+        failed = told[str(order_id)]
         assert isinstance(failed, catalogue.PaymentFailed)
         assert failed.reason == reason
     assert queries.paid_orders([good, bad, odd]) == {good}
-    assert [entry.transaction_id for entry in ledger.entries() if not entry.declined] == [confirmed.transaction_id]
+    charge = Charge.objects.get(order_id=good)
+    assert queries.captured([good, bad]) == {good: (charge.pk, PRICE, "USD")}
+    assert [(entry.key, entry.transaction_id) for entry in bank.bank.entries() if not entry.declined] == [
+        (str(charge.pk), confirmed.transaction_id),
+        (calls.capture_key(charge), confirmed.transaction_id),
+    ]
 
 
-def test_calls_run_beside_each_other(settings: Any, ledger: SandboxGateway) -> None:
+def test_the_history_tells_each_step(bank: InProcessGateway) -> None:
+    ask_for("pm_success")
+    run(Cashier())
+    assert history() == [("requested", "requested"), ("authorized", "authorized"), ("captured", "succeeded")]
+
+
+def test_what_is_authorized_is_captured_at_once(bank: InProcessGateway) -> None:
+    """And before what has not been begun, however much that is."""
+    [first] = ask_for("pm_success")
+    [charge] = settling.claim_charges(limit=1)
+    with transaction.atomic():
+        settling.settle(charges=[(charge, calls.carry_out(charge))])
+    ask_for(*["pm_success"] * 5)
+    [next_one] = settling.claim_charges(limit=1)
+    assert (next_one.order_id, next_one.state, next_one.attempts) == (first, "capturing", 1)
+
+
+def test_calls_run_beside_each_other(settings: Any, bank: InProcessGateway) -> None:
     """Eight calls that each wait for all others to have begun: one after the other they would never end."""
     settings.PAYMENT_CONCURRENT_CALLS = 8
     settings.PAYMENT_GATEWAY = f"{__name__}.MeetingGateway"
@@ -80,108 +90,325 @@ def test_calls_run_beside_each_other(settings: Any, ledger: SandboxGateway) -> N
     assert Charge.objects.filter(state="succeeded").count() == 8
 
 
-class MeetingGateway(SandboxGateway):
-    """Answers once eight calls are under way."""
+class MeetingGateway(InProcessGateway):
+    """Authorizes once eight calls are under way."""
 
     def __init__(self) -> None:
         super().__init__()
         self.together = threading.Barrier(8)
 
-    def charge(self, *, key: str, amount_minor: int, currency: str, payment_method: str) -> Answer:
+    def authorize(self, **call: Any) -> Answer:
         self.together.wait(10)
-        return super().charge(key=key, amount_minor=amount_minor, currency=currency, payment_method=payment_method)
+        return super().authorize(**call)
 
 
-def test_a_crash_between_the_call_and_our_note_of_it_charges_once(ledger: SandboxGateway) -> None:
+def test_a_gateway_that_is_left_alone_is_not_asked_in_vain(settings: Any, bank: InProcessGateway) -> None:
+    settings.PAYMENT_BREAKER_FAILURES = 1
+    gateways.current.cache_clear()
+    gateways.current()._call(lambda: Unknown("no answer"))
+    ask_for("pm_success")
+    run(Cashier())
+    assert Charge.objects.get().attempts == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"amount_minor": 0},
+        {"amount_minor": -1999},
+        {"amount_minor": 10**12 + 1},
+        {"amount_minor": PRICE + 1},
+        {"currency": ""},
+        {"currency": "usd"},
+        {"currency": "DOLLARS"},
+    ],
+)
+def test_a_sum_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
+    order_id = uuid4()
+    with pytest.raises(services.ImpossibleSum, match=str(order_id)), transaction.atomic():
+        services.request_charges(dues=[due(order_id, **changes)])
+    assert not Charge.objects.exists()
+
+
+# -- Crashes, and answers that get lost -------------------------------------------------------------------
+@pytest.mark.parametrize("step", ["authorization", "capture"])
+def test_a_crash_between_the_call_and_our_note_of_it_takes_once(bank: InProcessGateway, step: str) -> None:
     [order_id] = ask_for("pm_success")
-    [charge] = services.claim_charges(limit=1)
-    ledger.charge(key=str(charge.pk), amount_minor=1999, currency="USD", payment_method="pm_success")
-    assert services.claim_charges(limit=1) == [], "leased to the process that is dead now"
+    [charge] = settling.claim_charges(limit=1)
+    heard = calls.carry_out(charge)
+    if step == "capture":
+        with transaction.atomic():
+            settling.settle(charges=[(charge, heard)])
+        [charge] = settling.claim_charges(limit=1)
+        calls.carry_out(charge)
+    assert settling.claim_charges(limit=1) == [], "leased to the process that is dead now"
     make_due()
     run(Cashier())
     assert queries.paid_orders([order_id]) == {order_id}
-    assert len(ledger.entries()) == 1
+    assert entered(bank) == [("authorization", PRICE), ("capture", PRICE)]
 
 
-def test_an_unknown_outcome_is_asked_again_with_the_same_key(settings: Any, ledger: SandboxGateway) -> None:
-    """FAILURES 1, as far as this gateway can lose an answer."""
-    settings.PAYMENT_GATEWAY = f"{__name__}.ForgetfulGateway"
-    gateways.current.cache_clear()
-    ask_for("pm_success")
+def test_a_lease_outlives_any_call(settings: Any) -> None:
+    for seconds in (0.5, 10.0, 60.0):
+        settings.PAYMENT_TIMEOUT_SECONDS = seconds
+        assert settling.lease() > timedelta(seconds=seconds)
+
+
+def test_an_unknown_outcome_is_asked_again_with_the_same_key(bank: InProcessGateway) -> None:
+    """FAILURES 1: the bank sets aside and takes, and each first answer is lost."""
+    ask_for("pm_charges_then_times_out")
     cashier = Cashier()
     run(cashier)
     charge = Charge.objects.get()
-    assert (charge.state, charge.attempts, charge.last_error) == ("requested", 1, "the answer was lost")
-    assert testing.stated() == []
-    make_due()
-    run(cashier)
+    assert (charge.state, charge.attempts, charge.unknown_since is not None) == ("requested", 1, True)
+    assert said() == ["payment.unknown"]
+    run_to_the_end(cashier)
     charge.refresh_from_db()
-    assert (charge.state, charge.attempts) == ("succeeded", 2)
-    assert [entry.key for entry in ledger.entries()] == [str(charge.pk)]
+    assert (charge.state, charge.unknown_since) == ("succeeded", None)
+    assert [entry.key for entry in bank.bank.entries()] == [str(charge.pk), calls.capture_key(charge)]
+    assert said() == ["payment.unknown", "payment.confirmed"]
+    assert history() == [
+        ("requested", "requested"),
+        ("authorization unknown", "requested"),
+        ("authorized", "authorized"),
+        ("capture unknown", "capturing"),
+        ("captured", "succeeded"),
+    ]
 
 
-class ForgetfulGateway(SandboxGateway):
-    """Charges, and loses the first answer on the way back."""
+def test_a_call_that_was_never_heard_is_made_again(bank: InProcessGateway) -> None:
+    """FAILURES 1, the other half of it."""
+    ask_for("pm_times_out_before")
+    run_to_the_end(Cashier())
+    assert entered(bank) == [("authorization", PRICE), ("capture", PRICE)]
+    assert said() == ["payment.unknown", "payment.confirmed"]
+
+
+def test_from_the_fourth_call_on_the_gateway_is_asked_first(settings: Any, bank: InProcessGateway) -> None:
+    settings.PAYMENT_GATEWAY = f"{__name__}.MuteGateway"
+    gateways.current.cache_clear()
+    mute = gateways.current().gateway
+    assert isinstance(mute, MuteGateway)
+    ask_for("pm_success")
+    run_to_the_end(Cashier())
+    assert mute.asked == ["authorize"] * 3 + ["find"] + ["capture"] * 3 + ["find"]
+    assert entered(bank) == [("authorization", PRICE), ("capture", PRICE)]
+
+
+class MuteGateway(InProcessGateway):
+    """Does what it is told, and never says so; what it knows it tells."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.lost = False
+        self.asked: list[str] = []
 
-    def charge(self, *, key: str, amount_minor: int, currency: str, payment_method: str) -> Answer:
-        answer = super().charge(key=key, amount_minor=amount_minor, currency=currency, payment_method=payment_method)
-        if self.lost:
-            return answer
-        self.lost = True
-        return Unknown("the answer was lost")
+    def authorize(self, **call: Any) -> Answer:
+        self.asked.append("authorize")
+        super().authorize(**call)
+        return Unknown("mute")
+
+    def capture(self, **call: Any) -> Answer:
+        self.asked.append("capture")
+        super().capture(**call)
+        return Unknown("mute")
+
+    def find(self, **call: Any) -> Any:
+        self.asked.append("find")
+        return super().find(**call)
 
 
-def test_an_order_cancelled_before_the_call_is_never_charged(ledger: SandboxGateway) -> None:
+# -- Somebody changes their mind --------------------------------------------------------------------------
+def test_an_order_cancelled_before_the_call_is_never_charged(bank: InProcessGateway) -> None:
     early, never = ask_for("pm_success")[0], uuid4()
+    undo(early, never)
     with transaction.atomic():
-        services.undo(cancelled=[cancelled(early), cancelled(never)])
-    with transaction.atomic():
-        services.request_charges(
-            dues=[
-                services.Due(
-                    order_id=never, flow="reserve_first", amount_minor=1, currency="USD", payment_method="pm_success",
-                    lines=(),
-                )
-            ]
-        )  # fmt: skip
+        services.request_charges(dues=[due(never)])
     run(Cashier())
-    assert ledger.entries() == []
+    assert entered(bank) == []
     assert set(Charge.objects.values_list("order_id", "state")) == {(early, "cancelled"), (never, "cancelled")}
+    assert said() == []
 
 
-def test_an_order_cancelled_during_the_call_is_refunded_once(ledger: SandboxGateway) -> None:
+def test_an_order_cancelled_while_it_is_being_authorized_is_voided(bank: InProcessGateway) -> None:
+    """FAILURES 13: nothing was taken yet, so nothing has to go back."""
     [order_id] = ask_for("pm_success")
-    [charge] = services.claim_charges(limit=1)
-    for _ in range(2):
-        with transaction.atomic():
-            services.undo(cancelled=[cancelled(order_id)])
+    [charge] = settling.claim_charges(limit=1)
+    undo(order_id)
+    undo(order_id)
     with transaction.atomic():
-        services.settle(charges=[(charge, Succeeded("sbx_ch_by_hand"))], refunds=[])
-    assert Refund.objects.get().amount_minor == 1999
-    assert [event.TYPE for event in testing.stated()] == ["payment.confirmed"]
+        settling.settle(charges=[(charge, calls.carry_out(charge))])
+    run(Cashier())
+    assert entered(bank) == [("authorization", PRICE), ("void", PRICE)]
+    assert (Charge.objects.get().state, said()) == ("cancelled", [])
 
 
-def test_an_order_cancelled_after_the_charge_is_refunded_once(ledger: SandboxGateway) -> None:
+def test_an_order_cancelled_while_it_is_being_captured_is_refunded_once(bank: InProcessGateway) -> None:
+    """FAILURES 13: the money moves at this moment, and goes back by itself."""
+    [order_id] = ask_for("pm_success")
+    cashier = Cashier()
+    [charge] = settling.claim_charges(limit=1)
+    with transaction.atomic():
+        settling.settle(charges=[(charge, calls.carry_out(charge))])
+    [charge] = settling.claim_charges(limit=1)
+    undo(order_id)
+    assert forestall(order_id) == set(), "that nothing is taken can no longer be promised"
+    with transaction.atomic():
+        settling.settle(charges=[(charge, calls.carry_out(charge))])
+    run(cashier)
+    undo(order_id)
+    run(cashier)
+    assert entered(bank) == [("authorization", PRICE), ("capture", PRICE), ("refund", PRICE)]
+    assert said() == ["payment.confirmed", "payment.refunded"]
+
+
+def test_an_order_cancelled_after_the_capture_is_refunded_once(bank: InProcessGateway) -> None:
+    """FAILURES 11: as where a paid order finds no stock."""
     [order_id] = ask_for("pm_success")
     cashier = Cashier()
     run(cashier)
     for _ in range(3):
-        with transaction.atomic():
-            services.undo(cancelled=[cancelled(order_id)])
+        undo(order_id)
         run(cashier)
-    assert [(e.kind, e.amount_minor) for e in ledger.entries()] == [("charge", 1999), ("refund", 1999)]
-    assert [event.TYPE for event in testing.stated()] == ["payment.confirmed", "payment.refunded"]
+    assert entered(bank) == [("authorization", PRICE), ("capture", PRICE), ("refund", PRICE)]
+    assert said() == ["payment.confirmed", "payment.refunded"]
+    assert Refund.objects.get().reason == "test"
 
 
-def test_the_gateway_gives_back_no_more_than_it_took(ledger: SandboxGateway) -> None:
-    taken = ledger.charge(key="k", amount_minor=500, currency="USD", payment_method="pm_success")
-    assert isinstance(taken, Succeeded)
-    assert isinstance(ledger.refund(key="r1", transaction_id=taken.transaction_id, amount_minor=300), Succeeded)
-    again = ledger.refund(key="r1", transaction_id=taken.transaction_id, amount_minor=300)
-    assert ledger.find(key="r1") == again, "the same key is the same refund"
-    too_much = ledger.refund(key="r2", transaction_id=taken.transaction_id, amount_minor=300)
-    assert too_much == gateways.Declined("only 200 of this charge are left")
+def test_a_refusal_that_comes_after_the_money_is_in_changes_nothing(bank: InProcessGateway) -> None:
+    """FAILURES 12: a second cashier hears of an earlier call; the charge has moved on, and stays where it is."""
+    ask_for("pm_success")
+    [stale] = settling.claim_charges(limit=1)
+    make_due()
+    run(Cashier())
+    for late in (calls.Heard(standing=Standing.DECLINED, reason="too late"), Unknown("too late")):
+        with transaction.atomic():
+            settling.settle(charges=[(stale, late)])
+    assert (Charge.objects.get().state, said()) == ("succeeded", ["payment.confirmed"])
+
+
+def test_a_hold_that_runs_out_bars_what_is_authorized(bank: InProcessGateway) -> None:
+    """FAILURES 14: the hold won; what was set aside is let go, and never captured."""
+    [order_id] = ask_for("pm_success")
+    [charge] = settling.claim_charges(limit=1)
+    with transaction.atomic():
+        settling.settle(charges=[(charge, calls.carry_out(charge))])
+    assert forestall(order_id) == {order_id}
+    run(Cashier())
+    assert entered(bank) == [("authorization", PRICE), ("void", PRICE)]
+    assert (Charge.objects.get().state, said()) == ("cancelled", [])
+
+
+# -- The buyer confirms -----------------------------------------------------------------------------------
+def waiting_for_the_buyer(bank: InProcessGateway, **changes: Any) -> Charge:
+    with transaction.atomic():
+        services.request_charges(dues=[due(uuid4(), "pm_3ds", **changes)])
+    run(Cashier())
+    charge = Charge.objects.get()
+    assert charge.state == "action_required"
+    return charge
+
+
+def test_the_buyer_confirms(bank: InProcessGateway) -> None:
+    charge = waiting_for_the_buyer(bank)
+    [asked] = testing.stated()
+    assert isinstance(asked, catalogue.PaymentActionRequired)
+    assert (asked.url, asked.until) == (charge.action_url, charge.act_by)
+    assert charge.action_url.startswith("http")
+    bank.bank.confirm(charge.transaction_id)
+    run_to_the_end(Cashier())
+    assert said() == ["payment.action_required", "payment.confirmed"]
+    assert entered(bank) == [("authorization", PRICE), ("capture", PRICE)]
+
+
+def test_the_buyer_refuses(bank: InProcessGateway) -> None:
+    charge = waiting_for_the_buyer(bank)
+    bank.bank.refuse(charge.transaction_id)
+    run_to_the_end(Cashier())
+    charge.refresh_from_db()
+    assert (charge.state, charge.failure_reason) == ("failed", "not confirmed by the cardholder")
+    assert said() == ["payment.action_required", "payment.failed"]
+
+
+def test_the_deadline_is_the_end_of_the_hold_if_that_comes_first(settings: Any, bank: InProcessGateway) -> None:
+    soon = timezone.now() + timedelta(seconds=60)
+    assert waiting_for_the_buyer(bank, until=soon).act_by == soon
+
+
+def test_the_deadline_is_no_later_than_the_setting(settings: Any, bank: InProcessGateway) -> None:
+    settings.PAYMENT_ACTION_SECONDS = 100
+    late = timezone.now() + timedelta(seconds=6000)
+    act_by = waiting_for_the_buyer(bank, until=late).act_by
+    assert act_by is not None
+    assert abs(act_by - timezone.now() - timedelta(seconds=100)) < timedelta(seconds=20)
+
+
+def test_a_buyer_who_does_nothing_is_not_waited_for(bank: InProcessGateway) -> None:
+    charge = waiting_for_the_buyer(bank)
+    make_due()
+    run(Cashier())
+    charge.refresh_from_db()
+    assert charge.state == "action_required", "the time is not over"
+    Charge.objects.update(act_by=timezone.now() - timedelta(seconds=60))
+    run_to_the_end(Cashier())
+    charge.refresh_from_db()
+    assert (charge.state, charge.failure_reason) == ("cancelled", "not confirmed in time")
+    assert said() == ["payment.action_required", "payment.failed"]
+    assert bank.bank.find(key=str(charge.pk)).standing is Standing.VOIDED  # type: ignore[union-attr]
+
+
+def test_a_buyer_who_confirmed_in_the_last_moment_has_paid(bank: InProcessGateway) -> None:
+    """There is one last look after the deadline."""
+    charge = waiting_for_the_buyer(bank)
+    bank.bank.confirm(charge.transaction_id)
+    Charge.objects.update(act_by=timezone.now() - timedelta(seconds=60))
+    run_to_the_end(Cashier())
+    assert said() == ["payment.action_required", "payment.confirmed"]
+
+
+def test_a_look_that_began_before_the_deadline_is_not_the_last_one(bank: InProcessGateway) -> None:
+    waiting_for_the_buyer(bank)
+    make_due()
+    [looking] = settling.claim_charges(limit=1)
+    heard = calls.carry_out(looking)
+    Charge.objects.update(act_by=timezone.now())
+    with transaction.atomic():
+        settling.settle(charges=[(looking, heard)])
+    assert Charge.objects.get().state == "action_required"
+
+
+@pytest.mark.parametrize("end", [undo, forestall])
+def test_an_order_that_ends_while_its_buyer_is_asked_is_voided(bank: InProcessGateway, end: Any) -> None:
+    charge = waiting_for_the_buyer(bank)
+    end(charge.order_id)
+    run_to_the_end(Cashier())
+    charge.refresh_from_db()
+    assert charge.state == "cancelled"
+    bank.bank.confirm(charge.transaction_id)
+    run_to_the_end(Cashier())
+    assert (entered(bank)[-1:], said()) == ([("void", PRICE)], ["payment.action_required"])
+
+
+def test_a_knock_while_we_are_asking_has_us_ask_again(bank: InProcessGateway) -> None:
+    """What we hear may be older than the knock."""
+    charge = waiting_for_the_buyer(bank)
+    make_due()
+    [looking] = settling.claim_charges(limit=1)
+    heard = calls.carry_out(looking)
+    bank.bank.confirm(charge.transaction_id)
+    knock = catalogue.PaymentNotified(
+        order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk, notice_id="evt_1"
+    )
+    testing.give("payments", knock)
+    with transaction.atomic():
+        settling.settle(charges=[(looking, heard)])
+    run(Cashier())
+    assert said() == ["payment.action_required", "payment.confirmed"]
+
+
+def test_a_knock_leaves_a_first_call_alone(bank: InProcessGateway) -> None:
+    [order_id] = ask_for("pm_success")
+    [claimed] = settling.claim_charges(limit=1)
+    knock = catalogue.PaymentNotified(order_id=order_id, flow=claimed.flow, charge_id=claimed.pk, notice_id="evt_1")
+    testing.give("payments", knock)
+    assert settling.claim_charges(limit=1) == []
+    assert history()[-1] == ("webhook", "requested")

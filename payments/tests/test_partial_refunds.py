@@ -8,21 +8,17 @@ import pytest
 from django.db import connection, transaction
 
 from kafka_bridge import catalogue, testing
-from payments import services
+from payments import services, settling
 from payments.gateways import Succeeded
 from payments.models import Charge, Refund
-from payments.tests.test_cashier import ask_for, cancelled
+from payments.tests.asking import ask_for, cancelled, captured_by_hand
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("sandbox_gateway")]
-
-
-def charged() -> UUID:
-    """An order whose 19.99 are taken; its id."""
-    [order_id] = ask_for("pm_success")
-    [charge] = services.claim_charges(limit=1)
-    with transaction.atomic():
-        services.settle(charges=[(charge, Succeeded("sbx_ch_by_hand"))], refunds=[])
-    return order_id
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.stock,
+    pytest.mark.money,
+    pytest.mark.usefixtures("sandbox_gateway"),
+]
 
 
 def reduced(order_id: UUID, number: int, amount_minor: int) -> catalogue.OrderReduced:
@@ -42,14 +38,14 @@ def going_back() -> list[tuple[str, int]]:
 
 
 def test_each_reduction_is_refunded_once() -> None:
-    order_id = charged()
+    order_id = captured_by_hand()
     hear(reduced(order_id, 1, 500), reduced(order_id, 2, 500), reduced(order_id, 1, 500))
     hear(reduced(order_id, 2, 500), offset=10)
     assert sorted(going_back()) == [("reduction 1: damaged", 500), ("reduction 2: damaged", 500)]
 
 
 def test_no_more_goes_back_than_was_taken() -> None:
-    order_id = charged()
+    order_id = captured_by_hand()
     hear(reduced(order_id, 1, 1500), reduced(order_id, 2, 1500), reduced(order_id, 3, 1500))
     assert sorted(going_back()) == [("reduction 1: damaged", 1500), ("reduction 2: damaged", 499)]
     hear(cancelled(order_id), offset=10)
@@ -57,14 +53,14 @@ def test_no_more_goes_back_than_was_taken() -> None:
 
 
 def test_a_cancellation_returns_only_the_rest() -> None:
-    order_id = charged()
+    order_id = captured_by_hand()
     hear(reduced(order_id, 1, 500), cancelled(order_id))
     hear(cancelled(order_id), offset=10)
     assert sorted(going_back()) == [("reduction 1: damaged", 500), ("test", 1499)]
 
 
 def test_a_reduction_that_is_heard_after_the_end_returns_nothing_more() -> None:
-    order_id = charged()
+    order_id = captured_by_hand()
     hear(cancelled(order_id))
     hear(reduced(order_id, 1, 500), offset=10)
     assert going_back() == [("test", 1999)]
@@ -72,12 +68,12 @@ def test_a_reduction_that_is_heard_after_the_end_returns_nothing_more() -> None:
 
 @pytest.mark.parametrize("is_part_first", [True, False])
 def test_the_last_refund_says_that_nothing_is_left(is_part_first: bool) -> None:
-    order_id = charged()
+    order_id = captured_by_hand()
     hear(reduced(order_id, 1, 500), cancelled(order_id))
-    refunds = sorted(services.claim_refunds(limit=5), key=lambda refund: refund.amount_minor)
+    refunds = sorted(settling.claim_refunds(limit=5), key=lambda refund: refund.amount_minor)
     for refund in refunds if is_part_first else reversed(refunds):
         with transaction.atomic():
-            services.settle(charges=[], refunds=[(refund, Succeeded(f"sbx_re_{refund.amount_minor}"))])
+            settling.settle(charges=[], refunds=[(refund, Succeeded(f"sbx_re_{refund.amount_minor}"))])
     said = testing.stated(catalogue.PaymentRefunded)
     assert [(e.amount_minor, e.left_minor, e.number) for e in said if isinstance(e, catalogue.PaymentRefunded)] == (
         [(500, 1499, 1), (1499, 0, 2)] if is_part_first else [(1499, 500, 1), (500, 0, 2)]
@@ -87,7 +83,7 @@ def test_the_last_refund_says_that_nothing_is_left(is_part_first: bool) -> None:
 def test_two_cashiers_that_settle_two_refunds_at_once_tell_of_one_end() -> None:
     """Each of them alone would see the other's refund as still open, and nobody would say that nothing is left."""
     for _ in range(5):
-        order_id = charged()
+        order_id = captured_by_hand()
         hear(reduced(order_id, 1, 500), cancelled(order_id))
         both = threading.Barrier(2)
 
@@ -95,12 +91,12 @@ def test_two_cashiers_that_settle_two_refunds_at_once_tell_of_one_end() -> None:
             try:
                 with transaction.atomic():
                     both.wait(10)
-                    services.settle(charges=[], refunds=[(refund, Succeeded(str(refund.pk)))])
+                    settling.settle(charges=[], refunds=[(refund, Succeeded(str(refund.pk)))])
             finally:
                 connection.close()
 
         with ThreadPoolExecutor(2) as cashiers:
-            list(cashiers.map(settle, services.claim_refunds(limit=5)))
+            list(cashiers.map(settle, settling.claim_refunds(limit=5)))
         said = [event for event in testing.stated(catalogue.PaymentRefunded) if event.key == str(order_id)]
         told = sorted((e.number, e.left_minor == 0) for e in said if isinstance(e, catalogue.PaymentRefunded))
         assert told == [(1, False), (2, True)]

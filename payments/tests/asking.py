@@ -1,0 +1,82 @@
+"""What the tests of payments share: orders that ask for money, and orders that are over."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import transaction
+
+from kafka_bridge import catalogue
+from payments import services, settling
+from payments.answers import Heard
+from payments.gateways import Standing, Unknown
+from payments.models import Charge
+
+PRICE = 1999
+
+
+def due(order_id: UUID, method: str = "pm_success", **changes: Any) -> services.Due:
+    """19.99 for one book."""
+    return services.Due(
+        **{
+            "order_id": order_id,
+            "flow": catalogue.RESERVE_FIRST,
+            "amount_minor": PRICE,
+            "currency": "USD",
+            "payment_method": method,
+            "lines": (catalogue.Line(sku="a", quantity=1, unit_price_minor=PRICE),),
+            **changes,
+        }
+    )
+
+
+def ask_for(*methods: str) -> list[UUID]:
+    """Charges for new orders; the orders' ids."""
+    ids = [uuid4() for _ in methods]
+    with transaction.atomic():
+        services.request_charges(dues=[due(order_id, method) for order_id, method in zip(ids, methods, strict=True)])
+    return ids
+
+
+def cancelled(order_id: UUID) -> catalogue.OrderCancelled:
+    """The order is over."""
+    return catalogue.OrderCancelled(
+        order_id=order_id,
+        flow=catalogue.RESERVE_FIRST,
+        reason="test",
+        total_minor=PRICE,
+        currency="USD",
+        was_confirmed=False,
+    )
+
+
+def undo(*order_ids: UUID) -> None:
+    """These orders are over, and payments hears it."""
+    with transaction.atomic():
+        services.undo(cancelled=[cancelled(order_id) for order_id in order_ids])
+
+
+def forestall(*order_ids: UUID) -> set[UUID]:
+    """The holds of these orders have run out; those that will never be captured."""
+    with transaction.atomic():
+        return services.forestall(dict.fromkeys(order_ids, catalogue.RESERVE_FIRST))
+
+
+def claim() -> Charge:
+    """The one charge that is due, taken as by a cashier."""
+    [charge] = settling.claim_charges(limit=1)
+    return charge
+
+
+def answer(claimed: Charge, said: Heard | Unknown | Standing) -> None:
+    """The gateway's answer to it comes in."""
+    heard = Heard(standing=said, transaction_id="sbx_by_hand") if isinstance(said, Standing) else said
+    with transaction.atomic():
+        settling.settle(charges=[(claimed, heard)])
+
+
+def captured_by_hand() -> UUID:
+    """An order whose 19.99 are taken, as far as we know; its id."""
+    [order_id] = ask_for("pm_success")
+    answer(claim(), Standing.AUTHORIZED)
+    answer(claim(), Standing.CAPTURED)
+    return order_id
