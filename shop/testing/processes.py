@@ -79,6 +79,7 @@ class Shop:
             "CARRIER_DELIVER_DELAY_SECONDS": "0.5",
             "PAYMENT_GATEWAY": roles.SANDBOX,
             "PAYMENT_TIMEOUT_SECONDS": "2",
+            "PAYMENT_BREAKER_SECONDS": "1",
             "PAYMENT_WEBHOOK_SECRETS": "whole-shop",
             "SHOP_URL": self.url,
             "SANDBOX_URL": self.gateway_url,

@@ -19,7 +19,10 @@ from inventory import shelving
 with transaction.atomic():
     shelving.receive(quantities={{"{sku}": 2000}}, reason="test")
 """
-BACKGROUND_ROLES = ("orders", "inventory", "payments", "shipping", "notifications", "analytics", "relay", "timekeeper")
+BACKGROUND_ROLES = (
+    *("orders", "inventory", "payments", "shipping", "notifications", "analytics"),
+    *("relay", "timekeeper", "gateway"),
+)
 
 
 @pytest.fixture
@@ -117,7 +120,7 @@ def test_a_consumer_killed_in_the_middle_of_500_orders_loses_and_doubles_nothing
 
 @pytest.mark.usefixtures("untouched")
 def test_any_process_killed_in_the_middle_of_500_orders(buyers: Buyers) -> None:
-    kill_in_turn(buyers, "relay", "shipping", "notifications", "analytics", "payments", "orders", kills=6)
+    kill_in_turn(buyers, "relay", "shipping", "notifications", "analytics", "payments", "gateway", "orders", kills=7)
     buyers.wait_for("DELIVERED", timeout_seconds=120)
 
 
