@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import connection
 
 from payments.gateways.sandbox import SandboxGateway
 from shop import pricing
@@ -34,3 +36,20 @@ def slow_carrier(settings: Any, sandbox_gateway: SandboxGateway) -> None:
 def shop(slow_carrier: None) -> resting.Shop:
     """A shop in which everything is as it should be."""
     return resting.a_shop()
+
+
+@pytest.fixture
+def database_away() -> Iterator[None]:
+    """PostgreSQL ends all connections to the test database and lets nobody in."""
+    name = connection.settings_dict["NAME"]
+    connection.close()
+    with psycopg.connect(**{**connection.get_connection_params(), "dbname": "postgres"}, autocommit=True) as admin:
+        admin.execute(psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(psycopg.sql.Identifier(name)))
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            connection.close()
+            admin.execute(
+                psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(psycopg.sql.Identifier(name))
+            )

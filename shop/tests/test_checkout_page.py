@@ -1,12 +1,9 @@
 """The checkout page."""
 
 import uuid
-from collections.abc import Iterator
 
-import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
 
 from kafka_bridge import testing
@@ -184,23 +181,6 @@ def test_without_a_token_nothing_is_ordered() -> None:
     response = client.post("/checkout/", {**CONTACT})
     assert response.status_code == 403
     assert "That form has expired" in response.content.decode()
-
-
-@pytest.fixture
-def database_away() -> Iterator[None]:
-    """PostgreSQL ends all connections to the test database and lets nobody in."""
-    name = connection.settings_dict["NAME"]
-    connection.close()
-    with psycopg.connect(**{**connection.get_connection_params(), "dbname": "postgres"}, autocommit=True) as admin:
-        admin.execute(psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(psycopg.sql.Identifier(name)))
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-        try:
-            yield
-        finally:
-            connection.close()
-            admin.execute(
-                psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(psycopg.sql.Identifier(name))
-            )
 
 
 def test_without_the_database_the_form_is_kept(client: Client, request: pytest.FixtureRequest) -> None:

@@ -165,6 +165,19 @@ def test_a_card_that_was_entered_is_kept_when_something_else_is_wrong(client: Cl
 
 
 @pytest.mark.usefixtures("by_stripe")
+def test_without_the_database_the_card_is_kept(client: Client, request: pytest.FixtureRequest) -> None:
+    put_in_cart(client, a_book())
+    form = checkout_form(client, payment_method="pm_1Abc")
+    request.getfixturevalue("database_away")
+    response = client.post("/checkout/", form)
+    page = response.content.decode()
+    assert response.status_code == 503
+    assert 'name="payment_method" value="pm_1Abc"' in page
+    assert "https://js.stripe.com" in policy(response, "script-src")
+    assert "sandbox" not in page
+
+
+@pytest.mark.usefixtures("by_stripe")
 def test_programs_send_stripes_tokens_too(client: Client) -> None:
     refused = client.post(
         "/api/orders/", api_order(a_book(), payment_method="pm success"), content_type="application/json"

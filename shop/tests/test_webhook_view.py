@@ -3,11 +3,9 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 from django.db import connection
 from django.test import Client
@@ -236,23 +234,6 @@ def test_without_a_secret_all_are_refused(client: Client, charge: Charge, settin
 
 
 # -- when it cannot be stored -----------------------------------------------------------------------------------------
-@pytest.fixture
-def database_away() -> Iterator[None]:
-    """PostgreSQL ends all connections to the test database and lets nobody in."""
-    name = connection.settings_dict["NAME"]
-    connection.close()
-    with psycopg.connect(**{**connection.get_connection_params(), "dbname": "postgres"}, autocommit=True) as admin:
-        admin.execute(psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(psycopg.sql.Identifier(name)))
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-        try:
-            yield
-        finally:
-            connection.close()
-            admin.execute(
-                psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(psycopg.sql.Identifier(name))
-            )
-
-
 def test_without_the_database_the_gateway_shall_send_it_again(
     client: Client, charge: Charge, request: pytest.FixtureRequest
 ) -> None:

@@ -1,0 +1,103 @@
+"""What payments makes of a genuine notice; the address at which they come in is the shop's."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import transaction
+from uuid_utils.compat import uuid7
+
+from kafka_bridge import catalogue, testing
+from payments import webhooks
+from payments.gateways import NotGenuine, Notice
+from payments.models import Charge, GatewayNotice, Review
+
+pytestmark = [pytest.mark.money, pytest.mark.django_db(transaction=True)]
+AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+def a_charge(transaction_id: str = "") -> Charge:
+    return Charge.objects.create(
+        order_id=uuid4(), flow="payment_first", amount_minor=1999, currency="USD", payment_method="pm_success",
+        transaction_id=transaction_id,
+    )  # fmt: skip
+
+
+def a_notice(**changes: Any) -> Notice:
+    given = {"event_id": "evt_1", "kind": "payment.captured", "transaction_id": "pi_1", "key": "", "at": AT}
+    return Notice(**{**given, **changes})
+
+
+def receive(notice: Notice, body: bytes = b"{}") -> bool:
+    with transaction.atomic():
+        return webhooks.receive(notice=notice, body=body)
+
+
+def test_it_needs_a_transaction() -> None:
+    with pytest.raises(transaction.TransactionManagementError):
+        webhooks.receive(notice=a_notice(), body=b"{}")
+
+
+def test_our_key_finds_it_before_the_gateways_name_does() -> None:
+    """The name may stand at another charge only where something is wrong; then a person looks."""
+    ours, other = a_charge(), a_charge("pi_1")
+    assert receive(a_notice(key=str(ours.pk)))
+    assert receive(a_notice(event_id="evt_2"))
+    assert dict(GatewayNotice.objects.values_list("event_id", "charge")) == {"evt_1": ours.pk, "evt_2": other.pk}
+    assert [event.key for event in testing.stated(catalogue.PaymentNotified)] == [
+        str(ours.order_id), str(other.order_id)
+    ]  # fmt: skip
+    assert not Review.objects.exists()
+
+
+@pytest.mark.parametrize("key", ["", "x", "'; --", str(uuid7())])
+def test_a_stranger(key: str) -> None:
+    a_charge("pi_2")
+    assert receive(a_notice(key=key))
+    assert GatewayNotice.objects.get().charge is None
+    assert testing.stated() == []
+    assert Review.objects.get().subject == "pi_1"
+
+
+@pytest.mark.parametrize(("transaction_id", "subject"), [("", "the-key"), ("pi_1", "pi_1")])
+def test_a_stranger_has_a_name(transaction_id: str, subject: str) -> None:
+    receive(a_notice(transaction_id=transaction_id, key="the-key"))
+    assert Review.objects.get().subject == subject
+
+
+def test_no_charge_is_found_by_no_name() -> None:
+    """A charge that is not authorized yet has no name at the gateway: an empty one is not its."""
+    a_charge("")
+    receive(a_notice(transaction_id=""))
+    assert GatewayNotice.objects.get().charge is None
+
+
+def test_what_came_is_kept_word_for_word() -> None:
+    body = '{"a":  "ü\\u0000"}'.encode()
+    receive(a_notice(), body)
+    notice = GatewayNotice.objects.get()
+    assert (notice.body, notice.happened_at, notice.kind) == (body.decode(), AT, "payment.captured")
+
+
+def test_bytes_that_postgresql_cannot_keep() -> None:
+    receive(a_notice(), b"\xff\x00{}")
+    assert GatewayNotice.objects.get().body == "\ufffd{}"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"event_id": ""}, {"event_id": "e" * 121}, {"kind": "k" * 81}, {"transaction_id": "t\0"}]
+)
+def test_what_cannot_be_stored_is_refused(changes: dict[str, str]) -> None:
+    with pytest.raises(NotGenuine):
+        receive(a_notice(**changes))
+
+
+def test_it_rolls_back_with_the_rest() -> None:
+    charge = a_charge()
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        webhooks.receive(notice=a_notice(key=str(charge.pk)), body=b"{}")
+        raise ZeroDivisionError
+    assert not GatewayNotice.objects.exists()
+    assert testing.stated() == []
+    assert receive(a_notice(key=str(charge.pk))), "so the gateway's next attempt is new"
