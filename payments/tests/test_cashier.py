@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from kafka_bridge import catalogue, testing
 from payments import calls, gateways, queries, services, settling
+from payments.answers import Heard
 from payments.cashier import Cashier
 from payments.gateways import Answer, Standing, Unknown
 from payments.models import Charge, ChargeEntry, Refund
@@ -280,7 +281,7 @@ def test_a_refusal_that_comes_after_the_money_is_in_changes_nothing(bank: InProc
     [stale] = settling.claim_charges(limit=1)
     make_due()
     run(Cashier())
-    for late in (calls.Heard(standing=Standing.DECLINED, reason="too late"), Unknown("too late")):
+    for late in (Heard(standing=Standing.DECLINED, reason="too late"), Unknown("too late")):
         with transaction.atomic():
             settling.settle(charges=[(stale, late)])
     assert (Charge.objects.get().state, said()) == ("succeeded", ["payment.confirmed"])
