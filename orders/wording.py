@@ -86,6 +86,8 @@ def why(order: Order) -> str:
             return "You cancelled this order."
         case "not confirmed in time":
             return "Your bank asked you to confirm the payment, and that did not happen in time."
+        case "not confirmed by the cardholder" | "the payment was not confirmed with the bank":
+            return "Your bank asked you to confirm the payment, and it was not confirmed."
         case "":
             return "The order was cancelled."
         case refusal if reason.startswith(_PAYMENT_FAILED):

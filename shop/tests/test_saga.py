@@ -1,5 +1,6 @@
 """Whole stories, in both flows: straight, with every message twice, and in permuted order."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,10 +13,13 @@ from inventory.models import Reservation, Stock
 from kafka_bridge import catalogue, registry, testing
 from orders import checkout
 from orders import services as orders
-from orders.models import Order, OrderMail, Shipment, Status
+from orders.models import Order, OrderLine, OrderMail, Shipment, Status
 from orders.testing import SKU, draft
 from payments import gateways
+from payments.gateways import Standing
 from payments.models import Charge, Refund
+from payments.sandbox.bank import Bank
+from payments.testing import make_due
 from shop.models import BookSales, DailySales
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick_world")]
@@ -52,14 +56,43 @@ def counts(sku: str) -> tuple[int, int, int]:
     return row.received, row.held, row.sold
 
 
+def the_bank() -> Bank:
+    """The sandbox's own books."""
+    return gateways.current().gateway.bank  # type: ignore[attr-defined,no-any-return]
+
+
+def to_the_end(broker: testing.MemoryBroker, *, buyer: Callable[[], object] = lambda: None, rounds: int = 20) -> None:
+    """Everything that can happen, with all pauses of payments over at once; `buyer` acts whenever it is quiet.
+
+    Raises:
+        TimeoutError: something still waits for the bank after so many rounds.
+    """
+    for _ in range(rounds):
+        broker.drain()
+        buyer()
+        if not make_due():
+            return
+    raise TimeoutError(f"after {rounds} rounds something still waits for the bank")
+
+
 def books_balance() -> bool:
-    """Our charges and refunds are the gateway's, and what is kept belongs to orders that are kept."""
-    ledger = gateways.current().entries()  # type: ignore[attr-defined]
-    taken = sum(e.amount_minor for e in ledger if e.kind == "charge" and not e.declined)
-    returned = sum(e.amount_minor for e in ledger if e.kind == "refund" and not e.declined)
-    kept = Order.objects.filter(status__in=("PAID", "SHIPPED", "DELIVERED")).aggregate(s=Sum("total_minor"))["s"] or 0
-    keys = [e.key for e in ledger]
-    return len(keys) == len(set(keys)) and taken - returned == kept
+    """What the bank has kept is what kept orders came to, without what came back; each was captured once.
+
+    Nothing is still set aside on anybody's card, and the bank knows of no payment that is not ours.
+    """
+    payments = the_bank().statement()
+    kept = sum(payment.captured_minor - payment.refunded_minor for payment in payments)
+    orders_kept = Order.objects.filter(status__in=("PAID", "SHIPPED", "DELIVERED"))
+    lines = OrderLine.objects.filter(order__in=orders_kept)
+    came_to = lines.aggregate(s=Sum((F("quantity") - F("cancelled") - F("returned")) * F("unit_price_minor")))["s"] or 0
+    charges = {str(pk): order_id for pk, order_id in Charge.objects.values_list("pk", "order_id")}
+    done = [entry for entry in the_bank().entries() if entry.kind == "capture" and not entry.declined]
+    return (
+        kept == came_to
+        and not any(payment.standing in (Standing.ACTION, Standing.AUTHORIZED) for payment in payments)
+        and {payment.key for payment in payments} <= set(charges)
+        and len(done) == len({entry.transaction_id for entry in done})
+    )
 
 
 def test_an_order_goes_all_the_way(broker: testing.MemoryBroker, flow: str) -> None:
@@ -69,7 +102,7 @@ def test_an_order_goes_all_the_way(broker: testing.MemoryBroker, flow: str) -> N
 
     order = Order.objects.get(pk=placed.order_id)
     assert (order.status, order.flow, order.is_final) == (Status.DELIVERED, flow, True)
-    assert order.payment_reference.startswith("sbx_ch_")
+    assert order.payment_reference.startswith("sbx_pay_")
     assert counts(SKU) == (5, 0, 2)
     assert counts(OTHER) == (5, 0, 1)
     assert [m.kind for m in order.mails.order_by("id")] == ["confirmed", "shipped", "delivered"]
@@ -114,6 +147,7 @@ def test_a_refused_card_cancels_and_gives_the_stock_back(
 
 
 def test_out_of_stock_cancels_and_takes_or_returns_the_money(broker: testing.MemoryBroker, flow: str) -> None:
+    """FAILURES 11: no stock after the payment is exactly one refund."""
     stock(**{f"s{SKU}": 5, f"s{OTHER}": 1})
     placed = checkout.place(draft(flow=flow, units={SKU: 1, OTHER: 2}))
     broker.drain()
@@ -161,6 +195,8 @@ def test_a_cancellation_at_any_moment_leaves_nothing_behind(
     with transaction.atomic():
         orders.cancel(order_id=placed.order_id, reason="changed my mind", by="ada")
     broker.drain()
+
+    to_the_end(broker)
 
     order = Order.objects.get(pk=placed.order_id)
     assert (order.status, order.cancel_reason, order.is_final) == (Status.CANCELLED, "changed my mind", True)
