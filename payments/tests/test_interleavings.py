@@ -96,7 +96,8 @@ class Story:
             call.reach()
 
     def claim(self) -> None:
-        self.calls += [Call(row) for row in [*settling.claim_charges(limit=5), *settling.claim_refunds(limit=5)]]
+        self.calls += map(Call, settling.claim_charges(limit=5))
+        self.calls += map(Call, settling.claim_refunds(limit=5))
 
     def claim_again(self) -> None:
         """Leases and pauses are over, even of calls that are still under way."""

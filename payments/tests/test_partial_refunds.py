@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from kafka_bridge import catalogue, testing
+from kafka_bridge.events import OrderEvent
 from payments import services, settling
 from payments.gateways import Succeeded
 from payments.models import Charge, Refund
@@ -28,7 +29,14 @@ def reduced(order_id: UUID, number: int, amount_minor: int) -> catalogue.OrderRe
     )  # fmt: skip
 
 
-def hear(*events: catalogue.OrderReduced | catalogue.OrderCancelled, offset: int = 0) -> None:
+def returned(order_id: UUID, number: int, amount_minor: int) -> catalogue.OrderReturned:
+    return catalogue.OrderReturned(
+        order_id=order_id, flow="reserve_first", lines=(), amount_minor=amount_minor, number=number,
+        currency="USD", reason="torn",
+    )  # fmt: skip
+
+
+def hear(*events: OrderEvent, offset: int = 0) -> None:
     """Payments has these in one batch."""
     testing.give("payments", *events, topic_offset=offset)
 
@@ -108,3 +116,54 @@ def test_money_that_was_never_taken_does_not_go_back() -> None:
         with pytest.raises(services.NothingTaken, match=str(never)), transaction.atomic():
             services.refund_parts(reduced=[reduced(never, 1, 500)])
     assert (going_back(), Charge.objects.get().state) == ([], "requested")
+
+
+def test_each_return_is_refunded_once() -> None:
+    order_id = captured_by_hand()
+    hear(returned(order_id, 1, 500), reduced(order_id, 1, 500), returned(order_id, 1, 500))
+    hear(returned(order_id, 1, 500), returned(order_id, 2, 1500), offset=10)
+    assert sorted(going_back()) == [("reduction 1: damaged", 500), ("return 1: torn", 500), ("return 2: torn", 999)]
+    assert Charge.objects.get().refunded_minor == 1999
+
+
+def test_a_long_reason_is_the_same_reason_the_second_time() -> None:
+    order_id = captured_by_hand()
+    event = catalogue.OrderReturned(
+        order_id=order_id, flow="reserve_first", lines=(), amount_minor=100, number=1, currency="USD", reason="x" * 500
+    )
+    hear(event)
+    hear(event, offset=10)
+    assert [amount for _, amount in going_back()] == [100]
+
+
+def test_many_at_once_give_back_no_more_than_was_taken() -> None:
+    """Parts, returns and the whole, by sixteen threads for one charge, and by each of them twice."""
+    order_id = captured_by_hand()
+    together = threading.Barrier(16)
+
+    def ask(number: int) -> None:
+        try:
+            together.wait(10)
+            for _ in range(2):
+                with transaction.atomic():
+                    if number % 3 == 0:
+                        services.refund_parts(reduced=[reduced(order_id, number, 300)])
+                    elif number % 3 == 1:
+                        services.refund_returns(returned=[returned(order_id, number, 300)])
+                    else:
+                        services.undo(cancelled=[cancelled(order_id)])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(ask, range(16)))
+    charge = Charge.objects.get()
+    amounts = [amount for _, amount in going_back()]
+    assert (sum(amounts), charge.refunded_minor, charge.left_minor) == (1999, 1999, 0)
+    assert len(set(going_back())) == len(amounts)
+
+
+def test_the_database_itself_refuses_to_give_back_more_than_was_taken() -> None:
+    captured_by_hand()
+    with pytest.raises(IntegrityError, match="charge_gives_back_what_it_took"), transaction.atomic():
+        Charge.objects.update(refunded_minor=2000)
