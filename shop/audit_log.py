@@ -25,6 +25,7 @@ DEEDS = (
     "stock received",
     "stock corrected",
     "book changed",
+    "book deleted",
     "sale changed",
     "sale ended",
     "sale deleted",

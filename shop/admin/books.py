@@ -14,8 +14,8 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget
 from inventory.models import Stock
 from kafka_bridge import admin as facts
 from orders.models import OrderLine
-from shop import models, money, pricing
-from shop.admin import bins
+from shop import audit_log, models, money, pricing
+from shop.admin import bins, site
 from shop.admin import stock as stock_admin
 from shop.models import Book, BookSales, Category
 
@@ -99,9 +99,19 @@ class BookAdmin(facts.PlainAdmin):
         return allowed and not getattr(obj, "is_known", True)
 
     def save_model(self, request: HttpRequest, obj: Book, form: Any, change: bool) -> None:
-        """Save, and show the new price and title on the next page of this process."""
+        """Save, note what changed, and show the new price and title on the next page of this process."""
+        before = _offer(Book.objects.filter(pk=obj.pk).select_for_update().first())
         super().save_model(request, obj, form, change)
+        after = _offer(obj)
+        if before != after:
+            user = site.person(request)
+            audit_log.record(user=user, what="book changed", subject=obj.isbn, before=before, after=after)
         pricing.forget()
+
+    def delete_model(self, request: HttpRequest, obj: Book) -> None:
+        """Note what it was."""
+        audit_log.record(user=site.person(request), what="book deleted", subject=obj.isbn, before=_offer(obj))
+        super().delete_model(request, obj)
 
     @admin.display(description="price", ordering="price_minor")
     def price_words(self, book: Book) -> str:
@@ -156,6 +166,13 @@ class CategoryAdmin(facts.PlainAdmin):
     def listed(self, category: Category) -> int:
         """Books that the shop shows on this shelf."""
         return int(getattr(category, "listed_books", 0))
+
+
+def _offer(book: Book | None) -> dict[str, Any]:
+    """What of a book is noted when somebody changes it."""
+    if book is None:
+        return {}
+    return {"title": book.title, "price_minor": book.price_minor, "for sale": book.is_listed}
 
 
 def _is_isbn(word: str) -> bool:

@@ -59,13 +59,14 @@ class ChargeAdmin(payments_admin.ChargeAdmin):
             charge = get_object_or_404(Charge.objects.select_for_update(), pk=charge_id)
             is_open = _is_open(charge)
             if is_open:
+                before = {"state": charge.state, "next_call": _next_call(charge)}
                 services.ask_again(charge_id=charge_id)
                 audit_log.record(
                     user=site.person(request),
                     what="gateway asked",
                     subject=f"charge {charge_id}",
                     order_id=charge.order_id,
-                    before={"state": charge.state, "next_call": _next_call(charge)},
+                    before=before,
                     after={"state": charge.state, "next_call": "now"},
                 )
         if is_open:

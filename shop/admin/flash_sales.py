@@ -1,5 +1,6 @@
 """Making flash sales, changing them while that is fair, ending them early; on saving, their units are set aside."""
 
+from datetime import UTC
 from typing import Any
 
 from django.conf import settings
@@ -25,7 +26,7 @@ from unfold.admin import TabularInline
 
 from inventory.models import Stock
 from kafka_bridge import admin as facts
-from shop import flash_sales, money, pricing
+from shop import audit_log, flash_sales, money, pricing
 from shop.admin import bins, flash_sale_forms, site
 from shop.flash_sales import Phase, phase_of
 from shop.models import FlashSale, FlashSaleBook
@@ -149,6 +150,26 @@ def _name(request: HttpRequest) -> str:
     return site.person(request).get_username()[:80]
 
 
+def _state(sale: FlashSale) -> dict[str, Any]:
+    """What of a sale is noted when somebody changes it."""
+    books = {
+        row.book.isbn: {"price_minor": row.price_minor, "units": row.units}
+        for row in sale.books.select_related("book").order_by("id")
+    }
+    return {
+        "start": f"{sale.starts_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "end": f"{sale.ends_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "customer limit": sale.customer_limit,
+        "hold seconds": sale.hold_seconds,
+        "books": books,
+    }
+
+
+def _record(request: HttpRequest, what: str, sale: FlashSale, *, before: dict[str, Any], after: dict[str, Any]) -> None:
+    if before != after:
+        audit_log.record(user=site.person(request), what=what, subject=sale.name, before=before, after=after)
+
+
 def _of_bins(expression: Any) -> Coalesce:
     """A sum over all bins of a sale."""
     stock = Stock.objects.filter(sale_id=OuterRef("pk")).order_by().values("sale_id")
@@ -200,6 +221,11 @@ class FlashSaleAdmin(facts.PlainAdmin):
         allowed = obj is not None and bool(super().has_delete_permission(request, obj))
         return allowed and obj is not None and phase_of(obj) is Phase.UPCOMING
 
+    def save_model(self, request: HttpRequest, obj: FlashSale, form: Any, change: bool) -> None:
+        """Save, and keep what it was until its books are saved as well."""
+        form.was = _state(FlashSale.objects.get(pk=obj.pk)) if change else {}
+        super().save_model(request, obj, form, change)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Save the books, and let inventory set their units aside or take them back."""
         (books,) = formsets or (None,)
@@ -208,12 +234,14 @@ class FlashSaleAdmin(facts.PlainAdmin):
         by = _name(request)
         flash_sales.give_back(form.instance, leaving, by=by)
         flash_sales.set_aside(form.instance, by=by)
+        _record(request, "sale changed", form.instance, before=form.was, after=_state(form.instance))
         transaction.on_commit(pricing.forget)
 
     def delete_model(self, request: HttpRequest, obj: FlashSale) -> None:
         """Give the units back first."""
         skus = list(obj.books.values_list("book__isbn", flat=True))
         flash_sales.give_back(obj, skus, by=_name(request))
+        _record(request, "sale deleted", obj, before=_state(obj), after={})
         super().delete_model(request, obj)
         transaction.on_commit(pricing.forget)
 
@@ -225,7 +253,9 @@ class FlashSaleAdmin(facts.PlainAdmin):
             with transaction.atomic(durable=True):
                 sale = FlashSale.objects.select_for_update().get(pk=pk)
                 if is_running := phase_of(sale) is Phase.RUNNING:
+                    before = _state(sale)
                     flash_sales.end_now(sale, by=_name(request))
+                    _record(request, "sale ended", sale, before=before, after=_state(sale))
                     LogEntry.objects.log_actions(user.pk, [sale], CHANGE, "Ended early.")
             if is_running:
                 messages.success(request, f"“{sale}” is over. What is left goes back among the ordinary units.")

@@ -1,11 +1,16 @@
 """The admin in a real browser: its scripts do their part, and nothing sticks out on a telephone."""
 
 import pytest
+from django.db import transaction
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from kafka_bridge import catalogue, testing
+from orders import services
 from orders.models import Order
-from shop.models import Book
+from payments.models import Charge, Review
+from shop import audit_log
+from shop.models import AuditEntry, Book
 from shop.tests.admin.desk import BOOKS, ORDERS, STOCK, confirmed, place, run
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -37,6 +42,33 @@ def test_some_copies_are_cancelled_on_the_page_of_the_order(desk: Page, book: Bo
     assert [event.key for event in testing.stated(catalogue.OrderReduced)] == [str(order.pk)]
 
 
+@pytest.mark.money
+def test_a_return_is_paid_back_once_the_sum_was_seen(desk: Page, book: Book) -> None:
+    order = shipped_with_a_wish(book)
+    desk.goto(f"{ORDERS}{order.pk}/change/")
+    desk.get_by_role("link", name="Refund…").click()
+    expect(desk.get_by_label(book.title)).to_have_value("2")
+    desk.get_by_label(book.title).fill("1")
+    desk.get_by_label("Reason").press("Enter")
+    desk.get_by_label(book.title).fill("2")
+    desk.get_by_label("Reason").press("Enter")
+    expect(desk.locator("#sum")).to_contain_text("$25.00 go back to the buyer")
+    assert testing.stated(catalogue.OrderReturned) == [], "another sum was seen than was sent"
+    desk.get_by_role("button", name="Refund $25.00").click()
+
+    expect(desk.get_by_text(f"2 copies of {order.reference} paid back; $25.00 go back to the buyer.")).to_be_visible()
+    assert [event.key for event in testing.stated(catalogue.OrderReturned)] == [str(order.pk)]
+
+
+def shipped_with_a_wish(book: Book) -> Order:
+    """An order that has left, and of which the buyer asks to return two copies."""
+    order = confirmed(book, quantity=3)
+    with transaction.atomic():
+        services.ship(order_ids=[order.pk], by="ada")
+        services.ask_return(order_id=order.pk, units={book.isbn: 2}, reason="the pages are upside down")
+    return order
+
+
 def test_the_start_page_reads_its_figures_again_by_itself(desk: Page, book: Book) -> None:
     orders_today = desk.locator(".br-figure", has_text="Orders today").locator(".br-figure-value")
     expect(orders_today).to_have_text("0")
@@ -57,8 +89,35 @@ def test_nothing_sticks_out(desk: Page, book: Book) -> None:
         f"{BOOKS}{book.pk}/change/",
     ]
     pages += [f"{STOCK}receive/", f"{STOCK}correct/?sku={book.isbn}", f"{ORDERS}{order.pk}/reduce/"]
+    pages += money_pages(book, order)
     pages += ["/admin/", OUTBOX, f"{ORDERS}act/cancel/?order={Order.objects.latest('placed_at').pk}"]
     for path in pages:
         desk.goto(path)
         wider = desk.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wider <= 0, path
+
+
+def money_pages(book: Book, order: Order) -> list[str]:
+    """Those about money: with a charge whose outcome is unknown, a wish of a buyer, and an act in the log."""
+    sent, charge = shipped_with_a_wish(book), Charge.objects.get(order_id=order.pk)
+    Charge.objects.filter(pk=charge.pk).update(
+        state=Charge.State.CAPTURING, unknown_since=timezone.now(), last_error="the gateway did not answer in time"
+    )
+    words = f"charge {charge.pk}: 12.50 USD captured, but 0.00 USD by the gateway's books"
+    review = Review.objects.create(
+        kind=Review.Kind.MISMATCH, subject=str(charge.pk), charge=charge, order_id=order.pk, detail=words
+    )
+    with transaction.atomic():
+        audit_log.record(
+            user=None, what="copies paid back", subject=sent.reference, order_id=sent.pk, reason="torn",
+            before={"paid back": {book.isbn: 0}, "paid_back_minor": 0},
+            after={"paid back": {book.isbn: 2}, "paid_back_minor": 2500},
+        )  # fmt: skip
+    returns, wish = "/admin/orders/returnrequest/", sent.return_requests.get()
+    reviews, charges, log = "/admin/payments/review/", "/admin/payments/charge/", "/admin/shop/auditentry/"
+    return [
+        f"{ORDERS}{sent.pk}/change/", returns, f"{returns}{wish.pk}/change/", f"{returns}refund/{sent.pk}/",
+        f"{returns}{wish.pk}/decline/", reviews, f"{reviews}{review.pk}/change/", f"{reviews}close/?review={review.pk}",
+        charges, f"{charges}{charge.pk}/change/", "/admin/payments/gatewaynotice/", log,
+        f"{log}{AuditEntry.objects.get().pk}/change/",
+    ]  # fmt: skip

@@ -1,17 +1,21 @@
 """Who did what: every act of staff leaves one entry with what was before and after, and the pages show it."""
 
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
+from django.utils import timezone
 
 from orders.models import Order
 from shop import audit_log
 from shop.admin import log
-from shop.models import AuditEntry, Book
+from shop.models import AuditEntry, Book, FlashSale
+from shop.tests.admin import test_flash_sales
 from shop.tests.admin.desk import ORDERS, STOCK, act, confirmed, place, select, text_of
+from shop.tests.admin.test_flash_sales import moment
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 LOG = "/admin/shop/auditentry/"
@@ -72,6 +76,51 @@ def test_stock_is_noted_with_what_the_records_said(book: Book, admin_client: Cli
         ("admin", "stock received", book.isbn, "a lorry", {"received": 50}, {"received": 55}),
         ("admin", "stock corrected", book.isbn, "damp", {"received": 55}, {"received": 53}),
     ]
+
+
+def test_what_is_offered_is_noted_when_it_changes(book: Book, admin_client: Client) -> None:
+    page = f"/admin/shop/book/{book.pk}/change/"
+    offer = {"title": book.title, "price_minor": 1250, "for sale": True}
+    form = {
+        "title": book.title, "author": book.author, "category": str(book.category_id), "price": "19.99",
+        "is_listed": "on", "year": str(book.year), "pages": str(book.pages), "blurb": "Another blurb.",
+    }  # fmt: skip
+    assert admin_client.post(page, form).status_code == 302
+    assert admin_client.post(page, {**form, "blurb": "A third one."}).status_code == 302
+    listing = {"form-TOTAL_FORMS": "1", "form-INITIAL_FORMS": "1", "form-0-id": str(book.pk), "_save": "Save"}
+    assert admin_client.post("/admin/shop/book/", listing).status_code == 302
+    dearer = {**offer, "price_minor": 1999}
+    assert entries() == [
+        ("admin", "book changed", book.isbn, "", offer, dearer),
+        ("admin", "book changed", book.isbn, "", dearer, {**dearer, "for sale": False}),
+    ], "a blurb is no offer"
+
+
+def test_a_sale_is_noted_with_its_books(book: Book, admin_client: Client) -> None:
+    sales, start = "/admin/shop/flashsale/", timezone.now() + timedelta(hours=1)
+    new = sale_form((book, "4.99", 20), starts_at=start)
+    assert admin_client.post(f"{sales}add/", new).status_code == 302
+    sale = FlashSale.objects.get()
+    assert admin_client.post(f"{sales}{sale.pk}/change/", sale_form((book, "3.99", 20), sale=sale)).status_code == 302
+    made, changed = entries()
+    assert made[1:5] == ("sale changed", "Rush", "", {})
+    assert made[5]["books"] == {book.isbn: {"price_minor": 499, "units": 20}}
+    assert made[5]["start"] == f"{start.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    assert (changed[4]["books"], changed[5]["books"]) == (
+        made[5]["books"], {book.isbn: {"price_minor": 399, "units": 20}},
+    )  # fmt: skip
+
+    FlashSale.objects.update(starts_at=timezone.now() - timedelta(minutes=1))
+    admin_client.post(sales, {"action": "end_now", "_selected_action": [sale.pk]})
+    ended = entries()[-1]
+    assert (ended[1], ended[4]["end"] > ended[5]["end"]) == ("sale ended", True)
+
+
+def sale_form(*rows: tuple[Book, str, int], **changes: Any) -> dict[str, str]:
+    """What the page of a sale would send."""
+    starts_at = changes.pop("starts_at", None)
+    times = moment("starts_at", starts_at) | moment("ends_at", starts_at + timedelta(hours=2)) if starts_at else {}
+    return test_flash_sales.form(*rows, **times, **changes)
 
 
 def test_an_order_leads_to_what_was_done_to_it(book: Book, admin_client: Client, viewer: Client) -> None:
