@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from payments.gateways.guard import Breaker
+from payments.gateways.guard import Breaker, Ticket
 
 log = logging.getLogger(__name__)
 Said = TypeVar("Said")
@@ -159,6 +159,9 @@ class Gateway(Protocol):
 class Guarded:
     """A gateway behind a circuit breaker. Whatever goes wrong with a call is an `Unknown`, also a bug in the gateway:
     money may have moved.
+
+    Whether a gateway that was left alone answers again is tried by looking something up. A call that moves money would
+    tell less: just that one may be of those that get no answer, and so would the next one be.
     """
 
     def __init__(self, gateway: Gateway, breaker: Breaker) -> None:
@@ -171,39 +174,48 @@ class Guarded:
 
     def authorize(self, *, key: str, amount_minor: int, currency: str, payment_method: str, return_url: str) -> Answer:
         """See `Gateway.authorize`."""
-        return self._call(
+        return self._move(
             lambda: self.gateway.authorize(
                 key=key,
                 amount_minor=amount_minor,
                 currency=currency,
                 payment_method=payment_method,
                 return_url=return_url,
-            )
+            ),
+            key=key,
         )
 
     def capture(self, *, key: str, transaction_id: str, amount_minor: int) -> Answer:
         """See `Gateway.capture`."""
-        return self._call(
-            lambda: self.gateway.capture(key=key, transaction_id=transaction_id, amount_minor=amount_minor)
+        return self._move(
+            lambda: self.gateway.capture(key=key, transaction_id=transaction_id, amount_minor=amount_minor),
+            key=key,
+            transaction_id=transaction_id,
         )
 
     def void(self, *, key: str, transaction_id: str) -> Answer:
         """See `Gateway.void`."""
-        return self._call(lambda: self.gateway.void(key=key, transaction_id=transaction_id))
+        return self._move(
+            lambda: self.gateway.void(key=key, transaction_id=transaction_id), key=key, transaction_id=transaction_id
+        )
 
     def refund(self, *, key: str, transaction_id: str, amount_minor: int) -> Answer:
         """See `Gateway.refund`."""
-        return self._call(
-            lambda: self.gateway.refund(key=key, transaction_id=transaction_id, amount_minor=amount_minor)
+        return self._move(
+            lambda: self.gateway.refund(key=key, transaction_id=transaction_id, amount_minor=amount_minor),
+            key=key,
+            transaction_id=transaction_id,
         )
 
     def find(self, *, key: str, transaction_id: str = "") -> Payment | Unknown | None:
         """See `Gateway.find`."""
-        return self._call(lambda: self.gateway.find(key=key, transaction_id=transaction_id))
+        ticket = self.breaker.admit()
+        return self._call(ticket, lambda: self.gateway.find(key=key, transaction_id=transaction_id))
 
     def find_refund(self, *, key: str, transaction_id: str) -> Succeeded | Declined | Unknown | None:
         """See `Gateway.find_refund`."""
-        return self._call(lambda: self.gateway.find_refund(key=key, transaction_id=transaction_id))
+        ticket = self.breaker.admit()
+        return self._call(ticket, lambda: self.gateway.find_refund(key=key, transaction_id=transaction_id))
 
     def statement(self, *, since: datetime) -> Iterator[Payment]:
         """See `Gateway.statement`; not guarded, as nothing that is waited for depends on it."""
@@ -213,8 +225,17 @@ class Guarded:
         """See `Gateway.read_notice`."""
         return self.gateway.read_notice(body=body, headers=headers)
 
-    def _call(self, call: Callable[[], Said]) -> Said | Unknown:
+    def _move(self, call: Callable[[], Answer], *, key: str, transaction_id: str = "") -> Answer:
+        """A call that moves money, after a look if it is the first one for a while (so it may take twice as long)."""
         ticket = self.breaker.admit()
+        if ticket is not None and ticket.is_probe:
+            found = self._call(ticket, lambda: self.gateway.find(key=key, transaction_id=transaction_id))
+            if isinstance(found, Unknown):
+                return found
+            ticket = self.breaker.admit()
+        return self._call(ticket, call)
+
+    def _call(self, ticket: Ticket | None, call: Callable[[], Said]) -> Said | Unknown:
         if ticket is None:
             return Unknown("the gateway has not answered for a while and is left alone for some seconds")
         answer: Said | Unknown = Unknown("the call was broken off")

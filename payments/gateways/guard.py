@@ -3,10 +3,16 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import NewType
+from typing import NamedTuple
 
-Ticket = NewType("Ticket", int)
-"""The right to make one call; tells calls of a time when all was well from those since."""
+
+class Ticket(NamedTuple):
+    """The right to make one call."""
+
+    era: int
+    """Tells calls of a time when all was well from those since."""
+    is_probe: bool
+    """Whether the outcome of this one call decides."""
 
 
 class Breaker:
@@ -28,16 +34,17 @@ class Breaker:
     def admit(self) -> Ticket | None:
         """A ticket for one call, which has to be given back by `note`; None if none may be made now."""
         with self._lock:
-            if self._opened_at is not None:
-                if not self._may_probe():
-                    return None
-                self._is_probing = True
-            return Ticket(self._era)
+            if self._opened_at is None:
+                return Ticket(self._era, is_probe=False)
+            if not self._may_probe():
+                return None
+            self._is_probing = True
+            return Ticket(self._era, is_probe=True)
 
     def note(self, ticket: Ticket, *, answered: bool) -> None:
         """Say what the call with this ticket came to."""
         with self._lock:
-            if ticket != self._era:
+            if ticket.era != self._era:
                 return
             self._is_probing = False
             if answered:

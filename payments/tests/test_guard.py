@@ -85,19 +85,18 @@ def test_a_probe_without_an_answer_opens_it_again(breaker: Breaker, clock: Clock
 
 
 def test_what_was_begun_before_it_opened_says_nothing(breaker: Breaker, clock: Clock) -> None:
-    old = [breaker.admit() for _ in range(6)]
-    assert None not in old
+    old = [ticket for ticket in (breaker.admit() for _ in range(6)) if ticket is not None]
     open_it(breaker)
-    breaker.note(Ticket(old[0] or 0), answered=True)
+    breaker.note(old[0], answered=True)
     assert breaker.admit() is None, "an answer to an old call does not close it"
     clock.now += SECONDS
     probe = breaker.admit()
-    breaker.note(Ticket(old[1] or 0), answered=False)
+    breaker.note(old[1], answered=False)
     assert breaker.admit() is None, "nor does it make room for a second probe"
     assert probe is not None
     breaker.note(probe, answered=True)
     for ticket in old[2:]:
-        breaker.note(Ticket(ticket or 0), answered=False)
+        breaker.note(ticket, answered=False)
     assert breaker.room(1) == 1, "and old failures do not open it"
 
 
@@ -150,11 +149,11 @@ class Scripted:
 
     def __init__(self, answer: object) -> None:
         self.answer = answer
-        self.calls = 0
+        self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def give(**_: object) -> object:
-            self.calls += 1
+            self.calls.append(name)
             if isinstance(self.answer, BaseException):
                 raise self.answer
             return self.answer
@@ -183,7 +182,7 @@ def test_every_answer_is_passed_on_and_keeps_it_closed(clock: Clock, name: str, 
     gateway, scripted = guarded(answer, clock)
     for _ in range(2 * FAILURES):
         assert getattr(gateway, name)(**CALLS[name]) == answer
-    assert scripted.calls == 2 * FAILURES
+    assert scripted.calls == [name] * 2 * FAILURES
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -197,13 +196,30 @@ def test_whatever_goes_wrong_is_unknown_and_opens_it(clock: Clock, name: str, fa
     answer = getattr(gateway, name)(**CALLS[name])
     assert isinstance(answer, Unknown)
     assert "left alone" in answer.detail
-    assert scripted.calls == FAILURES
+    assert scripted.calls == [name] * FAILURES
     assert gateway.room(32) == 0
     clock.now += SECONDS
     assert gateway.room(32) == 1
     scripted.answer = Succeeded("t")
     assert getattr(gateway, name)(**CALLS[name]) == Succeeded("t")
     assert gateway.room(32) == 32
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_probe_moves_no_money(clock: Clock, name: str) -> None:
+    gateway, scripted = guarded(Unknown("timeout"), clock)
+    for _ in range(FAILURES):
+        gateway.find(key="k")
+    scripted.calls.clear()
+    for _ in range(2):
+        clock.now += SECONDS
+        assert isinstance(getattr(gateway, name)(**CALLS[name]), Unknown)
+    looks = name if name.startswith("find") else "find"
+    assert scripted.calls == [looks, looks], "the gateway was not asked to do anything"
+    clock.now += SECONDS
+    scripted.answer = Succeeded("t")
+    assert getattr(gateway, name)(**CALLS[name]) == Succeeded("t")
+    assert scripted.calls[2:] == ([looks] if name == looks else [looks, name])
 
 
 def test_a_probe_that_is_broken_off_gives_its_place_back(clock: Clock) -> None:
