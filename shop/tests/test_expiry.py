@@ -3,7 +3,6 @@
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,11 +18,12 @@ from orders import checkout
 from orders import services as orders
 from orders.models import Order, Status
 from orders.testing import SKU, draft
-from payments import gateways
-from payments import services as payments
+from payments import calls, settling
 from payments.models import Charge, Refund
+from payments.sandbox.testing import InProcessGateway
+from payments.testing import make_due
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.money]
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +53,18 @@ def expire() -> int:
         return inventory.expire()
 
 
+def take_step() -> None:
+    """A cashier takes the one charge that is due, asks the gateway, and writes its answer."""
+    [charge] = settling.claim_charges(limit=10)
+    with transaction.atomic(durable=True), outbox.collect():
+        settling.settle(charges=[(charge, calls.carry_out(charge))])
+
+
+def entered(gateway: InProcessGateway) -> list[str]:
+    """What the bank has carried out, oldest first."""
+    return [entry.kind for entry in gateway.bank.entries() if not entry.declined]
+
+
 def everybody(broker: testing.MemoryBroker) -> testing.MemoryBroker:
     """The rest hears it too."""
     rest = testing.MemoryBroker(logs=broker.logs, positions=broker.positions)
@@ -60,7 +72,9 @@ def everybody(broker: testing.MemoryBroker) -> testing.MemoryBroker:
     return rest
 
 
-def test_an_unpaid_hold_is_given_up_and_the_order_ends_without_ever_being_charged(settings: Any) -> None:
+def test_an_unpaid_hold_is_given_up_and_the_order_ends_without_ever_being_charged(
+    settings: Any, sandbox_gateway: InProcessGateway
+) -> None:
     order_id, broker = held_order(settings)
     assert counts() == (1, 1, 0)
     assert expire() == 1
@@ -72,7 +86,7 @@ def test_an_unpaid_hold_is_given_up_and_the_order_ends_without_ever_being_charge
     assert Reservation.objects.get(pk=order_id).state == "expired"
     assert [m.kind for m in Movement.objects.filter(order_id=order_id).order_by("id")] == ["held", "expired"]
     assert Charge.objects.get(order_id=order_id).state == Charge.State.CANCELLED
-    assert gateways.current().entries() == []  # type: ignore[attr-defined]
+    assert entered(sandbox_gateway) == []
 
 
 def test_a_hold_whose_time_is_not_over_stays(settings: Any) -> None:
@@ -94,18 +108,42 @@ def test_what_expired_is_offered_again(settings: Any) -> None:
     assert counts() == (1, 0, 1)
 
 
-def test_a_payment_under_way_keeps_its_hold(settings: Any) -> None:
-    """The gateway was asked, and has not answered yet: nobody takes the book away meanwhile."""
+def test_money_that_is_being_captured_keeps_its_hold(settings: Any) -> None:
+    """The gateway was asked to take it, and has not answered yet: nobody takes the book away meanwhile."""
     order_id, _ = held_order(settings)
     testing.give("payments", *testing.stated(catalogue.InventoryReserved))
-    # The handler made the row and a cashier took it: its call may be on the way.
-    assert [charge.order_id for charge in payments.claim_charges(limit=10)] == [order_id]
+    take_step()
+    # A cashier took the charge once more: its capture may be on the way.
+    assert [(c.order_id, c.state) for c in settling.claim_charges(limit=10)] == [(order_id, "capturing")]
     assert expire() == 0
     reservation = Reservation.objects.get(pk=order_id)
     assert reservation.state == "held"
     assert reservation.expires_at is not None
     assert reservation.expires_at > timezone.now(), "it is looked at again later"
     assert counts() == (1, 1, 0)
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_money_that_is_only_set_aside_loses_against_the_end_of_the_hold(
+    settings: Any, sandbox_gateway: InProcessGateway, is_answered: bool
+) -> None:
+    """FAILURES 14: it is let go, and the book is somebody else's."""
+    order_id, broker = held_order(settings)
+    testing.give("payments", *testing.stated(catalogue.InventoryReserved))
+    if is_answered:
+        take_step()
+    else:
+        [charge] = settling.claim_charges(limit=10)
+        calls.carry_out(charge)  # and whoever asked does not live to write the answer
+    assert expire() == 1
+    make_due()
+    everybody(broker)
+    order = Order.objects.get(pk=order_id)
+    assert (order.status, order.cancel_reason, order.is_final) == (Status.CANCELLED, "not paid in time", True)
+    assert counts() == (1, 0, 0)
+    assert Charge.objects.get(order_id=order_id).state == Charge.State.CANCELLED
+    assert entered(sandbox_gateway) == ["authorization", "void"]
+    assert not Refund.objects.exists()
 
 
 def test_a_payment_that_was_made_wins(settings: Any) -> None:
@@ -120,20 +158,25 @@ def test_a_payment_that_was_made_wins(settings: Any) -> None:
     assert not Refund.objects.exists()
 
 
-def test_payments_that_hears_of_the_hold_after_it_was_given_up_does_not_charge(settings: Any) -> None:
+def test_payments_that_hears_of_the_hold_after_it_was_given_up_does_not_charge(
+    settings: Any, sandbox_gateway: InProcessGateway
+) -> None:
     order_id, broker = held_order(settings)
     assert expire() == 1
     paying = testing.MemoryBroker(groups={"payments"}, logs=broker.logs, positions=broker.positions)
     paying.drain()
     assert Charge.objects.get(order_id=order_id).state == Charge.State.CANCELLED
-    assert gateways.current().entries() == []  # type: ignore[attr-defined]
+    assert entered(sandbox_gateway) == []
 
 
 @pytest.mark.parametrize("round_", range(20))
-def test_one_winner_when_both_come_at_the_same_moment(settings: Any, round_: int) -> None:
-    """FAILURES 14: the cashier takes the charge while the timekeeper gives up the hold."""
+def test_one_winner_when_both_come_at_the_same_moment(
+    settings: Any, sandbox_gateway: InProcessGateway, round_: int
+) -> None:
+    """FAILURES 14: the cashier begins to capture the money while the timekeeper gives up the hold."""
     order_id, broker = held_order(settings)
     testing.give("payments", *testing.stated(catalogue.InventoryReserved))
+    take_step()
     ready = threading.Barrier(2)
 
     def in_thread(work: Any) -> int:
@@ -144,19 +187,20 @@ def test_one_winner_when_both_come_at_the_same_moment(settings: Any, round_: int
             connection.close()
 
     def take() -> int:
-        return len(payments.claim_charges(limit=10))
+        return sum(charge.state == "capturing" for charge in settling.claim_charges(limit=10))
 
     with ThreadPoolExecutor(2) as pool:
         taken, expired = pool.submit(in_thread, take), pool.submit(in_thread, expire)
         assert (taken.result(), expired.result()) in ((1, 0), (0, 1))
-    if taken.result():
-        Charge.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))  # as if the lease were over
+    make_due()
     everybody(broker)
     order, charge = Order.objects.get(pk=order_id), Charge.objects.get(order_id=order_id)
     if taken.result():
         assert (order.is_confirmed, charge.state, counts()) == (True, Charge.State.SUCCEEDED, (1, 0, 1))
+        assert entered(sandbox_gateway) == ["authorization", "capture"]
     else:
         assert (order.status, charge.state, counts()) == (Status.CANCELLED, Charge.State.CANCELLED, (1, 0, 0))
+        assert entered(sandbox_gateway) == ["authorization", "void"]
     assert not Refund.objects.exists()
 
 
