@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from shop.local import demo, kafka_choice, kafka_jars, ports, state, waiting
+from shop.local import demo, kafka_choice, kafka_jars, ports, roles, state, waiting
 from shop.local.embedded_kafka import EmbeddedKafka
 from shop.local.errors import LocalError, Stopped
 from shop.local.postgres import Postgres
@@ -156,6 +156,23 @@ def test_sockets_of_a_deep_folder_lie_elsewhere(tmp_path: Path) -> None:
 
 
 # -- ports and options ------------------------------------------------------------------------------
+def test_neighbours_are_three_free_ports() -> None:
+    port = ports.pick_neighbours()
+    assert all(ports.is_free(neighbour) for neighbour in (port, port + 1, port + 2))
+
+
+@pytest.mark.parametrize(
+    ("gateway", "is_started"), [(roles.SANDBOX, True), ("payments.gateways.stripe.StripeGateway", False)]
+)
+def test_the_sandbox_gateway_is_a_role_only_where_it_is_in_use(tmp_path: Path, gateway: str, is_started: bool) -> None:
+    names = roles.Roles(
+        Supervisor(logs=tmp_path), host="127.0.0.1", port=1, environment={"PAYMENT_GATEWAY": gateway}, run=tmp_path
+    ).names
+    assert (roles.GATEWAY in names) == is_started
+    if is_started:
+        assert names.index(roles.GATEWAY) < names.index("payments"), "first what payments will call"
+
+
 def test_preferred_ports_are_taken_where_they_are_free() -> None:
     port = ports.pick_neighbours()
     assert ports.pick(2, preferred=(port, port + 1)) == [port, port + 1]
