@@ -49,7 +49,7 @@ def _unknown_refunds() -> list[Refund]:
     refused = Review.objects.filter(kind=Review.Kind.REFUND_REFUSED, charge__isnull=False).values("subject")
     known = {str(row["subject"]) for row in refused.filter(charge__refunds__in=refunds)}
     found = refunds.select_related("charge").order_by("created_at")
-    locked = found.select_for_update(of=("self",), skip_locked=True)[:MOST_AT_ONCE]
+    locked = found.select_for_update(of=("charge",), skip_locked=True)[:MOST_AT_ONCE]
     return [refund for refund in locked if str(refund.pk) not in known]
 
 
