@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models.functions import Now
 
 from kafka_bridge import testing
@@ -12,8 +13,13 @@ from payments.models import Charge, Refund
 def make_due() -> int:
     """As if all leases, pauses and times between two looks were over; how many rows wait for the gateway."""
     earlier = Now() - timedelta(seconds=1)
-    charges = Charge.objects.filter(state__in=Charge.OPEN).update(next_attempt_at=earlier)
-    return charges + Refund.objects.filter(state=Refund.State.REQUESTED).update(next_attempt_at=earlier)
+    charges = Charge.objects.filter(state__in=Charge.OPEN)
+    refunds = Refund.objects.filter(state=Refund.State.REQUESTED)
+    with transaction.atomic():
+        # In one sequence, as everybody locks them: cashiers may be at work.
+        list(charges.order_by("pk").select_for_update())
+        waiting = charges.update(next_attempt_at=earlier)
+    return waiting + refunds.update(next_attempt_at=earlier)
 
 
 def run(cashier: Cashier) -> None:

@@ -14,7 +14,7 @@ from payments import calls, gateways, queries, services, settling
 from payments.answers import Heard
 from payments.cashier import Cashier
 from payments.gateways import Answer, Standing, Unknown
-from payments.models import Charge, ChargeEntry, Refund
+from payments.models import Charge, ChargeEntry, Refund, Review
 from payments.sandbox.testing import InProcessGateway
 from payments.testing import make_due, run, run_to_the_end
 from payments.tests.asking import PRICE, ask_for, due, forestall, undo
@@ -299,6 +299,61 @@ def test_a_hold_that_runs_out_bars_what_is_authorized(bank: InProcessGateway) ->
     run(Cashier())
     assert entered(bank) == [("authorization", PRICE), ("void", PRICE)]
     assert (Charge.objects.get().state, said()) == ("cancelled", [])
+
+
+# -- Somebody acts at the gateway, past us ------------------------------------------------------------------
+def authorized(bank: InProcessGateway) -> Charge:
+    """A charge that is set aside, and due."""
+    ask_for("pm_success")
+    [charge] = settling.claim_charges(limit=1)
+    with transaction.atomic():
+        settling.settle(charges=[(charge, calls.carry_out(charge))])
+    return Charge.objects.get()
+
+
+def test_what_somebody_captured_at_the_gateway_is_captured(bank: InProcessGateway) -> None:
+    """It refuses our capture, and its books say why."""
+    charge = authorized(bank)
+    bank.bank.capture(key="by hand", transaction_id=charge.transaction_id, amount_minor=PRICE)
+    run_to_the_end(Cashier())
+    assert (Charge.objects.get().state, said()) == ("succeeded", ["payment.confirmed"])
+    assert entered(bank) == [("authorization", PRICE), ("capture", PRICE)]
+
+
+def test_what_somebody_let_go_at_the_gateway_has_failed(bank: InProcessGateway) -> None:
+    charge = authorized(bank)
+    bank.bank.void(key="by hand", transaction_id=charge.transaction_id)
+    run_to_the_end(Cashier())
+    charge.refresh_from_db()
+    assert (charge.state, charge.failure_reason) == ("failed", "the payment was withdrawn at the bank")
+    assert said() == ["payment.failed"]
+
+
+def test_what_somebody_captured_of_an_order_that_is_over_goes_back_and_is_looked_at(bank: InProcessGateway) -> None:
+    charge = authorized(bank)
+    undo(charge.order_id)
+    bank.bank.capture(key="by hand", transaction_id=charge.transaction_id, amount_minor=PRICE)
+    run_to_the_end(Cashier())
+    assert entered(bank) == [("authorization", PRICE), ("capture", PRICE), ("refund", PRICE)]
+    assert said() == ["payment.confirmed", "payment.refunded"]
+    review = Review.objects.get()
+    assert (review.kind, review.charge, review.closed_at) == ("void_refused", charge, None)
+
+
+def test_what_somebody_paid_back_at_the_gateway_is_refused_to_us_and_looked_at(bank: InProcessGateway) -> None:
+    ask_for("pm_success")
+    run(Cashier())
+    charge = Charge.objects.get()
+    bank.bank.refund(key="by hand", transaction_id=charge.transaction_id, amount_minor=1)
+    undo(charge.order_id)
+    cashier = Cashier()
+    for _ in range(5):
+        run(cashier)
+        make_due()
+    refund = Refund.objects.get()
+    assert (refund.state, refund.attempts) == ("requested", 5)
+    assert (Review.objects.get().kind, Review.objects.get().subject) == ("refund_refused", str(refund.pk))
+    assert entered(bank)[2:] == [("refund", 1)]
 
 
 # -- The buyer confirms -----------------------------------------------------------------------------------
