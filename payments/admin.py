@@ -122,6 +122,7 @@ class HistoryInline(facts.FactsInline):
     """All that was asked, answered and done, in its order."""
 
     model = ChargeEntry
+    hide_title = True
     verbose_name_plural = "history"
     ordering = ("id",)
     fields = readonly_fields = ("when", "what", "state", "sum", "detail")
@@ -146,6 +147,7 @@ class NoticeInline(facts.FactsInline):
     """Webhooks about a charge."""
 
     model = GatewayNotice
+    hide_title = True
     verbose_name_plural = "webhooks"
     ordering = ("id",)
     fields = readonly_fields = ("received", "kind", "happened", "event_id")
@@ -165,6 +167,7 @@ class ReviewInline(facts.FactsInline):
     """What of a charge needs, or needed, a person."""
 
     model = Review
+    hide_title = True
     verbose_name_plural = "money that needs a person"
     fields = readonly_fields = ("page", "detail", "opened", "closed", "closed_by", "note")
 
@@ -188,6 +191,7 @@ class RefundInline(facts.FactsInline):
     """What went back of a charge."""
 
     model = Refund
+    hide_title = True
     fields = readonly_fields = (
         "amount",
         "reason",
@@ -253,6 +257,12 @@ class ChargeAdmin(facts.FactsAdmin):
     )  # fmt: skip
     inlines = (HistoryInline, RefundInline, NoticeInline, ReviewInline)
 
+    def get_inlines(self, request: HttpRequest, obj: Charge | None) -> list[type[facts.FactsInline]]:
+        """Those that have something to show."""
+        if obj is None:
+            return []
+        return [inline for inline in self.inlines if inline.model.objects.filter(charge=obj).exists()]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Charge]:
         """Charges with their refunds."""
         rows: QuerySet[Charge] = super().get_queryset(request)
@@ -317,12 +327,12 @@ class ChargeAdmin(facts.FactsAdmin):
     @admin.display(description="to be confirmed by", empty_value="")
     def confirm_by(self, charge: Charge) -> str | None:
         """Until when the buyer may confirm it; the bank's page is for the buyer alone, so there is no link."""
-        return facts.moment(charge.act_by) or None
+        return facts.moment(charge.act_by) if charge.state == State.ACTION_REQUIRED else None
 
-    @admin.display(description="order is over", boolean=True)
-    def barred(self, charge: Charge) -> bool:
+    @admin.display(description="order is over")
+    def barred(self, charge: Charge) -> str:
         """Whether no money shall be taken any more, or what was taken shall go back."""
-        return charge.cancel_requested
+        return "yes; nothing more is taken, and what was taken goes back" if charge.cancel_requested else "no"
 
     @admin.display(description="trouble", empty_value="")
     def trouble(self, charge: Charge) -> Any:

@@ -1,16 +1,21 @@
 """Charges and refunds in the admin."""
 
+from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from payments.models import Charge, Refund
+from payments import admin
+from payments.models import Charge, ChargeEntry, GatewayNotice, Refund, Review
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 CHARGES, REFUNDS = "/admin/payments/charge/", "/admin/payments/refund/"
+NOTICES = "/admin/payments/gatewaynotice/"
 
 
 def taken(number: int = 1) -> list[Charge]:
@@ -82,3 +87,115 @@ def test_the_lists_ask_as_often_for_many_rows_as_for_one(admin_client: Client, p
     with CaptureQueriesContext(connection) as many:
         admin_client.get(page)
     assert len(many) == len(few) <= 6
+
+
+def test_every_state_has_a_colour_and_words() -> None:
+    assert set(admin.CHARGE_COLOURS) == set(Charge.State)
+    assert set(admin.REFUND_COLOURS) == set(Refund.State)
+    for state in Charge.State:
+        charge = Charge(state=state, next_attempt_at=timezone.now())
+        assert bool(admin.waits(charge)) == bool(admin.asked_next(charge)) == (state in Charge.OPEN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"state": "requested"}, "The money has not been set aside yet. The gateway is asked to authorize it now."),
+        (
+            {"state": "requested", "attempts": 1, "cancel_requested": True},
+            "The money has not been set aside yet. The gateway is asked to authorize it now, after 1 call. "
+            "The order is over, so what gets set aside is let go.",
+        ),
+        (
+            {"state": "action_required", "act_by": "later"},
+            "The buyer has to confirm the payment at the bank until {later}. The gateway is asked whether the buyer "
+            "has confirmed it now.",
+        ),
+        (
+            {"state": "capturing", "attempts": 4, "next_attempt_at": "later", "last_error": "no answer",
+             "unknown_since": "now", "cancel_requested": True},
+            "Since {now} nobody knows whether the gateway did what it was asked. The gateway is asked to capture it at "
+            "{later}, after 4 calls (no answer). The order is over, so what gets captured goes back at once.",
+        ),
+        (
+            {"state": "voiding", "cancel_requested": True},
+            "The charge is barred; what is set aside on the buyer's card is let go. The gateway is asked to let go of "
+            "what is set aside now.",
+        ),
+        ({"state": "succeeded"}, ""),
+    ],
+)  # fmt: skip
+def test_what_a_charge_waits_for_is_said_in_words(changes: dict[str, Any], words: str) -> None:
+    now = timezone.now()
+    times = {"now": now, "later": now + timedelta(seconds=40)}
+    given = {"next_attempt_at": "now", **changes}
+    charge = Charge(**{name: times.get(value, value) for name, value in given.items()})
+    clocks = {name: admin._clock(at) for name, at in times.items()}
+    assert admin.waits(charge) == words.format(**clocks)
+
+
+def test_the_whole_history_of_a_charge_is_on_its_page(admin_client: Client) -> None:
+    (charge,) = taken()
+    other = Charge.objects.create(order_id=uuid4(), flow="reserve_first", amount_minor=1, currency="USD")
+    for what in ("requested", "authorized", "capture unknown", "captured"):
+        ChargeEntry.objects.create(
+            charge=charge, what=what, state="capturing", amount_minor=123_450, detail=f"as {what}"
+        )
+    GatewayNotice.objects.create(
+        event_id="evt_1", kind="payment.captured", charge=charge, body="{}", happened_at=timezone.now()
+    )
+    Review.objects.create(kind="unknown", subject=str(charge.pk), charge=charge, detail="no answer for an hour")
+    page = admin_client.get(f"{CHARGES}{charge.pk}/change/").content.decode()
+    places = [page.index(f"as {what}") for what in ("requested", "authorized", "capture unknown", "captured")]
+    assert places == sorted(places)
+    for words in ("evt_1", "payment.captured", "no answer for an hour", "re_0", "1,234.50 USD"):
+        assert words in page, words
+    bare = admin_client.get(f"{CHARGES}{other.pk}/change/").content.decode()
+    for table in ("history", "refunds", "notices", "reviews"):
+        assert (f'"{table}-group"' in page, f'"{table}-group"' in bare) == (True, False), table
+
+
+def test_charges_are_narrowed_down_by_their_progress(admin_client: Client) -> None:
+    def made(**changes: Any) -> UUID:
+        given = {"flow": "reserve_first", "amount_minor": 100, "currency": "USD", **changes}
+        return Charge.objects.create(order_id=uuid4(), **given).pk
+
+    now = timezone.now()
+    unknown = made(state="capturing", unknown_since=now)
+    barred, voiding = made(cancel_requested=True), made(state="voiding")
+    back, over = made(state="succeeded", refunded_minor=1), made(state="cancelled", cancel_requested=True)
+
+    def shown(progress: str) -> set[UUID]:
+        return {row.pk for row in admin_client.get(CHARGES, {"progress": progress}).context["cl"].result_list}
+
+    assert shown("open") == {unknown, barred, voiding}
+    assert (shown("unknown"), shown("barred"), shown("refunded")) == ({unknown}, {barred, voiding}, {back})
+    assert over in shown("")
+
+
+def test_webhooks_are_found_and_those_of_strangers_apart(admin_client: Client) -> None:
+    (charge,) = taken()
+    now = timezone.now()
+    known = GatewayNotice.objects.create(
+        event_id="evt_1",
+        kind="payment.captured",
+        charge=charge,
+        body='{"a": 1}',
+        happened_at=now,
+        transaction_id="ch_0",
+    )
+    strange = GatewayNotice.objects.create(
+        event_id="evt_2", kind="payment.captured", body="<b>no json</b>", happened_at=now, transaction_id="ch_9"
+    )
+
+    def shown(**query: str) -> list[int]:
+        return [row.pk for row in admin_client.get(NOTICES, query).context["cl"].result_list]
+
+    assert shown() == [strange.pk, known.pk]
+    assert (shown(charge_known="no"), shown(charge_known="yes")) == ([strange.pk], [known.pk])
+    for words in ("evt_1", str(charge.pk), str(charge.order_id), "ch_0"):
+        assert shown(q=words) == [known.pk], words
+    assert shown(q="evt_2") == [strange.pk]
+    page = admin_client.get(f"{NOTICES}{strange.pk}/change/").content.decode()
+    assert "&lt;b&gt;no json&lt;/b&gt;" in page
+    assert admin_client.post(f"{NOTICES}{known.pk}/change/", {"body": "x"}).status_code == 403

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 
 from kafka_bridge import admin as facts
+from orders.models import Order
 from payments import admin as payments_admin
 from payments import services
 from payments.models import Charge, Refund
@@ -25,6 +26,12 @@ class ChargeAdmin(payments_admin.ChargeAdmin):
     """As payments shows them, with a button; what it does is noted in the audit log, which payments does not know."""
 
     change_form_outer_before_template = "admin/payments/ask_now.html"
+
+    @admin.display(description="order")
+    def order(self, charge: Charge) -> str:
+        """What people call the order, with a link to its page."""
+        reference = Order.objects.filter(pk=charge.order_id).values_list("reference", flat=True).first()
+        return facts.link(facts.page_of(Order, charge.order_id), reference or charge.order_id)
 
     def has_ask_permission(self, request: HttpRequest) -> bool:
         """Whether this person may have the gateway asked; the fields of a charge nobody may change."""

@@ -125,7 +125,7 @@ class AuditEntryAdmin(facts.FactsAdmin):
         if not found:
             return None
         rows = ((change.name, change.before or "nothing", change.after or "nothing") for change in found)
-        return format_html_join("", "<div>{} {} → {}</div>", rows)
+        return format_html("<div>{}</div>", format_html_join("", "<div>{} {} → {}</div>", rows))
 
     @admin.display(description="before and after")
     def changes(self, entry: AuditEntry) -> str:

@@ -118,7 +118,7 @@ def pay_back(
             before=before,
             after=after,
         )
-    amount = money.in_words(after["paid_back_minor"] - before["paid_back_minor"], order.currency)
+    amount = money.in_words(after["money_paid_back_minor"] - before["money_paid_back_minor"], order.currency)
     return f"{what} of {order.reference} paid back; {amount} go back to the buyer."
 
 
@@ -148,6 +148,6 @@ def _state(order_id: UUID) -> dict[str, Any]:
     """What a return changes: the copies that were paid back, by sku, and what they cost."""
     lines = list(OrderLine.objects.filter(order=order_id).order_by("id"))
     return {
-        "paid back": {line.sku: line.returned for line in lines},
-        "paid_back_minor": sum(line.returned_minor for line in lines),
+        "copies paid back": {line.sku: line.returned for line in lines},
+        "money_paid_back_minor": sum(line.returned_minor for line in lines),
     }

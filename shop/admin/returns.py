@@ -217,7 +217,8 @@ def state_label(wish: ReturnRequest) -> str:
 def words_of(wish: ReturnRequest, lines: list[OrderLine]) -> str:
     """How many of which books, a line for each."""
     titles = {line.sku: line.title for line in lines}
-    return format_html_join("", "<div>{} × {}</div>", ((n, titles.get(sku, sku)) for sku, n in wish.units.items()))  # noqa: RUF001
+    rows = ((number, titles.get(sku, sku)) for sku, number in wish.units.items())
+    return format_html("<div>{}</div>", format_html_join("", "<div>{} × {}</div>", rows))  # noqa: RUF001
 
 
 def refund_url(order_id: UUID) -> str:

@@ -200,7 +200,11 @@ class ReviewAdmin(facts.FactsAdmin):
         if review.order_id is None:
             return None
         reference = getattr(review, "reference", None)
-        return facts.link(facts.page_of(Order, review.order_id), reference) if reference else str(review.order_id)
+        if not reference:
+            return str(review.order_id)
+        return format_html(
+            '<span class="br-nowrap">{}</span>', facts.link(facts.page_of(Order, review.order_id), reference)
+        )
 
     @admin.display(description="charge", empty_value="")
     def of_charge(self, review: Review) -> str | None:

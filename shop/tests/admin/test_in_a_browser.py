@@ -15,6 +15,8 @@ from shop.tests.admin.desk import BOOKS, ORDERS, STOCK, confirmed, place, run
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 OUTBOX = "/admin/kafka_bridge/outboxrow/"
+_CUT_OFF = """[...document.querySelectorAll("#result_list td")]
+    .filter(cell => cell.scrollHeight > cell.clientHeight + 2).map(cell => cell.textContent.trim())"""
 
 
 def test_an_order_is_cancelled_from_the_list(desk: Page, book: Book) -> None:
@@ -95,6 +97,7 @@ def test_nothing_sticks_out(desk: Page, book: Book) -> None:
         desk.goto(path)
         wider = desk.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wider <= 0, path
+        assert desk.evaluate(_CUT_OFF) == [], path
 
 
 def money_pages(book: Book, order: Order) -> list[str]:
@@ -110,8 +113,8 @@ def money_pages(book: Book, order: Order) -> list[str]:
     with transaction.atomic():
         audit_log.record(
             user=None, what="copies paid back", subject=sent.reference, order_id=sent.pk, reason="torn",
-            before={"paid back": {book.isbn: 0}, "paid_back_minor": 0},
-            after={"paid back": {book.isbn: 2}, "paid_back_minor": 2500},
+            before={"copies paid back": {book.isbn: 0}, "money_paid_back_minor": 0},
+            after={"copies paid back": {book.isbn: 2}, "money_paid_back_minor": 2500},
         )  # fmt: skip
     returns, wish = "/admin/orders/returnrequest/", sent.return_requests.get()
     reviews, charges, log = "/admin/payments/review/", "/admin/payments/charge/", "/admin/shop/auditentry/"

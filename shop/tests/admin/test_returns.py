@@ -91,8 +91,8 @@ def test_copies_are_paid_back_once_the_sum_was_seen(
     assert Charge.objects.get().refunded_minor == 2500
     entry = AuditEntry.objects.get(what="copies paid back")
     assert (entry.who, entry.subject, entry.order_id, entry.reason) == ("admin", order.reference, order.pk, "torn")
-    assert entry.before == {"paid back": {book.isbn: 0, other.isbn: 0}, "paid_back_minor": 0}
-    assert entry.after == {"paid back": {book.isbn: 2, other.isbn: 0}, "paid_back_minor": 2500}
+    assert entry.before == {"copies paid back": {book.isbn: 0, other.isbn: 0}, "money_paid_back_minor": 0}
+    assert entry.after == {"copies paid back": {book.isbn: 2, other.isbn: 0}, "money_paid_back_minor": 2500}
     assert LogEntry.objects.latest("pk").change_message == "Paid back 2 copies: torn"
     shown = text_of(admin_client.get(f"{ORDERS}{order.pk}/change/"))
     for words in ("2 paid back", "Of that, paid back for returned copies", "$25.00 of it went back, or are on the way"):
