@@ -61,6 +61,9 @@ class Shop:
             LocalError: something did not start.
         """
         kafka = self._services.kafka()
+        # A database that begins anew and a gateway that remembers the one before would accuse each other.
+        for ledger in self._folder.glob("sandbox-gateway*"):
+            ledger.unlink()
         self._services.postgres.drop_database(DATABASE)
         self._services.postgres.ensure_database(DATABASE)
         self.redis.start()
