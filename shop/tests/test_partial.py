@@ -12,7 +12,6 @@ from kafka_bridge import catalogue, testing
 from orders import checkout, services
 from orders.models import Order, Status
 from orders.testing import SKU, draft
-from payments import gateways
 from payments.models import Refund
 from shop.models import BookSales, DailySales
 from shop.tests import test_saga as saga
@@ -55,8 +54,9 @@ def cancel(order_id: UUID) -> None:
 def refunds() -> list[tuple[str, int]]:
     """All money that went back, at the gateway, with our reasons."""
     keys = {str(refund.pk): refund.reason for refund in Refund.objects.filter(state="succeeded")}
-    entries = gateways.current().entries()  # type: ignore[attr-defined]
-    return sorted((keys[entry.key], entry.amount_minor) for entry in entries if entry.kind == "refund")
+    return sorted(
+        (keys[entry.key], entry.amount_minor) for entry in saga.the_bank().entries() if entry.kind == "refund"
+    )
 
 
 def sales() -> tuple[int, int, int, dict[str, tuple[int, int]]]:
