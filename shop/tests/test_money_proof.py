@@ -1,0 +1,210 @@
+"""Money is never taken twice, and never without an order: on real Kafka, with the gateway's own books as the judge.
+
+The gateway is a process of its own with a ledger of its own, so that a crash of ours is none of its. In the end of each
+test the gateway keeps exactly what the orders come to that were kept.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from kafka_bridge import catalogue
+from shop.testing.buyers import Buyers
+from shop.testing.processes import Shop
+from shop.tests import gateway_books
+
+pytestmark = [pytest.mark.money, pytest.mark.kafka, pytest.mark.slow]
+
+ORDERS, TIMING_OUT = 1000, 300
+TIMES_OUT = "pm_charges_then_times_out"
+RECEIVE = """
+from django.db import transaction
+from inventory import shelving
+with transaction.atomic():
+    shelving.receive(quantities={{"{sku}": {units}}}, reason="test")
+"""
+TAKE_BUT_TEN = """
+from django.db import transaction
+from inventory import shelving
+with transaction.atomic():
+    shelving.correct(sku="{sku}", change={change}, reason="ten are left", by="test")
+"""
+# Somebody changes their mind about every other order, at whatever moment that is.
+CANCEL = """
+import random, time
+from django.db import transaction
+from django.utils.dateparse import parse_datetime
+from orders import models, services
+tried, cancelled, late = set(), 0, 0
+while len(tried) < 30:
+    recent = models.Order.objects.filter(placed_at__gt=parse_datetime("{since}"), status__in={statuses})
+    for order_id in recent.values_list("pk", flat=True):
+        if order_id.int % 2 and order_id not in tried and len(tried) < 30:
+            tried.add(order_id)
+            time.sleep(random.uniform(0, 0.05))
+            try:
+                with transaction.atomic():
+                    services.cancel(order_id=order_id, reason="changed their mind", by="test")
+                cancelled += 1
+            except services.CannotCancel:
+                late += 1
+print(cancelled, late)
+"""
+
+
+@pytest.fixture
+def buyers(running_shop: Shop) -> Iterator[Buyers]:
+    """Buyers of one book of which there is plenty."""
+    [(sku,)] = running_shop.query("SELECT isbn FROM shop_book WHERE is_listed ORDER BY isbn LIMIT 1")
+    running_shop.manage("shell", "--no-imports", "-c", RECEIVE.format(sku=sku, units=3000))
+    running_shop.restart("web")  # whose snapshot of the shelves may be a second old
+    yield Buyers(running_shop, str(sku))
+
+
+@contextmanager
+def changed(shop: Shop, *roles: str, **environment: str) -> Iterator[None]:
+    """These roles with other settings for a while."""
+    before = dict(shop.environment)
+    shop.environment.update(environment)
+    shop.restart(*roles)
+    try:
+        yield
+    finally:
+        shop.environment.clear()
+        shop.environment.update(before)
+        shop.restart(*roles)
+
+
+def click(buyers: Buyers, *, count: int, of_these: int, card: str) -> threading.Thread:
+    """Buyers who click beside the test, some of them with another card."""
+
+    def clicking() -> None:
+        for start in range(0, count, 50):
+            buyers.order(50 * of_these // count, card=card)
+            buyers.order(50 - 50 * of_these // count)
+            assert len(buyers.placed) == start + 50
+
+    thread = threading.Thread(target=clicking)
+    thread.start()
+    return thread
+
+
+def buy_and_cancel(buyers: Buyers, *, card: str, statuses: list[str]) -> tuple[int, int]:
+    """Buy until somebody has tried to cancel thirty of these orders: how often that worked, and how often not."""
+    shop = buyers.shop
+    [(since,)] = shop.query("SELECT now()")
+    code = CANCEL.format(since=since.isoformat(), statuses=statuses)
+    with ThreadPoolExecutor(1) as pool:
+        cancelling = pool.submit(shop.manage, "shell", "--no-imports", "-c", code)
+        while not cancelling.done():
+            buyers.order(4, card=card)
+            time.sleep(0.05)  # a shop with some breath left
+    cancelled, late = map(int, cancelling.result().split())
+    return cancelled, late
+
+
+# -- crashes ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("flow", catalogue.FLOWS)
+def test_1000_orders_30_percent_charged_then_timed_out_with_payments_killed_again_and_again(
+    flow: str, buyers: Buyers
+) -> None:
+    """FAILURES 1: unknown outcomes, and a consumer that forgets them, are asked about with the same key."""
+    shop = buyers.shop
+    with changed(shop, "web", ORDER_FLOW=flow):
+        clicking = click(buyers, count=ORDERS, of_these=TIMING_OUT, card=TIMES_OUT)
+        kills = 0
+        while clicking.is_alive() or gateway_books.captured(shop, buyers.placed) < ORDERS:
+            time.sleep(random.uniform(1, 4))  # noqa: S311 - any moment will do
+            shop.kill("payments")
+            shop.start("payments")
+            kills += 1
+            assert kills < 60, gateway_books.ends(shop, buyers.placed)
+        clicking.join()
+        assert len(buyers.placed) == ORDERS
+        gateway_books.wait_for_the_end(shop, buyers.placed)
+    assert kills >= 3
+    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": ORDERS}
+    gateway_books.assert_sums(shop, buyers.placed)
+    assert gateway_books.unknown_for_a_while(shop, buyers.placed) > 0, (
+        "no outcome was ever unknown, so nothing was shown"
+    )
+
+
+def test_the_gateway_killed_and_out_of_order(buyers: Buyers) -> None:
+    """FAILURES 1, 23: while it is away orders wait, none is refused, and its ledger is what it was."""
+    shop = buyers.shop
+    clicking = click(buyers, count=200, of_these=20, card="pm_times_out_before")
+    for _ in range(3):
+        before = gateway_books.captured(shop, buyers.placed)
+        shop.kill("gateway")
+        shop.start("gateway")
+        shop.wait_until(lambda: gateway_books.captured(shop, buyers.placed) > before, what="the next payment")  # noqa: B023
+    clicking.join()
+    gateway_books.wait_for_the_end(shop, buyers.placed)
+    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": 200}
+    gateway_books.assert_sums(shop, buyers.placed)
+
+
+# -- who wins ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("flow", catalogue.FLOWS)
+@pytest.mark.parametrize("card", ["pm_success", TIMES_OUT, "pm_slow"])
+def test_cancellation_against_capture(card: str, flow: str, buyers: Buyers) -> None:
+    """FAILURES 13: whoever is cancelled keeps no charge, whenever the cancellation comes."""
+    shop = buyers.shop
+    with changed(shop, "web", ORDER_FLOW=flow):
+        cancelled, _ = buy_and_cancel(buyers, card=card, statuses=["PENDING", "PAID"])
+        gateway_books.wait_for_the_end(shop, buyers.placed)
+    assert cancelled > 0
+    kept = len(buyers.placed) - cancelled
+    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": kept, "changed their mind": cancelled}
+    gateway_books.assert_sums(shop, buyers.placed)
+
+
+def test_expiry_against_payment(buyers: Buyers) -> None:
+    """FAILURES 14: holds run out while cards are charged; an order is paid and kept, or over and not charged."""
+    shop = buyers.shop
+    with changed(shop, "inventory", "timekeeper", HOLD_SECONDS="3"):
+        for card, count in {"pm_success": 40, "pm_slow": 40, TIMES_OUT: 20, "pm_3ds": 20}.items():
+            buyers.order(count, card=card)
+        gateway_books.wait_for_the_end(shop, buyers.placed)
+    ends = gateway_books.ends(shop, buyers.placed)
+    assert ends.keys() <= {"DELIVERED", "not paid in time", "payment failed: not confirmed in time"}
+    assert ends["DELIVERED"] > 0
+    assert ends["DELIVERED"] <= 100, "nobody has confirmed those who wait for the buyer"
+    gateway_books.assert_sums(shop, buyers.placed)
+
+
+def test_refund_against_shipping(buyers: Buyers) -> None:
+    """A parcel leaves, or its money goes back; never both."""
+    shop = buyers.shop
+    with changed(shop, "shipping", CARRIER_SHIP_DELAY_SECONDS="0.2"):
+        cancelled, late = buy_and_cancel(buyers, card="pm_success", statuses=["PAID"])
+        gateway_books.wait_for_the_end(shop, buyers.placed)
+    assert late > 0, "no parcel was ever quicker, so nothing was shown"
+    kept = len(buyers.placed) - cancelled
+    ends = gateway_books.ends(shop, buyers.placed)
+    assert (ends["DELIVERED"], ends.get("changed their mind", 0)) == (kept, cancelled)
+    gateway_books.assert_sums(shop, buyers.placed)
+
+
+@pytest.mark.parametrize("flow", catalogue.FLOWS)
+def test_payment_when_the_books_have_run_out(flow: str, buyers: Buyers) -> None:
+    """FAILURES 11: in payment_first more are charged than there are books; each of the others gets one refund."""
+    shop = buyers.shop
+    [(free,)] = shop.query("SELECT received - held - sold FROM inventory_stock WHERE bin = %s", buyers.sku)
+    shop.manage("shell", "--no-imports", "-c", TAKE_BUT_TEN.format(sku=buyers.sku, change=10 - free))
+    with changed(shop, "web", ORDER_FLOW=flow):
+        shop.stop("inventory")
+        buyers.order(10)
+        buyers.order(30, card=TIMES_OUT)
+        shop.start("inventory")
+        gateway_books.wait_for_the_end(shop, buyers.placed)
+    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": 10, "out of stock": 30}
+    gateway_books.assert_sums(shop, buyers.placed)
+    refunds = sorted(gateway_books.refunds_of_each(shop, buyers.placed))
+    assert refunds == ([0] * 10 + [1] * 30 if flow == catalogue.PAYMENT_FIRST else [0] * 40)
