@@ -109,6 +109,7 @@ let payEnd = 0;
 
 function renderPayment(snapshot) {
   pay.hidden = snapshot.payment_wait !== "action";
+  page.querySelector("[data-pay-idle]").hidden = !pay.hidden;
   for (const part of pay.querySelectorAll("[data-pay-page]")) part.hidden = !snapshot.payment_url;
   pay.querySelector("[data-pay-app]").hidden = Boolean(snapshot.payment_url);
   const until = pay.querySelector("[data-pay-until]");
