@@ -91,9 +91,7 @@ def finding(compared: Comparison) -> Finding:
 
 
 def keep_reviews(compared: Comparison) -> None:
-    """Open a review for each difference, and close those whose difference is gone; one transaction."""
-    if compared.note:
-        return
+    """Open a review for each difference, and close those that were looked at and are gone; one transaction."""
     found = {(difference.kind, difference.subject) for difference in compared.differences}
     with transaction.atomic(durable=True):
         charges = Charge.objects.in_bulk([UUID(d.subject) for d in compared.differences if d.order_id])

@@ -288,3 +288,11 @@ def test_an_outage_closes_nothing(shop: Shop, sandbox_gateway: InProcessGateway,
     sandbox_gateway.server.outage.begin(60, "refuse")
     jobs.audit_shop()
     assert open_reviews() == [("stranger", stranger)]
+
+
+def test_what_was_not_looked_at_stays_open(shop: Shop, settings: Any) -> None:
+    """A payment that the statement no longer reaches back to may still be money of nobody."""
+    settings.AUDIT_GRACE_SECONDS = 0
+    reviews.open_review(kind=Review.Kind.STRANGER, subject="pay_of_last_week", detail="money of nobody")
+    jobs.audit_shop()
+    assert open_reviews() == [("stranger", "pay_of_last_week")]
