@@ -99,7 +99,7 @@ class Order(models.Model):
     payment_reference = models.CharField(max_length=120, blank=True)
     payment_wait = models.CharField(max_length=10, choices=PaymentWait.choices, blank=True, default="", db_default="")
     """What the payment waits for, as far as the buyer is to know; empty where it just runs or is over."""
-    payment_url = models.CharField(max_length=500, blank=True, default="", db_default="")
+    payment_url = models.CharField(max_length=2000, blank=True, default="", db_default="")
     """Where the buyer confirms the payment."""
     payment_until = models.DateTimeField(null=True, blank=True)
     """Until then the payment has to be confirmed."""

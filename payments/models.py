@@ -58,7 +58,7 @@ class Charge(models.Model):
     transaction_id = models.CharField(max_length=120, blank=True)
     """The gateway's name for the payment, from the authorization on."""
     failure_reason = models.CharField(max_length=120, blank=True)
-    action_url = models.CharField(max_length=500, blank=True)
+    action_url = models.CharField(max_length=2000, blank=True)
     """Where the buyer confirms the payment."""
     act_by = models.DateTimeField(null=True, blank=True)
     """Until then the buyer has to have confirmed it; without that deadline, until the books are given up."""
