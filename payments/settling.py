@@ -222,7 +222,7 @@ def _follow(books: Ledger, charge: Charge, was: State, heard: Heard) -> None:
     """What follows from a step that was just taken."""
     match charge.state:
         case State.ACTION_REQUIRED:
-            charge.action_url = ledger.clean(heard.url, 500)
+            charge.action_url = ledger.clean(heard.url, 2000)
             longest = books.now + timedelta(seconds=settings.PAYMENT_ACTION_SECONDS)
             charge.act_by = min(longest, charge.act_by or longest)
             charge.next_attempt_at = books.now + timedelta(seconds=FIRST_LOOK_SECONDS)
