@@ -17,6 +17,8 @@ from typing import Generic, TypeVar
 
 from django.db import close_old_connections, connection
 
+from kafka_bridge import faults
+
 # A connection that was used a moment ago is taken to be there; asking costs a round trip.
 CHECK_AFTER_IDLE_SECONDS = 1.0
 T = TypeVar("T")
@@ -73,16 +75,19 @@ class GroupCommit(Generic[T, R]):
             self._settle(batch)
             last = time.monotonic()
 
-    def _settle(self, batch: list[tuple[T, "Future[R]"]]) -> None:
+    def _settle(self, batch: list[tuple[T, "Future[R]"]], *, is_again: bool = False) -> None:
         try:
             results = self._commit([work for work, _ in batch])
         except Exception as error:
             connection.close()
-            if len(batch) == 1:
+            # The connection may have died since it was used last, with a server that is long back.
+            if faults.is_infrastructure(error) and not is_again:
+                self._settle(batch, is_again=True)
+            elif len(batch) == 1:
                 batch[0][1].set_exception(error)
-                return
-            for alone in batch:
-                self._settle([alone])
+            else:
+                for alone in batch:
+                    self._settle([alone], is_again=True)
             return
         for (_, future), result in zip(batch, results, strict=True):
             if isinstance(result, Exception):
