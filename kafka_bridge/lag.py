@@ -47,7 +47,7 @@ class Lag:
     seconds: float | None = 0.0
     """Age of the oldest message still to be read; None where it could not be read."""
     owner: str = ""
-    """Who has the partition: client id, end of the member id, address; empty where nobody does."""
+    """Who has the partition: the end of the member id, client id, address; empty where nobody does."""
 
 
 def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
@@ -128,7 +128,7 @@ def _owners(admin: AdminClient, groups: Sequence[str]) -> dict[str, dict[Partiti
     found: dict[str, dict[Partition, str]] = defaultdict(dict)
     for name, future in futures.items():
         for member in future.result().members:
-            owner = f"{member.client_id} {member.member_id[-8:]} {member.host.removeprefix('/')}"
+            owner = f"{member.member_id[-8:]} {member.client_id} {member.host.removeprefix('/')}"
             for place in member.assignment.topic_partitions if member.assignment else ():
                 found[name.removeprefix(prefix)][place.topic, place.partition] = owner
     return found

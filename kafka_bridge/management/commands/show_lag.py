@@ -9,6 +9,7 @@ from typing import IO, Any, cast
 from confluent_kafka import KafkaException
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseError
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -122,26 +123,26 @@ def _json(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> str:
 
 # -- For people ---------------------------------------------------------------------------------------
 def _page(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> RenderableType:
-    table = Table("group", "topic", title="Consumer lag", title_justify="left")
-    for column in ("part.", "committed", "end", "behind", "oldest", "gone in"):
-        table.add_column(column, justify="right")
-    table.add_column("read by")
+    table = Table(title="Consumer lag", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    # Where the terminal is narrow, the last column gives way.
+    table.add_column("group and partition", no_wrap=True, min_width=21)
+    for column, width in {"committed": 9, "end": 5, "behind": 6, "oldest": 6, "gone in": 7}.items():
+        table.add_column(column, justify="right", no_wrap=True, min_width=width)
+    table.add_column("read by", no_wrap=True)
     group = ""
     for row in found:
-        if group and row.group != group:
-            table.add_section()
-        table.add_row(*_cells(row, paces.get(pace.key_of(row)), is_first=row.group != group))
-        group = row.group
+        if row.group != group:
+            group = row.group
+            table.add_row(Text(group, style="bold"))
+        table.add_row(*_cells(row, paces.get(pace.key_of(row))))
     return Group(table, _summary(found))
 
 
-def _cells(row: lag.Lag, speed: pace.Pace | None, *, is_first: bool) -> list[str | Text]:
+def _cells(row: lag.Lag, speed: pace.Pace | None) -> list[str | Text]:
     behind = Text(f"{row.messages:,}", style="bold yellow" if row.messages else "green")
     nobody = Text("nobody", style="bold red" if row.messages else "dim")
     return [
-        row.group if is_first else "",
-        row.topic,
-        str(row.partition),
+        f"  {row.topic}[{row.partition}]",
         Text("none yet", style="yellow") if row.committed is None else f"{row.committed:,}",
         f"{row.end:,}",
         behind,
