@@ -158,6 +158,8 @@ class DeadLetter(models.Model):
     value = models.BinaryField()
     edited_value = models.BinaryField(null=True)
     """What is sent in place of the value when it is redriven; the original stays."""
+    send_at = models.DateTimeField(null=True)
+    """Of a redriven one: when its copy is due to go to the retry topic; None once Kafka has acknowledged it."""
     died_at = models.DateTimeField()
     """When the group gave up on it, the last time."""
     stored_at = models.DateTimeField(db_default=Now())
@@ -173,6 +175,7 @@ class DeadLetter(models.Model):
         indexes = (
             models.Index(fields=["state", "fingerprint"], name="dead_letter_kind"),
             models.Index(fields=["key"], name="dead_letter_key"),
+            models.Index(fields=["send_at"], name="dead_letter_to_send", condition=models.Q(send_at__isnull=False)),
         )
 
     def __str__(self) -> str:

@@ -60,6 +60,9 @@ class Group:
         self.name = name
         self.handlers: dict[tuple[type[Event], str], Handler] = {}
         self.workers: list[Work] = []
+        self.preview: dict[type[Event], Callable[[Any], str]] = {}
+        """By event, a function that says in a sentence what handling it now would do, and does nothing. An app's
+        `previews.py` fills it; people read it before they send a dead letter again."""
         self.duplicates: list[str] = []
         _groups[name] = self
 
