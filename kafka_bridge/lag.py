@@ -24,7 +24,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from kafka_bridge import clients, registry
+from kafka_bridge import clients, subscribers
 
 _ANSWER_SECONDS = 10.0
 # Reading one old message of each partition that lags; what has not come by then is told without its age.
@@ -59,7 +59,7 @@ def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
         KafkaException: the brokers do not answer.
         LookupError: there is no such group.
     """
-    wanted = [registry.find(name) for name in groups] or registry.groups()
+    wanted = [subscribers.find(name) for name in groups] or subscribers.every()
     admin = AdminClient(clients.common() | {"log_level": 0})  # what is wrong is raised
     present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
     places = {

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import get_commands, load_command_class
 from django.urls import resolve
 
-from kafka_bridge import catalogue, registry, saga
+from kafka_bridge import catalogue, registry, saga, subscribers
 from orders import answers
 
 ROOT = Path(settings.BASE_DIR)
@@ -74,8 +74,8 @@ def _options(name: str) -> list[str]:
 
 
 def test_consumers_that_are_named_exist() -> None:
-    known = {group.name for group in registry.groups()}
-    for document, match in each(r"run_consumer ([a-z]+)\b"):
+    known = {subscriber.name for subscriber in subscribers.every()}
+    for document, match in each(r"run_consumer ([a-z_]+)\b"):
         assert match[1] in known, f"{document}: {match[0]}"
 
 

@@ -19,7 +19,7 @@ from inventory import shelving
 with transaction.atomic():
     shelving.receive(quantities={{"{sku}": 2000}}, reason="test")
 """
-BACKGROUND_ROLES = ("orders", "inventory", "payments", "shipping", "notifications", "analytics", "relay", "timekeeper")
+BACKGROUND_ROLES = ("orders", "inventory", "payments", "shipping", "notifications", "analytics", "dead_letters", "relay", "timekeeper")
 
 
 @pytest.fixture

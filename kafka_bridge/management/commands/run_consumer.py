@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge import clients, processes, registry, runner, supervision, workers
+from kafka_bridge import clients, processes, registry, subscribers, supervision, workers
 
 
 class Command(BaseCommand):
@@ -44,22 +44,22 @@ class Command(BaseCommand):
         else:
             self._supervise(groups, instances)
 
-    def _groups(self, names: list[str], *, every: bool) -> list[registry.Group]:
+    def _groups(self, names: list[str], *, every: bool) -> list[subscribers.Subscriber]:
         if every:
-            return registry.groups()
+            return subscribers.every()
         if not names:
             raise CommandError("Name one or more groups, or --all; --list shows them.")
         try:
-            return [registry.find(name) for name in dict.fromkeys(names)]
+            return [subscribers.find(name) for name in dict.fromkeys(names)]
         except LookupError as error:
             raise CommandError(str(error)) from error
 
-    def _run(self, group: registry.Group) -> None:
+    def _run(self, group: subscribers.Subscriber) -> None:
         stop = processes.stop_on_signals()
         beside = [workers.Worker(work, stop) for work in group.workers]
         for worker in beside:
             worker.start()
-        member = runner.Runner(group, stop, after_commit=partial(_wake, beside))
+        member = subscribers.member(group, stop, after_commit=partial(_wake, beside))
         self.stderr.write(
             f"{clients.conf().group_prefix}{group.name}: hears {', '.join(topic.name for topic in group.topics)} "
             f"on {clients.conf().bootstrap_servers}"
@@ -78,7 +78,7 @@ class Command(BaseCommand):
             f"{member.dead} dead letters"
         )
 
-    def _supervise(self, groups: list[registry.Group], instances: int) -> None:
+    def _supervise(self, groups: list[subscribers.Subscriber], instances: int) -> None:
         commands = {
             f"{group.name}-{number}": ["run_consumer", group.name]
             for group in groups
@@ -91,10 +91,10 @@ class Command(BaseCommand):
 
     def _list(self, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps({group.name: _heard(group) for group in registry.groups()}))
+            self.stdout.write(json.dumps({group.name: _heard(group) for group in subscribers.every()}))
             return
         table = Table("group", "hears", "topics", title="Consumer groups")
-        for group in registry.groups():
+        for group in subscribers.every():
             topics = "\n".join(topic.name for topic in group.topics)
             table.add_row(clients.conf().group_prefix + group.name, "\n".join(_heard(group)), topics)
         Console(file=cast(IO[str], self.stdout)).print(table)
@@ -105,7 +105,9 @@ def _wake(beside: list[workers.Worker]) -> None:
         worker.wake()
 
 
-def _heard(group: registry.Group) -> list[str]:
+def _heard(group: subscribers.Subscriber) -> list[str]:
+    if not isinstance(group, registry.Group):
+        return ["dead letters of all groups"]
     flows: dict[str, list[str]] = {}
     for event, flow in group.handlers:
         flows.setdefault(event.TYPE, []).append(flow)
