@@ -43,7 +43,7 @@ def handle(group: Group, messages: Sequence[Received]) -> Handled:
         for handler, calls in waves(group, fresh):
             # Each message of a key in a wave has the same cause for what follows: the last one.
             with outbox.collect({message.event.key: message for message in calls}):
-                handler.call([message.event for message in calls])
+                handler.call(calls)
     return Handled(len(fresh), len(relevant) - len(fresh))
 
 

@@ -6,11 +6,14 @@ An app's `handlers.py` makes a `Group` and decorates plain functions; `runner.py
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.core.checks import CheckMessage, Error
+from django.db.models import AutoField, Model
 
 from kafka_bridge import catalogue
+from kafka_bridge.envelope import Received
 from kafka_bridge.events import Event, Topic
 
 E = TypeVar("E", bound=Event)
@@ -27,6 +30,14 @@ class Form(enum.Enum):
 
     ONE = "one by one"
     BATCH = "as a list"
+    DATED = "as a list, with their times"
+
+
+class Dated(NamedTuple, Generic[E]):
+    """An event, and when it was stated by the clock of the database."""
+
+    event: E
+    time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +49,15 @@ class Handler:
     form: Form
     function: Callable[[Any], None]
 
-    def call(self, events: Sequence[Event]) -> None:
-        """Give the function these events, in order, in the form it asked for."""
-        if self.form is Form.BATCH:
-            self.function(events)
-            return
-        for event in events:
-            self.function(event)
+    def call(self, messages: Sequence[Received]) -> None:
+        """Give the function the events of these messages, in order, in the form it asked for."""
+        if self.form is Form.DATED:
+            self.function([Dated(message.event, message.time) for message in messages])
+        elif self.form is Form.BATCH:
+            self.function([message.event for message in messages])
+        else:
+            for message in messages:
+                self.function(message.event)
 
 
 class Group:
@@ -63,6 +76,7 @@ class Group:
         self.preview: dict[type[Event], Callable[[Any], str]] = {}
         """By event, a function that says in a sentence what handling it now would do, and does nothing. An app's
         `previews.py` fills it; people read it before they send a dead letter again."""
+        self.projected: tuple[type[Model], ...] = ()
         self.duplicates: list[str] = []
         _groups[name] = self
 
@@ -75,6 +89,26 @@ class Group:
     ) -> Callable[[Callable[[Sequence[E]], None]], Callable[[Sequence[E]], None]]:
         """Hear an event, as many at a time as have come in; their order within a key is kept."""
         return self._register(event, flow, Form.BATCH)
+
+    def on_dated_batch(
+        self, event: type[E], *, flow: str | None = None
+    ) -> Callable[[Callable[[Sequence[Dated[E]]], None]], Callable[[Sequence[Dated[E]]], None]]:
+        """Like `on_batch`, for who needs to know when each fact was stated: whoever counts by the day, for one."""
+        return self._register(event, flow, Form.DATED)
+
+    def projection(self, *models: type[Model]) -> None:
+        """All that the handlers write is in the tables of these models, and follows from the events alone, whenever
+        they come: so `manage.py replay_events --shadow` can make them anew from the log.
+
+        Name them in the sequence in which handlers write them: it is the one in which they are locked.
+
+        Raises:
+            ValueError: rows of a model have no natural key, so those made anew could not be compared.
+        """
+        for model in models:
+            if isinstance(model._meta.pk, AutoField):
+                raise ValueError(f"{model.__name__} has no natural key: rows made anew would be others")
+        self.projected = models
 
     def worker(self, function: Work) -> Work:
         """Run this beside the consumer: after each commit, and once a second. True says there may be more at once."""
