@@ -11,30 +11,13 @@ from collections.abc import Sequence
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.db import close_old_connections, connection
 
-from kafka_bridge import clients, dead_letter_store, dead_letters, processes, redriving, topics
-from kafka_bridge.events import Topic
-from kafka_bridge.registry import Work
+from kafka_bridge import clients, dead_letter_store, dead_letters, processes, redriving, workers
+from kafka_bridge.subscribers import DEAD_LETTERS
 
 log = logging.getLogger(__name__)
-NAME = "dead_letters"
+NAME = DEAD_LETTERS.name
 BATCH = 200
 POLL_SECONDS = 0.5
-
-
-class DeadLetterGroup:
-    """A subscriber (see `subscribers.py`) to the dead letter topics of all groups."""
-
-    def __init__(self) -> None:
-        self.name = NAME
-        self.workers: list[Work] = [redriving.send_due]
-
-    @property
-    def topics(self) -> list[Topic]:
-        """Every dead letter topic there is, by name."""
-        return topics.dead_letter_topics()
-
-
-GROUP = DeadLetterGroup()
 
 
 class Reader:
@@ -42,7 +25,7 @@ class Reader:
 
     def __init__(self, stop: threading.Event) -> None:
         self.stop = stop
-        self.handled = self.duplicates = self.dead = 0
+        self.stored = self.seen_before = 0
         self._consumer: Consumer
         self._waiting = False
 
@@ -53,9 +36,11 @@ class Reader:
             KafkaException: the client is beyond repair; end the process with an error, a new one starts afresh.
         """
         self._consumer = clients.consumer(group=NAME)
+        sender = workers.Worker(redriving.send_due, self.stop)
+        sender.start()
         try:
             self._consumer.subscribe(
-                [clients.topic_name(topic.name) for topic in GROUP.topics], on_assign=self._assigned
+                [clients.topic_name(topic.name) for topic in DEAD_LETTERS.topics], on_assign=self._assigned
             )
             while not self.stop.is_set():
                 messages = [m for m in self._consumer.consume(BATCH, POLL_SECONDS) if _is_usable(m)]
@@ -64,6 +49,8 @@ class Reader:
         finally:
             self._consumer.close()
             connection.close()
+            sender.wake()
+            sender.join(timeout=5)
 
     def _store(self, messages: Sequence[Message]) -> bool:
         """Store them, however long that takes; False if told to stop meanwhile. None is ever skipped."""
@@ -79,8 +66,8 @@ class Reader:
                 connection.close()
                 self._wait(failures)
             else:
-                self.handled += new
-                self.duplicates += len(messages) - new
+                self.stored += new
+                self.seen_before += len(messages) - new
                 return True
         return False
 

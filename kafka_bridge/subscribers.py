@@ -1,19 +1,15 @@
 """Everything that `run_consumer` can run: the apps' groups, and the one that stores what those gave up on."""
 
-import threading
-from collections.abc import Callable
 from typing import Protocol
 
-from kafka_bridge import dead_letter_group, registry, runner
+from kafka_bridge import registry, topics
 from kafka_bridge.events import Topic
-from kafka_bridge.registry import Work
 
 
 class Subscriber(Protocol):
     """A consumer group of ours, as those see it who start it, list it, or watch its lag."""
 
     name: str
-    workers: list[Work]
 
     @property
     def topics(self) -> list[Topic]:
@@ -21,21 +17,24 @@ class Subscriber(Protocol):
         ...
 
 
-class Member(Protocol):
-    """One member of a group. `run` may be called once, and returns when it was told to stop."""
+class DeadLetterGroup:
+    """The group that reads the dead letter topics of all groups; `dead_letter_group.py` says how."""
 
-    handled: int
-    duplicates: int
-    dead: int
+    def __init__(self) -> None:
+        self.name = "dead_letters"
 
-    def run(self) -> None:
-        """Consume until told to stop."""
-        ...
+    @property
+    def topics(self) -> list[Topic]:
+        """Every dead letter topic there is, by name."""
+        return topics.dead_letter_topics()
+
+
+DEAD_LETTERS = DeadLetterGroup()
 
 
 def every() -> list[Subscriber]:
     """All of them: the apps' groups by name, then the dead letters."""
-    return [*registry.groups(), dead_letter_group.GROUP]
+    return [*registry.groups(), DEAD_LETTERS]
 
 
 def find(name: str) -> Subscriber:
@@ -49,10 +48,3 @@ def find(name: str) -> Subscriber:
         return by_name[name]
     except KeyError:
         raise LookupError(f"no consumer group {name!r}; there are: {', '.join(sorted(by_name))}") from None
-
-
-def member(subscriber: Subscriber, stop: threading.Event, *, after_commit: Callable[[], None]) -> Member:
-    """A new member of this group; it calls `after_commit` whenever there may be something for the group's workers."""
-    if isinstance(subscriber, registry.Group):
-        return runner.Runner(subscriber, stop, after_commit=after_commit)
-    return dead_letter_group.Reader(stop)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import threading
 from functools import partial
 from typing import IO, Any, cast
 
@@ -10,7 +11,16 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge import clients, processes, registry, subscribers, supervision, workers
+from kafka_bridge import (
+    clients,
+    dead_letter_group,
+    processes,
+    registry,
+    runner,
+    subscribers,
+    supervision,
+    workers,
+)
 
 
 class Command(BaseCommand):
@@ -56,10 +66,13 @@ class Command(BaseCommand):
 
     def _run(self, group: subscribers.Subscriber) -> None:
         stop = processes.stop_on_signals()
+        if not isinstance(group, registry.Group):
+            self._run_reader(stop)
+            return
         beside = [workers.Worker(work, stop) for work in group.workers]
         for worker in beside:
             worker.start()
-        member = subscribers.member(group, stop, after_commit=partial(_wake, beside))
+        member = runner.Runner(group, stop, after_commit=partial(_wake, beside))
         self.stderr.write(
             f"{clients.conf().group_prefix}{group.name}: hears {', '.join(topic.name for topic in group.topics)} "
             f"on {clients.conf().bootstrap_servers}"
@@ -76,6 +89,21 @@ class Command(BaseCommand):
         self.stderr.write(
             f"{group.name}: stopped; {member.handled} handled, {member.duplicates} seen before, "
             f"{member.dead} dead letters"
+        )
+
+    def _run_reader(self, stop: threading.Event) -> None:
+        reader = dead_letter_group.Reader(stop)
+        self.stderr.write(
+            f"{clients.conf().group_prefix}{dead_letter_group.NAME}: stores the dead letters of all groups"
+        )
+        try:
+            reader.run()
+        except KafkaException as error:
+            raise CommandError(f"dead letters: the Kafka client failed for good: {error}. Start it again.") from error
+        finally:
+            stop.set()
+        self.stderr.write(
+            f"{dead_letter_group.NAME}: stopped; {reader.stored} stored, {reader.seen_before} seen before"
         )
 
     def _supervise(self, groups: list[subscribers.Subscriber], instances: int) -> None:
