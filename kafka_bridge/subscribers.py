@@ -47,4 +47,4 @@ def find(name: str) -> Subscriber:
     try:
         return by_name[name]
     except KeyError:
-        raise LookupError(f"no consumer group {name!r}; there are: {', '.join(sorted(by_name))}") from None
+        raise LookupError(f"no consumer group {name!r}; there are: {', '.join(by_name)}") from None
