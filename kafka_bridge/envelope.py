@@ -37,6 +37,8 @@ class Received:
     offset: int
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When it was stated, by the database's clock; one made by hand is stated now."""
+    raw: Any = field(default=None, compare=False, repr=False)
+    """The message it was decoded from, if there is one."""
 
 
 def encode_body(event: Event) -> bytes:
@@ -128,6 +130,7 @@ def decode(message: Any) -> Received:
         partition=message.partition(),
         offset=message.offset(),
         time=time,
+        raw=message,
     )
 
 

@@ -76,11 +76,11 @@ class ParkedMessage(models.Model):
     """A message that a group could not handle yet, or that waits behind one of the same key.
 
     # Note [Sequence behind a failure]
-    Of each group and key the row with the lowest id is the head: it failed, and is being retried, or lies among the dead
-    letters. All later messages of that key are put down behind it instead of being handled, from whatever topic they come;
-    other keys pass. When the head is handled or discarded, the others follow in the order of their ids, each in a
-    transaction of its own, and the key is free again. Whoever looks whether a key is parked locks its head, so that nobody
-    slips in between the last follower and the deletion of the rows.
+    Of each group and key the row with the lowest id is the head: it failed, and is being retried, or lies among the
+    dead letters. All later messages of that key are put down behind it instead of being handled, from whatever topic
+    they come; other keys pass. When the head is handled or discarded, the others follow in the order of their ids, each
+    in a transaction of its own, and the key is free again. Whoever looks whether a key is parked locks its head, so
+    that nobody slips in between the last follower and the deletion of the rows.
     """
 
     class State(models.TextChoices):

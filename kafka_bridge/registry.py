@@ -5,14 +5,14 @@ An app's `handlers.py` makes a `Group` and decorates plain functions; `runner.py
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.core.checks import CheckMessage, Error
 from django.db.models import AutoField, Model
 
-from kafka_bridge import catalogue
+from kafka_bridge import catalogue, retries
 from kafka_bridge.envelope import Received
 from kafka_bridge.events import Event, Topic
 
@@ -48,6 +48,12 @@ class Handler:
     flow: str
     form: Form
     function: Callable[[Any], None]
+    retry: retries.Policy | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """Where the function is found."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
 
     def call(self, messages: Sequence[Received]) -> None:
         """Give the function the events of these messages, in order, in the form it asked for."""
@@ -67,10 +73,12 @@ class Group:
     (a gateway call, a mail) the handler only records; a *worker* then does it, in a thread of the same process.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, retry: retries.Policy | None = None) -> None:
         if name in _groups:
             raise ValueError(f"two groups are called {name!r}")
         self.name = name
+        self.retry = retry
+        """How its messages are tried again, where a handler does not say; None for what the settings say."""
         self.handlers: dict[tuple[type[Event], str], Handler] = {}
         self.workers: list[Work] = []
         self.preview: dict[type[Event], Callable[[Any], str]] = {}
@@ -80,21 +88,23 @@ class Group:
         self.duplicates: list[str] = []
         _groups[name] = self
 
-    def on(self, event: type[E], *, flow: str | None = None) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
-        """Hear an event, one at a time; of one flow, or of both."""
-        return self._register(event, flow, Form.ONE)
+    def on(
+        self, event: type[E], *, flow: str | None = None, retry: retries.Policy | None = None
+    ) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
+        """Hear an event, one at a time; of one flow, or of both. `retry`: not as the group's other events."""
+        return self._register(event, flow, Form.ONE, retry)
 
     def on_batch(
-        self, event: type[E], *, flow: str | None = None
+        self, event: type[E], *, flow: str | None = None, retry: retries.Policy | None = None
     ) -> Callable[[Callable[[Sequence[E]], None]], Callable[[Sequence[E]], None]]:
         """Hear an event, as many at a time as have come in; their order within a key is kept."""
-        return self._register(event, flow, Form.BATCH)
+        return self._register(event, flow, Form.BATCH, retry)
 
     def on_dated_batch(
-        self, event: type[E], *, flow: str | None = None
+        self, event: type[E], *, flow: str | None = None, retry: retries.Policy | None = None
     ) -> Callable[[Callable[[Sequence[Dated[E]]], None]], Callable[[Sequence[Dated[E]]], None]]:
         """Like `on_batch`, for who needs to know when each fact was stated: whoever counts by the day, for one."""
-        return self._register(event, flow, Form.DATED)
+        return self._register(event, flow, Form.DATED, retry)
 
     def projection(self, *models: type[Model]) -> None:
         """All that the handlers write is in the tables of these models, and follows from the events alone, whenever
@@ -119,6 +129,11 @@ class Group:
         """Who hears this event in this group; None where its flow is none of the group's business."""
         return self.handlers.get((type(event), getattr(event, "flow", "")))
 
+    def policy(self, event: Event) -> retries.Policy:
+        """How this event is tried again when its handler raises: as the handler says, or the group, or the settings."""
+        handler = self.handler_of(event)
+        return (handler and handler.retry) or self.retry or retries.default()
+
     def knows(self, event: type[Event]) -> bool:
         """Whether the group hears this event in any flow."""
         return any((event, flow) in self.handlers for flow in catalogue.FLOWS)
@@ -132,12 +147,14 @@ class Group:
         """Whether this event of this flow means anything to the group."""
         return (event, flow) in self.handlers
 
-    def _register(self, event: type[Event], flow: str | None, form: Form) -> Callable[[Any], Any]:
+    def _register(
+        self, event: type[Event], flow: str | None, form: Form, retry: retries.Policy | None
+    ) -> Callable[[Any], Any]:
         def decorate(function: Callable[[Any], None]) -> Callable[[Any], None]:
             for each in [flow] if flow else catalogue.FLOWS:
                 if (event, each) in self.handlers:
                     self.duplicates.append(f"{event.TYPE} ({each})")
-                self.handlers[event, each] = Handler(event, each, form, function)
+                self.handlers[event, each] = Handler(event, each, form, function, retry)
             return function
 
         return decorate

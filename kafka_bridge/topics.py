@@ -46,7 +46,9 @@ def dead_letter_topics() -> list[Topic]:
 
 def wanted() -> list[Topic]:
     """The catalogue's topics; for each group that hears one, a retry topic and a dead letter topic."""
-    heard = [(topic.name, group.name) for topic in catalogue.TOPICS for group in registry.groups() if topic in group.topics]
+    heard = [
+        (topic.name, group.name) for topic in catalogue.TOPICS for group in registry.groups() if topic in group.topics
+    ]
     # A copy in a retry topic is only a clock, so its partitions add nothing: one of each is enough.
     retry = [Topic(name=retries.topic_name(topic, group), owner=group, partitions=1) for topic, group in heard]
     dead = [

@@ -26,8 +26,10 @@ DEAD = "orders.events.notifications.dlq"
 
 @pytest.fixture
 def quick(settings: Any, kafka: Any) -> None:
-    """Short pauses between attempts."""
-    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, backoff_seconds=0.02, backoff_max_seconds=0.2)
+    """Short pauses between attempts, and no further rounds."""
+    settings.KAFKA_BRIDGE = dataclasses.replace(
+        settings.KAFKA_BRIDGE, backoff_seconds=0.02, backoff_max_seconds=0.2, retry_delays_seconds=()
+    )
 
 
 @pytest.fixture
