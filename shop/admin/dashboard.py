@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from inventory.models import Stock
 from kafka_bridge import admin as facts
+from kafka_bridge.models import DeadLetter
 from orders.models import Order, OrderMail, Status
 from payments.models import Charge, Refund
 from shop import money
@@ -132,6 +133,10 @@ def _figures(request: HttpRequest, statuses: list[StatusCount], days: list[Daily
         yield _sales_today(days)
     if site.may_see(request, "kafka_bridge", "outboxrow"):
         yield _outbox()
+    if site.may_see(request, "kafka_bridge", "deadletter"):
+        parked = DeadLetter.objects.filter(state=DeadLetter.State.PARKED)
+        url = reverse("admin:kafka_bridge_deadletter_changelist")
+        yield _count("Dead letters", parked, "messages that wait for a person", f"{url}?state__exact=parked")
     if site.may_see(request, "payments", "charge"):
         open_charges = Charge.objects.filter(state=Charge.State.REQUESTED)
         url = reverse("admin:payments_charge_changelist")
