@@ -21,7 +21,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from kafka_bridge import catalogue, dead_letter_store, envelope, faults, registry
+from kafka_bridge import catalogue, dead_letter_store, envelope, faults, parking, registry, retries
 from kafka_bridge.events import Event
 from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow, ParkedMessage
 
@@ -132,7 +132,7 @@ def redrive(
     def act(letter: DeadLetter, number: int) -> str:
         if why := obstacle_to_redriving(letter):
             return why
-        _send_again(
+        parking.send_again(
             **_place(letter),
             headers=dead_letter_store.unpack(letter.headers),
             value=_value(letter),
@@ -156,7 +156,7 @@ def discard(letters: QuerySet[DeadLetter], *, by: str, reason: str, cap: int = C
     def act(letter: DeadLetter, number: int) -> str:
         if why := obstacle_to_discarding(letter):
             return why
-        _release(**_place(letter))
+        parking.release(**_place(letter))
         _change(letter, state=State.DISCARDED, closed_at=Now(), send_at=None)
         _note(letter, by, "discarded", reason)
         return ""
@@ -304,7 +304,7 @@ def unsent(ids: Iterable[int]) -> int:
 
 
 def _send(letter: DeadLetter) -> None:
-    _forward(
+    retries.forward(
         **_place(letter),
         headers=dead_letter_store.unpack(letter.headers),
         value=_value(letter),
@@ -370,12 +370,3 @@ def _event_type(letter: DeadLetter) -> type[Event] | None:
     found = dict(dead_letter_store.unpack(letter.headers))
     version = found.get("ce_dataversion", b"")
     return catalogue.BY_TYPE_AND_VERSION.get((letter.type, int(version) if version.isdigit() else 0))
-
-
-def _send_again(**_: Any) -> None: ...
-
-
-def _release(**_: Any) -> None: ...
-
-
-def _forward(**_: Any) -> None: ...
