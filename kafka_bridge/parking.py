@@ -249,6 +249,7 @@ def send_again(
     *, group: str, topic: str, partition: int, offset: int, headers: Headers, value: bytes, key: str
 ) -> None:
     """A dead letter is sent again: if it is a dead head, it is to be retried from the start, with these contents.
+    So is one that was sent again already and has not come yet.
 
     Call `retries.forward` with the same arguments once the transaction has committed: the copy makes it happen. One
     that is no head is handled on its own when its copy comes.
@@ -256,7 +257,8 @@ def send_again(
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE kafka_bridge_parkedmessage SET state = 'retrying', attempts = 0, due_at = now(), headers = %s, "
-            'value = %s WHERE "group" = %s AND topic = %s AND partition = %s AND "offset" = %s AND state = \'dead\'',
+            'value = %s WHERE "group" = %s AND topic = %s AND partition = %s AND "offset" = %s '
+            "AND (state = 'dead' OR state = 'retrying' AND attempts = 0)",
             [rows.as_json(dead_letter_store.pack(headers)), value, group, topic, partition, offset],
         )
 
