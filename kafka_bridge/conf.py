@@ -35,6 +35,8 @@ class BridgeSettings:
     """Messages that a consumer takes into one transaction at the most."""
     batch_linger_seconds: float = 0.005
     """How long a consumer waits for more messages once it has one."""
+    max_poll_interval_seconds: float = 300.0
+    """A consumer that has not asked for messages for so long is thrown out of its group."""
     attempts: int = 3
     """How often a message's handler is tried in its place, before the message is parked."""
     backoff_seconds: float = 0.2

@@ -37,6 +37,11 @@ class Tandem:
         return self.runner.duplicates
 
     @property
+    def parked(self) -> int:
+        """Messages that could not be handled in their place."""
+        return self.runner.parked
+
+    @property
     def dead(self) -> int:
         """Messages given up."""
         return self.runner.dead + self.retrying.dead
