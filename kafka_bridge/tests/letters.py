@@ -126,5 +126,3 @@ def parked(letter: DeadLetter, *behind: Event, state: str = ParkedMessage.State.
 def age(letter: DeadLetter, **span: float) -> None:
     """Have it given up on so long ago."""
     DeadLetter.objects.filter(pk=letter.pk).update(died_at=timezone.now() - timedelta(**span))
-
-
