@@ -216,6 +216,11 @@ def resolve(*, group: str, topic: str, partition: int, offset: int) -> None:
         cursor.execute(_RESOLVE, [group, topic, partition, offset, group])
 
 
+def waiting(*, limit: int) -> int:
+    """How many wait for a person; counts no further than the limit."""
+    return DeadLetter.objects.filter(state=DeadLetter.State.PARKED).order_by()[:limit].count()
+
+
 # -- Kinds ---------------------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True)
 class Kind:

@@ -316,7 +316,11 @@ def unsent(ids: Iterable[int]) -> int:
 
 
 def _send(letter: DeadLetter) -> None:
-    message = {"headers": dead_letter_store.unpack(letter.headers), "value": _value(letter), "key": letter.key}
+    message: dict[str, Any] = {
+        "headers": dead_letter_store.unpack(letter.headers),
+        "value": _value(letter),
+        "key": letter.key,
+    }
     with transaction.atomic():
         # Once more: when the redrive was decided, the group may not yet have noted that the head is dead.
         parking.send_again(**_place(letter), **message)
