@@ -108,10 +108,12 @@ def obstacle_to_redriving(letter: DeadLetter) -> str:
             return "handled already"
         case State.DISCARDED:
             return "discarded, and what waited behind it has gone on"
-        case _ if not _group_of(letter):
-            return f"there is no group {letter.group!r}"
         case _:
-            return ""
+            group = _group_of(letter)
+            if group is None:
+                return f"there is no group {letter.group!r}"
+            heard = letter.topic in {topic.name for topic in group.topics}
+            return "" if heard else f"{letter.group} does not hear {letter.topic}"
 
 
 def obstacle_to_discarding(letter: DeadLetter) -> str:

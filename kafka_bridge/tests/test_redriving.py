@@ -61,14 +61,16 @@ def test_a_bulk_has_a_cap_and_a_pace_and_goes_oldest_first() -> None:
 
 def test_what_was_dealt_with_is_left_alone_and_said_so() -> None:
     resolved, discarded, strange, again = a_letter(), a_letter(), a_letter(group="nobody"), a_letter()
+    deaf = a_letter(group="orders")
     for letter, state in ((resolved, State.RESOLVED), (discarded, State.DISCARDED), (again, State.REDRIVEN)):
         DeadLetter.objects.filter(pk=letter.pk).update(state=state)
-    outcome = redrive(resolved, discarded, strange, again)
+    outcome = redrive(resolved, discarded, strange, again, deaf)
     assert outcome.done == [again.pk], "its copy may be lost: a second one is harmless"
     assert outcome.left == [
         (resolved.pk, "handled already"),
         (discarded.pk, "discarded, and what waited behind it has gone on"),
         (strange.pk, "there is no group 'nobody'"),
+        (deaf.pk, "orders does not hear orders.events"),
     ]
 
 

@@ -326,7 +326,8 @@ def _table(letters: Sequence[DeadLetter], *, of: int) -> RenderableType:
 def _kinds_table(kinds: Sequence[dead_letter_store.Kind]) -> RenderableType:
     if not kinds:
         return "No dead letter waits."
-    table = Table("kind", title="Dead letters that wait, by kind", title_justify="left")
+    table = Table(title="Dead letters that wait, by kind", title_justify="left")
+    table.add_column("kind", no_wrap=True, min_width=16)
     table.add_column("letters", justify="right")
     for column in ("group", "event", "error", "first", "last", "one"):
         table.add_column(column)
