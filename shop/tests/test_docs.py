@@ -70,7 +70,9 @@ def test_manage_py_commands_and_their_options_exist() -> None:
 def _options(name: str) -> list[str]:
     command = load_command_class(get_commands()[name], name)
     parser: argparse.ArgumentParser = command.create_parser("manage.py", name)
-    return list(parser._option_string_actions)
+    verbs = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    parsers = [parser, *(verb for choices in verbs for verb in choices.values())]
+    return [option for each_parser in parsers for option in each_parser._option_string_actions]
 
 
 def test_consumers_that_are_named_exist() -> None:
