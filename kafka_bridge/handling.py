@@ -24,6 +24,7 @@ from django.db import transaction
 from kafka_bridge import dead_letter_store, envelope, inbox, outbox, parking
 from kafka_bridge.envelope import Received
 from kafka_bridge.parking import Head
+from kafka_bridge.records import Record
 from kafka_bridge.registry import Form, Group, Handler
 
 _NOTHING: Sequence[Received] = ()
@@ -48,7 +49,9 @@ class Trace:
     suspects: Sequence[Received] = _NOTHING
     """The messages of that call; one of them made it raise."""
     head: Head | None = None
-    """The parked message that was being handled."""
+    """The parked message that was being handled,"""
+    record: Record | None = None
+    """and the message itself."""
     again: list[tuple[Received, Head]] = field(default_factory=list)
     """Messages that are parked themselves: their copies may never have been made."""
     waiting: int = 0
@@ -98,7 +101,8 @@ def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], trace
         trace.head = parking.heads(group=group.name, keys=[key]).get(key)
         if trace.head is None or not is_wanted(trace.head):
             return False
-        message = envelope.decode(parking.record_of(trace.head))
+        trace.record = parking.record_of(trace.head)
+        message = envelope.decode(trace.record)
         if trace.head.state == parking.State.RELEASED:
             inbox.take(group=group.name, messages=[message])
         else:

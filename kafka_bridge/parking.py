@@ -103,22 +103,29 @@ def heads(*, group: str, keys: Collection[str]) -> dict[str, Head]:
 
 def record_of(head: Head) -> Record:
     """The parked message itself."""
-    row = ParkedMessage.objects.get(pk=head.id)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT headers::text, value FROM kafka_bridge_parkedmessage WHERE id = %s", [head.id])
+        headers, value = cursor.fetchone()
     return Record(
-        topic_=row.topic,
-        partition_=row.partition,
-        offset_=row.offset,
-        key_=row.key.encode(),
-        value_=bytes(row.value),
-        headers_=dead_letter_store.unpack(row.headers),
+        topic_=head.topic,
+        partition_=head.partition,
+        offset_=head.offset,
+        key_=head.key.encode(),
+        value_=bytes(value),
+        headers_=dead_letter_store.unpack(msgspec.json.decode(headers)),
     )
 
 
 def key_of(*, group: str, place: tuple[str, int, int]) -> str | None:
     """The key of the message from this place, if it is parked. Locks nothing, so it may be gone when you ask again."""
-    topic, partition, offset = place
-    found = ParkedMessage.objects.filter(group=group, topic=topic, partition=partition, offset=offset)
-    return found.values_list("key", flat=True).first()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT key FROM kafka_bridge_parkedmessage WHERE "group" = %s AND topic = %s AND partition = %s '
+            'AND "offset" = %s',
+            [group, *place],
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def ready(*, group: str, overdue_seconds: float, limit: int = 100) -> list[str]:
@@ -222,7 +229,8 @@ def _clean(text: str) -> str:
 # -- What becomes of a head, which the caller has locked --------------------------------------------------
 def remove(head: Head) -> None:
     """It was handled or given up: the next of its key is the head now, or the key is free."""
-    ParkedMessage.objects.filter(pk=head.id).delete()
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM kafka_bridge_parkedmessage WHERE id = %s", [head.id])
 
 
 def await_turn(*, group: str, place: tuple[str, int, int]) -> None:

@@ -195,7 +195,9 @@ class RetryConsumer(member.Member):
             except (Revoked, Stopped):
                 raise
             except Exception as error:
-                if trace.head is None or not self._is_given_up(trace.head, error, trace, tries):
+                if trace.head is None or trace.record is None:
+                    raise  # no message's fault
+                if not self._is_given_up(trace.head, trace.record, error, trace, tries):
                     return
             else:
                 self._count(1)
@@ -204,10 +206,11 @@ class RetryConsumer(member.Member):
                 return
             is_wanted, tries = _needs_no_copy, None
 
-    def _is_given_up(self, head: Head, error: Exception, trace: handling.Trace, tries: int | None) -> bool:
+    def _is_given_up(
+        self, head: Head, record: Record, error: Exception, trace: handling.Trace, tries: int | None
+    ) -> bool:
         """A head failed. True if it is one no more, and what is behind it can go on."""
         tries = (head.attempts if tries is None else tries) + 1
-        record = self._patiently(partial(parking.record_of, head))
         self.failed += 1
         if isinstance(error, Reject | envelope.Malformed):
             if head.state != State.RELEASED:

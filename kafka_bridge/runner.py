@@ -6,12 +6,18 @@ What happens when something fails (DESIGN section 4):
 |---|---|
 | PostgreSQL, Redis, Kafka or a gateway is away | partitions pause, the loop keeps polling, the same batch again |
 | a deadlock or serialization failure | the whole transaction runs again |
-| a handler raised, in a batch | the batch is rolled back and taken apart until the bad ones are found |
+| a handler raised, in a batch | the batch is rolled back and handled in pieces, until the bad ones are found |
 | a handler raised, alone | again in its place, with backoff; then it and its key are parked for the retry topic |
 | the message is malformed, or the handler said Reject | straight to the dead letter topic |
 
 The offset moves only after the effect is committed, or the copy in another topic is acknowledged: no message is ever
 skipped.
+
+# Note [Pieces]
+A batch that failed is handled in pieces, in its order. Where it is known which message made it fail, those before it
+are one piece, and it is the next. Else the pieces are smaller, down to single messages. A piece that works makes the
+next ones twice as large. So one bad message among many costs the others little, and many cost no more than single
+handling does.
 
 # Note [Set aside]
 A message that fails alone is set aside until its next attempt is due, and with it whatever comes of its key; all others
@@ -39,7 +45,7 @@ from kafka_bridge.registry import Group, Reject
 log = logging.getLogger(__name__)
 REPORT_EVERY_SECONDS = 10.0
 SET_ASIDE_AT_MOST = 2000
-# A batch is cut into so many pieces first: with few bad messages in many, that finds them with less work than halves.
+# Of a large batch: with few bad messages in many, that finds them with less work than halves.
 _PIECES = 8
 
 
@@ -119,26 +125,27 @@ class Runner(member.Member):
             self._handle_what_can_be(free)
 
     def _handle_what_can_be(self, batch: Sequence[envelope.Received]) -> None:
-        """Handle a batch; what fails is found, and set aside with what follows it in its key."""
-        pieces = deque([batch])
-        while pieces:
-            piece = pieces.popleft()
-            if self._aside:
-                piece = self._without_set_aside(piece)
+        """Handle a batch; what fails is found, and set aside with what follows it in its key. See Note [Pieces]."""
+        start, sizes = 0, [len(batch)]
+        while start < len(batch):
+            size = sizes.pop() if len(sizes) > 1 else sizes[0]
+            piece = batch[start : start + size]
+            free = self._without_set_aside(piece) if self._aside else piece
             trace = handling.Trace()
             try:
-                self._handle(piece, trace)
+                self._handle(free, trace)
             except (Revoked, Stopped):
                 raise
             except Exception as error:
-                if len(piece) == 1:
-                    self._fail(Aside(piece[0]), error, trace)
-                else:
-                    log.warning(
-                        "%s: a batch of %d failed, taking it apart: %s",
-                        self.name, len(piece), dead_letters.describe(error),
-                    )  # fmt: skip
-                    pieces.extendleft(reversed(_taken_apart(piece, trace.suspects)))
+                if len(free) > 1:
+                    log.debug("%s: %d messages failed: %s", self.name, len(free), dead_letters.describe(error))
+                    batch, start = [*free, *batch[start + size :]], 0
+                    sizes = _smaller(free, trace.suspects)
+                    continue
+                self._fail(Aside(free[0]), error, trace)
+            else:
+                sizes[0] = max(sizes[0], 2 * size)
+            start += size
 
     def _without_set_aside(self, piece: Sequence[envelope.Received]) -> Sequence[envelope.Received]:
         free = []
@@ -264,15 +271,12 @@ class Runner(member.Member):
             self._reported = time.monotonic(), self.handled
 
 
-def _taken_apart(
-    piece: Sequence[envelope.Received], suspects: Sequence[envelope.Received]
-) -> list[Sequence[envelope.Received]]:
-    """A batch that failed in parts, in its order: around the one that failed if that is known, else in equal ones."""
+def _smaller(failed: Sequence[envelope.Received], suspects: Sequence[envelope.Received]) -> list[int]:
+    """Sizes of the next pieces after these messages failed together, the last one first; see Note [Pieces]."""
     if len(suspects) == 1:
-        at = next(index for index, received in enumerate(piece) if received is suspects[0])
-        return [part for part in (piece[:at], piece[at : at + 1], piece[at + 1 :]) if part]
-    size = -(-len(piece) // (_PIECES if len(piece) > 8 * _PIECES else 2))
-    return [piece[start : start + size] for start in range(0, len(piece), size)]
+        at = next(index for index, received in enumerate(failed) if received is suspects[0])
+        return [2 * (at + 1), 1, at] if at else [2, 1]
+    return [-(-len(failed) // (_PIECES if len(failed) > 8 * _PIECES else 2))]
 
 
 def _place(item: Aside) -> tuple[Place, int]:
