@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -227,7 +226,8 @@ class DeadLetterAdmin(pages.FactsAdmin):
     @admin.display(description="key")
     def subject(self, letter: DeadLetter) -> str:
         """What it is about, with a link to its page."""
-        return _subject(letter)
+        page, key = pages.subject_pages.get(letter.topic), pages.as_uuid(letter.key)
+        return letter.key if page is None or key is None else pages.short_link(reverse(page, args=[letter.key]), key)
 
     @admin.display(description="error")
     def failure(self, letter: DeadLetter) -> str:
@@ -456,14 +456,10 @@ def _act_url(deed: Deed, letter: DeadLetter) -> str:
 
 def _subject(letter: DeadLetter) -> str:
     page = pages.subject_pages.get(letter.topic)
-    if page is None or _canonical(letter.key) is None:
+    # Anything may stand in a message that nobody could read.
+    if page is None or pages.as_uuid(letter.key) is None:
         return letter.key
     return pages.link(reverse(page, args=[letter.key]), letter.key)
-
-
-def _canonical(key: str) -> UUID | None:
-    """The key as an id; anything may stand in a message that nobody could read."""
-    return pages.as_uuid(key)
 
 
 def _would(deed: Deed, letter: DeadLetter) -> str:

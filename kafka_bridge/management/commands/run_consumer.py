@@ -136,7 +136,10 @@ class Command(BaseCommand):
         if as_json:
             self.stdout.write(json.dumps({group.name: _heard(group) for group in subscribers.every()}))
             return
-        table = Table("group", "hears", "topics", "tries", title="Consumer groups")
+        table = Table(title="Consumer groups")
+        table.add_column("group", no_wrap=True)
+        for column in ("hears", "topics", "tries"):
+            table.add_column(column)
         for group in subscribers.every():
             topics = "\n".join(topic.name for topic in group.topics)
             table.add_row(
