@@ -40,6 +40,11 @@ def put(
         raise KafkaException(error)
 
 
+def get_ready() -> None:
+    """A copy will be put soon, by this thread: connect meanwhile. Returns at once."""
+    _producer().poll(0)
+
+
 def _producer() -> Producer:
     """This thread's, so that a purge hurts nobody else's messages; made anew after a fork."""
     place = os.getpid(), clients.conf().bootstrap_servers

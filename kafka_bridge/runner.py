@@ -35,7 +35,7 @@ from functools import partial
 
 from confluent_kafka import Message
 
-from kafka_bridge import dead_letters, envelope, handling, member, parking, processes, records, retries
+from kafka_bridge import copies, dead_letters, envelope, handling, member, parking, processes, records, retries
 from kafka_bridge.dead_letters import Streak
 from kafka_bridge.member import Revoked, Stopped
 from kafka_bridge.progress import Place
@@ -203,6 +203,7 @@ class Runner(member.Member):
         """It failed alone, for the first time."""
         if self._is_tried_again_here(item, error, trace):
             self._set_aside(item)
+            copies.get_ready()
 
     def _is_tried_again_here(self, item: Aside, error: Exception, trace: handling.Trace) -> bool:
         item.tried += 1
