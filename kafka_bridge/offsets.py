@@ -164,8 +164,10 @@ def committed(group: str, places: Iterable[tuple[str, int]]) -> dict[tuple[str, 
     Raises:
         KafkaException: the brokers do not answer.
     """
+    asked = [TopicPartition(*place) for place in places]
+    if not asked:
+        return {}
     with _outsider(group) as consumer:
-        asked = [TopicPartition(*place) for place in places]
         found = _once_found(lambda: consumer.committed(asked, timeout=_ANSWER_SECONDS))
     return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
