@@ -114,8 +114,7 @@ def dead_heads(count: int) -> None:
 
 
 def everything_redriven(**how: Any) -> redriving.Outcome:
-    how = {"by": "ada", "reason": "mended", "per_second": 10_000} | how
-    return redriving.redrive(redriving.choose(state=State.PARKED), **how)
+    return redriving.redrive(redriving.choose(state=State.PARKED), by="ada", reason="mended", per_second=10_000, **how)
 
 
 # -- One letter's life ---------------------------------------------------------------------------------------
@@ -168,7 +167,13 @@ def test_what_fails_again_is_the_same_letter_parked_again(shipping: Shipping) ->
 
 def test_an_edited_body_is_what_is_handled(shipping: Shipping) -> None:
     order, totals = uuid4(), list[int]()
-    shipping.poison = lambda event: bool(event.total_minor < 0 or totals.append(event.total_minor))
+
+    def note_total(event: catalogue.OrderCreated) -> bool:
+        if event.total_minor >= 0:
+            totals.append(event.total_minor)
+        return event.total_minor < 0
+
+    shipping.poison = note_total
     send(created(order, total_minor=-1))
     with running(*group_and_reader(shipping)):
         in_state(State.PARKED, 1)
