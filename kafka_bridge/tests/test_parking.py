@@ -304,3 +304,16 @@ def in_threads(*targets: Callable[[], object]) -> list[BaseException]:
     for thread in threads:
         thread.join(60)
     return errors
+
+
+def test_the_broker_in_memory_keeps_the_sequence_too(group: registry.Group, told: Story) -> None:
+    order, broker = uuid4(), testing.MemoryBroker(groups=["listening"])
+    park(received(created(order), 7), state=State.DEAD)
+    with transaction.atomic():
+        outbox.publish(cancelled(order), created())
+    broker.drain()
+    assert [kind for _, kind in told] == ["order.created"], "of the other order"
+    with transaction.atomic():
+        parking.release(group="listening", topic="orders.events", partition=0, offset=7)
+    broker.drain()
+    assert told[1:] == [(str(order), "order.cancelled")]
