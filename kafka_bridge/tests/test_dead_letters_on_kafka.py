@@ -28,7 +28,6 @@ from kafka_bridge import (
 from kafka_bridge.models import DeadLetter, InboxRow, ParkedMessage
 from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.test_runner import send
-from shop.local.apache_kafka import ApacheKafka
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -315,7 +314,7 @@ def test_an_outage_of_the_database_loses_no_letter(shipping: Shipping) -> None:
     assert (reader.stored, reader.seen_before) == (1, 0)
 
 
-def test_without_kafka_a_redrive_is_noted_and_sent_when_it_is_back(shipping: Shipping, kafka: ApacheKafka) -> None:
+def test_without_kafka_a_redrive_is_noted_and_sent_when_it_is_back(shipping: Shipping, kafka: Any) -> None:
     """FAILURES 19: the decision is in PostgreSQL, the copy follows."""
     shipping.poison = lambda event: True
     send(created())
