@@ -54,6 +54,20 @@ def runner(stage: Stage, effort: Effort) -> Outcome:
     )
 
 
+def poison(stage: Stage, effort: Effort) -> Outcome:
+    """One bad message in a hundred, and what the others notice of it."""
+    return Outcome(
+        **stage.task(
+            "poison",
+            stage.environment("poison"),
+            timeout_seconds=240,
+            rounds=effort.rounds,
+            seconds=effort.poison_seconds,
+            rate=effort.poison_rate,
+        )
+    )
+
+
 def stock(stage: Stage, effort: Effort) -> Outcome:
     """Orders that all want the same book."""
     return Outcome(
@@ -71,6 +85,7 @@ PARTS: dict[str, Callable[[Stage, Effort], Outcome]] = {
     "checkout": checkout.measure,
     "commits": commits,
     "runner": runner,
+    "poison": poison,
     "relay": relay.measure,
     "saga": saga.measure,
     "stock": stock,

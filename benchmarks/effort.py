@@ -13,6 +13,8 @@ class Effort:
     commit_seconds: float = 2.0
     runner_orders: int = 6000
     single_orders: int = 600
+    poison_rate: float = 300.0
+    poison_seconds: float = 8.0
     relay_rows: int = 50_000
     saga_rate: float = 50.0
     saga_seconds: float = 30.0
@@ -29,6 +31,7 @@ QUICK = Effort(
     commit_seconds=1.0,
     runner_orders=3000,
     single_orders=300,
+    poison_seconds=5.0,
     relay_rows=20_000,
     saga_seconds=12.0,
     click_seconds=6.0,

@@ -70,6 +70,7 @@ def consumer(*, group: str) -> Consumer:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
+        "max.poll.interval.ms": int(options.max_poll_interval_seconds * 1000),
         "fetch.wait.max.ms": 500,
         "fetch.error.backoff.ms": 100,
         # A batch is 500 messages; a deeper queue would only hold memory.

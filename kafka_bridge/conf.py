@@ -35,10 +35,18 @@ class BridgeSettings:
     """Messages that a consumer takes into one transaction at the most."""
     batch_linger_seconds: float = 0.005
     """How long a consumer waits for more messages once it has one."""
+    max_poll_interval_seconds: float = 300.0
+    """A consumer that has not asked for messages for so long is thrown out of its group."""
     attempts: int = 3
-    """How often a message's handler is tried before the message goes to the dead letters."""
+    """How often a message's handler is tried in its place, before the message is parked."""
     backoff_seconds: float = 0.2
-    """Pause before the second attempt; it doubles with each further one."""
+    """Pause before the second attempt in its place; it doubles with each further one."""
+    retry_delays_seconds: tuple[float, ...] = (5.0, 30.0, 120.0)
+    """Pauses before the attempts from the retry topic; after the last one a message goes to the dead letters."""
+    retry_overdue_seconds: float = 60.0
+    """A parked message whose copy in the retry topic is this late is tried without it."""
+    dead_letters_in_row: int = 50
+    """So many dead letters without one handled message in between stop a group; 0: no number does."""
     backoff_max_seconds: float = 10.0
     """The longest pause between attempts while PostgreSQL, Redis or Kafka cannot be reached."""
     relay_batch_size: int = 1000

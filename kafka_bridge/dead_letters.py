@@ -1,67 +1,93 @@
 """Where messages go that could not be handled: a topic per group and source topic, with the reason in the headers."""
 
 import logging
+import threading
 import traceback
-from typing import Any, cast
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
-
-from kafka_bridge import clients, topics
+from kafka_bridge import clients, copies, topics
+from kafka_bridge.records import Record
 
 log = logging.getLogger(__name__)
 TRACEBACK_LIMIT = 8000
 
 
-class DeadLetters:
-    """A group's dead letters. Used from the consumer's own thread."""
+def put(group: str, record: Record, *, error: BaseException, attempts: int, handler: str = "") -> None:
+    """Copy the message, as it came, with the error and its origin; return once the brokers have acknowledged it.
 
-    def __init__(self, group: str) -> None:
-        self.group = group
-        self._producer: Producer | None = None
+    `attempts` counts the calls of its handler, `handler` names the function that failed.
 
-    def put(self, message: Message, *, error: BaseException, attempts: int, timeout_seconds: float = 10) -> None:
-        """Copy the message, as it came, with the error and its origin; return once the brokers have acknowledged it.
-
-        Raises:
-            KafkaException: they did not; the message must stay where it is, so do not move the offset.
-        """
-        if self._producer is None:
-            self._producer = clients.producer(linger_ms=0)
-        outcome: list[KafkaError | None] = []
-        # Prefixes belong to the cluster, not to the catalogue.
-        source = cast(str, message.topic()).removeprefix(clients.conf().topic_prefix)
-        self._producer.produce(
-            clients.topic_name(topics.dead_letter_topic(source, self.group)),
-            key=message.key(),
-            value=message.value(),
-            headers=[*cast(list[Any], message.headers() or []), *_reason(message, self.group, error, attempts)],
-            on_delivery=lambda failed, _: outcome.append(failed),
-        )
-        self._producer.flush(timeout_seconds)
-        if not outcome:
-            self._producer.purge()
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the dead letter was not acknowledged"))
-        if outcome[0] is not None:
-            raise KafkaException(outcome[0])
-        log.error(
-            "%s [%d] @ %d went to the dead letters after %d attempts: %s",
-            message.topic(), message.partition(), message.offset(), attempts, describe(error),
-        )  # fmt: skip
+    Raises:
+        KafkaException: they did not; the message must stay where it is, so do not move the offset.
+    """
+    topic, partition, offset = record.place
+    copies.put(
+        topics.dead_letter_topic(topic, group),
+        key=record.key_,
+        value=record.value_,
+        headers=[*record.headers_, *_reason(group, record, error, attempts, handler)],
+    )
+    log.error(
+        "%s: %s[%d]@%d went to the dead letters after %d attempts: %s",
+        group, topic, partition, offset, attempts, describe(error),
+    )  # fmt: skip
 
 
 def describe(error: BaseException) -> str:
     """The error on one line."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
+    lines = f"{type(error).__name__}: {error}".splitlines()
+    return lines[0][:500]
 
 
-def _reason(message: Message, group: str, error: BaseException, attempts: int) -> list[tuple[str, bytes]]:
+class TooMany(Exception):
+    """So many dead letters in a row that the group stopped: look at the last errors, mend what they have in common."""
+
+
+class Streak:
+    """Dead letters of a group in this process, without one handled message in between.
+
+    When everything fails, the messages are not what is wrong: a group that goes on would carry its topics into the
+    dead letters. Counted from several threads.
+    """
+
+    def __init__(self, group: str, stop: threading.Event) -> None:
+        self.group = group
+        self.is_too_long = False
+        self.cap = clients.conf().dead_letters_in_row
+        self._count = 0
+        self._stop = stop
+        self._lock = threading.Lock()
+
+    def another(self) -> None:
+        """One more; it may be the one that stops the process."""
+        with self._lock:
+            self._count += 1
+            if self._count != self.cap:
+                return
+            self.is_too_long = True
+        log.critical(
+            "%s: %d dead letters in a row and nothing handled in between: stopping. "
+            "Look at the last errors, mend what they have in common, then start the group again.",
+            self.group, self._count,
+        )  # fmt: skip
+        self._stop.set()
+
+    def ended(self) -> None:
+        """A message was handled."""
+        with self._lock:
+            self._count = 0
+
+
+def _reason(group: str, record: Record, error: BaseException, attempts: int, handler: str) -> list[tuple[str, bytes]]:
+    topic, partition, offset = record.place
     trace = "".join(traceback.format_exception(error))[-TRACEBACK_LIMIT:]
     facts = {
         "dlq_group": group,
-        "dlq_topic": message.topic(),
-        "dlq_partition": message.partition(),
-        "dlq_offset": message.offset(),
+        "dlq_topic": topic,
+        "dlq_partition": partition,
+        "dlq_offset": offset,
         "dlq_attempts": attempts,
+        "dlq_handler": handler,
+        "dlq_event": record.header("ce_type"),
         "dlq_error": describe(error),
         "dlq_traceback": trace,
     }

@@ -6,8 +6,8 @@ the SDK's event objects cost ten times what these few lines do. Source: CloudEve
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -35,6 +35,10 @@ class Received:
     topic: str
     partition: int
     offset: int
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When it was stated, by the database's clock; one made by hand is stated now."""
+    raw: Any = field(default=None, compare=False, repr=False)
+    """The message it was decoded from, if there is one."""
 
 
 def encode_body(event: Event) -> bytes:
@@ -104,6 +108,9 @@ def decode(message: Any) -> Received:
     try:
         event_type, version = found["ce_type"].decode(), int(found["ce_dataversion"])
         event_id, correlation_id = UUID(found["ce_id"].decode()), UUID(found["ce_correlationid"].decode())
+        time = datetime.fromisoformat(found["ce_time"].decode())
+        if time.tzinfo is None:
+            raise ValueError(f"the time {time} has no zone")
     except KeyError as missing:
         raise Malformed(f"header {missing} is missing") from missing
     except (ValueError, UnicodeDecodeError) as error:
@@ -122,6 +129,8 @@ def decode(message: Any) -> Received:
         topic=message.topic(),
         partition=message.partition(),
         offset=message.offset(),
+        time=time,
+        raw=message,
     )
 
 

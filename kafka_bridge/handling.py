@@ -5,6 +5,9 @@ A batch is up to 500 messages. Their inbox ids go in with one statement, each ha
 all new outbox rows go out with one statement; then it commits. A crash before the commit leaves no trace, a crash after
 it leaves the inbox rows, and then the redelivered messages do nothing. So the offset may lag behind, but never lead.
 
+# Note [Nothing parked]
+Before anything else it is asked which of the batch's keys are parked; with none, that one statement is all it costs.
+
 # Note [Waves]
 Within a batch, events of one kind are handed over together, but those of one key must stay in sequence. So a message
 goes into the first wave in which all earlier messages of its key are in earlier waves, or in the same wave and of the
@@ -12,39 +15,147 @@ same kind. Waves run one after the other.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from django.db import transaction
 
-from kafka_bridge import inbox, outbox
+from kafka_bridge import dead_letter_store, envelope, inbox, outbox, parking
 from kafka_bridge.envelope import Received
-from kafka_bridge.registry import Group, Handler
+from kafka_bridge.parking import Head
+from kafka_bridge.records import Record
+from kafka_bridge.registry import Form, Group, Handler
+
+_NOTHING: Sequence[Received] = ()
 
 
 class Handled(NamedTuple):
-    """How many messages of a batch were new to the group, and how many it had had before; it hears no others."""
+    """How many messages of a batch were new to the group, and how many it had had before; it hears no others.
+
+    Those that were put behind a parked one are neither.
+    """
 
     new: int
     seen_before: int
 
 
-def handle(group: Group, messages: Sequence[Received]) -> Handled:
-    """Handle these messages in one durable transaction.
+@dataclass(slots=True)
+class Trace:
+    """What a transaction was about: whom to blame when it failed, and what it did not handle."""
+
+    handler: Handler | None = None
+    """What was called last."""
+    suspects: Sequence[Received] = _NOTHING
+    """The messages of that call; one of them made it raise."""
+    head: Head | None = None
+    """The parked message that was being handled,"""
+    record: Record | None = None
+    """and the message itself."""
+    again: list[tuple[Received, Head]] = field(default_factory=list)
+    """Messages that are parked themselves: their copies may never have been made."""
+    waiting: int = 0
+    """Messages that were put behind a parked one."""
+
+
+def handle(group: Group, messages: Sequence[Received], trace: Trace | None = None) -> Handled:
+    """Handle these messages in one durable transaction; those of parked keys are put behind their heads instead.
 
     Raises:
-        Exception: whatever a handler or the database raised; nothing was written then.
+        Exception: whatever a handler or the database raised; nothing was written then, and the trace says who it was.
     """
     relevant = [message for message in messages if group.knows(type(message.event))]
     if not relevant:
         return Handled(0, 0)
+    trace = trace or Trace()
     with transaction.atomic(durable=True):
-        fresh = inbox.take(group=group.name, messages=relevant)
-        for handler, calls in waves(group, fresh):
-            # Each message of a key in a wave has the same cause for what follows: the last one.
-            with outbox.collect({message.event.key: message for message in calls}):
-                handler.call([message.event for message in calls])
-    return Handled(len(fresh), len(relevant) - len(fresh))
+        free = _put_parked_aside(group, relevant, trace)
+        fresh = _call_handlers(group, free, trace)
+    return Handled(len(fresh), len(free) - len(fresh))
+
+
+def handle_alone(group: Group, message: Received, trace: Trace) -> Handled:
+    """Handle a message that was sent again and is no head; if it was a dead letter, it is one no more.
+
+    Raises:
+        Exception: as `handle`.
+    """
+    with transaction.atomic(durable=True):
+        free = _put_parked_aside(group, [message], trace)
+        fresh = _call_handlers(group, free, trace)
+        if free:
+            _resolve(group, parking.original(message).place)
+    return Handled(len(fresh), len(free) - len(fresh))
+
+
+def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], trace: Trace) -> bool:
+    """Handle the head of a key in one durable transaction, if it is wanted; its row goes with its effects.
+
+    False where the key is free or its head is not wanted. A released head is never handled: it counts as had.
+
+    Raises:
+        Malformed: the parked message cannot be read.
+        Exception: as `handle`; the trace names the head.
+    """
+    with transaction.atomic(durable=True):
+        trace.head = parking.heads(group=group.name, keys=[key]).get(key)
+        if trace.head is None or not is_wanted(trace.head):
+            return False
+        trace.record = parking.record_of(trace.head)
+        message = envelope.decode(trace.record)
+        if trace.head.state == parking.State.RELEASED:
+            inbox.take(group=group.name, messages=[message])
+        else:
+            _call_handlers(group, [message], trace)
+            _resolve(group, trace.head.place)
+        parking.remove(trace.head)
+    return True
+
+
+def _put_parked_aside(group: Group, messages: Sequence[Received], trace: Trace) -> Sequence[Received]:
+    trace.again, trace.waiting = [], 0
+    heads = parking.heads(group=group.name, keys={message.event.key for message in messages})
+    if not heads:
+        return messages
+    free, behind = list[Received](), list[Received]()
+    for message in messages:
+        head = heads.get(message.event.key)
+        if head is None:
+            free.append(message)
+        elif parking.original(message).place == head.place:
+            trace.again.append((message, head))
+        else:
+            behind.append(message)
+    parking.wait_behind(group=group.name, messages=behind)
+    trace.waiting = len(behind)
+    return free
+
+
+def _call_handlers(group: Group, messages: Sequence[Received], trace: Trace) -> Sequence[Received]:
+    """Those of these messages that were new to the group."""
+    trace.handler, trace.suspects = None, _NOTHING
+    if not messages:
+        return messages
+    fresh = inbox.take(group=group.name, messages=messages)
+    for handler, calls in waves(group, fresh):
+        trace.handler = handler
+        # Each message of a key in a wave has the same cause for what follows: the last one.
+        with outbox.collect({message.event.key: message for message in calls}):
+            if handler.form is Form.ONE:
+                for message in calls:
+                    trace.suspects = (message,)
+                    handler.call(trace.suspects)
+                trace.suspects = calls
+            else:
+                trace.suspects = calls
+                handler.call(calls)
+    trace.suspects = messages
+    return fresh
+
+
+def _resolve(group: Group, place: tuple[str, int, int]) -> None:
+    topic, partition, offset = place
+    dead_letter_store.resolve(group=group.name, topic=topic, partition=partition, offset=offset)
 
 
 def waves(group: Group, messages: Sequence[Received]) -> Iterator[tuple[Handler, list[Received]]]:

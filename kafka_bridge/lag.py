@@ -16,15 +16,12 @@ from dataclasses import dataclass, replace
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
-    KafkaError,
-    KafkaException,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from kafka_bridge import clients, registry
+from kafka_bridge import clients, offsets, subscribers
 
 _ANSWER_SECONDS = 10.0
 # Reading one old message of each partition that lags; what has not come by then is told without its age.
@@ -59,7 +56,7 @@ def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
         KafkaException: the brokers do not answer.
         LookupError: there is no such group.
     """
-    wanted = [registry.find(name) for name in groups] or registry.groups()
+    wanted = [subscribers.find(name) for name in groups] or subscribers.every()
     admin = AdminClient(clients.common() | {"log_level": 0})  # what is wrong is raised
     present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
     places = {
@@ -74,7 +71,8 @@ def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
     every = sorted({place for found in places.values() for place in found})
     earliest, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
     starts, ends = _offsets(admin, every, earliest), _offsets(admin, every, latest)
-    committed, owners = _committed(admin, list(places)), _owners(admin, list(places))
+    committed = {group: offsets.committed(group, wanted_here) for group, wanted_here in places.items()}
+    owners = _owners(admin, list(places))
     found = [
         _lag(group, place, committed[group].get(place), starts[place], ends[place], owners[group].get(place, ""))
         for group, group_places in places.items()
@@ -105,21 +103,6 @@ def _offsets(admin: AdminClient, places: Iterable[Partition], which: OffsetSpec)
     # Consumers read committed messages only, so an open transaction is no lag of theirs.
     futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_SECONDS)
     return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
-
-
-def _committed(admin: AdminClient, groups: Iterable[str]) -> dict[str, dict[Partition, int]]:
-    found: dict[str, dict[Partition, int]] = {}
-    for group in groups:
-        question = ConsumerGroupTopicPartitions(clients.conf().group_prefix + group)
-        [future] = admin.list_consumer_group_offsets([question], request_timeout=_ANSWER_SECONDS).values()
-        try:
-            places = future.result().topic_partitions or []
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
-                raise
-            places = []
-        found[group] = {(p.topic, p.partition): p.offset for p in places if p.offset >= 0}
-    return found
 
 
 def _owners(admin: AdminClient, groups: Sequence[str]) -> dict[str, dict[Partition, str]]:

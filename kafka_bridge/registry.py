@@ -5,12 +5,15 @@ An app's `handlers.py` makes a `Group` and decorates plain functions; `runner.py
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.core.checks import CheckMessage, Error
+from django.db.models import AutoField, Model
 
-from kafka_bridge import catalogue
+from kafka_bridge import catalogue, retries
+from kafka_bridge.envelope import Received
 from kafka_bridge.events import Event, Topic
 
 E = TypeVar("E", bound=Event)
@@ -27,6 +30,14 @@ class Form(enum.Enum):
 
     ONE = "one by one"
     BATCH = "as a list"
+    DATED = "as a list, with their times"
+
+
+class Dated(NamedTuple, Generic[E]):
+    """An event, and when it was stated by the clock of the database."""
+
+    event: E
+    time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +48,22 @@ class Handler:
     flow: str
     form: Form
     function: Callable[[Any], None]
+    retry: retries.Policy | None = field(default=None, compare=False)
 
-    def call(self, events: Sequence[Event]) -> None:
-        """Give the function these events, in order, in the form it asked for."""
-        if self.form is Form.BATCH:
-            self.function(events)
-            return
-        for event in events:
-            self.function(event)
+    @property
+    def name(self) -> str:
+        """Where the function is found."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    def call(self, messages: Sequence[Received]) -> None:
+        """Give the function the events of these messages, in order, in the form it asked for."""
+        if self.form is Form.DATED:
+            self.function([Dated(message.event, message.time) for message in messages])
+        elif self.form is Form.BATCH:
+            self.function([message.event for message in messages])
+        else:
+            for message in messages:
+                self.function(message.event)
 
 
 class Group:
@@ -54,24 +73,52 @@ class Group:
     (a gateway call, a mail) the handler only records; a *worker* then does it, in a thread of the same process.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, retry: retries.Policy | None = None) -> None:
         if name in _groups:
             raise ValueError(f"two groups are called {name!r}")
         self.name = name
+        self.retry = retry
+        """How its messages are tried again, where a handler does not say; None for what the settings say."""
         self.handlers: dict[tuple[type[Event], str], Handler] = {}
         self.workers: list[Work] = []
+        self.preview: dict[type[Event], Callable[[Any], str]] = {}
+        """By event, a function that says in a sentence what handling it now would do, and does nothing. An app's
+        `previews.py` fills it; people read it before they send a dead letter again."""
+        self.projected: tuple[type[Model], ...] = ()
         self.duplicates: list[str] = []
         _groups[name] = self
 
-    def on(self, event: type[E], *, flow: str | None = None) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
-        """Hear an event, one at a time; of one flow, or of both."""
-        return self._register(event, flow, Form.ONE)
+    def on(
+        self, event: type[E], *, flow: str | None = None, retry: retries.Policy | None = None
+    ) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
+        """Hear an event, one at a time; of one flow, or of both. `retry`: not as the group's other events."""
+        return self._register(event, flow, Form.ONE, retry)
 
     def on_batch(
-        self, event: type[E], *, flow: str | None = None
+        self, event: type[E], *, flow: str | None = None, retry: retries.Policy | None = None
     ) -> Callable[[Callable[[Sequence[E]], None]], Callable[[Sequence[E]], None]]:
         """Hear an event, as many at a time as have come in; their order within a key is kept."""
-        return self._register(event, flow, Form.BATCH)
+        return self._register(event, flow, Form.BATCH, retry)
+
+    def on_dated_batch(
+        self, event: type[E], *, flow: str | None = None, retry: retries.Policy | None = None
+    ) -> Callable[[Callable[[Sequence[Dated[E]]], None]], Callable[[Sequence[Dated[E]]], None]]:
+        """Like `on_batch`, for who needs to know when each fact was stated: whoever counts by the day, for one."""
+        return self._register(event, flow, Form.DATED, retry)
+
+    def projection(self, *models: type[Model]) -> None:
+        """All that the handlers write is in the tables of these models, and follows from the events alone, whenever
+        they come: so `manage.py replay_events --shadow` can make them anew from the log.
+
+        Name them in the sequence in which handlers write them: it is the one in which they are locked.
+
+        Raises:
+            ValueError: rows of a model have no natural key, so those made anew could not be compared.
+        """
+        for model in models:
+            if isinstance(model._meta.pk, AutoField):
+                raise ValueError(f"{model.__name__} has no natural key: rows made anew would be others")
+        self.projected = models
 
     def worker(self, function: Work) -> Work:
         """Run this beside the consumer: after each commit, and once a second. True says there may be more at once."""
@@ -81,6 +128,11 @@ class Group:
     def handler_of(self, event: Event) -> Handler | None:
         """Who hears this event in this group; None where its flow is none of the group's business."""
         return self.handlers.get((type(event), getattr(event, "flow", "")))
+
+    def policy(self, event: Event) -> retries.Policy:
+        """How this event is tried again when its handler raises: as the handler says, or the group, or the settings."""
+        handler = self.handler_of(event)
+        return (handler and handler.retry) or self.retry or retries.default()
 
     def knows(self, event: type[Event]) -> bool:
         """Whether the group hears this event in any flow."""
@@ -95,12 +147,14 @@ class Group:
         """Whether this event of this flow means anything to the group."""
         return (event, flow) in self.handlers
 
-    def _register(self, event: type[Event], flow: str | None, form: Form) -> Callable[[Any], Any]:
+    def _register(
+        self, event: type[Event], flow: str | None, form: Form, retry: retries.Policy | None
+    ) -> Callable[[Any], Any]:
         def decorate(function: Callable[[Any], None]) -> Callable[[Any], None]:
             for each in [flow] if flow else catalogue.FLOWS:
                 if (event, each) in self.handlers:
                     self.duplicates.append(f"{event.TYPE} ({each})")
-                self.handlers[event, each] = Handler(event, each, form, function)
+                self.handlers[event, each] = Handler(event, each, form, function, retry)
             return function
 
         return decorate

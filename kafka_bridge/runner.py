@@ -6,55 +6,76 @@ What happens when something fails (DESIGN section 4):
 |---|---|
 | PostgreSQL, Redis, Kafka or a gateway is away | partitions pause, the loop keeps polling, the same batch again |
 | a deadlock or serialization failure | the whole transaction runs again |
-| a handler raised, in a batch | the batch is rolled back and run again message by message |
-| a handler raised, alone | attempts with exponential backoff, then the dead letter topic |
+| a handler raised, in a batch | the batch is rolled back and handled in pieces, until the bad ones are found |
+| a handler raised, alone | again in its place, with backoff; then it and its key are parked for the retry topic |
 | the message is malformed, or the handler said Reject | straight to the dead letter topic |
 
-The offset moves only after the effect is committed or the dead letter is acknowledged: no message is ever skipped.
+The offset moves only after the effect is committed, or the copy in another topic is acknowledged: no message is ever
+skipped.
+
+# Note [Pieces]
+A batch that failed is handled in pieces, in its order. Where it is known which message made it fail, those before it
+are one piece, and it is the next. Else the pieces are smaller, down to single messages. A piece that works makes the
+next ones twice as large. So one bad message among many costs the others little, and many cost no more than single
+handling does.
+
+# Note [Set aside]
+A message that fails alone is set aside until its next attempt is due, and with it whatever comes of its key; all others
+go on. Offsets are committed up to the first one that is set aside. So an attempt is made in the message's place, and
+costs nobody else the pause before it.
 """
 
 import logging
-import random
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import cast
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from django.db import close_old_connections, connection
+from confluent_kafka import Message
 
-from kafka_bridge import clients, dead_letters, envelope, faults, handling, processes
+from kafka_bridge import copies, dead_letters, envelope, handling, member, parking, processes, records, retries
+from kafka_bridge.dead_letters import Streak
+from kafka_bridge.member import Revoked, Stopped
+from kafka_bridge.progress import Place
+from kafka_bridge.records import Record
 from kafka_bridge.registry import Group, Reject
 
 log = logging.getLogger(__name__)
-POLL_SECONDS = 0.5
 REPORT_EVERY_SECONDS = 10.0
-Place = tuple[str, int]
+SET_ASIDE_AT_MOST = 2000
+# Of a large batch: with few bad messages in many, that finds them with less work than halves.
+_PIECES = 8
 
 
-class Revoked(Exception):
-    """Partitions of the batch in hand went to another member; what is left of the batch is handled without them."""
+@dataclass(slots=True)
+class Aside:
+    """A message that waits for its next attempt in its place, or for one of its key that does."""
+
+    received: envelope.Received
+    tried: int = 0
+    due: float = 0.0
+    """By the monotonic clock."""
 
 
-class Stopped(Exception):
-    """The process was told to stop while it waited; the batch in hand stays uncommitted and is delivered again."""
-
-
-class Runner:
+class Runner(member.Member):
     """One member of one consumer group. `run` may be called once."""
 
-    def __init__(self, group: Group, stop: threading.Event, *, after_commit: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        group: Group,
+        stop: threading.Event,
+        *,
+        after_commit: Callable[[], None] = lambda: None,
+        streak: Streak | None = None,
+    ) -> None:
+        super().__init__(group.name, stop)
         self.group = group
-        self.stop = stop
         self.after_commit = after_commit
-        self.handled = self.duplicates = self.dead = 0
-        self._options = clients.conf()
-        self._dead_letters = dead_letters.DeadLetters(group.name)
-        self._consumer: Consumer
-        self.assigned: set[Place] = set()
-        self._gone: set[Place] = set()
-        self._waiting = False
+        self.streak = streak or Streak(group.name, stop)
+        self.handled = self.duplicates = self.parked = self.dead = 0
+        self._aside: dict[str, deque[Aside]] = {}
         self._reported = (time.monotonic(), 0)
 
     # -- the loop -------------------------------------------------------------------------------
@@ -64,235 +85,201 @@ class Runner:
         Raises:
             KafkaException: the client is beyond repair; end the process with an error, a new one starts afresh.
         """
-        self._consumer = clients.consumer(group=self.group.name)
-        try:
-            self._consumer.subscribe(
-                [clients.topic_name(topic.name) for topic in self.group.topics],
-                on_assign=self._assigned,
-                on_revoke=self._revoked,
-                on_lost=self._lost,
-            )
+        with self._joined([topic.name for topic in self.group.topics]):
             while not self.stop.is_set():
-                messages = self._take()
-                if messages:
-                    self._process(messages)
+                self._step()
                 self._report()
-        except Stopped:
-            pass
-        finally:
-            self._consumer.close()
-            connection.close()
 
-    def _take(self) -> list[Message]:
-        """Up to a batch of messages; returns at the latest after half a second, so that SIGTERM is heard."""
-        first = self._consumer.poll(POLL_SECONDS)
-        if first is None:
-            return []
-        rest = self._consumer.consume(self._options.batch_size - 1, self._options.batch_linger_seconds)
-        return [message for message in (first, *rest) if self._is_usable(message)]
-
-    def _is_usable(self, message: Message) -> bool:
-        error = message.error()
-        if error is None:
-            return True
-        if error.fatal():
-            raise KafkaException(error)
-        if error.code() != KafkaError._PARTITION_EOF:
-            log.warning("%s: %s", self.group.name, error)
-        return False
+    def _step(self) -> None:
+        messages: list[Message] = []
+        try:
+            if sum(map(len, self._aside.values())) < SET_ASIDE_AT_MOST:
+                messages = self._take(self._seconds_until_due())
+            else:
+                self._wait(self._seconds_until_due())
+            if self._gone:
+                raise Revoked
+            self._process(messages)
+            self._try_again()
+        except Revoked:
+            self._aside.clear()
+            self._start_over(messages)
+        else:
+            for message in messages:
+                self._progress.take(member.place_of(message), member.offset_of(message))
+            self._commit()
 
     def _process(self, messages: list[Message]) -> None:
-        self._gone.clear()
-        try:
-            if not self._handle_together(messages):
-                self._one_by_one(messages)
-        except Revoked:
-            # The new owner has them now; those still ours are fetched again.
-            self._rewind([message for message in messages if _place(message) not in self._gone])
-        else:
-            self._commit_offsets(messages)
-
-    def _handle_together(self, messages: list[Message]) -> bool:
-        """The whole batch as one transaction; False where that is not possible and messages must go one by one."""
-        try:
-            self._handle([envelope.decode(message) for message in messages])
-        except (Revoked, Stopped):
-            raise
-        except Exception as error:
-            log.warning(
-                "%s: a batch of %d failed, running it one by one: %s",
-                self.group.name, len(messages), dead_letters.describe(error),
-            )  # fmt: skip
-            return False
-        return True
-
-    def _one_by_one(self, messages: list[Message]) -> None:
+        free: list[envelope.Received] = []
         for message in messages:
             try:
                 received = envelope.decode(message)
             except envelope.Malformed as error:
-                self._bury(message, error, attempts=0)
+                self._bury(records.of(message), error, attempts=0)
+                continue
+            if received.event.key in self._aside:
+                self._set_aside(Aside(received))
             else:
-                self._try_alone(message, received)
+                free.append(received)
+        if free:
+            self._handle_what_can_be(free)
 
-    def _try_alone(self, message: Message, received: envelope.Received) -> None:
-        for attempt in range(1, self._options.attempts + 1):
+    def _handle_what_can_be(self, batch: Sequence[envelope.Received]) -> None:
+        """Handle a batch; what fails is found, and set aside with what follows it in its key. See Note [Pieces]."""
+        start, sizes = 0, [len(batch)]
+        while start < len(batch):
+            size = sizes.pop() if len(sizes) > 1 else sizes[0]
+            piece = batch[start : start + size]
+            free = self._without_set_aside(piece) if self._aside else piece
+            trace = handling.Trace()
             try:
-                self._handle([received])
-                return
+                self._handle(free, trace)
             except (Revoked, Stopped):
                 raise
-            except Reject as error:
-                self._bury(message, error, attempts=attempt)
-                return
             except Exception as error:
-                if attempt == self._options.attempts:
-                    self._bury(message, error, attempts=attempt)
-                    return
-                self._wait(attempt, longest_seconds=self._options.backoff_max_seconds)
-
-    def _handle(self, received: list[envelope.Received]) -> None:
-        """Handle in one transaction; wait out what is not the messages' fault."""
-        failures = 0
-        while True:
-            try:
-                close_old_connections()
-                handled = handling.handle(self.group, received)
-            except Exception as error:
-                failures += 1
-                if faults.is_conflict(error):
-                    log.info("%s: running the transaction again: %s", self.group.name, dead_letters.describe(error))
-                elif faults.is_infrastructure(error):
-                    connection.close()
-                    log.warning(
-                        "%s: paused, try %d follows: %s", self.group.name, failures + 1, dead_letters.describe(error)
-                    )
-                else:
-                    raise
-                self._wait(failures, longest_seconds=self._options.backoff_max_seconds)
+                if len(free) > 1:
+                    log.debug("%s: %d messages failed: %s", self.name, len(free), dead_letters.describe(error))
+                    batch, start = [*free, *batch[start + size :]], 0
+                    sizes = _smaller(free, trace.suspects)
+                    continue
+                self._fail(Aside(free[0]), error, trace)
             else:
-                self.handled += handled.new
-                self.duplicates += handled.seen_before
-                self.after_commit()
-                return
+                sizes[0] = max(sizes[0], 2 * size)
+            start += size
 
-    def _bury(self, message: Message, error: Exception, *, attempts: int) -> None:
-        """Put the message among the dead letters, however long the brokers take to say that they have it."""
-        failures = 0
-        while True:
-            try:
-                self._dead_letters.put(message, error=error, attempts=attempts)
-            except KafkaException as refused:
-                failures += 1
-                log.warning("%s: the dead letter was not taken (%s); trying again", self.group.name, refused)
-                self._wait(failures, longest_seconds=self._options.backoff_max_seconds)
+    def _without_set_aside(self, piece: Sequence[envelope.Received]) -> Sequence[envelope.Received]:
+        free = []
+        for received in piece:
+            if received.event.key in self._aside:
+                self._set_aside(Aside(received))
             else:
-                self.dead += 1
-                return
+                free.append(received)
+        return free
 
-    # -- waiting without losing the partitions ----------------------------------------------------
-    def _wait(self, failures: int, *, longest_seconds: float) -> None:
-        """Back off with the partitions paused, polling on, so that the group does not take us for dead.
+    def _handle(self, received: Sequence[envelope.Received], trace: handling.Trace) -> None:
+        if not received:
+            return
+        handled = self._patiently(partial(handling.handle, self.group, received, trace))
+        self.handled += handled.new
+        self.duplicates += handled.seen_before
+        self.parked += trace.waiting
+        if handled.new:
+            self.streak.ended()
+        self.after_commit()
+        for message, head in trace.again:
+            self._send_copy_again(message, head)
 
-        Raises:
-            Stopped: the process shall end.
-            Revoked: a partition went to another member meanwhile.
-        """
-        pause = processes.backoff(
-            failures, first_seconds=self._options.backoff_seconds, longest_seconds=longest_seconds
+    # -- what failed ----------------------------------------------------------------------------
+    def _set_aside(self, item: Aside) -> None:
+        self._aside.setdefault(item.received.event.key, deque()).append(item)
+        self._progress.hold(*_place(item))
+
+    def _seconds_until_due(self) -> float:
+        due = min((queue[0].due for queue in self._aside.values()), default=time.monotonic() + member.POLL_SECONDS)
+        return max(0.0, due - time.monotonic())
+
+    def _try_again(self) -> None:
+        """Whatever is due of what was set aside; see Note [Set aside]."""
+        now = time.monotonic()
+        for key in [key for key, queue in self._aside.items() if queue[0].due <= now]:
+            queue = self._aside[key]
+            while queue and queue[0].due <= now and self._is_done_with(queue[0]):
+                self._progress.release(*_place(queue.popleft()))
+            if not queue:
+                del self._aside[key]
+
+    def _is_done_with(self, item: Aside) -> bool:
+        """One more attempt; False if there will be another one in this place."""
+        trace = handling.Trace()
+        try:
+            self._handle([item.received], trace)
+        except (Revoked, Stopped):
+            raise
+        except Exception as error:
+            return not self._is_tried_again_here(item, error, trace)
+        return True
+
+    def _fail(self, item: Aside, error: Exception, trace: handling.Trace) -> None:
+        """It failed alone, for the first time."""
+        if self._is_tried_again_here(item, error, trace):
+            self._set_aside(item)
+            copies.get_ready()
+
+    def _is_tried_again_here(self, item: Aside, error: Exception, trace: handling.Trace) -> bool:
+        item.tried += 1
+        policy = self.group.policy(item.received.event)
+        handler = trace.handler.name if trace.handler else ""
+        pause = policy.pause(item.tried)
+        if isinstance(error, Reject):
+            self._bury(parking.original(item.received), error, attempts=item.tried, handler=handler)
+        elif pause is None:
+            self._park(item, error, policy, handler)
+        else:
+            item.due = time.monotonic() + pause
+            return True
+        return False
+
+    def _park(self, item: Aside, error: Exception, policy: retries.Policy, handler: str) -> None:
+        """Its key waits from now on, and it goes to the retry topic, or to the dead letters if no round is left."""
+        record, words = parking.original(item.received), dead_letters.describe(error)
+        park = partial(parking.park, group=self.name, message=item.received, attempts=1, error=words)
+        delay = policy.delay(1)
+        if delay is None:
+            self._bury(record, error, attempts=item.tried, handler=handler)
+            self._patiently(partial(park, state=parking.State.DEAD))
+            return
+        due = time.time() + delay
+        state = self._patiently(partial(park, state=parking.State.RETRYING, delay_seconds=delay))
+        self.parked += state is not None
+        if state == parking.State.RETRYING:
+            self._copy(record, attempt=1, tries=item.tried, due=due, error=words)
+            log.warning(
+                "%s: %s[%d]@%d is parked for %.0f s after %d attempts: %s",
+                self.name, *record.place, delay, item.tried, words,
+            )  # fmt: skip
+
+    def _send_copy_again(self, message: envelope.Received, head: parking.Head) -> None:
+        """The message comes once more though it is parked: perhaps we died before its copy was made."""
+        if head.state == parking.State.RETRYING and head.attempts and head.due:
+            self._copy(
+                parking.original(message), attempt=head.attempts, tries=head.attempts, due=head.due, error=head.error
+            )
+
+    def _copy(self, record: Record, *, attempt: int, tries: int, due: float, error: str) -> None:
+        self._patiently(
+            partial(retries.forward_record, self.name, record, attempt=attempt, tries=tries, due=due, error=error)
         )
-        until = time.monotonic() + pause * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
-        self._waiting = True
-        self._consumer.pause(_partitions(self.assigned))
-        try:
-            while (left := until - time.monotonic()) > 0:
-                if self.stop.is_set():
-                    raise Stopped
-                self._consumer.poll(min(left, POLL_SECONDS))
-                if self._gone:
-                    raise Revoked
-        finally:
-            self._waiting = False
-            self._consumer.resume(_partitions(self.assigned))
 
-    # -- offsets and partitions -----------------------------------------------------------------
-    def _commit_offsets(self, messages: Iterable[Message]) -> None:
-        """Store, then commit without arguments: a commit that names a message can rewind after a revoke."""
-        ends: dict[Place, int] = defaultdict(int)
-        for message in messages:
-            ends[_place(message)] = max(ends[_place(message)], _offset(message) + 1)
-        offsets = [TopicPartition(*place, end) for place, end in ends.items() if place in self.assigned]
-        if offsets:
-            self._consumer.store_offsets(offsets=offsets)
-            self._consumer.commit(asynchronous=True)
+    def _bury(self, record: Record, error: Exception, *, attempts: int, handler: str = "") -> None:
+        """Put the message among the dead letters, however long the brokers take to say that they have it."""
+        self._patiently(partial(dead_letters.put, self.name, record, error=error, attempts=attempts, handler=handler))
+        self.dead += 1
+        self.streak.another()
 
-    def _rewind(self, messages: Iterable[Message]) -> None:
-        """Fetch these again: they were in hand, but not handled."""
-        starts: dict[Place, int] = {}
-        for message in messages:
-            starts[_place(message)] = min(starts.get(_place(message), _offset(message)), _offset(message))
-        for place, start in starts.items():
-            if place in self.assigned:
-                self._consumer.seek(TopicPartition(*place, start))
-
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        consumer.incremental_assign(partitions)
-        self.assigned |= _places(partitions)
-        if self._waiting:
-            consumer.pause(partitions)
-        log.info("%s: assigned %s", self.group.name, _names(partitions))
+    # -- words ----------------------------------------------------------------------------------
+    def _on_joined(self) -> None:
         processes.announce_ready()
-
-    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._give_up(partitions)
-        try:
-            consumer.commit(asynchronous=False)
-        except KafkaException as error:
-            # Nothing stored, or the coordinator is away: the next owner gets some messages twice, which is harmless.
-            log.debug("%s: no commit on revoke: %s", self.group.name, error)
-        consumer.incremental_unassign(partitions)
-        log.info("%s: gave back %s", self.group.name, _names(partitions))
-
-    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """The group went on without us: drop the partitions, and never commit for them."""
-        self._give_up(partitions)
-        consumer.incremental_unassign(partitions)
-        log.warning("%s: lost %s", self.group.name, _names(partitions))
-
-    def _give_up(self, partitions: list[TopicPartition]) -> None:
-        self._gone |= _places(partitions)
-        self.assigned -= _places(partitions)
 
     def _report(self) -> None:
         since, before = self._reported
         if time.monotonic() - since >= REPORT_EVERY_SECONDS:
             if self.handled > before:
                 log.info(
-                    "%s: %d handled in %.0f s (in all %d handled, %d seen before, %d dead letters)",
-                    self.group.name, self.handled - before, time.monotonic() - since,
-                    self.handled, self.duplicates, self.dead,
+                    "%s: %d handled in %.0f s (in all %d handled, %d seen before, %d parked, %d dead letters)",
+                    self.name, self.handled - before, time.monotonic() - since,
+                    self.handled, self.duplicates, self.parked, self.dead,
                 )  # fmt: skip
             self._reported = time.monotonic(), self.handled
 
 
-def _place(message: Message) -> Place:
-    return cast(str, message.topic()), cast(int, message.partition())
+def _smaller(failed: Sequence[envelope.Received], suspects: Sequence[envelope.Received]) -> list[int]:
+    """Sizes of the next pieces after these messages failed together, the last one first; see Note [Pieces]."""
+    if len(suspects) == 1:
+        at = next(index for index, received in enumerate(failed) if received is suspects[0])
+        return [2 * (at + 1), 1, at] if at else [2, 1]
+    return [-(-len(failed) // (_PIECES if len(failed) > 8 * _PIECES else 2))]
 
 
-def _offset(message: Message) -> int:
-    """Of a message that is no error, so it has one."""
-    return cast(int, message.offset())
-
-
-def _places(partitions: Iterable[TopicPartition]) -> set[Place]:
-    return {(partition.topic, partition.partition) for partition in partitions}
-
-
-def _partitions(places: Iterable[Place]) -> list[TopicPartition]:
-    return [TopicPartition(*place) for place in places]
-
-
-def _names(partitions: list[TopicPartition]) -> str:
-    return (
-        ", ".join(f"{p.topic}[{p.partition}]" for p in sorted(partitions, key=lambda p: (p.topic, p.partition))) or "-"
-    )
+def _place(item: Aside) -> tuple[Place, int]:
+    received = item.received
+    return (received.topic, received.partition), received.offset

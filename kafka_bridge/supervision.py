@@ -13,6 +13,8 @@ from kafka_bridge import processes
 log = logging.getLogger(__name__)
 STOP_SECONDS = 8.0
 HEALTHY_SECONDS = 10.0
+NEEDS_A_PERSON = 4
+"""Exit code of a child that stopped because going on would do harm: it is not started again."""
 
 
 @dataclass
@@ -25,19 +27,28 @@ class Child:
     started_at: float = 0.0
     failures: int = 0
     start_at: float = 0.0
+    is_given_up: bool = False
 
 
-def supervise(commands: dict[str, list[str]], stop: threading.Event) -> int:
-    """Keep these `manage.py` commands running until told to stop.
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended."""
 
-    Returns the number of children that had to be killed because they did not stop in time.
-    """
+    killed: int
+    """Children that did not stop in time."""
+    given_up: list[str]
+    """Children that stopped for good by themselves, and wait for a person."""
+
+
+def supervise(commands: dict[str, list[str]], stop: threading.Event) -> Outcome:
+    """Keep these `manage.py` commands running until told to stop, or until none is left that may be started again."""
     children = [Child(name, arguments) for name, arguments in commands.items()]
-    while not stop.is_set():
+    while not stop.is_set() and not all(child.is_given_up for child in children):
         for child in children:
-            _look_after(child)
+            if not child.is_given_up:
+                _look_after(child)
         stop.wait(0.2)
-    return _stop_all(children)
+    return Outcome(killed=_stop_all(children), given_up=[child.name for child in children if child.is_given_up])
 
 
 def _look_after(child: Child) -> None:
@@ -54,6 +65,10 @@ def _look_after(child: Child) -> None:
         return
     code = child.process.poll()
     if code is None:
+        return
+    if code == NEEDS_A_PERSON:
+        log.critical("%s ended with exit code %d and is not started again: somebody must look", child.name, code)
+        child.process, child.is_given_up = None, True
         return
     child.failures = 1 if now - child.started_at > HEALTHY_SECONDS else child.failures + 1
     pause = processes.backoff(child.failures, first_seconds=1, longest_seconds=30)

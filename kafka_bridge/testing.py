@@ -15,9 +15,9 @@ from uuid import UUID
 
 from django.db import connection
 
-from kafka_bridge import catalogue, envelope, handling, registry
+from kafka_bridge import catalogue, envelope, handling, parking, registry
 from kafka_bridge.events import Event
-from kafka_bridge.models import InboxRow, OutboxRow
+from kafka_bridge.models import InboxRow, OutboxRow, ParkedMessage
 
 _OWNERS = {topic.name: topic.owner for topic in catalogue.TOPICS}
 Place = tuple[str, int]
@@ -92,7 +92,7 @@ class MemoryBroker:
             TimeoutError: it did not come to rest; the message says what was still there.
         """
         before, deadline = self.delivered, time.monotonic() + timeout_seconds
-        while self.relay() or self._deliver_one() or self._work():
+        while self.relay() or self._deliver_one() or self._work() or self._work_off():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not at rest after {timeout_seconds} s; positions: {dict(self.positions)}")
         return self.delivered - before
@@ -160,6 +160,20 @@ class MemoryBroker:
     def _work(self) -> bool:
         done = [work() for group in self._groups for work in group.workers]
         return any(done)
+
+    def _work_off(self) -> bool:
+        """Go on with what is parked and due, as a group's retry consumer does. What a handler raises is not caught:
+        this broker parks nothing by itself.
+        """
+        if not ParkedMessage.objects.exists():
+            return False
+        due = [(group, key) for group in self._groups for key in parking.ready(group=group.name, overdue_seconds=0)]
+        done = [handling.handle_head(group, key, _is_not_dead, handling.Trace()) for group, key in due]
+        return any(done)
+
+
+def _is_not_dead(head: parking.Head) -> bool:
+    return head.state != parking.State.DEAD
 
 
 def _subscribes(group: registry.Group, topic: str) -> bool:

@@ -14,7 +14,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from kafka_bridge import catalogue, clients, registry
+from kafka_bridge import catalogue, clients, registry, retries
 from kafka_bridge.events import Topic
 
 DEAD_LETTER_RETENTION_SECONDS = 30 * 24 * 3600
@@ -38,20 +38,29 @@ def dead_letter_topic(topic: str, group: str) -> str:
     return f"{topic}.{group}.dlq"
 
 
+def dead_letter_topics() -> list[Topic]:
+    """Every dead letter topic that is wanted, by name."""
+    found = [topic for topic in wanted() if topic.name.endswith(".dlq")]
+    return sorted(found, key=lambda topic: topic.name)
+
+
 def wanted() -> list[Topic]:
-    """The catalogue's topics, and a dead letter topic for each group that hears one."""
+    """The catalogue's topics; for each group that hears one, a retry topic and a dead letter topic."""
+    heard = [
+        (topic.name, group.name) for topic in catalogue.TOPICS for group in registry.groups() if topic in group.topics
+    ]
+    # A copy in a retry topic is only a clock, so its partitions add nothing: one of each is enough.
+    retry = [Topic(name=retries.topic_name(topic, group), owner=group, partitions=1) for topic, group in heard]
     dead = [
         Topic(
-            name=dead_letter_topic(topic.name, group.name),
-            owner=group.name,
+            name=dead_letter_topic(topic, group),
+            owner=group,
             partitions=1,
             retention_seconds=DEAD_LETTER_RETENTION_SECONDS,
         )
-        for topic in catalogue.TOPICS
-        for group in registry.groups()
-        if topic in group.topics
+        for topic, group in heard
     ]
-    return [*catalogue.TOPICS, *dead]
+    return [*catalogue.TOPICS, *retry, *dead]
 
 
 def plan() -> list[Plan]:

@@ -3,36 +3,39 @@
 from collections.abc import Sequence
 
 from kafka_bridge import catalogue, registry
+from kafka_bridge.registry import Dated
 from shop import sales
+from shop.models import BookSales, DailySales
 
 group = registry.Group("analytics")  # manage.py run_consumer analytics
+group.projection(DailySales, BookSales)
 
 
-@group.on_batch(catalogue.OrderConfirmed)
-def count_sales(events: Sequence[catalogue.OrderConfirmed]) -> None:
+@group.on_dated_batch(catalogue.OrderConfirmed)
+def count_sales(events: Sequence[Dated[catalogue.OrderConfirmed]]) -> None:
     """Units and revenue, by day and by title."""
     sales.count_confirmed(facts=events)
 
 
-@group.on_batch(catalogue.OrderReduced)
-def count_reductions(events: Sequence[catalogue.OrderReduced]) -> None:
+@group.on_dated_batch(catalogue.OrderReduced)
+def count_reductions(events: Sequence[Dated[catalogue.OrderReduced]]) -> None:
     """Copies that were sold and will not be shipped."""
     sales.count_reduced(facts=events)
 
 
-@group.on_batch(catalogue.OrderCancelled)
-def count_cancellations(events: Sequence[catalogue.OrderCancelled]) -> None:
+@group.on_dated_batch(catalogue.OrderCancelled)
+def count_cancellations(events: Sequence[Dated[catalogue.OrderCancelled]]) -> None:
     """Orders that ended without a sale."""
     sales.count_cancelled(facts=events)
 
 
-@group.on_batch(catalogue.OrderShipped)
-def count_shipments(events: Sequence[catalogue.OrderShipped]) -> None:
+@group.on_dated_batch(catalogue.OrderShipped)
+def count_shipments(events: Sequence[Dated[catalogue.OrderShipped]]) -> None:
     """Parcels that left."""
-    sales.count_shipped(number=len(events))
+    sales.count_shipped(facts=events)
 
 
-@group.on_batch(catalogue.OrderDelivered)
-def count_deliveries(events: Sequence[catalogue.OrderDelivered]) -> None:
+@group.on_dated_batch(catalogue.OrderDelivered)
+def count_deliveries(events: Sequence[Dated[catalogue.OrderDelivered]]) -> None:
     """Parcels that arrived."""
-    sales.count_delivered(number=len(events))
+    sales.count_delivered(facts=events)

@@ -211,7 +211,7 @@ class AuditEntry(models.Model):
 
 
 class DailySales(models.Model):
-    """What the analytics group has counted of one day (by the database's clock, UTC)."""
+    """What the analytics group has counted of one day: that on which the facts were stated, by the database, in UTC."""
 
     day = models.DateField(primary_key=True)
     confirmed = models.PositiveIntegerField(default=0)

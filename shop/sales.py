@@ -1,72 +1,95 @@
-"""The sales figures: what the analytics group counts, a batch at a time. Needs a transaction under way."""
+"""The sales figures: what the analytics group counts, a batch at a time. Needs a transaction under way.
 
-from collections import Counter
-from collections.abc import Sequence
+A fact counts for the day on which it was stated, by the clock of the database, in UTC: not for that on which it was
+heard. So figures that are made anew from the log are the same, and so are those after an outage.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import TypeVar
 
 from django.db import connection
 
 from kafka_bridge import catalogue
+from kafka_bridge.events import OrderEvent
+from kafka_bridge.registry import Dated
 
-_ADD_TO_DAY = """
-INSERT INTO shop_dailysales AS s (day, confirmed, cancelled, shipped, delivered, units, revenue_minor)
-VALUES (current_date, %(confirmed)s, %(cancelled)s, %(shipped)s, %(delivered)s, %(units)s, %(revenue)s)
-ON CONFLICT (day) DO UPDATE SET
-    confirmed = s.confirmed + excluded.confirmed, cancelled = s.cancelled + excluded.cancelled,
-    shipped = s.shipped + excluded.shipped, delivered = s.delivered + excluded.delivered,
-    units = s.units + excluded.units, revenue_minor = s.revenue_minor + excluded.revenue_minor
-"""
+_COUNTS = ("confirmed", "cancelled", "shipped", "delivered", "units", "revenue_minor")
+_ADD_TO_DAYS = f"""
+INSERT INTO shop_dailysales AS s (day, {", ".join(_COUNTS)})
+SELECT * FROM unnest(%s::date[], %s::int[], %s::int[], %s::int[], %s::int[], %s::int[], %s::bigint[])
+ON CONFLICT (day) DO UPDATE SET {", ".join(f"{name} = s.{name} + excluded.{name}" for name in _COUNTS)}
+"""  # noqa: S608 - made of the constants above
 _ADD_TO_BOOKS = """
 INSERT INTO shop_booksales AS s (sku, units, revenue_minor)
 SELECT * FROM unnest(%s::text[], %s::int[], %s::bigint[])
 ON CONFLICT (sku) DO UPDATE
 SET units = s.units + excluded.units, revenue_minor = s.revenue_minor + excluded.revenue_minor
 """
+F = TypeVar("F", bound=OrderEvent)
+Days = dict[date, Counter[str]]
 
 
-def count_confirmed(*, facts: Sequence[catalogue.OrderConfirmed]) -> None:
+def count_confirmed(*, facts: Sequence[Dated[catalogue.OrderConfirmed]]) -> None:
     """These orders are sales."""
-    _count([line for fact in facts for line in fact.lines], sign=1, confirmed=len(facts))
+    _count(((time, line) for fact, time in facts for line in fact.lines), sign=1, days=_orders("confirmed", facts))
 
 
-def count_reduced(*, facts: Sequence[catalogue.OrderReduced]) -> None:
+def count_reduced(*, facts: Sequence[Dated[catalogue.OrderReduced]]) -> None:
     """These copies were sales and are none any more."""
-    _count([line for fact in facts for line in fact.cancelled_now], sign=-1)
+    _count(((time, line) for fact, time in facts for line in fact.cancelled_now), sign=-1, days=_orders("", facts))
 
 
-def count_cancelled(*, facts: Sequence[catalogue.OrderCancelled]) -> None:
+def count_cancelled(*, facts: Sequence[Dated[catalogue.OrderCancelled]]) -> None:
     """These orders ended without a sale; what was counted for them, and not taken back before, is taken back."""
-    confirmed = [fact for fact in facts if fact.was_confirmed]
-    lines = [line for fact in confirmed for line in fact.lines]
-    # An event of an earlier version of the shop tells its total and no lines.
-    untold = sum(fact.total_minor for fact in confirmed if not fact.lines)
-    _count(lines, sign=-1, cancelled=len(facts), lost_minor=untold)
+    days = _orders("cancelled", facts)
+    confirmed = [(fact, time) for fact, time in facts if fact.was_confirmed]
+    for fact, time in confirmed:
+        if not fact.lines:  # an event of an earlier version of the shop tells its total and no lines
+            days[_day(time)]["revenue_minor"] -= fact.total_minor
+    _count(((time, line) for fact, time in confirmed for line in fact.lines), sign=-1, days=days)
 
 
-def count_shipped(*, number: int) -> None:
-    """So many parcels left."""
-    _add_to_day(shipped=number)
+def count_shipped(*, facts: Sequence[Dated[catalogue.OrderShipped]]) -> None:
+    """These parcels left."""
+    _add_to_days(_orders("shipped", facts))
 
 
-def count_delivered(*, number: int) -> None:
-    """So many parcels arrived."""
-    _add_to_day(delivered=number)
+def count_delivered(*, facts: Sequence[Dated[catalogue.OrderDelivered]]) -> None:
+    """These parcels arrived."""
+    _add_to_days(_orders("delivered", facts))
 
 
-def _count(lines: Sequence[catalogue.Line], *, sign: int, lost_minor: int = 0, **orders: int) -> None:
-    """Add these units and their revenue (or, with a sign of -1, take them off), of the day and of each book."""
+def _day(time: datetime) -> date:
+    return time.astimezone(UTC).date()
+
+
+def _orders(count: str, facts: Iterable[Dated[F]]) -> Days:
+    """So many orders of each day, under this name; without one, the days alone."""
+    days: Days = defaultdict(Counter)
+    for _, time in facts:
+        days[_day(time)][count] += 1
+    return days
+
+
+def _count(lines: Iterable[tuple[datetime, catalogue.Line]], *, sign: int, days: Days) -> None:
+    """Add these units and their revenue (or, with a sign of -1, take them off), of the days and of each book."""
     units: Counter[str] = Counter()
     revenue: Counter[str] = Counter()
-    for line in lines:
-        units[line.sku] += sign * line.quantity
-        revenue[line.sku] += sign * line.quantity * line.unit_price_minor
-    _add_to_day(units=units.total(), revenue=revenue.total() - lost_minor, **orders)
+    for time, line in lines:
+        number, amount_minor = sign * line.quantity, sign * line.quantity * line.unit_price_minor
+        units[line.sku] += number
+        revenue[line.sku] += amount_minor
+        days[_day(time)].update(units=number, revenue_minor=amount_minor)
+    _add_to_days(days)
     skus = sorted(units)  # one sequence for everybody, so that two batches never deadlock
     if skus:
         with connection.cursor() as cursor:
             cursor.execute(_ADD_TO_BOOKS, [skus, [units[sku] for sku in skus], [revenue[sku] for sku in skus]])
 
 
-def _add_to_day(**counts: int) -> None:
-    names = ("confirmed", "cancelled", "shipped", "delivered", "units", "revenue")
+def _add_to_days(days: Days) -> None:
+    ordered = sorted(days)  # as above
     with connection.cursor() as cursor:
-        cursor.execute(_ADD_TO_DAY, {name: counts.get(name, 0) for name in names})
+        cursor.execute(_ADD_TO_DAYS, [ordered, *([days[day][name] for day in ordered] for name in _COUNTS)])

@@ -122,7 +122,9 @@ def environment_of(bridge: Any) -> dict[str, str]:
 @pytest.mark.usefixtures("kafka")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
-    "arguments", [["run_relay"], ["run_timekeeper"], ["run_consumer", "analytics"]], ids=lambda a: "-".join(a)
+    "arguments",
+    [["run_relay"], ["run_timekeeper"], ["run_consumer", "analytics"], ["run_consumer", "dead_letters"]],
+    ids="-".join,
 )
 def test_a_role_says_when_it_is_ready_and_stops_when_told(
     settings: Any, tmp_path: Path, arguments: list[str], number: signal.Signals

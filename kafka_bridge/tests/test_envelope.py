@@ -66,6 +66,7 @@ def test_it_comes_back_as_it_was() -> None:
         topic="orders.events",
         partition=1,
         offset=42,
+        time=WHEN,
     )
 
 
@@ -78,6 +79,8 @@ def test_fields_of_a_newer_producer_are_ignored() -> None:
     ("broken", "words"),
     [
         ({"ce_id": None}, "header 'ce_id' is missing"),
+        ({"ce_time": None}, "header 'ce_time' is missing"),
+        ({"ce_time": b"2026-11-20T12:30:15"}, "has no zone"),
         ({"ce_id": b"not an id"}, "a header cannot be read"),
         ({"ce_dataversion": b"2"}, "unknown event 'order.created' version 2"),
         ({"ce_type": b"order.eaten"}, "unknown event 'order.eaten' version 1"),

@@ -26,8 +26,10 @@ DEAD = "orders.events.notifications.dlq"
 
 @pytest.fixture
 def quick(settings: Any, kafka: Any) -> None:
-    """Short pauses between attempts."""
-    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, backoff_seconds=0.02, backoff_max_seconds=0.2)
+    """Short pauses between attempts, and no further rounds."""
+    settings.KAFKA_BRIDGE = dataclasses.replace(
+        settings.KAFKA_BRIDGE, backoff_seconds=0.02, backoff_max_seconds=0.2, retry_delays_seconds=()
+    )
 
 
 @pytest.fixture
@@ -119,6 +121,25 @@ def test_a_poison_message_stops_only_itself(group: registry.Group) -> None:
     assert b"fail_for_one" in headers["dlq_traceback"]
     assert headers["ce_type"] == b"order.created"
     assert letter.key() == str(poison).encode()
+
+
+@pytest.mark.parametrize("bad", [1, 30])
+def test_bad_messages_are_found_in_a_batch(group: registry.Group, bad: int) -> None:
+    """Though the handler takes lists and cannot say which one it was."""
+    orders = [uuid4() for _ in range(300)]
+    poison = set(orders[7::10][:bad])
+
+    @group.on_batch(catalogue.OrderCreated)
+    def fail_for_some(events: Sequence[catalogue.OrderCreated]) -> None:
+        if found := poison & {event.order_id for event in events}:
+            raise ValueError(f"{len(found)} of these")
+
+    send(*map(created, orders))
+    with running(group) as member:
+        testing.wait_until(lambda: had() == 300 - bad, what="the good ones")
+        testing.wait_until(lambda: committed("notifications") == 300, what="300 committed")
+    assert member.dead == bad
+    assert {UUID((letter.key() or b"").decode()) for letter in read_topic(DEAD, count=bad)} == poison
 
 
 def test_a_message_that_is_no_event_goes_straight_to_the_dead_letters(group: registry.Group) -> None:

@@ -4,8 +4,11 @@ Each app shows its own facts in its own `admin.py`; what needs several of them (
 stock with titles, the start page) is here.
 """
 
+from uuid import UUID
+
 from kafka_bridge import admin as facts
-from kafka_bridge import catalogue
+from kafka_bridge import catalogue, redriving
+from orders.models import Order
 from shop.admin import audits, books, charges, flash_sales, log, orders, people, returns, reviews, sales, stock
 
 __all__ = [
@@ -24,3 +27,18 @@ __all__ = [
 
 # Every event of these topics is about an order, and its key is the order's id.
 facts.subject_pages |= {topic.name: "admin:orders_order_change" for topic in catalogue.TOPICS}
+
+
+def _order_now(key: str) -> str:
+    """How the order of this id stands, for whoever decides about one of its events; nothing if there is none."""
+    try:
+        order = Order.objects.filter(pk=UUID(key)).first()
+    except ValueError:
+        return ""
+    if order is None:
+        return "there is no such order here"
+    why = f", {order.cancel_reason}" if order.cancel_reason else ""
+    return f"order {order.reference} is {order.get_status_display()}{why}"
+
+
+redriving.subject_words |= {topic.name: _order_now for topic in catalogue.TOPICS}

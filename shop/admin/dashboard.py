@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from inventory.models import Stock
 from kafka_bridge import admin as facts
+from kafka_bridge.models import DeadLetter
 from orders.models import Order, OrderMail, ReturnRequest, Status
 from payments.models import Charge, Refund, Review
 from shop import money
@@ -142,6 +143,10 @@ def _figures(request: HttpRequest, statuses: list[StatusCount], days: list[Daily
         wishes = ReturnRequest.objects.filter(state=ReturnRequest.State.ASKED)
         url = f"{reverse('admin:orders_returnrequest_changelist')}?state__exact={ReturnRequest.State.ASKED}"
         yield _count("Returns asked for", wishes, "buyers who wait for an answer", url, is_alarming=False)
+    if site.may_see(request, "kafka_bridge", "deadletter"):
+        parked = DeadLetter.objects.filter(state=DeadLetter.State.PARKED)
+        url = reverse("admin:kafka_bridge_deadletter_changelist")
+        yield _count("Dead letters", parked, "messages that wait for a person", f"{url}?state__exact=parked")
     if site.may_see(request, "payments", "charge"):
         open_charges = Charge.objects.filter(state__in=Charge.OPEN)
         url = f"{reverse('admin:payments_charge_changelist')}?progress=open"

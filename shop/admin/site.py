@@ -38,6 +38,7 @@ _PAGES = {
     ],
     "Kafka": [
         ("Outbox", "outbox", "kafka_bridge", "outboxrow"),
+        ("Dead letters", "mark_email_unread", "kafka_bridge", "deadletter"),
     ],
     "Control": [
         ("Audits", "fact_check", "shop", "auditrun"),

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -48,15 +47,14 @@ def run(
         django.db.DatabaseError: PostgreSQL cannot be asked.
     """
     started_at, started = timezone.now(), time.monotonic()
-    with ThreadPoolExecutor(1, thread_name_prefix="audit") as pool:
-        dead_letters = pool.submit(elsewhere.dead_letter_finding)
-        gate = elsewhere.gate_findings(grace_seconds=grace_seconds)
-        compared = gateway.compare(grace_seconds=grace_seconds)
-        if keep_reviews:
-            gateway.keep_reviews(compared)
-        with snapshot():
-            read = tuple(invariants.read(SNAPSHOT, grace_seconds=grace_seconds, limit_seconds=limit_seconds))
-        findings = (*read, gateway.finding(compared), *gate, dead_letters.result())
+    gate = elsewhere.gate_findings(grace_seconds=grace_seconds)
+    compared = gateway.compare(grace_seconds=grace_seconds)
+    if keep_reviews:
+        gateway.keep_reviews(compared)
+    with snapshot():
+        read = tuple(invariants.read(SNAPSHOT, grace_seconds=grace_seconds, limit_seconds=limit_seconds))
+        dead_letters = elsewhere.dead_letter_finding()
+    findings = (*read, gateway.finding(compared), *gate, dead_letters)
     report = Report(findings, time.monotonic() - started)
     if record:
         _record(report, started_at=started_at, by=by)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from kafka_bridge import registry
+from kafka_bridge import subscribers
 from shop.local.supervisor import Command, Supervisor
 
 PROJECT = Path(__file__).parents[2]
@@ -103,8 +103,8 @@ def local_url(host: str, port: int) -> str:
 
 
 def consumer_groups() -> Iterable[str]:
-    """Every group that any app has handlers for."""
-    return [group.name for group in registry.groups()]
+    """Every group that any app has handlers for, and the one that stores dead letters."""
+    return [subscriber.name for subscriber in subscribers.every()]
 
 
 def answers(url: str, *, any_status: bool = False) -> bool:

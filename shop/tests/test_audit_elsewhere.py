@@ -1,17 +1,15 @@
-"""The audit of what Redis and Kafka know; and without them."""
+"""The audit of the gate, also without Redis; and of the dead letters."""
 
-import time
 import uuid
-from pathlib import Path
 
 import pytest
 from django_redis import get_redis_connection
 
 from inventory import gate
-from kafka_bridge import clients, testing
+from kafka_bridge.models import DeadLetter
+from kafka_bridge.tests.letters import a_letter
 from shop import audit
 from shop.audit import elsewhere, orders
-from shop.local.apache_kafka import ApacheKafka
 from shop.local.redis import Redis
 from shop.tests.resting import Shop, audit_command, broken, execute
 
@@ -65,39 +63,12 @@ def test_without_redis_the_audit_goes_on(shop: Shop, redis_server: Redis) -> Non
 
 
 # -- The dead letters -----------------------------------------------------------------------------------------
-DEAD = "orders.events.notifications.dlq"
-
-
-@pytest.mark.kafka
-def test_dead_letters_are_counted(kafka: ApacheKafka) -> None:
+def test_dead_letters_that_wait_are_counted_by_kind() -> None:
     assert elsewhere.dead_letter_finding().count == 0
-    producer = clients.producer()
     for number in range(3):
-        producer.produce(clients.topic_name(DEAD), value=str(number).encode())
-    assert producer.flush(10) == 0
-    found = elsewhere.dead_letter_finding()
-    assert (found.count, found.examples, found.note) == (3, (f"{clients.topic_name(DEAD)}: 3",), "")
-
-
-@pytest.mark.kafka
-def test_a_broker_that_does_not_answer_is_not_waited_for(kafka: ApacheKafka) -> None:
-    kafka.pause()
-    started = time.monotonic()
-    found = elsewhere.dead_letter_finding()
-    took = time.monotonic() - started
-    assert (found.count, found.note.partition(":")[0]) == (0, "Kafka could not be asked")
-    assert took < 5
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the threads of C libraries are counted by Linux")
-def test_asking_kafka_again_and_again_leaves_nothing_behind() -> None:
-    """The timekeeper does it every minute; a client in a circle of references would stay, with its threads."""
-
-    def threads() -> int:
-        return len(list(Path("/proc/self/task").iterdir()))
-
-    elsewhere.dead_letter_finding()
-    before = threads()
-    for _ in range(5):
-        elsewhere.dead_letter_finding()
-    testing.wait_until(lambda: threads() <= before, what="the end of the clients' threads")
+        a_letter(error=f"ValueError: {number}")
+    done = a_letter(error="KeyError: 'x'")
+    DeadLetter.objects.filter(pk=done.pk).update(state=DeadLetter.State.RESOLVED)
+    (finding,) = audit.run(grace_seconds=0, by="test").broken
+    assert (finding.name, finding.count) == (elsewhere.DEAD_LETTERS.name, 3)
+    assert finding.examples == ("3 of notifications: ValueError: 2",)

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.management import get_commands
 from django.urls import reverse
 
-from kafka_bridge import registry
+from kafka_bridge import subscribers
 from shop.local import roles
 
 ROOT = Path(settings.BASE_DIR)
@@ -77,7 +77,7 @@ def test_commands_of_our_services_exist(name: str) -> None:
     verb, *arguments = words[words.index("manage.py") + 1 :]
     assert verb in get_commands()
     if verb == "run_consumer":
-        assert [registry.find(group).name for group in arguments] == [name]
+        assert [subscribers.find(group).name for group in arguments] == [name]
 
 
 def test_setup_calls_commands_that_exist() -> None:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import get_commands, load_command_class
 from django.urls import resolve
 
-from kafka_bridge import catalogue, registry, saga
+from kafka_bridge import catalogue, registry, saga, subscribers
 from orders import answers
 
 ROOT = Path(settings.BASE_DIR)
@@ -70,12 +70,14 @@ def test_manage_py_commands_and_their_options_exist() -> None:
 def _options(name: str) -> list[str]:
     command = load_command_class(get_commands()[name], name)
     parser: argparse.ArgumentParser = command.create_parser("manage.py", name)
-    return list(parser._option_string_actions)
+    verbs = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    parsers = [parser, *(verb for choices in verbs for verb in choices.values())]
+    return [option for each_parser in parsers for option in each_parser._option_string_actions]
 
 
 def test_consumers_that_are_named_exist() -> None:
-    known = {group.name for group in registry.groups()}
-    for document, match in each(r"run_consumer ([a-z]+)\b"):
+    known = {subscriber.name for subscriber in subscribers.every()}
+    for document, match in each(r"run_consumer ([a-z_]+)\b"):
         assert match[1] in known, f"{document}: {match[0]}"
 
 

@@ -20,7 +20,7 @@ with transaction.atomic():
     shelving.receive(quantities={{"{sku}": 2000}}, reason="test")
 """
 BACKGROUND_ROLES = (
-    *("orders", "inventory", "payments", "shipping", "notifications", "analytics"),
+    *("orders", "inventory", "payments", "shipping", "notifications", "analytics", "dead_letters"),
     *("relay", "timekeeper", "gateway"),
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from benchmarks import bridge, commits, stock
+from benchmarks import bridge, commits, poison, stock
 from inventory import shelving
 from shop import models, seed
 
@@ -51,5 +51,6 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "fill-outbox": fill_outbox,
     "commits": commits.measure,
     "runner": bridge.measure_runner,
+    "poison": poison.measure,
     "stock": stock.measure,
 }

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import threading
 from functools import partial
 from typing import IO, Any, cast
 
@@ -10,7 +11,18 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge import clients, processes, registry, runner, supervision, workers
+from kafka_bridge import (
+    clients,
+    dead_letter_group,
+    dead_letters,
+    processes,
+    registry,
+    retries,
+    subscribers,
+    supervision,
+    tandem,
+    workers,
+)
 
 
 class Command(BaseCommand):
@@ -21,13 +33,17 @@ class Command(BaseCommand):
     help = (
         "React to topics as a member of one or several consumer groups. One group and one instance run in this "
         "process; more run as child processes, restarted when they fail and stopped together. More instances than "
-        "partitions stand by. Exit code 1: a consumer failed for good, or had to be killed."
+        "partitions stand by. Beside each member runs a consumer of the group's retry topics. Exit code 1: a consumer "
+        "failed for good, or had to be killed. Exit code 4: a group stopped by itself, because too many messages in a "
+        "row went to the dead letters (CONSUMER_DEAD_LETTERS_IN_ROW); it is not started again until somebody does it."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("names", nargs="*", metavar="NAME", help="groups, such as `inventory`; see --list")
         parser.add_argument("--all", action="store_true", help="every group")
-        parser.add_argument("--list", action="store_true", help="print the groups and what they hear, then stop")
+        parser.add_argument(
+            "--list", action="store_true", help="print the groups, what they hear and how they try again, then stop"
+        )
         parser.add_argument("--json", action="store_true", help="with --list: one JSON object on standard output")
         parser.add_argument("--instances", type=int, default=1, metavar="N", help="members of each group (default: 1)")
 
@@ -44,22 +60,25 @@ class Command(BaseCommand):
         else:
             self._supervise(groups, instances)
 
-    def _groups(self, names: list[str], *, every: bool) -> list[registry.Group]:
+    def _groups(self, names: list[str], *, every: bool) -> list[subscribers.Subscriber]:
         if every:
-            return registry.groups()
+            return subscribers.every()
         if not names:
             raise CommandError("Name one or more groups, or --all; --list shows them.")
         try:
-            return [registry.find(name) for name in dict.fromkeys(names)]
+            return [subscribers.find(name) for name in dict.fromkeys(names)]
         except LookupError as error:
             raise CommandError(str(error)) from error
 
-    def _run(self, group: registry.Group) -> None:
+    def _run(self, group: subscribers.Subscriber) -> None:
         stop = processes.stop_on_signals()
+        if not isinstance(group, registry.Group):
+            self._run_reader(stop)
+            return
         beside = [workers.Worker(work, stop) for work in group.workers]
         for worker in beside:
             worker.start()
-        member = runner.Runner(group, stop, after_commit=partial(_wake, beside))
+        member = tandem.Tandem(group, stop, after_commit=partial(_wake, beside))
         self.stderr.write(
             f"{clients.conf().group_prefix}{group.name}: hears {', '.join(topic.name for topic in group.topics)} "
             f"on {clients.conf().bootstrap_servers}"
@@ -68,6 +87,8 @@ class Command(BaseCommand):
             member.run()
         except KafkaException as error:
             raise CommandError(f"{group.name}: the Kafka client failed for good: {error}. Start it again.") from error
+        except dead_letters.TooMany as error:
+            raise CommandError(str(error), returncode=supervision.NEEDS_A_PERSON) from error
         finally:
             stop.set()
             for worker in beside:
@@ -75,28 +96,55 @@ class Command(BaseCommand):
                 worker.join(timeout=5)
         self.stderr.write(
             f"{group.name}: stopped; {member.handled} handled, {member.duplicates} seen before, "
-            f"{member.dead} dead letters"
+            f"{member.parked} parked, {member.dead} dead letters"
         )
 
-    def _supervise(self, groups: list[registry.Group], instances: int) -> None:
+    def _run_reader(self, stop: threading.Event) -> None:
+        reader = dead_letter_group.Reader(stop)
+        self.stderr.write(
+            f"{clients.conf().group_prefix}{dead_letter_group.NAME}: stores the dead letters of all groups"
+        )
+        try:
+            reader.run()
+        except KafkaException as error:
+            raise CommandError(f"dead letters: the Kafka client failed for good: {error}. Start it again.") from error
+        finally:
+            stop.set()
+        self.stderr.write(
+            f"{dead_letter_group.NAME}: stopped; {reader.stored} stored, {reader.seen_before} seen before"
+        )
+
+    def _supervise(self, groups: list[subscribers.Subscriber], instances: int) -> None:
         commands = {
             f"{group.name}-{number}": ["run_consumer", group.name]
             for group in groups
             for number in range(1, instances + 1)
         }
         self.stderr.write(f"starting {len(commands)} consumers: {', '.join(commands)}")
-        killed = supervision.supervise(commands, processes.stop_on_signals())
-        if killed:
-            raise CommandError(f"{killed} consumers did not stop in time and were killed; nothing is lost by that.")
+        outcome = supervision.supervise(commands, processes.stop_on_signals())
+        if outcome.given_up:
+            raise CommandError(
+                f"{', '.join(outcome.given_up)} stopped for good: look at what was logged, and start them again then.",
+                returncode=supervision.NEEDS_A_PERSON,
+            )
+        if outcome.killed:
+            raise CommandError(
+                f"{outcome.killed} consumers did not stop in time and were killed; nothing is lost by that."
+            )
 
     def _list(self, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps({group.name: _heard(group) for group in registry.groups()}))
+            self.stdout.write(json.dumps({group.name: _heard(group) for group in subscribers.every()}))
             return
-        table = Table("group", "hears", "topics", title="Consumer groups")
-        for group in registry.groups():
+        table = Table(title="Consumer groups")
+        table.add_column("group", no_wrap=True)
+        for column in ("hears", "topics", "tries"):
+            table.add_column(column)
+        for group in subscribers.every():
             topics = "\n".join(topic.name for topic in group.topics)
-            table.add_row(clients.conf().group_prefix + group.name, "\n".join(_heard(group)), topics)
+            table.add_row(
+                clients.conf().group_prefix + group.name, "\n".join(_heard(group)), topics, "\n".join(_tries(group))
+            )
         Console(file=cast(IO[str], self.stdout)).print(table)
 
 
@@ -105,8 +153,19 @@ def _wake(beside: list[workers.Worker]) -> None:
         worker.wake()
 
 
-def _heard(group: registry.Group) -> list[str]:
+def _heard(group: subscribers.Subscriber) -> list[str]:
+    if not isinstance(group, registry.Group):
+        return ["dead letters of all groups"]
     flows: dict[str, list[str]] = {}
     for event, flow in group.handlers:
         flows.setdefault(event.TYPE, []).append(flow)
     return [kind if len(found) > 1 else f"{kind} ({found[0]})" for kind, found in flows.items()]
+
+
+def _tries(group: subscribers.Subscriber) -> list[str]:
+    """Its policy, and those of its events that have another one."""
+    if not isinstance(group, registry.Group):
+        return ["until it works"]
+    usual = group.retry or retries.default()
+    own = {handler.event.TYPE: handler.retry for handler in group.handlers.values() if handler.retry}
+    return [str(usual), *(f"{event}: {policy}" for event, policy in own.items())]

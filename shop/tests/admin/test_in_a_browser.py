@@ -6,6 +6,8 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from kafka_bridge import catalogue, testing
+from kafka_bridge.tests.events import cancelled
+from kafka_bridge.tests.letters import a_letter, parked
 from orders import services
 from orders.models import Order
 from payments.models import Charge, Review
@@ -15,6 +17,7 @@ from shop.tests.admin.desk import BOOKS, ORDERS, STOCK, confirmed, place, run
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 OUTBOX = "/admin/kafka_bridge/outboxrow/"
+LETTERS = "/admin/kafka_bridge/deadletter/"
 _CUT_OFF = """[...document.querySelectorAll("#result_list td")]
     .filter(cell => cell.scrollHeight > cell.clientHeight + 2).map(cell => cell.textContent.trim())"""
 
@@ -124,3 +127,25 @@ def money_pages(book: Book, order: Order) -> list[str]:
         charges, f"{charges}{charge.pk}/change/", "/admin/payments/gatewaynotice/", log,
         f"{log}{AuditEntry.objects.get().pk}/change/",
     ]  # fmt: skip
+
+
+def test_a_dead_letter_is_edited_and_sent_again(desk: Page) -> None:
+    event = cancelled()
+    letter = a_letter(event, error=f"ValueError: the order {event.order_id} has no total; " + "x" * 120)
+    parked(letter, cancelled(event.order_id))
+    for path in (LETTERS, f"{LETTERS}kinds/", f"{LETTERS}act/redrive/?kind={letter.fingerprint}"):
+        desk.goto(path)
+        wider = desk.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wider <= 0, path
+    desk.goto(f"{LETTERS}{letter.pk}/change/")
+    expect(desk.get_by_text("Behind it 1 message waits and would follow.")).to_be_visible()
+    assert desk.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    desk.get_by_role("link", name="Edit and send again…").click()
+    assert desk.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    body = desk.get_by_label("Body")
+    body.fill(body.input_value().replace('"test"', '"mended"'))
+    desk.get_by_label("Reason").fill("the reason was wrong")
+    desk.get_by_role("button", name="Save and send again").click()
+
+    expect(desk.get_by_text("1 letter sent again.")).to_be_visible()
+    expect(desk.get_by_role("heading", name="Body as edited")).to_be_visible()

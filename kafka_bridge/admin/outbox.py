@@ -1,10 +1,4 @@
-"""The outbox in the admin; and what all pages of facts share: they are read by whoever may, and edited by nobody.
-
-# Note [Nothing is counted to the end]
-The admin's usual pages count all rows of a table, twice, and list the distinct values of a column. That is quick on the
-day a shop opens and takes it down on the day of its flash sale. So here counting stops at `COUNT_LIMIT`, the choices of
-a filter come from the code, a search looks up what has an index, and rows are shown newest first.
-"""
+"""The outbox in the admin: every fact that was stated, whether it is in Kafka yet, and who has had it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,174 +8,18 @@ from uuid import UUID
 
 import msgspec
 from django.contrib import admin
-from django.core.paginator import Paginator
-from django.db.models import F, Model, QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import timezone
-from django.utils.functional import cached_property
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
-from unfold.views import ChangeList
 
 from kafka_bridge import catalogue, registry
+from kafka_bridge.admin import pages
 from kafka_bridge.models import InboxRow, OutboxRow
 
-COUNT_LIMIT = 10_000
-subject_pages: dict[str, str] = {}
-"""By topic: the admin page (its URL's name, which takes the event's key) of what events there are about. The site,
-which knows the other apps' pages, fills it."""
 
-
-# -- How facts are shown -------------------------------------------------------------------------------
-def label(text: str, kind: str = "", *, title: str = "") -> SafeString:
-    """A coloured word; `kind` is info, success, warning, danger, primary, or nothing for grey."""
-    return render_to_string("unfold/helpers/label.html", {"text": text, "type": kind, "label_title": title})
-
-
-def link(url: str, text: object) -> SafeString:
-    """A link inside a table or among the fields of a page."""
-    return format_html('<a class="br-link" href="{}">{}</a>', url, text)
-
-
-def page_of(model: type[Model], pk: object) -> str:
-    """Address of a row's page in the admin."""
-    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
-
-
-def short_link(url: str, key: UUID) -> SafeString:
-    """A link that shows the end of an id: ids of one hour begin alike."""
-    return format_html('<a class="br-link br-nowrap" href="{}" title="{}">…{}</a>', url, key, str(key)[-12:])
-
-
-def moment(at: datetime | None) -> str:
-    """A time to the second on one line; nothing for none."""
-    if at is None:
-        return ""
-    local = timezone.localtime(at)
-    words = f"{local.day} {local:%b, %H:%M:%S}"
-    return format_html('<time class="br-nowrap" datetime="{0}" title="{0}">{1}</time>', local.isoformat(), words)
-
-
-def as_age(span: timedelta) -> str:
-    """A span of time in one unit: "340 ms", "1.4 s", "12 s", "5 min", "3 h", "2 d"."""
-    seconds = max(span.total_seconds(), 0.0)
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    for unit, size, limit in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} d"
-
-
-def as_uuid(text: str) -> UUID | None:
-    """The text as an id, if it is one."""
-    try:
-        return UUID(text.strip())
-    except ValueError:
-        return None
-
-
-def as_json(body: bytes | memoryview) -> str:
-    """An event's body, indented for people; what is no JSON is shown as it is."""
-    try:
-        return msgspec.json.format(bytes(body), indent=2).decode()
-    except msgspec.DecodeError:
-        return bytes(body).decode(errors="replace")
-
-
-# -- Pages of facts --------------------------------------------------------------------------------------
-class CappedPaginator(Paginator):  # type: ignore[type-arg]  # no generic at run time
-    """Pages through the first `COUNT_LIMIT` rows; see Note [Nothing is counted to the end]."""
-
-    template_name = "admin/capped_pagination.html"
-
-    @cached_property
-    def count(self) -> int:
-        """The number of rows, or `COUNT_LIMIT` if there are more."""
-        return min(self._counted, COUNT_LIMIT)
-
-    @property
-    def is_capped(self) -> bool:
-        """Whether there are more rows than were counted."""
-        return self._counted > COUNT_LIMIT
-
-    @cached_property
-    def _counted(self) -> int:
-        rows: Any = self.object_list
-        return int(rows.order_by()[: COUNT_LIMIT + 1].count())
-
-
-class FactsChangeList(ChangeList):  # type: ignore[misc]  # the theme has no types
-    """A list that does not pretend to know how many rows there are in all."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Read one page of rows."""
-        super().get_results(request)
-        narrowed = bool(self.query) or self.has_active_filters
-        if self.paginator.is_capped or not narrowed:
-            # Where the two are the same, the theme's headline says nothing about a number of results.
-            self.full_result_count = self.result_count
-
-
-class PlainAdmin(ModelAdmin):  # type: ignore[misc]  # the theme has no types
-    """Lists that stay fast however long their tables grow."""
-
-    paginator = CappedPaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50
-    list_max_show_all = 0
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[FactsChangeList]:
-        """The list's view of itself."""
-        return FactsChangeList
-
-
-class FactsAdmin(PlainAdmin):
-    """Rows that say what happened: nobody adds, changes or deletes them here. Shown in one order, newest first."""
-
-    sortable_by: Sequence[str] | None = ()
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Facts are stated by services."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """What happened cannot be edited."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """What happened cannot be undone by forgetting it."""
-        return False
-
-
-class FactsInline(TabularInline):  # type: ignore[misc]  # the theme has no types
-    """Facts below the fact that they belong to."""
-
-    extra = 0
-    can_delete = False
-    show_change_link = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Facts are stated by services."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """What happened cannot be edited."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """What happened cannot be undone by forgetting it."""
-        return False
-
-
-# -- The outbox --------------------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
     """What waits for the relay."""
@@ -193,7 +31,7 @@ class Backlog:
     @property
     def age(self) -> str:
         """How long the first of them has waited, in words."""
-        return "" if self.oldest is None else as_age(self.oldest)
+        return "" if self.oldest is None else pages.as_age(self.oldest)
 
 
 def backlog() -> Backlog:
@@ -217,7 +55,7 @@ class Hearing:
     @property
     def delay(self) -> str:
         """From the fact's own time to the note in the group's inbox, in words."""
-        return "" if self.handled_at is None else as_age(self.handled_at - self.stated_at)
+        return "" if self.handled_at is None else pages.as_age(self.handled_at - self.stated_at)
 
 
 def hearings(rows: Sequence[OutboxRow]) -> dict[UUID, list[Hearing]]:
@@ -298,7 +136,7 @@ class TypeFilter(admin.SimpleListFilter):
 
 
 @admin.register(OutboxRow)
-class OutboxRowAdmin(FactsAdmin):
+class OutboxRowAdmin(pages.FactsAdmin):
     """Every fact that was stated, whether it is in Kafka yet, and who has had it."""
 
     list_display = ("id", "event", "subject", "place", "delay", "stated")
@@ -328,7 +166,7 @@ class OutboxRowAdmin(FactsAdmin):
         if not (term := search_term.strip()):
             return queryset, False
         by_key = queryset.filter(key=term.lower())
-        event_id = as_uuid(term)
+        event_id = pages.as_uuid(term)
         if event_id is None or by_key.exists():
             return by_key, False
         return queryset.filter(event_id=event_id), False
@@ -345,31 +183,33 @@ class OutboxRowAdmin(FactsAdmin):
 
     @admin.display(description="key")
     def subject(self, row: OutboxRow) -> str:
-        """What it happened to, with a link to its page."""
-        page = subject_pages.get(row.topic)
-        return row.key if page is None else link(reverse(page, args=[row.key]), row.key)
+        """What it happened to, with a pages.link to its page."""
+        page = pages.subject_pages.get(row.topic)
+        return row.key if page is None else pages.link(reverse(page, args=[row.key]), row.key)
 
     @admin.display(description="topic · partition · offset")
     def place(self, row: OutboxRow) -> str:
         """Where the event lies in Kafka."""
         if row.published_at is None:
-            return format_html("{} {}", row.topic, label(f"waits for the relay, {as_age(_age(row))}", "warning"))
+            return format_html(
+                "{} {}", row.topic, pages.label(f"waits for the relay, {pages.as_age(_age(row))}", "warning")
+            )
         return f"{row.topic} · {row.partition} · {row.offset}"
 
     @admin.display(description="stated to published")
     def delay(self, row: OutboxRow) -> str:
         """How long it waited for the relay."""
-        return "" if row.published_at is None else as_age(row.published_at - row.created_at)
+        return "" if row.published_at is None else pages.as_age(row.published_at - row.created_at)
 
     @admin.display(description="stated")
     def stated(self, row: OutboxRow) -> str:
         """When it was stated."""
-        return moment(row.created_at)
+        return pages.moment(row.created_at)
 
     @admin.display(description="published")
     def published(self, row: OutboxRow) -> str:
         """When Kafka had acknowledged it."""
-        return moment(row.published_at)
+        return pages.moment(row.published_at)
 
     @admin.display(description="heard by")
     def heard_by(self, row: OutboxRow) -> str:
@@ -379,7 +219,7 @@ class OutboxRowAdmin(FactsAdmin):
     @admin.display(description="body")
     def pretty_body(self, row: OutboxRow) -> str:
         """The event's fields."""
-        return format_html('<pre class="br-json">{}</pre>', as_json(row.body))
+        return format_html('<pre class="br-json">{}</pre>', pages.as_json(row.body))
 
     @admin.display(description="caused by event")
     def cause(self, row: OutboxRow) -> str:
@@ -388,7 +228,7 @@ class OutboxRowAdmin(FactsAdmin):
             return ""
         # Looked for among the rows of the same key: that column has an index, and a story stays with its key.
         found = OutboxRow.objects.filter(key=row.key, event_id=row.causation_id).first()
-        return str(row.causation_id) if found is None else link(page_of(OutboxRow, found.pk), found.type)
+        return str(row.causation_id) if found is None else pages.link(pages.page_of(OutboxRow, found.pk), found.type)
 
 
 def _age(row: OutboxRow) -> timedelta:

@@ -1,0 +1,45 @@
+"""The bridge's own pages in the admin; and what the apps' pages of facts share with them."""
+
+from kafka_bridge.admin.dead_letters import DeadLetterAdmin
+from kafka_bridge.admin.outbox import Backlog, Hearing, OutboxRowAdmin, backlog, hearings
+from kafka_bridge.admin.pages import (
+    COUNT_LIMIT,
+    CappedPaginator,
+    FactsAdmin,
+    FactsChangeList,
+    FactsInline,
+    PlainAdmin,
+    as_age,
+    as_json,
+    as_uuid,
+    label,
+    link,
+    moment,
+    page_of,
+    short_link,
+    subject_pages,
+)
+
+__all__ = [
+    "COUNT_LIMIT",
+    "Backlog",
+    "CappedPaginator",
+    "DeadLetterAdmin",
+    "FactsAdmin",
+    "FactsChangeList",
+    "FactsInline",
+    "Hearing",
+    "OutboxRowAdmin",
+    "PlainAdmin",
+    "as_age",
+    "as_json",
+    "as_uuid",
+    "backlog",
+    "hearings",
+    "label",
+    "link",
+    "moment",
+    "page_of",
+    "short_link",
+    "subject_pages",
+]

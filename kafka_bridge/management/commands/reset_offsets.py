@@ -1,0 +1,106 @@
+"""`manage.py reset_offsets`."""
+
+import json
+from collections.abc import Sequence
+from typing import IO, Any, cast
+
+from confluent_kafka import KafkaException
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.table import Table
+
+from kafka_bridge import clients, offsets, registry
+
+FAILED, REFUSED = 1, 2
+
+
+class Command(BaseCommand):
+    """Moves a group to another place in a topic."""
+
+    requires_system_checks = ()
+    help = (
+        "Set a consumer group that is not running to another place in a topic, after showing what that means. Back: "
+        "the messages in between come again, and the inbox knows those that the group has had, so nothing happens "
+        "twice. Forward: the messages in between are never handled by this group, so it takes --skip. "
+        "`replay_events` does the former without moving anything. Exit code: 0 done, 1 Kafka did not do it, 2 refused: "
+        "the group is running, or the place does not exist."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Options of the command line."""
+        parser.add_argument("--group", required=True, help="such as `inventory`; run_consumer --list shows them")
+        parser.add_argument("--topic", required=True, help="such as `orders.events`")
+        parser.add_argument("--partition", type=int, metavar="P", help="only this one (default: all)")
+        parser.add_argument(
+            "--to",
+            required=True,
+            metavar="PLACE",
+            help="beginning, end, an offset (with --partition), or a time: the first message written from then on; "
+            "2026-01-31T04:00+01:00, UTC where no zone is given",
+        )
+        parser.add_argument("--skip", action="store_true", help="allow to pass over messages that were not handled")
+        parser.add_argument("--dry-run", action="store_true", help="show what it means, and move nothing")
+        parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Plan, show, and move."""
+        try:
+            group = registry.find(options["group"])
+            places = offsets.kept(group, options["topic"], partition=options["partition"])
+            moves = offsets.plan_moves(group, places, offsets.parse(options["to"]))
+            self._show(group, moves, options)
+            skipped = sum(move.skipped for move in moves)
+            if options["dry_run"]:
+                return
+            offsets.refuse_running(group.name, what="its members would go on from where they are. Stop them first.")
+            if skipped and not options["skip"]:
+                raise offsets.NotPossible(
+                    f"{skipped:,} messages would never be handled by {group.name}. Add --skip if that is meant."
+                )
+            offsets.carry_out(group, moves)
+        except LookupError as error:
+            raise CommandError(str(error.args[0]), returncode=REFUSED) from error
+        except offsets.NotPossible as error:
+            raise CommandError(str(error), returncode=REFUSED) from error
+        except KafkaException as error:
+            raise CommandError(
+                f"Kafka at {clients.conf().bootstrap_servers} did not do it: {error}", returncode=FAILED
+            ) from error
+        if not options["json"]:
+            self.stdout.write(f"{group.name} goes on from there when it is started.")
+
+    def _show(self, group: registry.Group, moves: Sequence[offsets.Move], options: dict[str, Any]) -> None:
+        if options["json"]:
+            self.stdout.write(
+                json.dumps(
+                    {
+                        "group": group.name,
+                        "topic": options["topic"],
+                        "dry_run": options["dry_run"],
+                        "partitions": [
+                            {
+                                "partition": move.kept.partition,
+                                "now": move.now,
+                                "then": move.then,
+                                "again": move.again,
+                                "skipped": move.skipped,
+                            }
+                            for move in moves
+                        ],
+                    }
+                )
+            )
+            return
+        title = f"{group.name} in {options['topic']}" + " (dry run)" * options["dry_run"]
+        table = Table(title=title, title_justify="left")
+        for column in ("partition", "now", "then", "read again", "never handled"):
+            table.add_column(column, justify="right")
+        for move in moves:
+            table.add_row(
+                str(move.kept.partition),
+                "none yet" if move.now is None else f"{move.now:,}",
+                f"{move.then:,}",
+                f"{move.again:,}",
+                f"[bold red]{move.skipped:,}[/]" if move.skipped else "0",
+            )
+        Console(file=cast(IO[str], self.stdout)).print(table)

@@ -1,0 +1,202 @@
+"""What every member of a consumer group needs: joining, taking messages, waiting without being thrown out, leaving."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from django.db import close_old_connections, connection
+
+from kafka_bridge import clients, dead_letters, faults, processes, retries
+from kafka_bridge.progress import Place, Progress
+
+log = logging.getLogger(__name__)
+POLL_SECONDS = 0.5
+T = TypeVar("T")
+
+
+class Revoked(Exception):
+    """Partitions went to another member while messages were in hand; what is still ours is fetched again."""
+
+
+class Stopped(Exception):
+    """The process was told to stop while it waited; what is in hand stays uncommitted and is delivered again."""
+
+
+class Member:
+    """One member of one consumer group, in one thread."""
+
+    def __init__(self, name: str, stop: threading.Event) -> None:
+        self.name = name
+        self.stop = stop
+        self.assigned: set[Place] = set()
+        self._options = clients.conf()
+        self._consumer: Consumer
+        self._progress = Progress()
+        self._gone: set[Place] = set()
+        self._waiting = False
+
+    @contextmanager
+    def _joined(self, topics: list[str]) -> Iterator[None]:
+        """In the group, until told to stop; leaves it at once at the end."""
+        self._consumer = clients.consumer(group=self.name)
+        try:
+            self._consumer.subscribe(
+                [clients.topic_name(topic) for topic in topics],
+                on_assign=self._assigned,
+                on_revoke=self._revoked,
+                on_lost=self._lost,
+            )
+            yield
+        except Stopped:
+            pass
+        finally:
+            self._consumer.close()
+            connection.close()
+
+    # -- messages -------------------------------------------------------------------------------
+    def _take(self, wait_seconds: float) -> list[Message]:
+        """Up to a batch of messages; returns at the latest after half a second, so that SIGTERM is heard."""
+        first = self._consumer.poll(max(0.0, min(wait_seconds, POLL_SECONDS)))
+        if first is None:
+            return []
+        rest = self._consumer.consume(self._options.batch_size - 1, self._options.batch_linger_seconds)
+        return [message for message in (first, *rest) if self._is_usable(message)]
+
+    def _is_usable(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.fatal():
+            raise KafkaException(error)
+        if error.code() != KafkaError._PARTITION_EOF:
+            log.warning("%s: %s", self.name, error)
+        return False
+
+    # -- patience -------------------------------------------------------------------------------
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """Do it; wait out what is not the messages' fault, however long that takes.
+
+        Raises:
+            Exception: what the action raised, if it was no conflict and everything it needs could be reached.
+        """
+        failures = 0
+        while True:
+            try:
+                close_old_connections()
+                return action()
+            except Exception as error:
+                failures += 1
+                if faults.is_conflict(error):
+                    log.info("%s: running the transaction again: %s", self.name, dead_letters.describe(error))
+                elif faults.is_infrastructure(error):
+                    connection.close()
+                    log.warning("%s: paused, try %d follows: %s", self.name, failures + 1, dead_letters.describe(error))
+                else:
+                    raise
+                self._back_off(failures)
+
+    def _back_off(self, failures: int) -> None:
+        pause = processes.backoff(
+            failures, first_seconds=self._options.backoff_seconds, longest_seconds=self._options.backoff_max_seconds
+        )
+        self._wait(retries.jittered(pause))
+
+    def _wait(self, seconds: float) -> None:
+        """Wait with the partitions paused, polling on, so that the group does not take us for dead.
+
+        Raises:
+            Stopped: the process shall end.
+            Revoked: a partition went to another member meanwhile.
+        """
+        until = time.monotonic() + seconds
+        self._waiting = True
+        self._consumer.pause(_partitions(self.assigned))
+        try:
+            while (left := until - time.monotonic()) > 0:
+                if self.stop.is_set():
+                    raise Stopped
+                self._consumer.poll(min(left, POLL_SECONDS))
+                if self._gone:
+                    raise Revoked
+        finally:
+            self._waiting = False
+            self._consumer.resume(_partitions(self.assigned))
+
+    # -- offsets and partitions -----------------------------------------------------------------
+    def _commit(self) -> None:
+        """Store, then commit without arguments: a commit that names a message can rewind after a revoke."""
+        offsets = self._progress.to_store(self.assigned)
+        if offsets:
+            self._consumer.store_offsets(offsets=offsets)
+            self._consumer.commit(asynchronous=True)
+
+    def _start_over(self, messages: Iterable[Message]) -> None:
+        """After a partition went: forget all that is in hand, these messages too; fetch again what is still ours."""
+        for message in messages:
+            self._progress.hold(place_of(message), offset_of(message))
+        self._progress.forget(self._gone)
+        self._gone.clear()
+        for place in self.assigned:
+            start = self._progress.rewind(place)
+            if start is not None:
+                self._consumer.seek(TopicPartition(*place, start))
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign(partitions)
+        self._progress.forget(_places(partitions))
+        self.assigned |= _places(partitions)
+        if self._waiting:
+            consumer.pause(partitions)
+        log.info("%s: assigned %s", self.name, _names(partitions))
+        self._on_joined()
+
+    def _on_joined(self) -> None:
+        """Partitions have come; the first time says that the member is ready."""
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._give_up(partitions)
+        try:
+            consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            # Nothing stored, or the coordinator is away: the next owner gets some messages twice, which is harmless.
+            log.debug("%s: no commit on revoke: %s", self.name, error)
+        consumer.incremental_unassign(partitions)
+        log.info("%s: gave back %s", self.name, _names(partitions))
+
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """The group went on without us: drop the partitions, and never commit for them."""
+        self._give_up(partitions)
+        consumer.incremental_unassign(partitions)
+        log.warning("%s: lost %s", self.name, _names(partitions))
+
+    def _give_up(self, partitions: list[TopicPartition]) -> None:
+        self._gone |= _places(partitions)
+        self.assigned -= _places(partitions)
+
+
+def place_of(message: Message) -> Place:
+    """A message's topic, as the cluster calls it, and partition."""
+    return cast(str, message.topic()), cast(int, message.partition())
+
+
+def offset_of(message: Message) -> int:
+    """Of a message that is no error, so it has one."""
+    return cast(int, message.offset())
+
+
+def _places(partitions: Iterable[TopicPartition]) -> set[Place]:
+    return {(partition.topic, partition.partition) for partition in partitions}
+
+
+def _partitions(places: Iterable[Place]) -> list[TopicPartition]:
+    return [TopicPartition(*place) for place in places]
+
+
+def _names(partitions: list[TopicPartition]) -> str:
+    return (
+        ", ".join(f"{p.topic}[{p.partition}]" for p in sorted(partitions, key=lambda p: (p.topic, p.partition))) or "-"
+    )

@@ -1,0 +1,54 @@
+"""Which offsets may be committed while some messages are finished later than those that came after them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from confluent_kafka import TopicPartition
+
+Place = tuple[str, int]
+
+
+class Progress:
+    """Of each partition: how far it was taken, and which of its messages are still in hand."""
+
+    def __init__(self) -> None:
+        self._ends: dict[Place, int] = {}
+        self._stored: dict[Place, int] = {}
+        self._held: dict[Place, set[int]] = defaultdict(set)
+
+    def take(self, place: Place, offset: int) -> None:
+        """This message and all before it were handed over."""
+        self._ends[place] = max(self._ends.get(place, 0), offset + 1)
+
+    def hold(self, place: Place, offset: int) -> None:
+        """This one is not finished: nothing from it on may be committed."""
+        self._held[place].add(offset)
+
+    def release(self, place: Place, offset: int) -> None:
+        """This one is finished."""
+        self._held[place].discard(offset)
+
+    def to_store(self, assigned: Iterable[Place]) -> list[TopicPartition]:
+        """Offsets that have moved since the last call."""
+        moved = [TopicPartition(*place, end) for place, end in self._safe() if place in assigned]
+        self._stored |= {(moved_to.topic, moved_to.partition): moved_to.offset for moved_to in moved}
+        return moved
+
+    def rewind(self, place: Place) -> int | None:
+        """Forget what is in hand of a partition; returns the offset from which it must be fetched again, if any."""
+        start = min(self._held.pop(place, set()), default=None)
+        if start is not None:
+            self._ends[place] = start
+        return start
+
+    def forget(self, places: Iterable[Place]) -> None:
+        """These partitions are somebody else's now, or begin anew."""
+        for place in places:
+            for notes in (self._ends, self._stored, self._held):
+                notes.pop(place, None)
+
+    def _safe(self) -> Iterator[tuple[Place, int]]:
+        for place, end in self._ends.items():
+            safe = min(self._held.get(place) or (end,))
+            if safe > self._stored.get(place, -1):
+                yield place, safe

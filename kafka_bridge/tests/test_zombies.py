@@ -1,0 +1,130 @@
+"""Members that the group takes for dead and that are not: what they had in hand is done once, by whomever."""
+
+import dataclasses
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaException
+
+from kafka_bridge import catalogue, offsets, registry, runner, testing
+from kafka_bridge.models import InboxRow
+from kafka_bridge.tests.events import created, delivered
+from kafka_bridge.tests.logs import put_all, told
+from kafka_bridge.tests.test_commands import environment_of, process
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.kafka,
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("kafka"),
+]
+MakeGroup = Callable[[str], registry.Group]
+PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
+
+
+@contextmanager
+def at_work(group: registry.Group) -> Iterator[runner.Runner]:
+    """A member in a thread."""
+    stop = threading.Event()
+    member = runner.Runner(group, stop)
+    thread = threading.Thread(target=member.run)
+    thread.start()
+    try:
+        yield member
+    finally:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+@PROTOCOLS
+def test_a_handler_slower_than_the_poll_interval_does_nothing_twice(
+    make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch, settings: Any, protocol: str
+) -> None:
+    """FAILURES 16: put out of the group in mid-batch; whether its offsets count or not, its inbox rows do."""
+    settings.KAFKA_BRIDGE = dataclasses.replace(
+        settings.KAFKA_BRIDGE, group_protocol=protocol, max_poll_interval_seconds=10
+    )
+    monkeypatch.delitem(registry._groups, "notifications")
+    group, calls = make_group("notifications"), Counter[str]()
+    is_slow, may_go_on = threading.Event(), threading.Event()
+
+    @group.on(catalogue.OrderCreated)
+    def take_long(event: catalogue.OrderCreated) -> None:
+        calls[event.key] += 1
+        if not is_slow.is_set():
+            is_slow.set()
+            may_go_on.wait(90)
+
+    put_all([(created(), number % 3, datetime.now(UTC)) for number in range(90)])
+    try:
+        with at_work(group) as slow:
+            assert is_slow.wait(60)
+            with at_work(group) as other:
+                testing.wait_until(lambda: len(other.assigned) == 3, what="a new owner", timeout_seconds=90)
+                may_go_on.set()
+                testing.wait_until(lambda: had("notifications") == 90, what="90 handled", timeout_seconds=60)
+                testing.wait_until(lambda: slow.duplicates + other.duplicates > 0, what="counted redeliveries")
+    finally:
+        may_go_on.set()
+    assert (len(calls), set(calls.values())) == (90, {1})
+    assert slow.handled + other.handled == 90
+    assert slow.handled > 0, "it finished what it had in hand"
+
+
+@pytest.mark.parametrize("protocol", ["classic"])
+def test_a_zombie_wakes_up_and_nothing_is_lost_or_doubled(settings: Any, protocol: str) -> None:
+    """FAILURES 17: frozen for longer than its session, replaced, and woken among its successors."""
+    environment = environment_of(settings.KAFKA_BRIDGE) | {"KAFKA_GROUP_PROTOCOL": protocol}
+    with (
+        process("run_consumer", "analytics", environment=environment) as zombie,
+        process("run_consumer", "analytics", environment=environment) as successor,
+    ):
+        members("analytics", 2)
+        for _ in range(4):
+            send(200)
+        testing.wait_until(lambda: had("analytics") > 0, what="some handled")
+        os.kill(zombie.pid, signal.SIGSTOP)
+        send(200)
+        members("analytics", 1, timeout_seconds=90)
+        os.kill(zombie.pid, signal.SIGCONT)
+        send(200)
+        testing.wait_until(lambda: had("analytics") == 1200, what="1,200 handled", timeout_seconds=60)
+        members("analytics", 2, timeout_seconds=60)
+        for role in (zombie, successor):
+            role.terminate()
+        for role in (zombie, successor):
+            _, text = role.communicate(timeout=20)
+            assert (role.returncode, "seen before" in text) == (0, True), text
+    shadow = told("replay_events", "--group", "analytics", "--shadow")
+    assert (shadow["heard"], shadow["differences"]) == (1200, [])
+
+
+def had(group: str) -> int:
+    """How many the group has had."""
+    return InboxRow.objects.filter(group=group).count()
+
+
+def send(number: int) -> None:
+    """So many facts over three partitions."""
+    put_all([(delivered(), each % 3, datetime.now(UTC)) for each in range(number)])
+
+
+def members(group: str, number: int, *, timeout_seconds: float = 60) -> None:
+    """Wait until the group has so many."""
+
+    def are_there() -> bool:
+        try:
+            return len(offsets.members(group)) == number
+        except KafkaException:
+            return False  # a broker that has just started takes its time to choose the group's coordinator
+
+    testing.wait_until(are_there, what=f"{number} members", timeout_seconds=timeout_seconds, every_seconds=0.5)

@@ -1,0 +1,38 @@
+"""What a dead letter's page says an order would answer."""
+
+from uuid import uuid4
+
+import pytest
+from django.db import transaction
+
+from kafka_bridge import catalogue, redriving, registry
+from kafka_bridge.tests.letters import a_letter
+from orders import checkout
+from orders.models import Order, Status
+from orders.testing import draft
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
+
+
+def test_every_event_that_orders_hear_has_a_preview() -> None:
+    orders = registry.find("orders")
+    assert set(orders.preview) == {event for event in catalogue.EVENTS if orders.knows(event)}
+
+
+def test_the_answer_of_the_order_as_it_stands_now_is_told() -> None:
+    order = Order.objects.get(pk=checkout.place(draft()).order_id)
+    letter = a_letter(
+        catalogue.PaymentFailed(order_id=order.pk, flow=order.flow, charge_id=uuid4(), reason="declined"),
+        group="orders",
+    )
+    name = f"Order {order.reference}"
+    assert redriving.dry_run(letter) == f"{name} is {Status.PENDING.label.lower()}: would take its next step."
+    with transaction.atomic():
+        order.move_to(Status.CANCELLED, at=order.placed_at)
+        Order.objects.write([order])
+    assert redriving.dry_run(letter) == f"{name} is cancelled: would be ignored, for it is done already."
+
+
+def test_an_order_that_is_not_there_is_told() -> None:
+    event = catalogue.InventoryInsufficient(order_id=uuid4(), flow="reserve_first", missing=("x",))
+    assert redriving.dry_run(a_letter(event, group="orders")).startswith("There is no such order here")
