@@ -372,8 +372,15 @@ def test_too_many_dead_letters_in_a_row_stop_the_group(group: registry.Group, bo
     with pytest.raises(CommandError, match="5 dead letters in a row and nothing handled in between") as raised:
         call_command("run_consumer", "notifications")
     assert raised.value.returncode == supervision.NEEDS_A_PERSON == 4
-    assert ParkedMessage.objects.count() < 20, "it did not carry the whole topic there"
-    assert committed("notifications") == ParkedMessage.objects.count()
+    dead = ParkedMessage.objects.count()
+    assert dead < 20, "it did not carry the whole topic there"
+    # Of a partition, offsets go as far as everything before them is done: some that died may come again.
+    assert committed("notifications") <= dead
+    book.poison.clear()
+    with working(group):
+        testing.wait_until(lambda: had() == 20 - dead, what="the rest, once it is mended")
+        testing.wait_until(lambda: committed("notifications") == 20, what="all of them behind us")
+    assert ParkedMessage.objects.count() == dead
 
 
 def test_a_handled_message_ends_the_row(group: registry.Group, book: Book, settings: Any) -> None:
