@@ -40,11 +40,12 @@ class Broker:
     port: int
     controller_port: int
     folder: Path
+    cluster: str = "kafka"
 
     @property
     def name(self) -> str:
         """What its process and its log are called."""
-        return f"kafka-{self.id}"
+        return f"{self.cluster}-{self.id}"
 
     @property
     def address(self) -> str:
@@ -63,7 +64,9 @@ class ApacheKafka:
         jars: kafka_jars.Jars,
         brokers: int = 1,
         preferred_ports: tuple[int, ...] = (),
+        name: str = "kafka",
     ) -> None:
+        """`name` tells it from another one of the same supervisor."""
         self.folder = folder
         self._had_data = False
         self._jars = jars
@@ -71,7 +74,9 @@ class ApacheKafka:
         client_ports = ports.pick(brokers, preferred=preferred_ports)
         controller_ports = ports.pick(brokers)
         self.brokers = {
-            number: Broker(number, client_ports[number - 1], controller_ports[number - 1], folder / f"broker-{number}")
+            number: Broker(
+                number, client_ports[number - 1], controller_ports[number - 1], folder / f"broker-{number}", name
+            )
             for number in range(1, brokers + 1)
         }
 

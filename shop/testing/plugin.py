@@ -5,6 +5,7 @@ Loaded early (`-p shop.testing.plugin` in pyproject.toml), because the environme
 
 import dataclasses
 import os
+import shutil
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -162,6 +163,20 @@ def _kafka_possible(services: Services) -> None:
 def real_kafka(_kafka_possible: None, services: Services) -> ApacheKafka:
     """A real Apache Kafka broker, the same for the whole run: `bootstrap_servers`, stop, start, kill, pause, resume."""
     return services.kafka()
+
+
+@pytest.fixture
+def kafka_cluster(_kafka_possible: None, services: Services) -> Iterator[ApacheKafka]:
+    """Three brokers of the test's own, with nothing in them; they are gone afterwards."""
+    folder = services.state.path / "kafka-cluster"
+    shutil.rmtree(folder, ignore_errors=True)
+    cluster = ApacheKafka(services.supervisor, folder=folder, jars=services.jars, brokers=3, name="cluster")
+    cluster.start()
+    yield cluster
+    running = [broker.id for broker in cluster.brokers.values() if services.supervisor.is_running(broker.name)]
+    if running:
+        cluster.kill(*running)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
