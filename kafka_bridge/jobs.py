@@ -1,16 +1,23 @@
 """What the timekeeper does for the bridge."""
 
 import logging
+from collections.abc import Sequence
 
 from confluent_kafka import KafkaException
 from django.conf import settings
 
-from kafka_bridge import dead_letter_store, housekeeping, lag, redriving, timekeeper
+from kafka_bridge import dead_letter_store, housekeeping, lag, outbox, redriving, timekeeper, topics
+from kafka_bridge.alarms import Alarm
 from kafka_bridge.models import LagSample
 
 log = logging.getLogger(__name__)
 PARKED_TOO_MANY = 100
 """With more dead letters than this, waiting for a person, something is wrong that is not the messages."""
+OUTBOX_TOO_OLD_SECONDS = 60
+"""An event leaves within milliseconds; one that has waited for so long is stuck."""
+_too_many_letters = Alarm(over=f"no more than {PARKED_TOO_MANY} dead letters wait for a person again")
+_not_leaving = Alarm(over="events leave for Kafka again")
+_expiring = Alarm(over="no unread message is about to be deleted any more")
 
 
 def sample_lag() -> None:
@@ -33,6 +40,7 @@ def sample_lag() -> None:
         )
         for row in found
     )
+    _expiring.hear(_too_late(found))
 
 
 @timekeeper.every(seconds=60, after_seconds=60, aside=True)
@@ -48,29 +56,28 @@ def watch_dead_letters() -> None:
     """Say once that too many dead letters wait for a person, and once that it is over; mend heads that were left."""
     if mended := redriving.mend_heads():
         log.warning("%d parked keys were left behind by what somebody did to their dead letters; mended", mended)
-    _alarm.hear(dead_letter_store.waiting(limit=PARKED_TOO_MANY + 1))
+    waiting = dead_letter_store.waiting(limit=PARKED_TOO_MANY + 1)
+    many = (
+        f"more than {PARKED_TOO_MANY} dead letters wait for a person: see `manage.py dead_letters list --kinds` or the "
+        "admin"
+    )
+    _too_many_letters.hear(many if waiting > PARKED_TOO_MANY else "")
 
 
-class _Alarm:
-    """Remembers in this process whether it has been raised; another leader raises it anew."""
-
-    def __init__(self) -> None:
-        self.is_raised = False
-
-    def hear(self, waiting: int) -> None:
-        """How many letters wait now."""
-        if waiting > PARKED_TOO_MANY and not self.is_raised:
-            self.is_raised = True
-            log.error(
-                "more than %d dead letters wait for a person: see `manage.py dead_letters list --kinds` or the admin",
-                PARKED_TOO_MANY,
-            )
-        elif waiting <= PARKED_TOO_MANY and self.is_raised:
-            self.is_raised = False
-            log.info("no more than %d dead letters wait for a person again", PARKED_TOO_MANY)
+@timekeeper.every(seconds=15, after_seconds=15)
+def watch_outbox() -> None:
+    """Say once that events do not leave, and once that they do."""
+    seconds = outbox.oldest_seconds()
+    waits = f"an event has waited {seconds:.0f} s for the relay: is one running, and does it reach Kafka?"
+    _not_leaving.hear(waits if seconds > OUTBOX_TOO_OLD_SECONDS else "")
 
 
-_alarm = _Alarm()
+def _too_late(found: Sequence[lag.Lag]) -> str:
+    """Groups that have left messages unread for half of what their topic keeps them; the rest is all they have."""
+    kept = {topic.name: topic.retention_seconds for topic in topics.wanted()}
+    late = sorted({f"{row.group} ({row.topic})" for row in found if (row.seconds or 0) > kept[row.topic] / 2})
+    return f"unread messages are about to be deleted: {', '.join(late)} must catch up" if late else ""
+
 
 if settings.LAG_SAMPLE_SECONDS > 0:
     timekeeper.every(seconds=settings.LAG_SAMPLE_SECONDS, after_seconds=settings.LAG_SAMPLE_SECONDS, aside=True)(

@@ -136,6 +136,16 @@ def backlog() -> int:
         return int(cursor.fetchone()[0])
 
 
+def oldest_seconds() -> float:
+    """How long the event that has waited longest for the relay has waited; 0 if none does."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM kafka_bridge_outboxrow "
+            "WHERE published_at IS NULL"
+        )
+        return float(cursor.fetchone()[0])
+
+
 def republish_unheard() -> int:
     """Send again what some group has not handled; for a broker that came back without its data.
 

@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from kafka_bridge import jobs, redriving
+from kafka_bridge.alarms import Alarm
 from kafka_bridge.management.commands import dead_letters as command
 from kafka_bridge.models import DeadLetter, DeadLetterAct
 from kafka_bridge.tests.events import cancelled
@@ -131,8 +132,8 @@ def test_the_alarm_is_raised_once_and_cleared_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(jobs, "PARKED_TOO_MANY", 2)
-    monkeypatch.setattr(jobs, "_alarm", jobs._Alarm())
-    caplog.set_level(logging.INFO, logger="kafka_bridge.jobs")
+    monkeypatch.setattr(jobs, "_too_many_letters", Alarm(over="that is over"))
+    caplog.set_level(logging.INFO, logger="kafka_bridge.alarms")
     for _ in range(3):
         a_letter()
         jobs.watch_dead_letters()

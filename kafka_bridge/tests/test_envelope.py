@@ -91,5 +91,6 @@ def test_fields_of_a_newer_producer_are_ignored() -> None:
     ],
 )
 def test_what_is_no_event_is_refused_in_words(broken: dict[str, bytes | None], words: str) -> None:
+    """FAILURES 33: a version that nobody knows yet is one of these."""
     with pytest.raises(envelope.Malformed, match=words):
         envelope.decode(message(**broken))

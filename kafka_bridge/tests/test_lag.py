@@ -3,9 +3,10 @@
 import dataclasses
 import io
 import json
+import logging
 import threading
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from kafka_bridge import catalogue, jobs, lag, pace, registry, testing
+from kafka_bridge.alarms import Alarm
 from kafka_bridge.models import LagSample
 from kafka_bridge.tests.events import created
+from kafka_bridge.tests.logs import put
 from kafka_bridge.tests.test_runner import committed, group, quick, running, send  # noqa: F401 - fixtures too
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka", "quick")]
@@ -110,6 +113,30 @@ def test_samples_tell_the_pace_and_when_it_will_be_over(group: registry.Group) -
 )
 def test_time_to_drain(handled: float, written: float, left: int, seconds: float | None) -> None:
     assert pace.Pace(handled=handled, written=written).drain_seconds(left) == seconds
+
+
+@pytest.mark.faults
+def test_unread_messages_that_are_about_to_be_deleted_raise_an_alarm(
+    group: registry.Group,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """FAILURES 28: a topic keeps its messages for seven days; after half of that somebody has to hear of it."""
+    monkeypatch.setattr(jobs, "_expiring", Alarm(over="that is over"))
+    caplog.set_level(logging.INFO, logger="kafka_bridge.alarms")
+    listen(group)
+    put(created(), at=datetime.now(UTC) - timedelta(days=3))
+    jobs.sample_lag()
+    assert caplog.messages == []
+    put(created(), partition=1, at=datetime.now(UTC) - timedelta(days=4))
+    for _ in range(2):
+        jobs.sample_lag()
+    [wrong] = caplog.messages
+    assert wrong.startswith("unread messages are about to be deleted: ")
+    assert "notifications (orders.events)" in wrong
+    monkeypatch.setattr(lag, "read", lambda: [])
+    jobs.sample_lag()
+    assert caplog.messages[1:] == ["that is over"]
 
 
 # -- the command ------------------------------------------------------------------------------------

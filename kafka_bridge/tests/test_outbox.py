@@ -1,12 +1,16 @@
 """The outbox: facts commit with their cause, in order, in one statement."""
 
+import logging
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from kafka_bridge import outbox, testing
+from kafka_bridge import jobs, outbox, testing
+from kafka_bridge.alarms import Alarm
 from kafka_bridge.envelope import Received
 from kafka_bridge.models import InboxRow, OutboxRow
 from kafka_bridge.tests.events import cancelled, created, delivered
@@ -65,3 +69,22 @@ def test_what_some_group_has_not_handled_is_sent_again() -> None:
     assert outbox.republish_unheard() == 1
     assert list(OutboxRow.objects.filter(published_at=None).values_list("key", flat=True)) == [unheard.key]
     assert outbox.backlog() == 1
+
+
+def test_events_that_do_not_leave_raise_an_alarm_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """FAILURES 32: the outbox grows while nobody notices."""
+    monkeypatch.setattr(jobs, "_not_leaving", Alarm(over="that is over"))
+    caplog.set_level(logging.INFO, logger="kafka_bridge.alarms")
+    with transaction.atomic():
+        outbox.publish(created())
+    jobs.watch_outbox()
+    assert caplog.messages == []
+    OutboxRow.objects.update(created_at=timezone.now() - timedelta(seconds=90))
+    for _ in range(2):
+        jobs.watch_outbox()
+    assert caplog.messages == ["an event has waited 90 s for the relay: is one running, and does it reach Kafka?"]
+    OutboxRow.objects.update(published_at=timezone.now())
+    jobs.watch_outbox()
+    assert caplog.messages[1:] == ["that is over"]
