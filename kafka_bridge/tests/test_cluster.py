@@ -12,10 +12,11 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection, transaction
 
-from kafka_bridge import catalogue, clients, outbox, registry, runner, testing, topics
+from kafka_bridge import catalogue, clients, outbox, registry, testing, topics
 from kafka_bridge.events import OrderEvent
 from kafka_bridge.models import InboxRow
 from kafka_bridge.tests.events import cancelled, created, delivered
+from kafka_bridge.tests.members import running
 from kafka_bridge.tests.test_relay import running_relay
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
@@ -93,21 +94,8 @@ def sea(brokers: Any, make_group: Callable[[str], registry.Group], monkeypatch: 
 
     for event in (catalogue.OrderCreated, catalogue.OrderDelivered, catalogue.OrderCancelled):
         group.on(event)(note)
-    with running_relay(), at_work(group):
+    with running_relay(), running(group):
         yield sea
-
-
-@contextmanager
-def at_work(group: registry.Group) -> Iterator[None]:
-    """A member in a thread."""
-    stop = threading.Event()
-    thread = threading.Thread(target=runner.Runner(group, stop).run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(60)
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from kafka_bridge.alarms import Alarm
 from kafka_bridge.models import LagSample
 from kafka_bridge.tests.events import created
 from kafka_bridge.tests.logs import put
-from kafka_bridge.tests.test_runner import committed, group, quick, running, send  # noqa: F401 - fixtures too
+from kafka_bridge.tests.members import running
+from kafka_bridge.tests.test_runner import committed, group, quick, send  # noqa: F401 - fixtures too
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka", "quick")]
 HEARD = "orders.events"

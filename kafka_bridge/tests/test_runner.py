@@ -3,8 +3,7 @@
 import dataclasses
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -13,10 +12,11 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
 from django.db import OperationalError, connection, transaction
 
-from kafka_bridge import catalogue, clients, faults, outbox, registry, runner, testing
+from kafka_bridge import catalogue, clients, faults, outbox, registry, testing
 from kafka_bridge.events import OrderEvent
 from kafka_bridge.models import InboxRow
 from kafka_bridge.tests.events import cancelled, created, delivered
+from kafka_bridge.tests.members import running
 from kafka_bridge.tests.test_relay import read_topic, running_relay
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka", "quick")]
@@ -37,21 +37,6 @@ def group(make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch) -> registry.Gr
     """A group of the test's own in the place of notifications, whose dead letter topic exists."""
     monkeypatch.delitem(registry._groups, "notifications")
     return make_group("notifications")
-
-
-@contextmanager
-def running(group: registry.Group) -> Iterator[runner.Runner]:
-    """A member of the group in a thread; it is stopped on leaving."""
-    stop = threading.Event()
-    member = runner.Runner(group, stop)
-    thread = threading.Thread(target=member.run)
-    thread.start()
-    try:
-        yield member
-    finally:
-        stop.set()
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 def send(*events: OrderEvent) -> None:

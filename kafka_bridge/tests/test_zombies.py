@@ -5,18 +5,18 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException
 
-from kafka_bridge import catalogue, offsets, registry, runner, testing
+from kafka_bridge import catalogue, offsets, registry, testing
 from kafka_bridge.models import InboxRow
 from kafka_bridge.tests.events import created, delivered
 from kafka_bridge.tests.logs import put_all, told
+from kafka_bridge.tests.members import running
 from kafka_bridge.tests.test_commands import environment_of, process
 
 pytestmark = [
@@ -28,21 +28,6 @@ pytestmark = [
 ]
 MakeGroup = Callable[[str], registry.Group]
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
-
-
-@contextmanager
-def at_work(group: registry.Group) -> Iterator[runner.Runner]:
-    """A member in a thread."""
-    stop = threading.Event()
-    member = runner.Runner(group, stop)
-    thread = threading.Thread(target=member.run)
-    thread.start()
-    try:
-        yield member
-    finally:
-        stop.set()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 @PROTOCOLS
@@ -66,9 +51,9 @@ def test_a_handler_slower_than_the_poll_interval_does_nothing_twice(
 
     put_all([(created(), number % 3, datetime.now(UTC)) for number in range(90)])
     try:
-        with at_work(group) as slow:
+        with running(group) as slow:
             assert is_slow.wait(60)
-            with at_work(group) as other:
+            with running(group) as other:
                 testing.wait_until(lambda: len(other.assigned) == 3, what="a new owner", timeout_seconds=90)
                 may_go_on.set()
                 testing.wait_until(lambda: had("notifications") == 90, what="90 handled", timeout_seconds=60)
