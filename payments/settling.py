@@ -116,17 +116,18 @@ def settle(*, charges: Sequence[tuple[Charge, Heard | Unknown]], refunds: Sequen
     # All of them at once: what is left of a charge is told with each refund, so two of one charge must not be settled
     # at the same time by two processes.
     books = ledger.of_charges({row.pk for row, _ in charges} | {refund.charge_id for refund, _ in refunds})
-    unknown = []
+    unknown: dict[UUID, Charge] = {}
     for claimed, heard in charges:
         charge = books.charges[claimed.pk]
         if charge.state != claimed.state:
             continue
         if isinstance(heard, Unknown):
             _note_unknown(books, charge, claimed, heard)
-            unknown.append(charge)
+            unknown[charge.pk] = charge
         else:
             _note_answer(books, charge, claimed, heard)
-    _state_unknown(books, unknown)
+    # Of two calls for one charge (the first took longer than its lease) the other may have told.
+    _state_unknown(books, [charge for charge in unknown.values() if charge.unknown_since is not None])
     _settle_refunds(books, refunds)
     books.close()
 

@@ -157,6 +157,23 @@ def test_a_lease_outlives_any_call(settings: Any) -> None:
         assert settling.lease() > timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize("late", ["first", "last"])
+def test_of_two_answers_for_one_step_the_one_that_knows_counts(bank: InProcessGateway, late: str) -> None:
+    """A call took longer than its lease, so a second one was made; both answers come in together."""
+    [order_id] = ask_for("pm_success")
+    [first] = settling.claim_charges(limit=1)
+    make_due()
+    [second] = settling.claim_charges(limit=1)
+    answers = [(first, Unknown("no answer in time")), (second, calls.carry_out(second))]
+    with transaction.atomic():
+        settling.settle(charges=answers if late == "last" else answers[::-1])
+    charge = Charge.objects.get(order_id=order_id)
+    assert (charge.state, charge.unknown_since) == ("authorized", None)
+    assert said() == []
+    run_to_the_end(Cashier())
+    assert entered(bank) == [("authorization", PRICE), ("capture", PRICE)]
+
+
 def test_an_unknown_outcome_is_asked_again_with_the_same_key(bank: InProcessGateway) -> None:
     """FAILURES 1: the bank sets aside and takes, and each first answer is lost."""
     ask_for("pm_charges_then_times_out")
