@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 
 import psycopg.errors
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 from django.db import OperationalError, connection, transaction
 
-from kafka_bridge import catalogue, clients, faults, outbox, registry, testing
+from kafka_bridge import catalogue, clients, faults, offsets, outbox, registry, testing
 from kafka_bridge.events import OrderEvent
 from kafka_bridge.models import InboxRow
 from kafka_bridge.tests.events import cancelled, created, delivered
@@ -60,9 +60,10 @@ def headers_of(message: Message) -> dict[str, bytes]:
 def committed(group: str) -> int:
     """The sum of the group's committed offsets."""
     admin = clients.admin()
-    name = clients.conf().group_prefix + group
-    [future] = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)]).values()
-    return sum(place.offset for place in future.result().topic_partitions if place.offset > 0)
+    present = admin.list_topics(timeout=10).topics
+    names = [clients.topic_name(topic.name) for topic in registry.find(group).topics]
+    places = [(name, number) for name in names if name in present for number in present[name].partitions]
+    return sum(offsets.committed(group, places).values())
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
