@@ -60,9 +60,8 @@ def headers_of(message: Message) -> dict[str, bytes]:
 def committed(group: str) -> int:
     """The sum of the group's committed offsets."""
     admin = clients.admin()
-    present = admin.list_topics(timeout=10).topics
-    names = [clients.topic_name(topic.name) for topic in registry.find(group).topics]
-    places = [(name, number) for name in names if name in present for number in present[name].partitions]
+    ours = {n: t for n, t in admin.list_topics(timeout=10).topics.items() if n.startswith(clients.conf().topic_prefix)}
+    places = [(name, number) for name, topic in ours.items() for number in topic.partitions]
     return sum(offsets.committed(group, places).values())
 
 
