@@ -1,14 +1,17 @@
-"""Drafts for the tests of every app and for the benchmarks, and books of payments for orders' own tests."""
+"""Drafts and orders for the tests of every app and for the benchmarks, and books of payments for orders' own tests."""
 
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.db import transaction
+
 from kafka_bridge import catalogue
-from orders import checkout
-from orders.models import Order
+from orders import checkout, shipping
+from orders.models import Order, Status
 
 SKU = "9780000000019"
+OTHER = "9780000000026"
 CHARGE = uuid.UUID(int=7)
 """The charge of every order in orders' own tests."""
 
@@ -44,3 +47,15 @@ def captured(order_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[uuid.UUID,
         order.pk: (CHARGE, sum(line.quantity * line.unit_price_minor for line in order.lines.all()), order.currency)
         for order in orders
     }
+
+
+def confirmed(units: Mapping[str, int] | None = None) -> Order:
+    """An order that is paid, held and packed; by default two copies of one book and one of another, 12.50 each."""
+    order = Order.objects.get(pk=checkout.place(draft(units=units or {SKU: 2, OTHER: 1})).order_id)
+    with transaction.atomic():
+        order.move_to(Status.PAID, at=order.placed_at)
+        order.payment_reference = "sbx_ch_1"
+        order.held_at = order.confirmed_at = order.placed_at
+        Order.objects.write([order])
+        shipping.pack(order_ids=[order.pk])
+    return order

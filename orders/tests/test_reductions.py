@@ -8,24 +8,11 @@ import pytest
 from django.db import connection, transaction
 
 from kafka_bridge import catalogue, testing
-from orders import checkout, mails, queries, services, shipping
+from orders import checkout, mails, queries, services
 from orders.models import Order, OrderMail, Status
-from orders.testing import CHARGE, SKU, draft
+from orders.testing import CHARGE, OTHER, SKU, confirmed, draft
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
-OTHER = "9780000000026"
-
-
-def confirmed(units: Mapping[str, int] | None = None) -> Order:
-    """Paid, held and packed; two copies of one book and one of another, 12.50 each."""
-    order = Order.objects.get(pk=checkout.place(draft(units=units or {SKU: 2, OTHER: 1})).order_id)
-    with transaction.atomic():
-        order.move_to(Status.PAID, at=order.placed_at)
-        order.payment_reference = "sbx_ch_1"
-        order.held_at = order.confirmed_at = order.placed_at
-        Order.objects.write([order])
-        shipping.pack(order_ids=[order.pk])
-    return order
 
 
 def reduce(order: Order, units: Mapping[str, int], reason: str = "damaged") -> Order:

@@ -11,21 +11,15 @@ from django.db import connection, transaction
 from kafka_bridge import catalogue, testing
 from orders import checkout, mails, services, shipping
 from orders.models import Order, OrderMail, ReturnRequest, Status
-from orders.testing import SKU, draft
+from orders.testing import OTHER, SKU, confirmed, draft
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
-OTHER = "9780000000026"
 
 
 def shipped(units: Mapping[str, int] | None = None) -> Order:
-    """Paid, and on its way; two copies of one book and one of another, 12.50 each."""
-    order = Order.objects.get(pk=checkout.place(draft(units=units or {SKU: 2, OTHER: 1})).order_id)
+    """Confirmed, and on its way."""
+    order = confirmed(units)
     with transaction.atomic():
-        order.move_to(Status.PAID, at=order.placed_at)
-        order.payment_reference = "sbx_ch_1"
-        order.held_at = order.confirmed_at = order.placed_at
-        Order.objects.write([order])
-        shipping.pack(order_ids=[order.pk])
         services.ship(order_ids=[order.pk], by="carrier")
     order.refresh_from_db()
     order.read_version = order.version
