@@ -123,6 +123,8 @@ def _json(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> str:
 
 # -- For people ---------------------------------------------------------------------------------------
 def _page(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> RenderableType:
+    if not found:
+        return _summary(found)
     table = Table(title="Consumer lag", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     # Where the terminal is narrow, the last column gives way.
     table.add_column("group and partition", no_wrap=True, min_width=21)
