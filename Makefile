@@ -4,6 +4,7 @@ PYTHON = python3
 PORT = 8000
 HOST = 127.0.0.1
 KAFKA = auto
+TEST_PROCESSES = 2
 RESET =
 ARGS =
 
@@ -22,8 +23,8 @@ help: ## list the targets
 demo: $(RUNTIME) ## the whole shop here, until Ctrl-C (PORT=8000 HOST=127.0.0.1 KAFKA=auto|embedded|single|cluster|SERVERS RESET=1)
 	@exec $(VENV_PYTHON) manage.py demo --host '$(HOST)' --port '$(PORT)' --kafka '$(KAFKA)' $(if $(filter-out 0 no false,$(RESET)),--reset)
 
-test: $(DEVELOPMENT) browser ## every test (ARGS="-m kafka" narrows them down)
-	@exec $(VENV_PYTHON) -m pytest $(ARGS)
+test: $(DEVELOPMENT) browser ## every test (ARGS="-m kafka" narrows them down, TEST_PROCESSES=0 runs them in one)
+	@exec $(VENV_PYTHON) -m pytest --numprocesses=$(TEST_PROCESSES) $(ARGS)
 
 lint: $(DEVELOPMENT) ## check style, format, types, imports and templates
 	$(VENV_PYTHON) -m ruff check

@@ -1,5 +1,6 @@
 """Apache Kafka's jars, brought from Maven Central once and kept in the state folder."""
 
+import fcntl
 import hashlib
 import re
 import shutil
@@ -65,6 +66,14 @@ class Jars:
         self.check()
         if self.are_here:
             return
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        # Test processes that start side by side: the first one downloads, the others wait and find it done.
+        with (self.folder.parent / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.are_here:
+                self._download(supervisor)
+
+    def _download(self, supervisor: Supervisor) -> None:
         draft = self.folder.with_suffix(".new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)

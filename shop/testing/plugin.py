@@ -29,6 +29,7 @@ from shop.testing.services import Services
 
 SERVICES = pytest.StashKey[Services]()
 BROWSER = pytest.StashKey[str]()
+DISTRIBUTED = "each process has a PostgreSQL, a Redis and a Kafka of its own"
 NO_BROWSER = "there is no Chromium here (`make test` installs one where it can)"
 
 
@@ -46,7 +47,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     services = Services()
     early_config.add_cleanup(services.stop)
     try:
-        services.start()
+        if not _is_distributing(early_config):
+            services.start()
     except LocalError as error:
         raise pytest.UsageError(str(error)) from error
     os.environ.update(services.environment())
@@ -60,18 +62,40 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     services, reporter = session.config.stash[SERVICES], session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return
+    alone = not _is_distributing(session.config)
     lines = {
-        "PostgreSQL": f"{services.postgres.version()} in {services.postgres.data}",
-        "Redis": f"{services.redis.version()} at {services.redis.socket}",
+        "PostgreSQL": f"{services.postgres.version()} in {services.postgres.data}" if alone else DISTRIBUTED,
+        "Redis": f"{services.redis.version()} at {services.redis.socket}" if alone else DISTRIBUTED,
         "Kafka": services.describe_kafka(),
         "browser": session.config.stash[BROWSER] or f"none: {NO_BROWSER}",
     }
     reporter.write_line("\n".join(f"{name + ':':<12}{text}" for name, text in lines.items()))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests last: from the first one on, Playwright's event loop lives in this thread."""
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Browser tests last: from the first one on, Playwright's event loop lives in this thread.
+
+    Where several processes share the work, one has all tests of the whole running shop, and has them first, for they
+    take longest. The others go by files, which tests of one kind of service share.
+    """
+    items.sort(key=lambda item: (_needs_browser(item), not _needs_shop(item)))
+    for item in items:
+        group = "browser" if _needs_browser(item) else "shop" if _needs_shop(item) else item.path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _needs_browser(item: pytest.Item) -> bool:
+    return item.get_closest_marker("browser") is not None
+
+
+def _needs_shop(item: pytest.Item) -> bool:
+    return "running_shop" in getattr(item, "fixturenames", ())
+
+
+def _is_distributing(config: pytest.Config) -> bool:
+    """Whether this process only hands the tests to others (pytest-xdist)."""
+    return bool(config.known_args_namespace.numprocesses) and "PYTEST_XDIST_WORKER" not in os.environ
 
 
 @pytest.hookimpl(tryfirst=True)
