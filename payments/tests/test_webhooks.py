@@ -2,11 +2,10 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import transaction
-from uuid_utils.compat import uuid7
 
 from kafka_bridge import catalogue, testing
 from payments import webhooks
@@ -51,7 +50,7 @@ def test_our_key_finds_it_before_the_gateways_name_does() -> None:
     assert not Review.objects.exists()
 
 
-@pytest.mark.parametrize("key", ["", "x", "'; --", str(uuid7())])
+@pytest.mark.parametrize("key", ["", "x", "'; --", str(UUID(int=7))])
 def test_a_stranger(key: str) -> None:
     a_charge("pi_2")
     assert receive(a_notice(key=key))
