@@ -5,10 +5,11 @@ import logging
 import redis
 from django.db import transaction
 
-from inventory import services, shelving, upkeep
-from kafka_bridge import timekeeper
+from inventory import folding, services, shelving, upkeep
+from kafka_bridge import housekeeping, timekeeper
 
 log = logging.getLogger(__name__)
+housekeeping.keep(folding.MOVEMENTS)
 
 
 @timekeeper.every(seconds=1)

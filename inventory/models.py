@@ -58,7 +58,8 @@ class Stock(models.Model):
 class Movement(models.Model):
     """One change of one bin: by how much, who made it and why. Written once; the database refuses to change it.
 
-    The sum of a bin's movements is what its `Stock` says.
+    The sum of a bin's movements is what its `Stock` says, also once old ones are folded into lines that are carried
+    forward; see `folding.py`.
     """
 
     class Kind(models.TextChoices):
@@ -85,10 +86,20 @@ class Movement(models.Model):
     by = models.CharField(max_length=80)
     """Who: a person's name, or the part of the shop."""
     reason = models.CharField(max_length=200)
+    carried = models.PositiveIntegerField(default=0, db_default=0)
+    """So many old movements this line stands for; 0 for one that is just itself. See `folding.py`."""
 
     class Meta:
         ordering = ("-id",)
-        indexes = (models.Index(fields=["sku", "-id"], name="movement_of_sku"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["bin", "kind"], name="movement_carried_once", condition=models.Q(carried__gt=0)
+            ),
+        )
+        indexes = (
+            models.Index(fields=["sku", "-id"], name="movement_of_sku"),
+            models.Index(fields=["at"], name="movement_to_carry", condition=models.Q(carried=0)),
+        )
 
     def __str__(self) -> str:
         return f"{self.bin}: {self.get_kind_display()}"

@@ -53,11 +53,15 @@ class BridgeSettings:
     """Outbox rows that the relay sends before it waits for their delivery reports."""
     relay_poll_seconds: float = 1.0
     """How often the relay looks for rows that no notification announced."""
+    leader_silent_seconds: float = 30.0
+    """A leader that PostgreSQL has not heard for so long is replaced by whoever stands by."""
     inbox_days: float = 40.0
     """How long it is kept which events a group has had; longer than any message can come again."""
     outbox_days: float = 40.0
     """How long events that have left are kept for people who look; not longer than the inbox."""
     sample_days: float = 14.0
     """How long samples of the lag are kept."""
+    dead_letter_days: float = 90.0
+    """How long dead letters that are resolved or discarded are kept, with what was done to them."""
     delivery_timeout_seconds: float = 300.0
     """How long the producer itself retries before it reports a row as not delivered."""

@@ -1,10 +1,18 @@
-"""Old rows of the inbox, the outbox and the lag samples are deleted, in batches too small to be in anybody's way.
+"""Old rows are deleted, or folded, table by table, in batches too small to be in anybody's way.
+
+The bridge's own tables are named here; an app names its own in its `jobs.py`, with `keep`.
 
 # Note [How long the inbox remembers]
 The inbox is what makes a second delivery harmless. It must remember an event for as long as its message can still come:
 while its topic keeps it, and after that while it lies among the dead letters and may be sent again. A system check
 holds the settings to that. And since events that no group seems to have had are stated again for a Kafka that lost its
-data, the outbox must not remember events that the inbox has forgotten.
+data, the outbox must not remember events that the inbox has forgotten. A dead letter is kept for longer than its copy
+in Kafka, too: whoever reads the copies again from their beginning would otherwise take it for a new one.
+
+# Note [Append-only, until it is old]
+Rows that say who did what are protected by triggers: nobody changes them, and nobody deletes them, except in a
+transaction that has declared itself to be pruning, and then only what is older than the trigger itself allows
+(`kafka_bridge_append_only`). So a prune with a wrong setting is refused by the database, and a slip elsewhere is, too.
 """
 
 import time
@@ -15,97 +23,127 @@ from uuid import UUID
 
 from django.core.checks import CheckMessage, Error
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from kafka_bridge import catalogue, clients, registry, topics
 
 BATCH = 2000
 _DAY_SECONDS = 24 * 3600
-Names = dict[str, datetime | UUID | str | int]
+Names = dict[str, datetime | UUID | str | int | list[str]]
 # Between two batches, so that a shop at work has the disk most of the time.
 _PAUSE_SECONDS = 0.05
 # What is left then goes the next time.
 LIMIT_SECONDS = 20.0
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A table, for how long its rows are kept, and how a batch of older ones is chosen."""
+def _delete(cursor: CursorWrapper, kept: "Kept", names: Names) -> int:
+    """Delete a batch of what is old; rows that somebody has locked are left for the next time."""
+    cursor.execute(
+        f"DELETE FROM {kept.table} WHERE ctid = ANY(ARRAY({kept.old} FOR UPDATE SKIP LOCKED))",  # noqa: S608
+        names,
+    )
+    return int(cursor.rowcount)
 
-    name: str
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A table, for how long its rows are kept, and what becomes of older ones."""
+
+    table: str
+    setting: str
+    """The variable that says how many days."""
     days: Callable[[], float]
-    oldest: str
-    """Statement that selects the `ctid` of up to %(limit)s rows older than %(before)s (or %(before_id)s)."""
+    old: str
+    """Statement that selects the `ctid` of up to %(limit)s rows older than %(before)s; see `prune` for more names."""
+    forget: Callable[[CursorWrapper, "Kept", Names], int] = _delete
+    """Does away with a batch of them, in the caller's transaction, and says how many they were."""
     each_group: bool = False
     """Whether the statement is about one %(group)s at a time."""
+    least_days: Callable[[], float] = lambda: 0
+    because: str = ""
+    """Why fewer days than that would be too few."""
 
 
-# Of the event ids the first 48 bits are the time, and both tables' indexes begin where their oldest rows are.
-_KEPT = (
-    Kept(
-        "kafka_bridge_outboxrow",
-        lambda: clients.conf().outbox_days,
-        """
-        SELECT ctid FROM (
-            SELECT ctid, published_at FROM kafka_bridge_outboxrow ORDER BY id LIMIT %(limit)s
-        ) AS oldest WHERE published_at < %(before)s
-        """,
-    ),
-    Kept(
-        "kafka_bridge_inboxrow",
-        lambda: clients.conf().inbox_days,
-        """
-        SELECT ctid FROM kafka_bridge_inboxrow
-        WHERE "group" = %(group)s AND event_id < %(before_id)s AND handled_at < %(before)s
-        ORDER BY event_id LIMIT %(limit)s
-        """,
-        each_group=True,
-    ),
-    Kept(
-        "kafka_bridge_lagsample",
-        lambda: clients.conf().sample_days,
-        "SELECT ctid FROM kafka_bridge_lagsample WHERE at < %(before)s ORDER BY at LIMIT %(limit)s",
-    ),
-)
+_kept: list[Kept] = []
 
 
+def keep(kept: Kept) -> None:
+    """Have this table pruned, by the timekeeper and by `manage.py prune_tables`."""
+    _kept.append(kept)
+
+
+def kept() -> list[Kept]:
+    """All tables that are pruned."""
+    return list(_kept)
+
+
+def message_days() -> float:
+    """For how long a message can come (again): its topic's retention, and that of the dead letters."""
+    longest = max(topic.retention_seconds for topic in catalogue.TOPICS) + topics.DEAD_LETTER_RETENTION_SECONDS
+    return longest / _DAY_SECONDS
+
+
+# -- Pruning ----------------------------------------------------------------------------------------------
 def prune(*, limit_seconds: float = LIMIT_SECONDS, dry_run: bool = False) -> dict[str, int]:
-    """Delete what is too old, within this time; how many rows, by table. A dry run only counts them.
+    """Do away with what is too old, within this time; how many rows, by table. A dry run only counts them.
 
-    Each batch is a transaction of its own. Rows that somebody has locked are left for the next time.
+    Each batch is a transaction of its own, and the tables take turns, so that a long one does not keep the others
+    waiting. The statements may ask for %(before)s, %(before_id)s (the first event id of that moment), %(limit)s,
+    %(group)s and %(groups)s, all that there are.
     """
     until = time.monotonic() + limit_seconds
-    return {kept.name: sum(_prune(kept, group, until, dry_run=dry_run) for group in _groups(kept)) for kept in _KEPT}
+    counts = dict.fromkeys((kept.table for kept in _kept), 0)
+    waiting = [(kept, group) for kept in _kept for group in _groups(kept)]
+    while waiting and time.monotonic() < until:
+        full = []
+        for kept, group in waiting:
+            names = _names(kept, group)
+            count = _count(kept, names) if dry_run else _forget(kept, names)
+            counts[kept.table] += count
+            if count == BATCH and not dry_run:
+                full.append((kept, group))
+                time.sleep(_PAUSE_SECONDS)
+        waiting = full
+    return counts
+
+
+def _forget(kept: Kept, names: Names) -> int:
+    with transaction.atomic(), connection.cursor() as cursor:
+        # See Note [Append-only, until it is old].
+        cursor.execute("SET LOCAL bookrush.pruning = 'on'")
+        return kept.forget(cursor, kept, names)
+
+
+def _count(kept: Kept, names: Names) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM ({kept.old}) AS old", names | {"limit": 10_000_000})  # noqa: S608
+        [(count,)] = cursor.fetchall()
+        return int(count)
+
+
+def _names(kept: Kept, group: str) -> Names:
+    before = timezone.now() - timedelta(days=kept.days())
+    groups = [group.name for group in registry.groups()]
+    return {"before": before, "before_id": first_id(before), "group": group, "groups": groups, "limit": BATCH}
 
 
 def _groups(kept: Kept) -> list[str]:
-    return [group.name for group in registry.groups()] if kept.each_group else [""]
-
-
-def _prune(kept: Kept, group: str, until: float, *, dry_run: bool) -> int:
-    before = timezone.now() - timedelta(days=kept.days())
-    names: Names = {"before": before, "before_id": first_id(before), "group": group, "limit": BATCH}
-    if dry_run:
-        return _execute(f"SELECT count(*) FROM ({kept.oldest}) AS old", names | {"limit": 10_000_000})  # noqa: S608
-    gone = 0
-    while time.monotonic() < until:
-        count = _execute(
-            f"WITH gone AS (DELETE FROM {kept.name} WHERE ctid = ANY(ARRAY({kept.oldest} FOR UPDATE SKIP LOCKED)) "  # noqa: S608
-            "RETURNING 1) SELECT count(*) FROM gone",
-            names,
+    """The groups that have rows in the table, also those that the code no longer has; each found by the index."""
+    if not kept.each_group:
+        return [""]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH RECURSIVE one AS (
+                SELECT min("group") AS name FROM {kept.table}
+                UNION ALL SELECT (SELECT min("group") FROM {kept.table} WHERE "group" > one.name)
+                FROM one WHERE one.name IS NOT NULL
+            )
+            SELECT name FROM one WHERE name IS NOT NULL
+            """  # noqa: S608
         )
-        gone += count
-        if count < BATCH:
-            break
-        time.sleep(_PAUSE_SECONDS)
-    return gone
-
-
-def _execute(statement: str, names: Names) -> int:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statement, names)
-        [(count,)] = cursor.fetchall()
-        return int(count)
+        return [name for (name,) in cursor.fetchall()]
 
 
 def first_id(at: datetime) -> UUID:
@@ -113,20 +151,111 @@ def first_id(at: datetime) -> UUID:
     return UUID(int=int(at.timestamp() * 1000) << 80 | 0x7 << 76 | 0b10 << 62)
 
 
-def check_retention(**_: object) -> list[CheckMessage]:
-    """System check: the inbox outlives every message, and the outbox does not outlive the inbox."""
-    options = clients.conf()
-    longest = max(topic.retention_seconds for topic in catalogue.TOPICS) + topics.DEAD_LETTER_RETENTION_SECONDS
-    found: list[CheckMessage] = []
-    if options.inbox_days * _DAY_SECONDS < longest:
-        found.append(
-            Error(
-                f"KEEP_INBOX_DAYS={options.inbox_days:g} is too short: a message may come again for "
-                f"{longest / _DAY_SECONDS:g} days (its topic's retention and that of the dead letters), and would then "
-                "be handled twice",
-                id="kafka_bridge.E004",
-            )
+# -- The bridge's own tables ------------------------------------------------------------------------------
+def _forget_letters(cursor: CursorWrapper, kept: Kept, names: Names) -> int:
+    """Letters go together with what was done to them."""
+    cursor.execute(
+        f"""
+        WITH old AS MATERIALIZED (
+            SELECT id FROM kafka_bridge_deadletter WHERE ctid = ANY(ARRAY({kept.old} FOR UPDATE SKIP LOCKED))
+        ), acts AS (
+            DELETE FROM kafka_bridge_deadletteract WHERE letter_id IN (SELECT id FROM old)
         )
+        DELETE FROM kafka_bridge_deadletter WHERE id IN (SELECT id FROM old)
+        """,  # noqa: S608
+        names,
+    )
+    return int(cursor.rowcount)
+
+
+# Of the event ids the first 48 bits are the time, and all these tables' indexes begin where their oldest rows are.
+keep(
+    Kept(
+        table="kafka_bridge_outboxrow",
+        setting="KEEP_OUTBOX_DAYS",
+        days=lambda: clients.conf().outbox_days,
+        old="""
+        SELECT ctid FROM (
+            SELECT ctid, published_at FROM kafka_bridge_outboxrow ORDER BY id LIMIT %(limit)s
+        ) AS oldest WHERE published_at < %(before)s
+        """,
+    )
+)
+keep(
+    Kept(
+        table="kafka_bridge_inboxrow",
+        setting="KEEP_INBOX_DAYS",
+        days=lambda: clients.conf().inbox_days,
+        old="""
+        SELECT ctid FROM kafka_bridge_inboxrow
+        WHERE "group" = %(group)s AND event_id < %(before_id)s AND handled_at < %(before)s
+        ORDER BY event_id LIMIT %(limit)s
+        """,
+        each_group=True,
+        least_days=message_days,
+        because="a message may come again until then (its topic's retention and that of the dead letters), and would "
+        "be handled twice",
+    )
+)
+keep(
+    Kept(
+        table="kafka_bridge_lagsample",
+        setting="KEEP_LAG_SAMPLES_DAYS",
+        days=lambda: clients.conf().sample_days,
+        old="SELECT ctid FROM kafka_bridge_lagsample WHERE at < %(before)s ORDER BY at LIMIT %(limit)s",
+    )
+)
+# A parked message goes when it is handled or given up, however long that takes. Only where there is no such group any
+# more nobody will ever do either.
+keep(
+    Kept(
+        table="kafka_bridge_parkedmessage",
+        setting="KEEP_DEAD_LETTERS_DAYS",
+        days=lambda: clients.conf().dead_letter_days,
+        old="""
+        SELECT ctid FROM kafka_bridge_parkedmessage
+        WHERE NOT "group" = ANY(%(groups)s) AND parked_at < %(before)s ORDER BY id LIMIT %(limit)s
+        """,
+    )
+)
+# One that is closed, long ago, and that nothing waits behind.
+keep(
+    Kept(
+        table="kafka_bridge_deadletter",
+        setting="KEEP_DEAD_LETTERS_DAYS",
+        days=lambda: clients.conf().dead_letter_days,
+        old="""
+        SELECT l.ctid FROM kafka_bridge_deadletter l
+        WHERE l.state IN ('resolved', 'discarded') AND l.closed_at < %(before)s
+            AND NOT EXISTS (
+                SELECT FROM kafka_bridge_parkedmessage p WHERE p."group" = l."group" AND p.topic = l.topic
+                    AND p.partition = l.partition AND p."offset" = l."offset"
+            ) AND NOT EXISTS (
+                SELECT FROM kafka_bridge_deadletteract a WHERE a.letter_id = l.id AND a.at >= %(before)s
+            )
+        ORDER BY l.closed_at LIMIT %(limit)s
+        """,
+        forget=_forget_letters,
+        least_days=message_days,
+        because="until then its message, or its copy among Kafka's dead letters, may be read again, and would be taken "
+        "for a new one",
+    )
+)
+
+
+# -- The settings -----------------------------------------------------------------------------------------
+def check_retention(**_: object) -> list[CheckMessage]:
+    """System check: nothing is forgotten that something still needs, and the outbox does not outlive the inbox."""
+    found: list[CheckMessage] = [
+        Error(
+            f"{kept.setting}={kept.days():g} is too short, at least {kept.least_days():g} days are wanted: "
+            f"{kept.because}",
+            id="kafka_bridge.E004",
+        )
+        for kept in _kept
+        if kept.days() < kept.least_days()
+    ]
+    options = clients.conf()
     if options.outbox_days > options.inbox_days:
         found.append(
             Error(

@@ -176,6 +176,7 @@ class DeadLetter(models.Model):
             models.Index(fields=["state", "fingerprint"], name="dead_letter_kind"),
             models.Index(fields=["key"], name="dead_letter_key"),
             models.Index(fields=["send_at"], name="dead_letter_to_send", condition=models.Q(send_at__isnull=False)),
+            models.Index(fields=["closed_at"], name="dead_letter_closed", condition=models.Q(closed_at__isnull=False)),
         )
 
     def __str__(self) -> str:

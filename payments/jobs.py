@@ -7,12 +7,31 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from kafka_bridge import timekeeper
+from kafka_bridge import housekeeping, timekeeper
 from payments import reviews
 from payments.models import Charge, Refund, Review
 
 log = logging.getLogger(__name__)
 MOST_AT_ONCE = 500
+RESENT_DAYS = 30
+"""So long after an event a gateway may send its webhook once more (Stripe: https://docs.stripe.com/webhooks#retries)."""
+# A copy that is not signed anew is refused after minutes; one that is has its event's id, and is known by it. And while
+# payment.notified can be replayed, it should find the webhook that it speaks of.
+housekeeping.keep(
+    housekeeping.Kept(
+        table="payments_gatewaynotice",
+        setting="KEEP_WEBHOOKS_DAYS",
+        days=lambda: settings.KEEP_WEBHOOKS_DAYS,
+        old="""
+        SELECT ctid FROM (
+            SELECT ctid, received_at FROM payments_gatewaynotice ORDER BY id LIMIT %(limit)s
+        ) AS oldest WHERE received_at < %(before)s
+        """,
+        least_days=lambda: max(RESENT_DAYS, housekeeping.message_days()),
+        because="the gateway may send a webhook again, which is known by its event's id, and the message that speaks "
+        "of it may come again",
+    )
+)
 
 
 @timekeeper.every(seconds=15)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from kafka_bridge import timekeeper
+from kafka_bridge import housekeeping, timekeeper
 from shop import audit
 from shop.models import AuditRun
 
@@ -14,6 +14,18 @@ log = logging.getLogger(__name__)
 BY = "timekeeper"
 KEPT, UNCLEAN_KEPT = timedelta(days=7), timedelta(days=90)
 LIMIT_SECONDS = 10.0
+AUDIT_LOG_LEAST_DAYS = 365
+"""The database itself refuses to delete younger entries."""
+housekeeping.keep(
+    housekeeping.Kept(
+        table="shop_auditentry",
+        setting="KEEP_AUDIT_LOG_DAYS",
+        days=lambda: settings.KEEP_AUDIT_LOG_DAYS,
+        old="SELECT ctid FROM shop_auditentry WHERE at < %(before)s ORDER BY at LIMIT %(limit)s",
+        least_days=lambda: AUDIT_LOG_LEAST_DAYS,
+        because="the database refuses to delete younger entries",
+    )
+)
 
 
 def audit_shop() -> None:

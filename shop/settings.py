@@ -231,9 +231,11 @@ KAFKA_BRIDGE = BridgeSettings(
     attempts=env.int("CONSUMER_ATTEMPTS", default=3),
     retry_delays_seconds=tuple(env.list("CONSUMER_RETRY_DELAYS", cast=float, default=[5.0, 30.0, 120.0])),
     dead_letters_in_row=env.int("CONSUMER_DEAD_LETTERS_IN_ROW", default=50),
+    leader_silent_seconds=env.float("LEADER_SILENT_SECONDS", default=30.0),
     inbox_days=env.float("KEEP_INBOX_DAYS", default=40.0),
     outbox_days=env.float("KEEP_OUTBOX_DAYS", default=40.0),
     sample_days=env.float("KEEP_LAG_SAMPLES_DAYS", default=14.0),
+    dead_letter_days=env.float("KEEP_DEAD_LETTERS_DAYS", default=90.0),
 )
 
 # -- The shop -----------------------------------------------------------------------------------
@@ -251,6 +253,10 @@ AUDIT_SECONDS = env.float("AUDIT_SECONDS", default=60.0)
 AUDIT_GRACE_SECONDS = env.float("AUDIT_GRACE_SECONDS", default=60.0)
 # How often the timekeeper notes how far the consumers are behind (0: never).
 LAG_SAMPLE_SECONDS = env.float("LAG_SAMPLE_SECONDS", default=15.0)
+# For so many days the shop keeps the gateway's webhooks, each movement of stock by itself, and who did what.
+KEEP_WEBHOOKS_DAYS = env.float("KEEP_WEBHOOKS_DAYS", default=90.0)
+KEEP_MOVEMENTS_DAYS = env.float("KEEP_MOVEMENTS_DAYS", default=400.0)
+KEEP_AUDIT_LOG_DAYS = env.float("KEEP_AUDIT_LOG_DAYS", default=1100.0)
 CARRIER_SHIP_DELAY_SECONDS = env.float("CARRIER_SHIP_DELAY_SECONDS", default=5.0)
 CARRIER_DELIVER_DELAY_SECONDS = env.float("CARRIER_DELIVER_DELAY_SECONDS", default=10.0)
 PAYMENT_GATEWAY = env.str("PAYMENT_GATEWAY", default="payments.gateways.sandbox.SandboxGateway")

@@ -119,7 +119,8 @@ class Entry:
     change: int
     """Of the free units."""
     free_after: int | None
-    """Free units of the book in all bins once it was done; None where only some movements are shown."""
+    """Free units of the book in all bins once it was done; None where only some movements are shown, and for a line
+    that stands for many."""
     place: str
     order: str
 
@@ -160,7 +161,7 @@ def entries(page: "Page[Movement]") -> list[Entry]:
             kind=facts.label(movement.get_kind_display(), KIND_COLOURS[Kind(movement.kind)]),
             words=in_words(movement),
             change=movement.received - movement.held - movement.sold,
-            free_after=getattr(movement, "free_after", None),
+            free_after=None if movement.carried else getattr(movement, "free_after", None),
             place=places[_sale_id(movement.bin)],
             order=facts.link(facts.page_of(Order, movement.order_id), references[movement.order_id])
             if movement.order_id in references
@@ -173,6 +174,10 @@ def entries(page: "Page[Movement]") -> list[Entry]:
 def in_words(movement: Movement) -> str:
     """What a movement did, as a shopkeeper would say it."""
     received, held, sold = movement.received, movement.held, movement.sold
+    if movement.carried:
+        sums = {"received": received, "held": held, "sold": sold}
+        told = ", ".join(f"{units:+,} {name}" for name, units in sums.items() if units) or "nothing in all"
+        return f"{movement.carried:,} until then, carried forward: {told}"
     match Kind(movement.kind):
         case Kind.OPENED:
             return f"{received:,} received, {held:,} held and {sold:,} sold before the ledger began"

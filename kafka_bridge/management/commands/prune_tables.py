@@ -9,7 +9,7 @@ from django.db import Error as DatabaseError
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge import clients, housekeeping
+from kafka_bridge import housekeeping
 
 
 class Command(BaseCommand):
@@ -18,9 +18,9 @@ class Command(BaseCommand):
     # The one that matters here: an inbox that forgets too early makes effects happen twice.
     requires_system_checks = "__all__"
     help = (
-        "Delete what the inbox, the outbox and the lag samples have kept for longer than KEEP_INBOX_DAYS, "
-        "KEEP_OUTBOX_DAYS and KEEP_LAG_SAMPLES_DAYS, in small batches, until nothing is left. The timekeeper does the "
-        "same every minute. Exit code 1: PostgreSQL did not do it, or the settings would forget too early."
+        "Delete what every table has kept for longer than its KEEP_… variable says, in small batches, until nothing is "
+        "left; old movements of stock are folded. The timekeeper does the same every minute. Exit code 1: PostgreSQL "
+        "did not do it, or the settings would forget too early."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -37,11 +37,8 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps({"dry_run": options["dry_run"], "rows": counts}))
             return
-        conf = clients.conf()
-        table = Table("table", "kept", title="Old rows" + (" (dry run)" * options["dry_run"]))
+        table = Table("table", "kept", "set by", title="Old rows" + (" (dry run)" * options["dry_run"]))
         table.add_column("would go" if options["dry_run"] else "gone", justify="right")
-        for (name, count), days in zip(
-            counts.items(), (conf.outbox_days, conf.inbox_days, conf.sample_days), strict=True
-        ):
-            table.add_row(name, f"{days:g} days", f"{count:,}")
+        for kept in housekeeping.kept():
+            table.add_row(kept.table, f"{kept.days():g} days", kept.setting, f"{counts[kept.table]:,}")
         Console(file=cast(IO[str], self.stdout)).print(table)
