@@ -1,4 +1,12 @@
-"""What the long-running commands share: stopping cleanly, saying when they are ready, being the only leader."""
+"""What the long-running commands share: stopping cleanly, saying when they are ready, being the only leader.
+
+# Note [A leader that is silent]
+A leader asks PostgreSQL something at least once a second, on the connection that holds the lock. One that is frozen, or
+cut off without a word, keeps the lock and asks nothing: PostgreSQL waits for it, and the work would wait as well. So
+whoever stands by ends such a session after `leader_silent_seconds`; by the database's own clock, and never while a
+statement is being carried out, however long it takes. The lock keeps the work from being done twice in vain; it is
+not what makes it right, because a leader that wakes up goes on for a moment before it notices.
+"""
 
 import logging
 import signal
@@ -13,6 +21,16 @@ from django.conf import settings
 from django.db import connections
 
 log = logging.getLogger(__name__)
+
+# See Note [A leader that is silent]. The lock's number is in two halves there; an idle session waits for its client,
+# and so does one whose client does not read the answer.
+_END_SILENT_LEADER = """
+SELECT a.application_name, extract(epoch FROM clock_timestamp() - a.state_change)::int, pg_terminate_backend(a.pid)
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database()
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+    AND l.classid = (%(lock)s::bigint >> 32)::oid AND l.objid = (%(lock)s::bigint & 4294967295)::oid
+    AND a.wait_event_type = 'Client' AND a.state_change < clock_timestamp() - make_interval(secs => %(seconds)s)
+"""
 
 
 def stop_on_signals() -> threading.Event:
@@ -52,7 +70,8 @@ def leadership(
 ) -> Iterator["psycopg.Connection[tuple[object, ...]] | None"]:
     """Be the only one with this advisory lock, as long as the connection lives.
 
-    Waits for the lock, a second at a time; yields the connection that holds it (autocommit), or None on `stop`.
+    Waits for the lock, a second at a time; yields the connection that holds it (autocommit), or None on `stop`. The
+    caller must ask something on it once a second: see Note [A leader that is silent].
     """
     with psycopg.connect(**connection_parameters(), autocommit=True) as connection:
         waiting = False
@@ -66,5 +85,12 @@ def leadership(
                 log.info("%s: another one leads; standing by", what)
                 announce_ready()
             waiting = True
+            _end_silent_leader(connection, lock_id, what=what)
             stop.wait(1)
         yield None
+
+
+def _end_silent_leader(connection: "psycopg.Connection[tuple[object, ...]]", lock_id: int, *, what: str) -> None:
+    parameters = {"lock": lock_id, "seconds": settings.KAFKA_BRIDGE.leader_silent_seconds}
+    for name, seconds, _ in connection.execute(_END_SILENT_LEADER, parameters).fetchall():
+        log.error("%s: the leader (%s) has said nothing for %s s; its session is ended", what, name, seconds)

@@ -1,11 +1,18 @@
 """Brings outbox rows to Kafka: in order per key, each at least once, none ever forgotten.
 
 One leader (a PostgreSQL advisory lock), any number of standbys. A row counts as sent only after its delivery report.
+What is sent twice is the same event, and the inbox knows it; what matters is in which sequence events come first.
 
 # Note [One row per key at a time]
 Of each key only the first unsent row goes out; the next one follows after its report. So when a delivery fails in the
 middle of a batch, no later fact of that order can have overtaken it, and there is nothing to take back. Most keys have
 one row under way anyway, so this costs nothing.
+
+# Note [Two leaders]
+A leader that was frozen and replaced still has rows in its producer when it wakes up, and a message whose delivery was
+given up may be written all the same, by a broker that was frozen itself. Neither does harm: whoever sends a row has
+seen all earlier ones of its key acknowledged. So whatever comes late is a repeat of something that lies further up in
+its partition already, or comes in its right place.
 """
 
 import logging
@@ -133,21 +140,27 @@ def relay_batch(connection: Connection, producer: Producer, stop: threading.Even
         FatalProducerError: the producer cannot go on.
         psycopg.OperationalError: PostgreSQL is gone; what was sent will be sent again.
     """
-    unsent = connection.execute(_UNSENT, [clients.conf().relay_batch_size]).fetchall()
     flight = Flight()
-    seen: set[str] = set()
-    for row in map(Row._make, unsent):
-        if row.key not in seen:  # see Note [One row per key at a time]
-            seen.add(row.key)
-            _produce(producer, row, flight, stop)
+    for row in first_of_each_key(connection):
+        _produce(producer, row, flight, stop)
     while not flight.landed and not stop.is_set():
-        producer.flush(0.25)
+        if producer.flush(0.25):
+            # We are alive, see processes.py; and it raises if we lead no longer.
+            connection.execute("SELECT 1")
     if stop.is_set():
         producer.flush(2)
     if flight.delivered:
         connection.execute(_SENT, [rows.as_json(flight.delivered)])
     _judge(flight, stop)
     return len(flight.delivered)
+
+
+def first_of_each_key(connection: Connection) -> list[Row]:
+    """Of the oldest unsent rows those that may go now; see Note [One row per key at a time]."""
+    first: dict[str, Row] = {}
+    for row in map(Row._make, connection.execute(_UNSENT, [clients.conf().relay_batch_size])):
+        first.setdefault(row.key, row)
+    return list(first.values())
 
 
 def _produce(producer: Producer, row: Row, flight: Flight, stop: threading.Event) -> None:

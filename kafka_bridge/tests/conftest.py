@@ -1,10 +1,12 @@
-"""Consumer groups of the tests' own."""
+"""Consumer groups of the tests' own, and a cluster with the catalogue's topics."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from kafka_bridge import registry
+from kafka_bridge import registry, topics
 
 
 @pytest.fixture
@@ -19,3 +21,19 @@ def make_group() -> Iterator[Callable[[str], registry.Group]]:
     yield make
     for name in made:
         del registry._groups[name]
+
+
+@pytest.fixture
+def brokers(kafka_cluster: Any, settings: Any) -> Any:
+    """Three brokers with topics of which two must have a copy before a fact counts as written."""
+    settings.KAFKA_BRIDGE = dataclasses.replace(
+        settings.KAFKA_BRIDGE,
+        bootstrap_servers=kafka_cluster.bootstrap_servers,
+        topic_prefix="",
+        group_prefix="",
+        group_protocol="consumer",
+        replication_factor=3,
+        min_insync_replicas=2,
+    )
+    topics.apply(topics.plan())
+    return kafka_cluster
