@@ -6,7 +6,10 @@ all new outbox rows go out with one statement; then it commits. A crash before t
 it leaves the inbox rows, and then the redelivered messages do nothing. So the offset may lag behind, but never lead.
 
 # Note [Nothing parked]
-Before anything else it is asked which of the batch's keys are parked; with none, that one statement is all it costs.
+One statement asks whether any of the batch's keys is parked, and if none is, takes the batch into the inbox. Only if
+one is, it has taken nothing, and the heads of the batch's keys are locked first, as `parking.py` asks for. A key that
+is parked by another member just after the question was free when it was asked; so it is with locks as well, for there
+is no head yet to lock.
 
 # Note [Waves]
 Within a batch, events of one kind are handed over together, but those of one key must stay in sequence. So a message
@@ -69,8 +72,8 @@ def handle(group: Group, messages: Sequence[Received], trace: Trace | None = Non
         return Handled(0, 0)
     trace = trace or Trace()
     with transaction.atomic(durable=True):
-        free = _put_parked_aside(group, relevant, trace)
-        fresh = _call_handlers(group, free, trace)
+        free, fresh = _take_free(group, relevant, trace)
+        _call_handlers(group, fresh, trace)
     return Handled(len(fresh), len(free) - len(fresh))
 
 
@@ -81,8 +84,8 @@ def handle_alone(group: Group, message: Received, trace: Trace) -> Handled:
         Exception: as `handle`.
     """
     with transaction.atomic(durable=True):
-        free = _put_parked_aside(group, [message], trace)
-        fresh = _call_handlers(group, free, trace)
+        free, fresh = _take_free(group, [message], trace)
+        _call_handlers(group, fresh, trace)
         if free:
             _resolve(group, parking.original(message).place)
     return Handled(len(fresh), len(free) - len(fresh))
@@ -106,14 +109,25 @@ def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], trace
         if trace.head.state == parking.State.RELEASED:
             inbox.take(group=group.name, messages=[message])
         else:
-            _call_handlers(group, [message], trace)
+            _call_handlers(group, inbox.take(group=group.name, messages=[message]), trace)
             _resolve(group, trace.head.place)
         parking.remove(trace.head)
     return True
 
 
+def _take_free(
+    group: Group, messages: Sequence[Received], trace: Trace
+) -> tuple[Sequence[Received], Sequence[Received]]:
+    """Those whose keys are free, and of them those that are new to the group. See Note [Nothing parked]."""
+    trace.handler, trace.suspects, trace.again, trace.waiting = None, _NOTHING, [], 0
+    fresh = inbox.take_unless_parked(group=group.name, messages=messages)
+    if fresh is not None:
+        return messages, fresh
+    free = _put_parked_aside(group, messages, trace)
+    return free, inbox.take(group=group.name, messages=free) if free else free
+
+
 def _put_parked_aside(group: Group, messages: Sequence[Received], trace: Trace) -> Sequence[Received]:
-    trace.again, trace.waiting = [], 0
     heads = parking.heads(group=group.name, keys={message.event.key for message in messages})
     if not heads:
         return messages
@@ -131,12 +145,9 @@ def _put_parked_aside(group: Group, messages: Sequence[Received], trace: Trace) 
     return free
 
 
-def _call_handlers(group: Group, messages: Sequence[Received], trace: Trace) -> Sequence[Received]:
-    """Those of these messages that were new to the group."""
+def _call_handlers(group: Group, fresh: Sequence[Received], trace: Trace) -> None:
+    """Hand over messages that are new to the group, wave by wave."""
     trace.handler, trace.suspects = None, _NOTHING
-    if not messages:
-        return messages
-    fresh = inbox.take(group=group.name, messages=messages)
     for handler, calls in waves(group, fresh):
         trace.handler = handler
         # Each message of a key in a wave has the same cause for what follows: the last one.
@@ -149,8 +160,8 @@ def _call_handlers(group: Group, messages: Sequence[Received], trace: Trace) -> 
             else:
                 trace.suspects = calls
                 handler.call(calls)
-    trace.suspects = messages
-    return fresh
+    # Whatever fails from here on is not one handler's fault.
+    trace.suspects = _NOTHING
 
 
 def _resolve(group: Group, place: tuple[str, int, int]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from kafka_bridge import catalogue, envelope, faults, handling, outbox, parking, registry, rows, testing
+from kafka_bridge import catalogue, envelope, faults, handling, inbox, outbox, parking, registry, testing
 from kafka_bridge.envelope import Received
 from kafka_bridge.events import OrderEvent
 from kafka_bridge.models import InboxRow, ParkedMessage
@@ -219,8 +219,8 @@ def test_nothing_parked_costs_one_short_statement(group: registry.Group) -> None
         park(received(created(), number))
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
-        keys = ["x"] * 500
-        cursor.execute("EXPLAIN " + parking._HEADS, ["listening", rows.as_json(keys)])
+        places = inbox._places([received(created(), number) for number in range(500)])
+        cursor.execute("EXPLAIN " + inbox._INSERT_UNLESS_PARKED, [places, "listening", "listening"])
         plan = "\n".join(row[0] for row in cursor.fetchall())
         cursor.execute("RESET enable_seqscan")
     assert "parked_key" in plan
