@@ -38,6 +38,7 @@ class Member:
         self._progress = Progress()
         self._gone: set[Place] = set()
         self._waiting = False
+        self._look_again_at = 0.0
 
     @contextmanager
     def _joined(self, topics: list[str]) -> Iterator[None]:
@@ -86,7 +87,7 @@ class Member:
         failures = 0
         while True:
             try:
-                close_old_connections()
+                self._look_after_connection()
                 return action()
             except Exception as error:
                 failures += 1
@@ -98,6 +99,16 @@ class Member:
                 else:
                     raise
                 self._back_off(failures)
+
+    def _look_after_connection(self) -> None:
+        """Leave one that is too old or broken; once a second is enough, for asking costs a round trip.
+
+        One that breaks in between makes a transaction fail, and that is waited out.
+        """
+        now = time.monotonic()
+        if now >= self._look_again_at:
+            close_old_connections()
+            self._look_again_at = now + 1
 
     def _back_off(self, failures: int) -> None:
         pause = processes.backoff(
