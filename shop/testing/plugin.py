@@ -24,7 +24,7 @@ from shop.local.errors import LocalError
 from shop.local.kafka_jars import KafkaUnavailable
 from shop.local.postgres import Postgres
 from shop.local.redis import Redis
-from shop.testing import browser, processes
+from shop.testing import browser, processes, sharing
 from shop.testing.services import Services
 
 SERVICES = pytest.StashKey[Services]()
@@ -72,25 +72,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     reporter.write_line("\n".join(f"{name + ':':<12}{text}" for name, text in lines.items()))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Browser tests last: from the first one on, Playwright's event loop lives in this thread.
-
-    Where several processes share the work, one has all tests of the whole running shop, and has them first, for they
-    take longest. The others go by files, which tests of one kind of service share.
-    """
-    items.sort(key=lambda item: (_needs_browser(item), not _needs_shop(item)))
-    for item in items:
-        group = "browser" if _needs_browser(item) else "shop" if _needs_shop(item) else item.path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The sequence of the run; see `sharing`."""
+    items.sort(key=sharing.place_in_line)
 
 
-def _needs_browser(item: pytest.Item) -> bool:
-    return item.get_closest_marker("browser") is not None
-
-
-def _needs_shop(item: pytest.Item) -> bool:
-    return "running_shop" in getattr(item, "fixturenames", ())
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> sharing.Scheduling:
+    """How the tests are shared between several processes."""
+    return sharing.Scheduling(config, log)
 
 
 def _is_distributing(config: pytest.Config) -> bool:
@@ -135,6 +124,7 @@ def _no_guests(django_db_setup: None, services: Services) -> Iterator[None]:
 def postgres_server(services: Services) -> Iterator[Postgres]:
     """The PostgreSQL of the run, to be killed and started by the test; it runs again afterwards."""
     yield services.postgres
+    connections.close_all()  # they led to a server that is no more
     if not services.supervisor.is_running("postgres"):
         services.postgres.start()
 
