@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from kafka_bridge import catalogue, registry
-from orders import mails, services, shipping
+from orders import mails, recording, shipping
 from orders.models import OrderMail
 
 orders = registry.Group("orders")  # manage.py run_consumer orders
@@ -15,49 +15,49 @@ notifications = registry.Group("notifications")  # manage.py run_consumer notifi
 @orders.on_batch(catalogue.InventoryReserved)
 def note_hold(events: Sequence[catalogue.InventoryReserved]) -> None:
     """Held and paid makes confirmed: whichever comes second says so."""
-    services.record_held(facts=events)
+    recording.record_held(facts=events)
 
 
 @orders.on_batch(catalogue.InventoryInsufficient)
 def cancel_as_out_of_stock(events: Sequence[catalogue.InventoryInsufficient]) -> None:
     """The order ends; if it was paid (payment first), the money goes back."""
-    services.record_missing(facts=events)
+    recording.record_missing(facts=events)
 
 
 @orders.on_batch(catalogue.InventoryExpired, flow=catalogue.RESERVE_FIRST)
 def cancel_as_expired(events: Sequence[catalogue.InventoryExpired]) -> None:
     """The order ends; what is on the shelf again may be somebody else's by now."""
-    services.record_expired(facts=events)
+    recording.record_expired(facts=events)
 
 
 @orders.on_batch(catalogue.PaymentActionRequired)
 def ask_buyer(events: Sequence[catalogue.PaymentActionRequired]) -> None:
     """The order's page asks the buyer to confirm the payment."""
-    services.record_action_required(facts=events)
+    recording.record_action_required(facts=events)
 
 
 @orders.on_batch(catalogue.PaymentUnknown)
 def note_unknown(events: Sequence[catalogue.PaymentUnknown]) -> None:
     """The order's page says that the bank has not answered yet."""
-    services.record_payment_unknown(facts=events)
+    recording.record_payment_unknown(facts=events)
 
 
 @orders.on_batch(catalogue.PaymentConfirmed)
 def mark_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
     """PENDING becomes PAID; money for an order that is over goes back."""
-    services.record_paid(facts=events)
+    recording.record_paid(facts=events)
 
 
 @orders.on_batch(catalogue.PaymentFailed)
 def cancel_as_unpaid(events: Sequence[catalogue.PaymentFailed]) -> None:
     """The order ends with the gateway's reason; what was held is released."""
-    services.record_payment_failed(facts=events)
+    recording.record_payment_failed(facts=events)
 
 
 @orders.on_batch(catalogue.PaymentRefunded)
 def note_refund(events: Sequence[catalogue.PaymentRefunded]) -> None:
     """The buyer sees that the money is on its way back."""
-    services.record_refunded(facts=events)
+    recording.record_refunded(facts=events)
 
 
 # -- shipping: the parcel ----------------------------------------------------------------------------

@@ -113,8 +113,30 @@ def units_of(line: OrderLine, units: int) -> catalogue.Line:
     return catalogue.Line(sku=line.sku, quantity=units, unit_price_minor=line.unit_price_minor, sale_id=line.sale_id)
 
 
+class UnknownOrder(LookupError):
+    """There is no such order; nothing was done."""
+
+
 def open_ledger(order_ids: Sequence[UUID]) -> Ledger:
     """Lock these orders, until the transaction ends; one that does not exist is absent."""
     if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("orders.services must be called inside transaction.atomic()")
+        raise transaction.TransactionManagementError("orders are changed inside transaction.atomic()")
     return Ledger(orders=Order.objects.locked(order_ids), now=timezone.now(), stated=[], trail=[], confirmed=[])
+
+
+def open_one(order_id: UUID) -> tuple[Ledger, Order]:
+    """Lock this order, until the transaction ends.
+
+    Raises:
+        UnknownOrder: there is no such order.
+    """
+    ledger = open_ledger([order_id])
+    try:
+        return ledger, ledger.orders[order_id]
+    except KeyError:
+        raise UnknownOrder(f"There is no order {order_id}.") from None
+
+
+def lines_of(order: Order) -> list[OrderLine]:
+    """The order's lines. Nobody changes them without the order's lock."""
+    return list(OrderLine.objects.filter(order=order).order_by("id"))

@@ -10,12 +10,12 @@ from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
 from kafka_bridge import catalogue
-from orders import services, wording
+from orders import trail, wording
 from orders.models import Order, OrderLine, ReturnRequest, Shipment, Status, TrailEntry
 
 Step = dict[str, str | None]
 Told = list[tuple[str, datetime]]
-_OF_RETURNS = (services.RETURN_ASKED, services.RETURNED, services.RETURN_DECLINED)
+_OF_RETURNS = (trail.RETURN_ASKED, trail.RETURNED, trail.RETURN_DECLINED)
 
 
 def orders_of(user_id: int) -> QuerySet[Order]:
@@ -57,7 +57,7 @@ def snapshot(order_id: UUID) -> dict[str, Any] | None:
         "payment_reference": order.payment_reference,
         **_payment_wait(order),
         "tracking_number": shipment.tracking_number if shipment and order.shipped_at else "",
-        "reductions": sum(what == services.REDUCED for what, _ in told),
+        "reductions": sum(what == trail.REDUCED for what, _ in told),
         "returned_minor": cancelled_minor,
         "returns": sum(what in _OF_RETURNS for what, _ in told),
         "paid_back_minor": paid_back_minor,
@@ -92,7 +92,7 @@ def _told(order: Order) -> Told:
     confirmed has any."""
     if not order.is_confirmed:
         return []
-    whats = (services.REDUCED, *_OF_RETURNS, catalogue.PaymentRefunded.TYPE)
+    whats = (trail.REDUCED, *_OF_RETURNS, catalogue.PaymentRefunded.TYPE)
     return list(TrailEntry.objects.filter(order=order, what__in=whats).order_by("id").values_list("what", "at"))
 
 
@@ -111,13 +111,13 @@ def _back(order: Order, told: Told) -> tuple[list[Step], list[Step]]:
     cancelled: list[Step] = []
     returned: list[Step] = []
     for what, at in told:
-        if what == services.REDUCED:
+        if what == trail.REDUCED:
             cancelled.append(_step("reduced", "Some copies cancelled", "done", at))
             if order.status != Status.CANCELLED:  # otherwise one step tells of all the money
                 cancelled.append(_money_back(next(refunds, None)))
-        elif what == services.RETURNED:
+        elif what == trail.RETURNED:
             returned += [_step("returned", "Copies returned", "done", at), _money_back(next(refunds, None))]
-        elif what == services.RETURN_DECLINED:
+        elif what == trail.RETURN_DECLINED:
             returned.append(_step("return_declined", "Return declined", "done", at))
     if returns_of(order.pk).filter(state=ReturnRequest.State.ASKED).exists():
         returned.append(_step("return_asked", "Return asked for", "current", None))

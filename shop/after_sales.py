@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
 
-from orders import services
+from orders import returns, services
 from orders.models import Order, ReturnRequest
 from shop import audit_log
 
@@ -41,10 +41,10 @@ def ask_return(*, order_id: UUID, units: Mapping[str, int], reason: str, user: V
     """The buyer asks to send copies, by sku, back.
 
     Raises:
-        orders.services.CannotReturn: it has not left, it has not so many copies, or another return is open.
+        orders.returns.CannotReturn: it has not left, it has not so many copies, or another return is open.
     """
     with transaction.atomic(durable=True):
-        wish = services.ask_return(order_id=order_id, units=units, reason=reason)
+        wish = returns.ask_return(order_id=order_id, units=units, reason=reason)
         audit_log.record(
             user=user,
             what="return asked for",

@@ -9,7 +9,8 @@ from django.core import mail
 from django.db import connection, transaction
 
 from kafka_bridge import catalogue, testing
-from orders import checkout, mails, services, shipping
+from orders import checkout, mails, returns, services, shipping
+from orders.ledger import UnknownOrder
 from orders.models import Order, OrderMail, ReturnRequest, Status
 from orders.testing import OTHER, SKU, confirmed, draft
 
@@ -28,12 +29,12 @@ def shipped(units: Mapping[str, int] | None = None) -> Order:
 
 def ask(order: Order, units: Mapping[str, int]) -> ReturnRequest:
     with transaction.atomic():
-        return services.ask_return(order_id=order.pk, units=units, reason="pages are missing")
+        return returns.ask_return(order_id=order.pk, units=units, reason="pages are missing")
 
 
 def accept(order: Order, units: Mapping[str, int], request_id: int | None = None) -> Order:
     with transaction.atomic():
-        return services.accept_return(
+        return returns.accept_return(
             order_id=order.pk, units=units, reason="damaged", by="grace", request_id=request_id
         )
 
@@ -89,9 +90,9 @@ def test_no_copy_is_returned_that_is_not_there(units: dict[str, int], sentence: 
     order = shipped()
     accept(order, {SKU: 1})
     version = Order.objects.get().version
-    with pytest.raises(services.CannotReturn, match=sentence):
+    with pytest.raises(returns.CannotReturn, match=sentence):
         accept(order, units)
-    with pytest.raises(services.CannotReturn, match=sentence):
+    with pytest.raises(returns.CannotReturn, match=sentence):
         ask(order, units)
     assert Order.objects.get().version == version
     assert len(testing.stated(catalogue.OrderReturned)) == 1
@@ -108,7 +109,7 @@ def test_copies_that_were_cancelled_before_cannot_be_returned() -> None:
     with transaction.atomic():
         services.cancel_lines(order_id=order.pk, units={SKU: 1}, reason="damaged", by="ada")
         services.ship(order_ids=[order.pk], by="carrier")
-    with pytest.raises(services.CannotReturn, match="has 1 copies"):
+    with pytest.raises(returns.CannotReturn, match="has 1 copies"):
         accept(order, {SKU: 2})
     accept(order, {SKU: 1})
     assert paid_back() == [1250]
@@ -116,24 +117,24 @@ def test_copies_that_were_cancelled_before_cannot_be_returned() -> None:
 
 def test_only_what_has_left_is_returned() -> None:
     pending = Order.objects.get(pk=checkout.place(draft()).order_id)
-    with pytest.raises(services.CannotReturn, match="is PENDING"):
+    with pytest.raises(returns.CannotReturn, match="is PENDING"):
         accept(pending, {SKU: 1})
-    with pytest.raises(services.CannotReturn, match="is PENDING"):
+    with pytest.raises(returns.CannotReturn, match="is PENDING"):
         ask(pending, {SKU: 1})
-    with pytest.raises(services.UnknownOrder), transaction.atomic():
-        services.accept_return(order_id=uuid.uuid4(), units={SKU: 1}, reason="x", by="grace")
+    with pytest.raises(UnknownOrder), transaction.atomic():
+        returns.accept_return(order_id=uuid.uuid4(), units={SKU: 1}, reason="x", by="grace")
 
 
 def test_a_wish_is_answered_once() -> None:
     order = shipped()
     request = ask(order, {SKU: 2})
-    with pytest.raises(services.CannotReturn, match="asked for already"):
+    with pytest.raises(returns.CannotReturn, match="asked for already"):
         ask(order, {OTHER: 1})
     accept(order, {SKU: 1}, request.pk)
-    with pytest.raises(services.CannotReturn, match="answered already"):
+    with pytest.raises(returns.CannotReturn, match="answered already"):
         accept(order, {SKU: 1}, request.pk)
-    with pytest.raises(services.CannotReturn, match="answered already"), transaction.atomic():
-        services.decline_return(request_id=request.pk, answer="no", by="grace")
+    with pytest.raises(returns.CannotReturn, match="answered already"), transaction.atomic():
+        returns.decline_return(request_id=request.pk, answer="no", by="grace")
     request.refresh_from_db()
     assert (request.state, request.answer, request.answered_by) == ("accepted", "damaged", "grace")
     assert request.answered_at is not None
@@ -144,7 +145,7 @@ def test_a_wish_is_answered_once() -> None:
 def test_a_wish_of_another_order_is_not_answered() -> None:
     order, other = shipped(), shipped()
     request = ask(other, {SKU: 1})
-    with pytest.raises(services.CannotReturn, match="answered already"):
+    with pytest.raises(returns.CannotReturn, match="answered already"):
         accept(order, {SKU: 1}, request.pk)
     assert testing.stated(catalogue.OrderReturned) == []
 
@@ -155,7 +156,7 @@ def test_declining_tells_the_buyer_why_each_time() -> None:
     for answer in (long_answer, "Still not."):
         request = ask(order, {SKU: 1})
         with transaction.atomic():
-            services.decline_return(request_id=request.pk, answer=answer, by="grace")
+            returns.decline_return(request_id=request.pk, answer=answer, by="grace")
         request.refresh_from_db()
         assert (request.state, request.answer) == ("declined", answer)
     assert testing.stated(catalogue.OrderReturned) == []
@@ -166,8 +167,8 @@ def test_declining_tells_the_buyer_why_each_time() -> None:
     assert first.subject == f"Return declined: {order.reference}"
     assert long_answer in first.body
     assert "Still not." in second.body
-    with pytest.raises(services.CannotReturn, match="no return 0"), transaction.atomic():
-        services.decline_return(request_id=0, answer="no", by="grace")
+    with pytest.raises(returns.CannotReturn, match="no return 0"), transaction.atomic():
+        returns.decline_return(request_id=0, answer="no", by="grace")
 
 
 def test_what_is_paid_back_is_mailed() -> None:
@@ -189,7 +190,7 @@ def test_two_people_cannot_pay_the_same_copies_back() -> None:
     def try_it(_: int) -> bool:
         try:
             accept(order, {SKU: 3})
-        except services.CannotReturn:
+        except returns.CannotReturn:
             return False
         else:
             return True

@@ -13,6 +13,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from orders import services
+from orders.ledger import UnknownOrder
 from orders.models import Order, Status
 from shop import audit_log
 
@@ -169,7 +170,7 @@ def _cancel(report: Report, order_id: UUID, user: AbstractBaseUser, reason: str)
     except services.CannotCancel:
         order = Order.objects.get(pk=order_id)
         report.left.append((str(order), report.act.obstacle(order)))
-    except services.UnknownOrder:
+    except UnknownOrder:
         report.left.append((str(order_id), "not there at all"))
     else:
         report.done.append(order)

@@ -11,7 +11,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from orders import services
+from orders import returns
 from orders.models import Order, OrderLine, ReturnRequest, Status
 from payments.models import Charge
 from shop import audit_log, money
@@ -98,12 +98,12 @@ def pay_back(
     """Pay these copies back and note it in the history; returns a sentence about it.
 
     Raises:
-        orders.services.CannotReturn: see there; nothing was changed.
+        orders.returns.CannotReturn: see there; nothing was changed.
     """
     with transaction.atomic(durable=True):
         Order.objects.locked([order_id])
         before = _state(order_id)
-        order = services.accept_return(
+        order = returns.accept_return(
             order_id=order_id, units=units, reason=reason, by=user.get_username(), request_id=request_id
         )
         after = _state(order_id)
@@ -126,10 +126,10 @@ def decline(*, request_id: int, answer: str, user: AbstractBaseUser) -> str:
     """Decline what the buyer asks for and note it in the history; returns a sentence about it.
 
     Raises:
-        orders.services.CannotReturn: it was answered before; nothing was changed.
+        orders.returns.CannotReturn: it was answered before; nothing was changed.
     """
     with transaction.atomic(durable=True):
-        services.decline_return(request_id=request_id, answer=answer, by=user.get_username())
+        returns.decline_return(request_id=request_id, answer=answer, by=user.get_username())
         wish = ReturnRequest.objects.select_related("order").get(pk=request_id)
         LogEntry.objects.log_actions(user.pk, [wish.order], CHANGE, f"Declined the return: {answer}")
         audit_log.record(

@@ -15,7 +15,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 
 from kafka_bridge import admin as facts
-from orders import services
+from orders import returns
 from orders.models import Order, OrderLine, ReturnRequest
 from payments.models import Charge
 from shop import money
@@ -131,7 +131,7 @@ class ReturnRequestAdmin(facts.FactsAdmin):
                 user=site.person(request),
                 request_id=wish.pk if wish else None,
             )
-        except services.CannotReturn as error:
+        except returns.CannotReturn as error:
             form.add_error(None, str(error))
             return False
         messages.success(request, done)
@@ -148,7 +148,7 @@ class ReturnRequestAdmin(facts.FactsAdmin):
                 done = refunding.decline(
                     request_id=request_id, answer=form.cleaned_data["answer"], user=site.person(request)
                 )
-            except services.CannotReturn as error:
+            except returns.CannotReturn as error:
                 form.add_error(None, str(error))
             else:
                 messages.success(request, done)

@@ -12,8 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from kafka_bridge import catalogue, testing
-from orders import links, queries
-from orders import services as orders
+from orders import links, queries, returns
 from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Shipment, Status
 from shop.models import AuditEntry
 from shop.tests.shelves import a_book, api_order
@@ -232,7 +231,7 @@ def test_a_buyer_asks_for_a_return_and_reads_the_answer(client: Client, order: O
     assert ReturnRequest.objects.count() == 1
 
     with transaction.atomic():
-        orders.decline_return(request_id=wish.pk, answer="We see no damage.", by="grace")
+        returns.decline_return(request_id=wish.pk, answer="We see no damage.", by="grace")
     page = client.get(address(order)).content.decode()
     assert "We are sorry, we cannot take this back: We see no damage." in page
     assert "Return declined" in page
@@ -266,7 +265,7 @@ def test_what_was_paid_back_stands_on_the_receipt_and_cannot_be_asked_for_again(
     shipped(order)
     line = OrderLine.objects.get()
     with transaction.atomic():
-        orders.accept_return(order_id=order.pk, units={line.sku: 1}, reason="damaged", by="grace")
+        returns.accept_return(order_id=order.pk, units={line.sku: 1}, reason="damaged", by="grace")
     page = client.get(address(order)).content.decode()
     assert "1 returned" in page
     assert "Returned copies, goes back to you" in page

@@ -12,6 +12,7 @@ from inventory import shelving, upkeep
 from inventory.models import Stock
 from kafka_bridge import catalogue, testing
 from kafka_bridge.models import OutboxRow
+from orders import returns
 from orders import services as orders
 from orders.models import Order
 from payments.models import Charge
@@ -42,7 +43,7 @@ def test_after_whole_stories_everything_is_exact(flow: str, deliveries: dict[str
         orders.cancel(order_id=cancelled, reason="changed my mind", by="ada")
         orders.cancel_lines(order_id=reduced, units={book.isbn: 1}, reason="changed my mind", by="ada")
         orders.ship(order_ids=[returned], by="ada")
-        orders.accept_return(order_id=returned, units={book.isbn: 2}, reason="torn", by="ada")
+        returns.accept_return(order_id=returned, units={book.isbn: 2}, reason="torn", by="ada")
     broker.drain()
     assert broken() == {}
     assert Stock.objects.get(pk=book.isbn).sold == 7, "what was returned is not on the shelf by itself"
@@ -211,7 +212,7 @@ def test_a_reduction_under_way_is_no_violation(shop: Shop) -> None:
 def test_a_return_under_way_is_no_violation(shop: Shop) -> None:
     with transaction.atomic():
         orders.ship(order_ids=[shop.kept], by="ada")
-        orders.accept_return(order_id=shop.kept, units={shop.book.isbn: 1}, reason="torn", by="ada")
+        returns.accept_return(order_id=shop.kept, units={shop.book.isbn: 1}, reason="torn", by="ada")
     assert broken(grace_seconds=60) == {}
     assert broken() == {KEPT: 1}
     testing.MemoryBroker().drain()

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from kafka_bridge import catalogue, testing
-from orders import checkout, queries
+from orders import checkout, queries, returns
 from orders import services as orders
 from orders.models import Order, PaymentWait, Status
 from orders.testing import SKU, draft
@@ -258,12 +258,12 @@ def test_copies_come_back_and_exactly_their_money_does(broker: testing.MemoryBro
         assert orders.ship(order_ids=[order_id], by="carrier")
     wish = after_sales.ask_return(order_id=order_id, units={SKU: 1}, reason="pages are missing", user=AnonymousUser())
     with transaction.atomic():
-        orders.accept_return(order_id=order_id, units={SKU: 1}, reason="damaged", by="grace", request_id=wish.pk)
+        returns.accept_return(order_id=order_id, units={SKU: 1}, reason="damaged", by="grace", request_id=wish.pk)
     to_the_end(broker)
     assert sum(p.refunded_minor for p in the_bank().statement()) == 1250
     with transaction.atomic():
         orders.deliver(order_ids=[order_id], by="carrier")
-        orders.accept_return(order_id=order_id, units={SKU: 1, OTHER: 1}, reason="all of it", by="grace")
+        returns.accept_return(order_id=order_id, units={SKU: 1, OTHER: 1}, reason="all of it", by="grace")
     to_the_end(broker)
     assert end_of(order_id) == (Status.DELIVERED, "")
     [payment] = the_bank().statement()

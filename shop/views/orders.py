@@ -16,7 +16,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from orders import links, queries, services
+from orders import links, queries, returns, services
 from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Status
 from shop import after_sales, cart, forms, pricing
 
@@ -147,7 +147,7 @@ def order_return(request: HttpRequest, order_id: UUID) -> HttpResponse:
         wish = {"units": form.cleaned_data["units"], "reason": form.cleaned_data["reason"]}
         try:
             after_sales.ask_return(order_id=order_id, user=request.user, **wish)
-        except services.CannotReturn:
+        except returns.CannotReturn:
             messages.warning(request, "That could not be done: the order has changed meanwhile. Please look again.")
         else:
             messages.success(request, "We have your wish to return something, and will write to you soon.")

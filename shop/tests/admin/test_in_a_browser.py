@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from kafka_bridge import catalogue, testing
 from kafka_bridge.tests.events import cancelled
 from kafka_bridge.tests.letters import a_letter, parked
-from orders import services
+from orders import returns, services
 from orders.models import Order
 from payments.models import Charge, Review
 from shop import audit_log
@@ -70,7 +70,7 @@ def shipped_with_a_wish(book: Book) -> Order:
     order = confirmed(book, quantity=3)
     with transaction.atomic():
         services.ship(order_ids=[order.pk], by="ada")
-        services.ask_return(order_id=order.pk, units={book.isbn: 2}, reason="the pages are upside down")
+        returns.ask_return(order_id=order.pk, units={book.isbn: 2}, reason="the pages are upside down")
     return order
 
 

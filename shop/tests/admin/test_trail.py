@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from kafka_bridge import catalogue, testing
 from kafka_bridge.models import OutboxRow
-from orders import services
+from orders import returns, services
 from orders.models import Order, TrailEntry
 from payments.models import Charge
 from shop.admin import trail
@@ -149,7 +149,7 @@ def test_a_return_is_told_on_the_trail(book: Book, admin_client: Client) -> None
     order = confirmed(book, quantity=2)
     with transaction.atomic():
         services.ship(order_ids=[order.pk], by="ada")
-        services.accept_return(order_id=order.pk, units={book.isbn: 1}, reason="torn", by="ada")
+        returns.accept_return(order_id=order.pk, units={book.isbn: 1}, reason="torn", by="ada")
     run()
     moments = {moment.row.type: moment for moment in trail.of(order) if moment.row}
     returned = moments["order.returned"]
