@@ -6,10 +6,10 @@ all new outbox rows go out with one statement; then it commits. A crash before t
 it leaves the inbox rows, and then the redelivered messages do nothing. So the offset may lag behind, but never lead.
 
 # Note [Nothing parked]
-One statement asks whether any of the batch's keys is parked, and if none is, takes the batch into the inbox. Only if
-one is, it has taken nothing, and the heads of the batch's keys are locked first, as `parking.py` asks for. A key that
-is parked by another member just after the question was free when it was asked; so it is with locks as well, for there
-is no head yet to lock.
+One statement takes the batch into the inbox, unless any of its keys is parked: usually that is all. Only if it has
+taken nothing are the heads of the batch's keys locked, as `parking.py` asks for, and what is free is taken then. A key
+that another member parks just after the first statement was free when it was asked; so it is with locks as well, for
+there is no head yet to lock.
 
 # Note [Waves]
 Within a batch, events of one kind are handed over together, but those of one key must stay in sequence. So a message
@@ -121,7 +121,7 @@ def _take_free(
     """Those whose keys are free, and of them those that are new to the group. See Note [Nothing parked]."""
     trace.handler, trace.suspects, trace.again, trace.waiting = None, _NOTHING, [], 0
     fresh = inbox.take_unless_parked(group=group.name, messages=messages)
-    if fresh is not None:
+    if fresh:
         return messages, fresh
     free = _put_parked_aside(group, messages, trace)
     return free, inbox.take(group=group.name, messages=free) if free else free

@@ -7,28 +7,20 @@ from django.db import connection
 from kafka_bridge import rows
 from kafka_bridge.envelope import Received
 
-# Of all these messages or, where one of their keys is parked, of none; then the only row says so, and is NULL.
-_INSERT_UNLESS_PARKED = """
-WITH m AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(%s) AS m(event_id uuid, topic text, partition int, "offset" bigint, key text)
-), parked AS MATERIALIZED (
-    SELECT EXISTS (
-        SELECT FROM kafka_bridge_parkedmessage WHERE "group" = %s AND key = ANY(ARRAY(SELECT key FROM m))
-    ) AS found
-), taken AS (
-    INSERT INTO kafka_bridge_inboxrow ("group", event_id, topic, partition, "offset")
-    SELECT %s, event_id, topic, partition, "offset" FROM m WHERE NOT (SELECT found FROM parked)
-    ON CONFLICT DO NOTHING
-    RETURNING event_id
-)
-SELECT event_id FROM taken UNION ALL SELECT NULL FROM parked WHERE found
-"""
 _INSERT = """
 INSERT INTO kafka_bridge_inboxrow ("group", event_id, topic, partition, "offset")
 SELECT %s, * FROM json_to_recordset(%s) AS m(event_id uuid, topic text, partition int, "offset" bigint)
+{where}
 ON CONFLICT DO NOTHING
 RETURNING event_id
 """
+_INSERT_ALL = _INSERT.format(where="")
+_INSERT_UNLESS_PARKED = _INSERT.format(
+    where="""WHERE NOT EXISTS (
+    SELECT FROM kafka_bridge_parkedmessage p
+    WHERE p."group" = %s AND p.key = ANY(ARRAY(SELECT json_array_elements_text(%s)))
+)"""
+)
 
 
 def take(*, group: str, messages: Sequence[Received]) -> list[Received]:
@@ -37,35 +29,30 @@ def take(*, group: str, messages: Sequence[Received]) -> list[Received]:
     Order is kept; of two copies in one batch the first is returned. The ids are inserted sorted, so that two consumers
     with the same messages (one of them a zombie) wait for each other instead of deadlocking.
     """
-    return _new(messages, _execute(_INSERT, [group, _places(messages)]))
+    return _take(messages, _INSERT_ALL, [group, _places(messages)])
 
 
-def take_unless_parked(*, group: str, messages: Sequence[Received]) -> list[Received] | None:
-    """The same, if nothing is parked of any of their keys; else None, and nothing is noted.
+def take_unless_parked(*, group: str, messages: Sequence[Received]) -> list[Received]:
+    """The same, if nothing is parked of any of their keys; else nothing is noted, and none is returned.
 
-    No lock is taken on what is parked: after None, ask `parking.heads`, which takes them.
+    No lock is taken on what is parked. Where none is returned, ask `parking.heads`, which takes them: either a key is
+    parked, or the group has had all these messages.
     """
-    found = _execute(_INSERT_UNLESS_PARKED, [_places(messages), group, group])
-    return None if None in found else _new(messages, found)
+    keys = rows.as_json([message.event.key for message in messages])
+    return _take(messages, _INSERT_UNLESS_PARKED, [group, _places(messages), group, keys])
 
 
 def _places(messages: Sequence[Received]) -> str:
-    """What the statements take of the messages; sorted, see `take`."""
+    ordered = sorted(messages, key=lambda message: message.id)
     return rows.as_json(
-        [
-            {"event_id": m.id, "topic": m.topic, "partition": m.partition, "offset": m.offset, "key": m.event.key}
-            for m in sorted(messages, key=lambda message: message.id)
-        ]
+        [{"event_id": m.id, "topic": m.topic, "partition": m.partition, "offset": m.offset} for m in ordered]
     )
 
 
-def _execute(statement: str, parameters: list[str]) -> set[object]:
+def _take(messages: Sequence[Received], statement: str, parameters: list[str]) -> list[Received]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return {row[0] for row in cursor.fetchall()}
-
-
-def _new(messages: Sequence[Received], fresh: set[object]) -> list[Received]:
+        fresh = {row[0] for row in cursor.fetchall()}
     return [message for message in messages if _claim(fresh, message)]
 
 
