@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.db import close_old_connections, connection
 
-from kafka_bridge import clients, dead_letter_store, dead_letters, processes, redriving, workers
+from kafka_bridge import clients, dead_letter_store, dead_letters, notices, processes, redriving, workers
+from kafka_bridge.progress import Place, Progress
 from kafka_bridge.subscribers import DEAD_LETTERS
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Reader:
         self.stored = self.seen_before = 0
         self._consumer: Consumer
         self._waiting = False
+        self._board: notices.Board
 
     def run(self) -> None:
         """Store dead letters until told to stop; then commit, and leave the group at once.
@@ -36,6 +38,7 @@ class Reader:
             KafkaException: the client is beyond repair; end the process with an error, a new one starts afresh.
         """
         self._consumer = clients.consumer(group=NAME)
+        self._board = notices.Board(NAME, self._consumer, progress=Progress(), assigned=self._places)
         sender = workers.Worker(redriving.send_due, self.stop)
         sender.start()
         try:
@@ -64,14 +67,15 @@ class Reader:
                 failures += 1
                 log.error("%s: not stored, try %d follows: %s", NAME, failures + 1, dead_letters.describe(error))
                 connection.close()
-                self._wait(failures)
+                self._wait(failures, dead_letters.describe(error))
             else:
+                self._board.take_back()
                 self.stored += new
                 self.seen_before += len(messages) - new
                 return True
         return False
 
-    def _wait(self, failures: int) -> None:
+    def _wait(self, failures: int, why: str) -> None:
         """Back off with the partitions paused, polling on, so that the group does not take us for dead."""
         options = clients.conf()
         pause = processes.backoff(
@@ -83,6 +87,7 @@ class Reader:
             while pause > 0 and not self.stop.is_set():
                 self._consumer.poll(min(pause, POLL_SECONDS))
                 pause -= POLL_SECONDS
+                self._board.say("paused", why, self._places())
         finally:
             self._waiting = False
             self._consumer.resume(self._consumer.assignment())
@@ -90,7 +95,7 @@ class Reader:
     def _commit(self, messages: Sequence[Message]) -> None:
         """What was taken from us meanwhile is not committed: its new owner stores it again, which changes nothing."""
         ends = {(str(m.topic()), m.partition() or 0): (m.offset() or 0) + 1 for m in messages}
-        ours = {(place.topic, place.partition) for place in self._consumer.assignment()}
+        ours = self._places()
         offsets = [TopicPartition(*place, end) for place, end in ends.items() if place in ours]
         if not offsets:
             return
@@ -99,6 +104,9 @@ class Reader:
             self._consumer.commit(asynchronous=True)
         except KafkaException as error:
             log.debug("%s: not committed: %s", NAME, error)
+
+    def _places(self) -> set[Place]:
+        return {(place.topic, place.partition) for place in self._consumer.assignment()}
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)

@@ -6,13 +6,19 @@ nobody reads.
 # Note [No commit yet]
 A group that has committed nothing of a partition will read it from its beginning, so all that lies there is still to
 come. That is a lag of everything, and never one of 0.
+
+# Note [What a partition does]
+Why nothing moves is said by the member that has the partition: see Note [Said beside the offset]. Messages that have
+left the partition's sequence to be tried again are in PostgreSQL, and can be counted while that answers.
 """
 
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple, TypedDict
 
 from confluent_kafka import (
     Consumer,
@@ -21,12 +27,14 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from kafka_bridge import clients, offsets, subscribers
+from kafka_bridge import clients, notices, offsets, parking, subscribers
+from kafka_bridge.parking import Parked
 
 _ANSWER_SECONDS = 10.0
 # Reading one old message of each partition that lags; what has not come by then is told without its age.
 _AGE_SECONDS = 5.0
 Partition = tuple[str, int]
+State = Literal["nobody", "reading", "paused", "retrying"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,10 +53,20 @@ class Lag:
     """Age of the oldest message still to be read; None where it could not be read."""
     owner: str = ""
     """Who has the partition: the end of the member id, client id, address; empty where nobody does."""
+    state: State = "nobody"
+    """Nobody has it; it is read; it is paused until something can be reached; messages wait to be tried again."""
+    since: datetime | None = None
+    """When it was paused, or when the oldest of what is tried again began to wait."""
+    reason: str = ""
+    """Why it is paused, or why a message is tried again: the error, on one line."""
+    parked: Parked | None = None
+    """Messages put down out of their sequence; None where that was not asked, or PostgreSQL did not say."""
 
 
 def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
     """Every partition that these groups (or all) hear, in the order of group, topic, partition.
+
+    A group's retry topics are read by a group of its own, so they have a lag of their own: `inventory.retry`.
 
     Blocks for as long as the brokers take, some seconds at most. Partitions of a topic that does not exist are absent.
 
@@ -56,7 +74,7 @@ def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
         KafkaException: the brokers do not answer.
         LookupError: there is no such group.
     """
-    wanted = [subscribers.find(name) for name in groups] or subscribers.every()
+    wanted = [subscribers.find_watched(name) for name in groups] or subscribers.watched()
     admin = AdminClient(clients.common() | {"log_level": 0})  # what is wrong is raised
     present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
     places = {
@@ -71,17 +89,34 @@ def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
     every = sorted({place for found in places.values() for place in found})
     earliest, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
     starts, ends = _offsets(admin, every, earliest), _offsets(admin, every, latest)
-    committed = {group: offsets.committed(group, wanted_here) for group, wanted_here in places.items()}
+    committed = {group: offsets.committed_with_notices(group, wanted_here) for group, wanted_here in places.items()}
     owners = _owners(admin, list(places))
     found = [
-        _lag(group, place, committed[group].get(place), starts[place], ends[place], owners[group].get(place, ""))
+        replace(_lag(group, place, committed[group].get(place, (None, None))[0], starts[place], ends[place]), **doing)
         for group, group_places in places.items()
-        for place in group_places
+        for place, doing in _doings(group_places, committed[group], owners[group])
     ]
     return _with_ages(found, starts) if with_age else found
 
 
-def _lag(group: str, place: Partition, committed: int | None, start: int, end: int, owner: str) -> Lag:
+def with_parked(found: Sequence[Lag]) -> list[Lag]:
+    """These lags, with what is parked; see Note [What a partition does].
+
+    Raises:
+        django.db.Error: PostgreSQL cannot be reached.
+    """
+    counted = parking.count()
+    return [_with_parked(row, *counted.get((row.group, row.topic, row.partition), (Parked(), None))) for row in found]
+
+
+def _with_parked(row: Lag, parked: Parked, retrying: parking.Retrying | None) -> Lag:
+    row = replace(row, parked=parked)
+    if retrying is None or row.state != "reading":
+        return row
+    return replace(row, state="retrying", since=datetime.fromtimestamp(retrying.since, UTC), reason=retrying.error)
+
+
+def _lag(group: str, place: Partition, committed: int | None, start: int, end: int) -> Lag:
     # What was deleted before it was read is not still to be read.
     first = start if committed is None else max(start, committed)
     return Lag(
@@ -91,8 +126,46 @@ def _lag(group: str, place: Partition, committed: int | None, start: int, end: i
         committed=committed,
         end=end,
         messages=max(0, end - first),
-        owner=owner,
     )
+
+
+class _Owner(NamedTuple):
+    """A member of a group."""
+
+    id: str
+    name: str
+
+
+class _Doing(TypedDict, total=False):
+    """What a partition does, as fields of its lag."""
+
+    owner: str
+    state: State
+    since: datetime
+    reason: str
+
+
+def _doings(
+    places: Iterable[Partition],
+    committed: Mapping[Partition, tuple[int, notices.Notice | None]],
+    owners: Mapping[Partition, _Owner],
+) -> Iterator[tuple[Partition, _Doing]]:
+    """See Note [What a partition does]. Whoever is paused is so with all it has, also where it could not say so."""
+    said = {
+        place: notice
+        for place, (_, notice) in committed.items()
+        if notice and place in owners and notice.is_current(owners[place].id, time.time())
+    }
+    paused = {notice.by: notice for notice in said.values() if notice.state == "paused"}
+    for place in places:
+        owner = owners.get(place)
+        if owner is None:
+            yield place, {}
+        elif notice := paused.get(owner.id) or said.get(place):
+            since = datetime.fromtimestamp(notice.since, UTC)
+            yield place, {"owner": owner.name, "state": notice.state, "since": since, "reason": notice.reason}
+        else:
+            yield place, {"owner": owner.name, "state": "reading"}
 
 
 # -- Questions to the brokers -------------------------------------------------------------------------
@@ -105,15 +178,15 @@ def _offsets(admin: AdminClient, places: Iterable[Partition], which: OffsetSpec)
     return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
 
 
-def _owners(admin: AdminClient, groups: Sequence[str]) -> dict[str, dict[Partition, str]]:
+def _owners(admin: AdminClient, groups: Sequence[str]) -> dict[str, dict[Partition, _Owner]]:
     prefix = clients.conf().group_prefix
     futures = admin.describe_consumer_groups([prefix + group for group in groups], request_timeout=_ANSWER_SECONDS)
-    found: dict[str, dict[Partition, str]] = defaultdict(dict)
+    found: dict[str, dict[Partition, _Owner]] = defaultdict(dict)
     for name, future in futures.items():
         for member in future.result().members:
-            owner = f"{member.member_id[-8:]} {member.client_id} {member.host.removeprefix('/')}"
+            words = f"{member.member_id[-8:]} {member.client_id} {member.host.removeprefix('/')}"
             for place in member.assignment.topic_partitions if member.assignment else ():
-                found[name.removeprefix(prefix)][place.topic, place.partition] = owner
+                found[name.removeprefix(prefix)][place.topic, place.partition] = _Owner(member.member_id, words)
     return found
 
 

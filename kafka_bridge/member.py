@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.db import close_old_connections, connection
 
-from kafka_bridge import clients, dead_letters, faults, processes, retries
+from kafka_bridge import clients, dead_letters, faults, notices, processes, retries
 from kafka_bridge.progress import Place, Progress
 
 log = logging.getLogger(__name__)
@@ -39,11 +39,14 @@ class Member:
         self._gone: set[Place] = set()
         self._waiting = False
         self._look_again_at = 0.0
+        self._board: notices.Board
+        self._waits_for = ""
 
     @contextmanager
     def _joined(self, topics: list[str]) -> Iterator[None]:
         """In the group, until told to stop; leaves it at once at the end."""
         self._consumer = clients.consumer(group=self.name)
+        self._board = notices.Board(self.name, self._consumer, progress=self._progress, assigned=lambda: self.assigned)
         try:
             self._consumer.subscribe(
                 [clients.topic_name(topic) for topic in topics],
@@ -84,6 +87,14 @@ class Member:
         Raises:
             Exception: what the action raised, if it was no conflict and everything it needs could be reached.
         """
+        try:
+            return self._as_often_as_it_takes(action)
+        finally:
+            if self._waits_for:
+                self._waits_for = ""
+                self._board.take_back()
+
+    def _as_often_as_it_takes(self, action: Callable[[], T]) -> T:
         failures = 0
         while True:
             try:
@@ -95,6 +106,7 @@ class Member:
                     log.info("%s: running the transaction again: %s", self.name, dead_letters.describe(error))
                 elif faults.is_infrastructure(error):
                     connection.close()
+                    self._waits_for = dead_letters.describe(error)
                     log.warning("%s: paused, try %d follows: %s", self.name, failures + 1, dead_letters.describe(error))
                 else:
                     raise
@@ -133,6 +145,8 @@ class Member:
                 self._consumer.poll(min(left, POLL_SECONDS))
                 if self._gone:
                     raise Revoked
+                if self._waits_for:
+                    self._board.say("paused", self._waits_for, self.assigned)
         finally:
             self._waiting = False
             self._consumer.resume(_partitions(self.assigned))

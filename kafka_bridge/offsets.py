@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from kafka_bridge import clients
+from kafka_bridge import clients, notices
 from kafka_bridge.registry import Group
 
 _ANSWER_SECONDS = 10.0
@@ -164,12 +164,27 @@ def committed(group: str, places: Iterable[tuple[str, int]]) -> dict[tuple[str, 
     Raises:
         KafkaException: the brokers do not answer.
     """
+    return {place: offset for place, (offset, _) in committed_with_notices(group, places).items()}
+
+
+def committed_with_notices(
+    group: str, places: Iterable[tuple[str, int]]
+) -> dict[tuple[str, int], tuple[int, notices.Notice | None]]:
+    """`committed`, and what was said beside each offset; see Note [Said beside the offset].
+
+    Raises:
+        KafkaException: the brokers do not answer.
+    """
     asked = [TopicPartition(*place) for place in places]
     if not asked:
         return {}
     with _outsider(group) as consumer:
         found = _once_found(lambda: consumer.committed(asked, timeout=_ANSWER_SECONDS))
-    return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+    return {
+        (place.topic, place.partition): (place.offset, notices.read(place.metadata))
+        for place in found
+        if place.offset >= 0
+    }
 
 
 def refuse_running(group: str, *, what: str) -> None:

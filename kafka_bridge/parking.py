@@ -62,6 +62,27 @@ WHERE state IN ('released', 'waiting')
     OR (state = 'retrying' AND attempts > 0 AND due_at < now() - %s * interval '1 second')
 LIMIT %s
 """
+_COUNT = """
+SELECT "group", topic, partition,
+    count(*) FILTER (WHERE state = 'retrying'),
+    count(*) FILTER (WHERE state = 'waiting'),
+    count(*) FILTER (WHERE state = 'dead'),
+    extract(epoch FROM min(parked_at) FILTER (WHERE state = 'retrying'))::float8,
+    (array_agg(error ORDER BY id) FILTER (WHERE state = 'retrying'))[1]
+FROM kafka_bridge_parkedmessage GROUP BY "group", topic, partition
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parked:
+    """How many messages of one partition a group has put down."""
+
+    retrying: int = 0
+    """Heads that wait for their next attempt."""
+    waiting: int = 0
+    """Messages behind a head of their key, whatever that one waits for."""
+    dead: int = 0
+    """Heads that wait for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +158,33 @@ def ready(*, group: str, overdue_seconds: float, limit: int = 100) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(_READY, [group, overdue_seconds, limit])
         return [row[0] for row in cursor.fetchall()]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retrying:
+    """The oldest of a partition's messages that wait for their next attempt."""
+
+    since: float
+    """Seconds since the epoch."""
+    error: str
+
+
+def count() -> dict[tuple[str, str, int], tuple[Parked, Retrying | None]]:
+    """What is parked, by group, topic and partition; those of which nothing is are absent.
+
+    Raises:
+        django.db.Error: PostgreSQL cannot be reached.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT)
+        found = cursor.fetchall()
+    return {
+        (group, topic, partition): (
+            Parked(retrying=retrying, waiting=waiting, dead=dead),
+            Retrying(since=since, error=error) if retrying else None,
+        )
+        for group, topic, partition, retrying, waiting, dead, since, error in found
+    }
 
 
 # -- Putting down --------------------------------------------------------------------------------------

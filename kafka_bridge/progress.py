@@ -34,6 +34,15 @@ class Progress:
         self._stored |= {(moved_to.topic, moved_to.partition): moved_to.offset for moved_to in moved}
         return moved
 
+    def at_least(self, committed: Iterable[TopicPartition]) -> dict[Place, int]:
+        """Where each partition stands for the group: what is committed of it, or more if more has been stored since.
+
+        Without those of which nothing is committed and nothing stored.
+        """
+        known = {(at.topic, at.partition): at.offset for at in committed}
+        known = {place: max(offset, self._stored.get(place, -1)) for place, offset in known.items()}
+        return {place: offset for place, offset in known.items() if offset >= 0}
+
     def rewind(self, place: Place) -> int | None:
         """Forget what is in hand of a partition; returns the offset from which it must be fetched again, if any."""
         start = min(self._held.pop(place, set()), default=None)

@@ -65,6 +65,11 @@ def topic_name(topic: str, group: str) -> str:
     return f"{topic}.{group}.retry"
 
 
+def group_name(group: str) -> str:
+    """The Kafka group of a group's retry consumers (both without the prefix)."""
+    return f"{group}.retry"
+
+
 # -- The copy --------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:

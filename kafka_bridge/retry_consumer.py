@@ -36,11 +36,6 @@ TURN_SECONDS = 2.0
 IN_HAND_AT_MOST = 5000
 
 
-def name_of(group: str) -> str:
-    """The Kafka group of a group's retry consumers, without the prefix."""
-    return f"{group}.retry"
-
-
 class RetryConsumer(member.Member):
     """One member of a group's retry consumers. `run` may be called once."""
 
@@ -52,7 +47,7 @@ class RetryConsumer(member.Member):
         after_commit: Callable[[], None] = lambda: None,
         streak: Streak | None = None,
     ) -> None:
-        super().__init__(name_of(group.name), stop)
+        super().__init__(retries.group_name(group.name), stop)
         self.group = group
         self.after_commit = after_commit
         self.streak = streak or Streak(group.name, stop)

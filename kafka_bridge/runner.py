@@ -57,6 +57,8 @@ class Aside:
     tried: int = 0
     due: float = 0.0
     """By the monotonic clock."""
+    error: str = ""
+    """Why it failed the last time; empty for one that only waits behind another."""
 
 
 class Runner(member.Member):
@@ -108,6 +110,7 @@ class Runner(member.Member):
             for message in messages:
                 self._progress.take(member.place_of(message), member.offset_of(message))
             self._commit()
+            self._say_what_waits()
 
     def _process(self, messages: list[Message]) -> None:
         free: list[envelope.Received] = []
@@ -215,9 +218,17 @@ class Runner(member.Member):
         elif pause is None:
             self._park(item, error, policy, handler)
         else:
-            item.due = time.monotonic() + pause
+            item.due, item.error = time.monotonic() + pause, dead_letters.describe(error)
             return True
         return False
+
+    def _say_what_waits(self) -> None:
+        """People see that messages wait in their place, should that take longer than a moment."""
+        if not self._aside:
+            self._board.take_back()
+            return
+        places = {_place(item)[0] for queue in self._aside.values() for item in queue}
+        self._board.say("retrying", next(iter(self._aside.values()))[0].error, places)
 
     def _park(self, item: Aside, error: Exception, policy: retries.Policy, handler: str) -> None:
         """Its key waits from now on, and it goes to the retry topic, or to the dead letters if no round is left."""

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from kafka_bridge import registry, topics
+from kafka_bridge import registry, retries, topics
 from kafka_bridge.events import Topic
 
 
@@ -32,18 +32,49 @@ class DeadLetterGroup:
 DEAD_LETTERS = DeadLetterGroup()
 
 
+class RetryGroup:
+    """The Kafka group of a group's retry consumers: nobody starts it by name, but it has a lag of its own."""
+
+    def __init__(self, group: registry.Group) -> None:
+        self.name = retries.group_name(group.name)
+        self._group = group
+
+    @property
+    def topics(self) -> list[Topic]:
+        """The retry topics of what the group hears, by name."""
+        return [topics.retry_topic(topic.name, self._group.name) for topic in self._group.topics]
+
+
 def every() -> list[Subscriber]:
     """All of them: the apps' groups by name, then the dead letters."""
     return [*registry.groups(), DEAD_LETTERS]
 
 
+def watched() -> list[Subscriber]:
+    """All that have a lag: those that can be run, each app's group followed by that of its retry topics."""
+    return [each for group in registry.groups() for each in (group, RetryGroup(group))] + [DEAD_LETTERS]
+
+
 def find(name: str) -> Subscriber:
-    """The one of that name.
+    """The one of that name among those that can be run.
 
     Raises:
         LookupError: there is none; the message lists those there are.
     """
-    by_name = {subscriber.name: subscriber for subscriber in every()}
+    return _find(name, every())
+
+
+def find_watched(name: str) -> Subscriber:
+    """The one of that name among those that have a lag.
+
+    Raises:
+        LookupError: there is none; the message lists those there are.
+    """
+    return _find(name, watched())
+
+
+def _find(name: str, among: list[Subscriber]) -> Subscriber:
+    by_name = {subscriber.name: subscriber for subscriber in among}
     try:
         return by_name[name]
     except KeyError:

@@ -38,6 +38,12 @@ def dead_letter_topic(topic: str, group: str) -> str:
     return f"{topic}.{group}.dlq"
 
 
+def retry_topic(topic: str, group: str) -> Topic:
+    """Where copies of a topic's messages wait for the group's next attempt."""
+    # A copy is only a clock, so partitions would add nothing: one is enough.
+    return Topic(name=retries.topic_name(topic, group), owner=group, partitions=1)
+
+
 def dead_letter_topics() -> list[Topic]:
     """Every dead letter topic that is wanted, by name."""
     found = [topic for topic in wanted() if topic.name.endswith(".dlq")]
@@ -49,8 +55,7 @@ def wanted() -> list[Topic]:
     heard = [
         (topic.name, group.name) for topic in catalogue.TOPICS for group in registry.groups() if topic in group.topics
     ]
-    # A copy in a retry topic is only a clock, so its partitions add nothing: one of each is enough.
-    retry = [Topic(name=retries.topic_name(topic, group), owner=group, partitions=1) for topic, group in heard]
+    retry = [retry_topic(topic, group) for topic, group in heard]
     dead = [
         Topic(
             name=dead_letter_topic(topic, group),

@@ -5,20 +5,24 @@ import io
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
-from kafka_bridge import catalogue, jobs, lag, pace, registry, testing
+from kafka_bridge import catalogue, jobs, lag, notices, pace, registry, testing
 from kafka_bridge.alarms import Alarm
 from kafka_bridge.models import LagSample
-from kafka_bridge.tests.events import created
-from kafka_bridge.tests.logs import put
+from kafka_bridge.tests.events import created, delivered
+from kafka_bridge.tests.logs import put, put_all
 from kafka_bridge.tests.members import running
+from kafka_bridge.tests.test_commands import environment_of, process
 from kafka_bridge.tests.test_runner import committed, group, quick, send  # noqa: F401 - fixtures too
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka", "quick")]
@@ -186,3 +190,115 @@ def test_without_kafka_it_says_so(settings: Any, monkeypatch: pytest.MonkeyPatch
         show()
     assert refused.value.returncode == 1
     settings.KAFKA_BRIDGE = there
+
+
+# -- what stands still --------------------------------------------------------------------------------
+def rows_of(name: str) -> list[dict[str, Any]]:
+    """What the command says of a group, for machines."""
+    found: list[dict[str, Any]] = json.loads(show(name, "--json"))["partitions"]
+    return found
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_who_waits_for_postgresql_is_seen_to_wait_and_buries_nothing(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, postgres_server: Any, protocol: str
+) -> None:
+    """FAILURES 23: an outage pauses, for as long as it lasts, and sends nothing to the dead letters."""
+    monkeypatch.setenv("COLUMNS", "240")
+    environment = environment_of(settings.KAFKA_BRIDGE) | {"KAFKA_GROUP_PROTOCOL": protocol}
+    with process("run_consumer", "analytics", environment=environment) as consumer:
+        put_all([(delivered(), number % 2, datetime.now(UTC)) for number in range(20)])
+        testing.wait_until(lambda: committed("analytics") == 20, what="20 committed", timeout_seconds=60)
+        before = {row["partition"]: row["committed"] for row in rows_of("analytics")}
+        assert {row["state"] for row in rows_of("analytics")} == {"reading"}
+        postgres_server.kill()
+        connection.close()
+        put_all([(delivered(), number % 2, datetime.now(UTC)) for number in range(20)])
+
+        def all_paused() -> bool:
+            return {row["state"] for row in rows_of("analytics")} == {"paused"}
+
+        testing.wait_until(all_paused, what="paused partitions", timeout_seconds=60)
+        rows = rows_of("analytics")
+        assert {row["partition"]: row["committed"] for row in rows} == before, "words move no offset, and make none"
+        assert before[2] is None, "not even of the partition that has had no message"
+        assert all("OperationalError" in row["reason"] and row["since"] for row in rows)
+        assert {row["parked"] for row in rows} == {None}
+        page = show("analytics")
+        assert "analytics is paused, orders.events[0], orders.events[1], orders.events[2], for " in page
+        assert "PostgreSQL does not answer, so parked messages are not counted." in page
+        time.sleep(notices.STALE_SECONDS + 2)
+        assert all_paused(), "what stays true is said again"
+
+        postgres_server.start()
+        testing.wait_until(lambda: committed("analytics") == 40, what="40 committed", timeout_seconds=90)
+        testing.wait_until(
+            lambda: {row["state"] for row in rows_of("analytics")} == {"reading"}, what="no word of it any more"
+        )
+        assert [(row["since"], row["reason"], row["messages"]) for row in rows_of("analytics")] == [(None, "", 0)] * 3
+        consumer.terminate()
+        _, text = consumer.communicate(timeout=20)
+        assert "0 parked, 0 dead letters" in text
+
+
+def test_messages_that_are_tried_again_are_seen_and_counted(
+    group: registry.Group,  # noqa: F811
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
+    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, attempts=1, retry_delays_seconds=(600.0,))
+    bad = created()
+
+    @group.on(catalogue.OrderCreated)
+    def hear(event: catalogue.OrderCreated) -> None:
+        if event.key == bad.key:
+            raise ValueError("no such book")
+
+    with running(group):
+        put(bad, partition=1)
+        put(bad, created(), partition=1)
+        testing.wait_until(lambda: committed("notifications") == 3, what="3 committed")
+        first, second, third = rows_of("notifications")
+        assert (first["state"], second["state"], third["state"]) == ("reading", "retrying", "reading")
+        assert second["reason"] == "ValueError: no such book"
+        assert second["parked"] == {"retrying": 1, "waiting": 1, "dead": 0}
+        assert first["parked"] == {"retrying": 0, "waiting": 0, "dead": 0}
+        [copies] = rows_of("notifications.retry")
+        assert (copies["topic"], copies["messages"], copies["committed"]) == (f"{HEARD}.notifications.retry", 1, None)
+        page = show()
+        assert "notifications has parked of orders.events[1]: 1 to be tried again, 1 behind one of the same key" in page
+        assert f"{HEARD}.notifications.retry[0]" in page
+        assert "payments.retry" not in page, "nothing is in those"
+    assert {row["state"] for row in rows_of("notifications")} == {"nobody"}
+
+
+def test_a_message_that_waits_in_its_place_is_seen_to_wait(group: registry.Group, settings: Any) -> None:  # noqa: F811
+    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, attempts=2, backoff_seconds=20.0)
+    bad, is_mended = created(), threading.Event()
+
+    @group.on(catalogue.OrderCreated)
+    def hear(event: catalogue.OrderCreated) -> None:
+        if event.key == bad.key and not is_mended.is_set():
+            raise ValueError("no such book")
+
+    put(created(), bad)
+    with running(group):
+        testing.wait_until(lambda: committed("notifications") == 1, what="1 committed")
+        testing.wait_until(lambda: rows_of("notifications")[0]["state"] == "retrying", what="one that waits")
+        [row, *others] = rows_of("notifications")
+        assert (row["committed"], row["messages"], row["reason"]) == (1, 1, "ValueError: no such book")
+        assert [(each["state"], each["committed"]) for each in others] == [("reading", None)] * 2
+        is_mended.set()
+        testing.wait_until(lambda: committed("notifications") == 2, what="2 committed", timeout_seconds=60)
+        testing.wait_until(lambda: rows_of("notifications")[0]["state"] == "reading", what="no word of it any more")
+
+
+def test_words_of_who_has_the_partition_no_more_say_nothing() -> None:
+    notice = notices.Notice(state="paused", since=1000.0, reason="why", by="a", said_at=1010.0)
+    assert notices.read(msgspec.json.encode(notice).decode()) == notice
+    assert (notice.is_current("a", 1039.0), notice.is_current("b", 1039.0)) == (True, False)
+    assert notice.is_current("a", 1041.0) is False
+    assert [notices.read(words) for words in (None, "", "somebody's own", '{"state": "well"}')] == [None] * 4

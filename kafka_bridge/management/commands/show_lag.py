@@ -2,23 +2,28 @@
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import IO, Any, cast
 
 from confluent_kafka import KafkaException
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseError
+from django.utils import timezone
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from kafka_bridge import clients, lag, pace, processes
+from kafka_bridge import clients, lag, pace, processes, subscribers
+from kafka_bridge.parking import Parked
 
 BAD_OPTIONS, NO_KAFKA = 2, 1
 WATCH_SECONDS = 2.0
+STYLES = {"nobody": "", "reading": "dim", "paused": "bold red", "retrying": "bold yellow"}
 
 
 class Command(BaseCommand):
@@ -27,15 +32,21 @@ class Command(BaseCommand):
     requires_system_checks = ()
     help = (
         "How far each consumer group is behind, partition by partition: what it has committed, where the partition "
-        "ends, the messages between the two, the age of the oldest of them, who reads it, and when nothing will be "
-        "left at the pace of the last minutes. Asked of the brokers. “none yet” is a group that never committed: all "
-        "that lies there is still to be read. Exit code: 0, 1 if Kafka does not answer, 2 for options that make no "
-        "sense."
+        "ends, the messages between the two, the age of the oldest of them, when nothing will be left at the pace of "
+        "the last minutes, and who reads it. Below that, what stands still: partitions that are paused until something "
+        "can be reached, and messages that are parked. Asked of the brokers; only the parked ones are counted in "
+        "PostgreSQL. “none yet” is a group that never committed: all that lies there is still to be read. Exit code: "
+        "0, 1 if Kafka does not answer, 2 for options that make no sense."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Options of the command line."""
-        parser.add_argument("groups", nargs="*", metavar="GROUP", help="groups, such as `inventory` (default: all)")
+        parser.add_argument(
+            "groups",
+            nargs="*",
+            metavar="GROUP",
+            help="groups, such as `inventory`, or `inventory.retry` for its retry topics (default: all)",
+        )
         parser.add_argument("--json", action="store_true", help="one JSON object; with --watch one for each look")
         parser.add_argument(
             "--watch",
@@ -59,7 +70,7 @@ class Command(BaseCommand):
     def _once(self, options: Mapping[str, Any]) -> None:
         found = _read(options["groups"])
         paces = pace.between(_earlier(), pace.looks(found))
-        shown = [row for row in found if row.messages or not options["behind"]]
+        shown = _shown(found, options)
         if options["json"]:
             self.stdout.write(_json(shown, paces))
         else:
@@ -76,7 +87,7 @@ class Command(BaseCommand):
                 now = pace.looks(found)
                 paces = pace.between(before or _earlier(), now)
                 before = now
-                shown = [row for row in found if row.messages or not options["behind"]]
+                shown = _shown(found, options)
                 if options["json"]:
                     self.stdout.write(_json(shown, paces))
                     self.stdout.flush()
@@ -87,7 +98,7 @@ class Command(BaseCommand):
 
 def _read(groups: Sequence[str]) -> list[lag.Lag]:
     try:
-        return lag.read(groups)
+        found = lag.read(groups)
     except LookupError as error:
         raise CommandError(str(error.args[0]), returncode=BAD_OPTIONS) from error
     except KafkaException as error:
@@ -96,6 +107,10 @@ def _read(groups: Sequence[str]) -> list[lag.Lag]:
             "KAFKA_BOOTSTRAP_SERVERS right?",
             returncode=NO_KAFKA,
         ) from error
+    try:
+        return lag.with_parked(found)
+    except DatabaseError:
+        return found  # all but that needs only Kafka
 
 
 def _earlier() -> dict[pace.Key, pace.Look]:
@@ -104,6 +119,16 @@ def _earlier() -> dict[pace.Key, pace.Look]:
         return pace.earlier_looks()
     except DatabaseError:
         return {}
+
+
+def _shown(found: Sequence[lag.Lag], options: Mapping[str, Any]) -> list[lag.Lag]:
+    if options["behind"]:
+        return [row for row in found if row.messages]
+    if options["json"] or options["groups"]:
+        return list(found)
+    # Retry topics are many, and mostly nothing is in them: people see those in which copies wait.
+    usual = {group.name for group in subscribers.every()}
+    return [row for row in found if row.messages or row.state == "paused" or row.group in usual]
 
 
 def _json(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> str:
@@ -118,7 +143,11 @@ def _json(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> str:
                 "drain_seconds": speed and speed.drain_seconds(row.messages),
             }
         )
-    return json.dumps({"messages": sum(row.messages for row in found), "partitions": rows})
+    return json.dumps({"messages": sum(row.messages for row in found), "partitions": rows}, default=_as_json)
+
+
+def _as_json(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
 
 
 # -- For people ---------------------------------------------------------------------------------------
@@ -130,6 +159,7 @@ def _page(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> Rend
     table.add_column("group and partition", no_wrap=True, min_width=21)
     for column, width in {"committed": 9, "end": 5, "behind": 6, "oldest": 6, "gone in": 7}.items():
         table.add_column(column, justify="right", no_wrap=True, min_width=width)
+    table.add_column("state", no_wrap=True, min_width=8)
     table.add_column("read by", no_wrap=True)
     group = ""
     for row in found:
@@ -137,7 +167,7 @@ def _page(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> Rend
             group = row.group
             table.add_row(Text(group, style="bold"))
         table.add_row(*_cells(row, paces.get(pace.key_of(row))))
-    return Group(table, _summary(found))
+    return Group(table, *_standing_still(found), *_parked(found), _summary(found))
 
 
 def _cells(row: lag.Lag, speed: pace.Pace | None) -> list[str | Text]:
@@ -150,8 +180,45 @@ def _cells(row: lag.Lag, speed: pace.Pace | None) -> list[str | Text]:
         behind,
         _age(row),
         _drain(row, speed),
+        Text("" if row.state == "nobody" else row.state, style=STYLES[row.state]),
         row.owner or nobody,
     ]
+
+
+def _standing_still(found: Sequence[lag.Lag]) -> list[Text]:
+    """Who is paused or tries again, for how long, and why; partitions for the same reason together."""
+    why: dict[tuple[str, str, str], list[lag.Lag]] = defaultdict(list)
+    for row in found:
+        if row.since is not None:
+            why[row.group, row.state, row.reason].append(row)
+    return [_sentence(rows) for rows in why.values()]
+
+
+def _sentence(rows: Sequence[lag.Lag]) -> Text:
+    first = min(rows, key=lambda row: row.since or datetime.max)
+    for_long = (timezone.now() - (first.since or timezone.now())).total_seconds()
+    places = ", ".join(f"{row.topic}[{row.partition}]" for row in rows)
+    said = f"{first.group} is {first.state}, {places}, for {duration(max(0.0, for_long))}: {first.reason}"
+    return Text(said, style=STYLES[first.state])
+
+
+def _parked(found: Sequence[lag.Lag]) -> list[Text]:
+    if any(row.parked is None for row in found):
+        return [Text("PostgreSQL does not answer, so parked messages are not counted.")]
+    return [
+        Text(f"{row.group} has parked of {row.topic}[{row.partition}]: {', '.join(words)}")
+        for row in found
+        if row.parked and (words := _words(row.parked))
+    ]
+
+
+def _words(parked: Parked) -> list[str]:
+    counts = {
+        "to be tried again": parked.retrying,
+        "behind one of the same key": parked.waiting,
+        "among the dead letters": parked.dead,
+    }
+    return [f"{count:,} {words}" for words, count in counts.items() if count]
 
 
 def _age(row: lag.Lag) -> str:
