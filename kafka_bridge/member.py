@@ -164,11 +164,21 @@ class Member:
         for message in messages:
             self._progress.hold(place_of(message), offset_of(message))
         self._progress.forget(self._gone)
+        self._begin_anew(self._gone & self.assigned)
         self._gone.clear()
         for place in self.assigned:
             start = self._progress.rewind(place)
             if start is not None:
                 self._consumer.seek(TopicPartition(*place, start))
+
+    def _begin_anew(self, back: set[Place]) -> None:
+        """Partitions that went and came back within one call of ours, as after we were frozen for too long.
+
+        Messages in hand may be from before or from after, and those from after would not come again by themselves.
+        """
+        if back:
+            self._consumer.incremental_unassign(_partitions(back))
+            self._consumer.incremental_assign(_partitions(back))  # from what the group has committed
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)

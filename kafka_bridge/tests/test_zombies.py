@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Message, TopicPartition
 
-from kafka_bridge import catalogue, offsets, registry, testing
+from kafka_bridge import catalogue, offsets, registry, runner, testing
 from kafka_bridge.models import InboxRow
 from kafka_bridge.tests.events import created, delivered
 from kafka_bridge.tests.logs import put_all, told
@@ -65,7 +65,44 @@ def test_a_handler_slower_than_the_poll_interval_does_nothing_twice(
     assert slow.handled > 0, "it finished what it had in hand"
 
 
-@pytest.mark.parametrize("protocol", ["classic"])
+@PROTOCOLS
+def test_what_is_lost_and_back_within_one_call_is_read_again(
+    make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch, settings: Any, protocol: str
+) -> None:
+    """FAILURES 17: thrown out, taken back and given messages while it asked once: nobody else will bring them again."""
+    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, group_protocol=protocol)
+    monkeypatch.delitem(registry._groups, "notifications")
+    group, calls = make_group("notifications"), Counter[str]()
+
+    @group.on(catalogue.OrderCreated)
+    def hear(event: catalogue.OrderCreated) -> None:
+        calls[event.key] += 1
+
+    member, taken = runner.Runner(group, threading.Event()), list[Message]()
+
+    def work_on(number: int) -> bool:
+        member._step()
+        return had("notifications") == number
+
+    def ask() -> bool:
+        taken.extend(member._take(0.1))
+        return bool(taken)
+
+    with member._joined([topic.name for topic in group.topics]):
+        put_all([(created(), number % 3, datetime.now(UTC)) for number in range(30)])
+        testing.wait_until(lambda: work_on(30), what="30 handled")
+        places = [TopicPartition(*place) for place in member.assigned]
+        put_all([(created(), number % 3, datetime.now(UTC)) for number in range(30)])
+        member._lost(member._consumer, places)
+        member._assigned(member._consumer, places)
+        testing.wait_until(ask, what="messages from after that")
+        assert member._gone
+        member._start_over(taken)
+        testing.wait_until(lambda: work_on(60), what="60 handled")
+    assert (len(calls), set(calls.values())) == (60, {1})
+
+
+@PROTOCOLS
 def test_a_zombie_wakes_up_and_nothing_is_lost_or_doubled(settings: Any, protocol: str) -> None:
     """FAILURES 17: frozen for longer than its session, replaced, and woken among its successors."""
     environment = environment_of(settings.KAFKA_BRIDGE) | {"KAFKA_GROUP_PROTOCOL": protocol}
