@@ -1,117 +1,32 @@
-"""The bank: payments, the ledger of what was done with them, and the webhooks that are to be sent.
+"""The bank: it carries out calls about payments, enters them in its books, and leaves the webhooks that are to be sent.
 
-Every call that changes something carries a key and is one transaction of one SQLite file. The rules are checked in
-that transaction: what is captured is captured once and never exceeds what was authorized, and what goes back never
-exceeds what was captured.
+Every call that changes something carries a key and is one transaction of one SQLite file (`books.py`). What is allowed
+(`rules.py`) is checked in that transaction.
 
 # Note [A key is a call]
 A key used again with the same contents is the same call: nothing happens, and the answer is the one it has led to.
 With other contents it is refused (as Stripe does it: https://docs.stripe.com/api/idempotent_requests).
 """
 
-import enum
-import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from uuid_utils.compat import uuid7
 
 from payments.gateways import Standing
-from payments.sandbox import cards
-from payments.sandbox.cards import Hooks, TestCard, Trouble
+from payments.sandbox import cards, rules
+from payments.sandbox.books import Books, Entry, Hook, Payment, Transaction, as_payment, by_id, by_key, entry_of
+from payments.sandbox.cards import Hooks, Trouble
+from payments.sandbox.rules import Code, Refused
 
-BUSY_SECONDS = 5.0
-MOST_MINOR = 10**12
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS payment (
-    seq INTEGER PRIMARY KEY,
-    transaction_id TEXT NOT NULL UNIQUE,
-    key TEXT NOT NULL UNIQUE,
-    standing TEXT NOT NULL,
-    amount_minor INTEGER NOT NULL CHECK (amount_minor >= 0),
-    currency TEXT NOT NULL,
-    captured_minor INTEGER NOT NULL DEFAULT 0 CHECK (captured_minor BETWEEN 0 AND amount_minor),
-    refunded_minor INTEGER NOT NULL DEFAULT 0 CHECK (refunded_minor BETWEEN 0 AND captured_minor),
-    reason TEXT NOT NULL,
-    card TEXT NOT NULL,
-    return_url TEXT NOT NULL,
-    at REAL NOT NULL
-);
-CREATE INDEX IF NOT EXISTS payment_at ON payment (at);
-CREATE TABLE IF NOT EXISTS ledger (
-    key TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL CHECK (kind IN ('authorization', 'capture', 'void', 'refund')),
-    id TEXT NOT NULL UNIQUE,
-    transaction_id TEXT NOT NULL REFERENCES payment (transaction_id),
-    amount_minor INTEGER NOT NULL CHECK (amount_minor >= 0),
-    currency TEXT NOT NULL,
-    declined TEXT NOT NULL,
-    at REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS lost_call (key TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS hook (
-    seq INTEGER PRIMARY KEY,
-    event_id TEXT NOT NULL,
-    type TEXT NOT NULL,
-    created INTEGER NOT NULL,
-    transaction_id TEXT NOT NULL,
-    key TEXT NOT NULL,
-    due_at REAL NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS hook_due ON hook (due_at);
-"""
 # How much later than at once the webhooks of a shuffled card are sent, in units of `Bank.late_seconds`: what happens
 # first is told last.
 _LATENESS = {"payment.authorized": 3.0, "payment.declined": 3.0, "payment.captured": 1.5, "payment.voided": 1.5}
-
-
-class Payment(NamedTuple):
-    """A payment in the bank's books; `at` in unix seconds."""
-
-    seq: int
-    transaction_id: str
-    key: str
-    standing: Standing
-    amount_minor: int
-    currency: str
-    captured_minor: int
-    refunded_minor: int
-    reason: str
-    card: str
-    return_url: str
-    at: float
-
-
-class Entry(NamedTuple):
-    """A line of the ledger: what was done, or refused, with a payment; `at` in unix seconds."""
-
-    key: str
-    kind: str
-    id: str
-    transaction_id: str
-    amount_minor: int
-    currency: str
-    declined: str
-    at: float
-
-
-class Hook(NamedTuple):
-    """A webhook that waits to be sent."""
-
-    seq: int
-    event_id: str
-    type: str
-    created: int
-    transaction_id: str
-    key: str
-    due_at: float
-    attempts: int
+_CAPTURED = "UPDATE payment SET standing = 'captured', captured_minor = :amount WHERE transaction_id = :transaction_id"
+_VOIDED = "UPDATE payment SET standing = 'voided' WHERE transaction_id = :transaction_id"
+_REFUNDED = "UPDATE payment SET refunded_minor = refunded_minor + :amount WHERE transaction_id = :transaction_id"
 
 
 class Carried(NamedTuple):
@@ -123,28 +38,8 @@ class Carried(NamedTuple):
     is_lost: bool = False
 
 
-class Code(enum.StrEnum):
-    """Why a call was not even entered in the books."""
-
-    BAD_REQUEST = "bad_request"
-    KEY_REUSED = "key_reused"
-    NO_SUCH_PAYMENT = "no_such_payment"
-    NO_SUCH_REFUND = "no_such_refund"
-
-
-class Refused(Exception):
-    """The call makes no sense to the bank, and nothing was entered: correct it; `code` says what is wrong."""
-
-    def __init__(self, code: Code, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 class CallLost(Exception):
     """The bank never heard this call: nothing was done, and no answer may be given. Make the same call again."""
-
-
-Transaction = sqlite3.Connection
 
 
 class Bank:
@@ -161,14 +56,10 @@ class Bank:
         """Without anybody to send webhooks to, none are kept. `late_seconds` is the unit of lateness of those of the
         shuffled card.
         """
-        self._path = Path(path)
+        self._books = Books(path)
         self._sends_hooks = sends_hooks
         self.late_seconds = late_seconds
         self._now = now
-        # One connection and one transaction on it at a time: SQLite has one writer anyway, and waiting for a lock of
-        # Python's is cheaper than for one of its own.
-        self._lock = threading.Lock()
-        self._opened: sqlite3.Connection | None = None
 
     # -- Calls that change something ----------------------------------------------------------------
     def authorize(self, *, key: str, amount_minor: int, currency: str, card: str, return_url: str = "") -> Carried:
@@ -178,19 +69,19 @@ class Bank:
             Refused: the contents make no sense, or the key belongs to another call.
             CallLost: by the card.
         """
-        _check(key=key, amount_minor=amount_minor)
+        rules.check(key=key, amount_minor=amount_minor)
         if len(currency) != 3 or not (currency.isascii() and currency.isalpha()):
             raise Refused(Code.BAD_REQUEST, "the currency has three letters")
         self._lose_first_call(card, key)
-        with self._transaction() as ledger:
-            if known := _by_key(ledger, key):
+        with self._books.transaction() as ledger:
+            if known := by_key(ledger, key):
                 if (known.amount_minor, known.currency, known.card) != (amount_minor, currency, card):
                     raise Refused(Code.KEY_REUSED, f"key {key} was used for another payment")
-                return Carried(known, _entry(ledger, key))
-            if _entry(ledger, key):
+                return Carried(known, entry_of(ledger, key))
+            if entry_of(ledger, key):
                 raise Refused(Code.KEY_REUSED, f"key {key} was used for another kind of call")
             behaviour = cards.of(card)
-            standing = _first_standing(behaviour)
+            standing = rules.first_standing(behaviour)
             ledger.execute(
                 "INSERT INTO payment (transaction_id, key, standing, amount_minor, currency, reason, card, return_url, "
                 "at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -199,7 +90,7 @@ class Bank:
                     *(card, return_url, self._now()),
                 ),
             )
-            payment = _known(_by_key(ledger, key))
+            payment = _known(by_key(ledger, key))
             if standing == Standing.ACTION:
                 return Carried(payment, None)
             entry = self._enter(ledger, "authorization", key, payment, amount_minor, payment.reason)
@@ -212,8 +103,8 @@ class Bank:
             Refused: the contents make no sense, or the key belongs to another call.
             CallLost: by the card.
         """
-        _check(key=key, amount_minor=amount_minor)
-        return self._move("capture", key, transaction_id, amount_minor, _decline_capture, _CAPTURED)
+        rules.check(key=key, amount_minor=amount_minor)
+        return self._move("capture", key, transaction_id, amount_minor, rules.decline_capture, _CAPTURED)
 
     def void(self, *, key: str, transaction_id: str) -> Carried:
         """Let go of what was authorized, or of a payment that waits for the buyer.
@@ -222,8 +113,8 @@ class Bank:
             Refused: the contents make no sense, or the key belongs to another call.
             CallLost: by the card.
         """
-        _check(key=key, amount_minor=0)
-        return self._move("void", key, transaction_id, None, _decline_void, _VOIDED)
+        rules.check(key=key, amount_minor=0)
+        return self._move("void", key, transaction_id, None, rules.decline_void, _VOIDED)
 
     def refund(self, *, key: str, transaction_id: str, amount_minor: int) -> Carried:
         """Give back this much of what was captured.
@@ -232,8 +123,8 @@ class Bank:
             Refused: the contents make no sense, or the key belongs to another call.
             CallLost: by the card.
         """
-        _check(key=key, amount_minor=amount_minor, least_minor=1)
-        return self._move("refund", key, transaction_id, amount_minor, _decline_refund, _REFUNDED)
+        rules.check(key=key, amount_minor=amount_minor, least_minor=1)
+        return self._move("refund", key, transaction_id, amount_minor, rules.decline_refund, _REFUNDED)
 
     # -- What the buyer does on the bank's page -------------------------------------------------------
     def confirm(self, transaction_id: str) -> Payment:
@@ -255,36 +146,36 @@ class Bank:
     # -- Looking ----------------------------------------------------------------------------------
     def find(self, *, key: str = "", transaction_id: str = "") -> Payment | None:
         """The payment with this name, or that was authorized with this key."""
-        with self._reading() as ledger:
+        with self._books.reading() as ledger:
             if transaction_id:
-                return _by_id(ledger, transaction_id)
-            return _by_key(ledger, key)
+                return by_id(ledger, transaction_id)
+            return by_key(ledger, key)
 
     def find_refund(self, *, key: str) -> Entry | None:
         """The refund with this key, also a declined one."""
-        with self._reading() as ledger:
-            entry = _entry(ledger, key)
+        with self._books.reading() as ledger:
+            entry = entry_of(ledger, key)
         return entry if entry and entry.kind == "refund" else None
 
     def statement(self, *, since: float = 0, after: int = 0, limit: int = -1) -> list[Payment]:
         """Payments begun since then (unix seconds), oldest first; a page of it, from the one after `Payment.seq` on."""
-        with self._reading() as ledger:
+        with self._books.reading() as ledger:
             rows = ledger.execute(
                 "SELECT * FROM payment WHERE at >= ? AND seq > ? ORDER BY seq LIMIT ?",
                 (since, after, limit),
             ).fetchall()
-        return [_as_payment(row) for row in rows]
+        return [as_payment(row) for row in rows]
 
     def entries(self) -> list[Entry]:
         """The whole ledger, oldest first."""
-        with self._reading() as ledger:
+        with self._books.reading() as ledger:
             rows = ledger.execute("SELECT * FROM ledger ORDER BY rowid").fetchall()
         return [Entry._make(row) for row in rows]
 
     # -- Webhooks that wait -----------------------------------------------------------------------
     def due_hooks(self, *, limit: int) -> list[Hook]:
         """Webhooks that are to be sent now, the longest due first."""
-        with self._reading() as ledger:
+        with self._books.reading() as ledger:
             rows = ledger.execute(
                 "SELECT * FROM hook WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?",
                 (self._now(), limit),
@@ -293,12 +184,12 @@ class Bank:
 
     def hook_sent(self, seq: int) -> None:
         """Forget a webhook that was accepted, or that is given up."""
-        with self._transaction() as ledger:
+        with self._books.transaction() as ledger:
             ledger.execute("DELETE FROM hook WHERE seq = ?", (seq,))
 
     def hook_failed(self, seq: int, *, again_in_seconds: float) -> None:
         """Keep a webhook that was not accepted for later."""
-        with self._transaction() as ledger:
+        with self._books.transaction() as ledger:
             ledger.execute(
                 "UPDATE hook SET attempts = attempts + 1, due_at = ? WHERE seq = ?",
                 (self._now() + again_in_seconds, seq),
@@ -310,15 +201,12 @@ class Bank:
         Raises:
             sqlite3.Error, OSError: it is no ledger, or cannot be written.
         """
-        with self._reading():
+        with self._books.reading():
             pass
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
-        with self._lock:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
+        self._books.close()
 
     # -- One call, one transaction --------------------------------------------------------------------
     def _move(
@@ -333,25 +221,25 @@ class Bank:
         """Carry out a call about a payment, unless it was before; None as an amount is all of it."""
         if payment := self.find(transaction_id=transaction_id):
             self._lose_first_call(payment.card, key)
-        with self._transaction() as ledger:
-            payment = _known(_by_id(ledger, transaction_id))
+        with self._books.transaction() as ledger:
+            payment = _known(by_id(ledger, transaction_id))
             amount = payment.amount_minor if amount_minor is None else amount_minor
-            if known := _entry(ledger, key):
+            if known := entry_of(ledger, key):
                 if (known.kind, known.transaction_id, known.amount_minor) != (kind, transaction_id, amount):
                     raise Refused(Code.KEY_REUSED, f"key {key} was used for another call")
                 return Carried(payment, known)
-            if _by_key(ledger, key):
+            if by_key(ledger, key):
                 raise Refused(Code.KEY_REUSED, f"key {key} was used for a payment")
             declined = decline(payment, amount)
             if not declined:
                 ledger.execute(update, {"amount": amount, "transaction_id": transaction_id})
-                payment = _known(_by_id(ledger, transaction_id))
+                payment = _known(by_id(ledger, transaction_id))
             entry = self._enter(ledger, kind, key, payment, amount, declined)
             return self._carried(ledger, payment, entry)
 
     def _answer_challenge(self, transaction_id: str, standing: Standing, reason: str) -> Payment:
-        with self._transaction() as ledger:
-            payment = _known(_by_id(ledger, transaction_id))
+        with self._books.transaction() as ledger:
+            payment = _known(by_id(ledger, transaction_id))
             if payment.standing != Standing.ACTION:
                 return payment
             ledger.execute(
@@ -366,7 +254,7 @@ class Bank:
     def _lose_first_call(self, card: str, key: str) -> None:
         if cards.of(card).trouble is not Trouble.CALL_LOST:
             return
-        with self._transaction() as ledger:
+        with self._books.transaction() as ledger:
             is_first = ledger.execute("INSERT INTO lost_call VALUES (?) ON CONFLICT DO NOTHING", (key,)).rowcount
         if is_first:
             raise CallLost
@@ -408,76 +296,6 @@ class Bank:
                 (event_id, kind, int(now), payment.transaction_id, payment.key, now + late),
             )
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Transaction]:
-        with self._lock:
-            ledger = self._ledger()
-            ledger.execute("BEGIN IMMEDIATE")
-            try:
-                changes = ledger.total_changes
-                yield ledger
-                ledger.execute("COMMIT" if ledger.total_changes > changes else "ROLLBACK")
-            except BaseException:
-                if ledger.in_transaction:
-                    ledger.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _reading(self) -> Iterator[Transaction]:
-        with self._lock:
-            yield self._ledger()
-
-    def _ledger(self) -> Transaction:
-        if self._opened is None:
-            self._opened = self._open()
-        return self._opened
-
-    def _open(self) -> Transaction:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        ledger = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        ledger.execute("PRAGMA journal_mode = WAL")
-        # No flush for each entry: it survives a killed process, and a power cut is not what is played here.
-        ledger.execute("PRAGMA synchronous = NORMAL")
-        ledger.executescript(_SCHEMA)
-        return ledger
-
-
-# -- What is allowed ------------------------------------------------------------------------------------
-_CAPTURED = "UPDATE payment SET standing = 'captured', captured_minor = :amount WHERE transaction_id = :transaction_id"
-_VOIDED = "UPDATE payment SET standing = 'voided' WHERE transaction_id = :transaction_id"
-_REFUNDED = "UPDATE payment SET refunded_minor = refunded_minor + :amount WHERE transaction_id = :transaction_id"
-
-
-def _decline_capture(payment: Payment, amount_minor: int) -> str:
-    """Why this much cannot be captured; empty if it can."""
-    if payment.standing != Standing.AUTHORIZED:
-        return f"the payment is not authorized but {payment.standing}"
-    return "" if amount_minor <= payment.amount_minor else f"only {payment.amount_minor} are authorized"
-
-
-def _decline_void(payment: Payment, _: int) -> str:
-    if payment.standing in (Standing.AUTHORIZED, Standing.ACTION):
-        return ""
-    return f"the payment is not authorized but {payment.standing}"
-
-
-def _decline_refund(payment: Payment, amount_minor: int) -> str:
-    left = payment.captured_minor - payment.refunded_minor
-    return "" if amount_minor <= left else f"only {left} of this payment are left"
-
-
-def _check(*, key: str, amount_minor: int, least_minor: int = 0) -> None:
-    if not 0 < len(key) <= 255:
-        raise Refused(Code.BAD_REQUEST, "the key has 1 to 255 characters")
-    if not least_minor <= amount_minor <= MOST_MINOR:
-        raise Refused(Code.BAD_REQUEST, f"the amount is from {least_minor} to {MOST_MINOR} minor units")
-
-
-def _first_standing(card: TestCard) -> Standing:
-    if card.declines_with:
-        return Standing.DECLINED
-    return Standing.ACTION if card.asks_buyer else Standing.AUTHORIZED
-
 
 def _told_as(entry: Entry) -> str:
     if entry.declined:
@@ -486,31 +304,10 @@ def _told_as(entry: Entry) -> str:
     return f"payment.{words[entry.kind]}"
 
 
-# -- Rows -----------------------------------------------------------------------------------------------
-def _by_id(ledger: Transaction, transaction_id: str) -> Payment | None:
-    row = ledger.execute("SELECT * FROM payment WHERE transaction_id = ?", (transaction_id,)).fetchone()
-    return None if row is None else _as_payment(row)
-
-
-def _by_key(ledger: Transaction, key: str) -> Payment | None:
-    row = ledger.execute("SELECT * FROM payment WHERE key = ?", (key,)).fetchone()
-    return None if row is None else _as_payment(row)
-
-
-def _as_payment(row: tuple[Any, ...]) -> Payment:
-    payment = Payment._make(row)
-    return payment._replace(standing=Standing(payment.standing))
-
-
 def _known(payment: Payment | None) -> Payment:
     if payment is None:
         raise Refused(Code.NO_SUCH_PAYMENT, "there is no such payment")
     return payment
-
-
-def _entry(ledger: Transaction, key: str) -> Entry | None:
-    row = ledger.execute("SELECT * FROM ledger WHERE key = ?", (key,)).fetchone()
-    return None if row is None else Entry._make(row)
 
 
 def _new_id(kind: str) -> str:

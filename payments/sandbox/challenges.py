@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from payments.gateways import Standing
 from payments.sandbox import cards
-from payments.sandbox.bank import Payment
+from payments.sandbox.books import Payment
 
 _PAGE = Template((Path(__file__).parent / "page.html").read_text())
 _STYLE = (Path(__file__).parent / "page.css").read_text().strip()

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from payments.gateways import signatures, wire
-from payments.sandbox.bank import Bank, Hook
+from payments.sandbox.bank import Bank
+from payments.sandbox.books import Hook
 
 HEADER = "Bookrush-Signature"
 LOOK_SECONDS = 0.1

@@ -19,8 +19,10 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from payments.sandbox import cards, challenges
-from payments.sandbox.bank import Bank, CallLost, Carried, Code, Entry, Payment, Refused
+from payments.sandbox.bank import Bank, CallLost, Carried
+from payments.sandbox.books import Entry, Payment
 from payments.sandbox.cards import Trouble
+from payments.sandbox.rules import Code, Refused
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payments.gateways import Standing
-from payments.sandbox.bank import MOST_MINOR, Bank, Carried, Code, Entry, Payment, Refused
+from payments.sandbox.bank import Bank, Carried
+from payments.sandbox.books import Entry, Payment
+from payments.sandbox.rules import MOST_MINOR, Code, Refused
 
 pytestmark = pytest.mark.money
 CALLERS = 20

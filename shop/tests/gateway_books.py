@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from payments.gateways import Standing
-from payments.sandbox.bank import Bank, Payment
+from payments.sandbox.bank import Bank
+from payments.sandbox.books import Payment
 from shop.testing.processes import Shop
 
 LEDGER = "sandbox-gateway.sqlite3"
