@@ -1,5 +1,7 @@
 """The two tables that make a message happen exactly once: the outbox and the inbox."""
 
+from typing import Any
+
 from django.db import models
 from django.db.models.functions import Now
 
@@ -181,6 +183,16 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.group} {self.type} {self.topic}[{self.partition}]@{self.offset}"
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where its message was read first, and by which group: what names it everywhere."""
+        return {"group": self.group, "topic": self.topic, "partition": self.partition, "offset": self.offset}
+
+    @property
+    def contents(self) -> bytes:
+        """What is sent when it is sent again."""
+        return bytes(self.value if self.edited_value is None else self.edited_value)
 
 
 class DeadLetterAct(models.Model):

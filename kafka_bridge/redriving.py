@@ -1,4 +1,4 @@
-"""What people do to dead letters: send them again, edit them first, discard them; and what sending again would do.
+"""What people do to dead letters: send them again, edit them first, discard them.
 
 Each deed is written in one transaction with who did it and why. Nothing here sends anything at once:
 
@@ -10,7 +10,7 @@ has gone. A crash in between sends a copy twice, which the inbox makes harmless,
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from kafka_bridge import catalogue, dead_letter_store, envelope, faults, parking, registry, retries
 from kafka_bridge.events import Event
-from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow, ParkedMessage
+from kafka_bridge.models import DeadLetter, DeadLetterAct
 
 State = DeadLetter.State
 T = TypeVar("T")
@@ -31,9 +31,6 @@ CAP = 1000
 """How many letters are dealt with at once, unless somebody says otherwise."""
 PER_SECOND = 50.0
 """How many letters are sent again in a second, unless somebody says otherwise."""
-subject_words: dict[str, Callable[[str], str]] = {}
-"""By topic: a function that takes an event's key and says how what it is about stands now ("order BR-7Q is PAID").
-The site, which knows the other apps, fills it."""
 _CHUNK = 100
 _SEND_AT_ONCE = 50
 # Longer than sending so many takes; whoever took letters and died leaves them to the next one after this.
@@ -109,7 +106,7 @@ def obstacle_to_redriving(letter: DeadLetter) -> str:
         case State.DISCARDED:
             return "discarded, and what waited behind it has gone on"
         case _:
-            group = _group_of(letter)
+            group = group_of(letter)
             if group is None:
                 return f"there is no group {letter.group!r}"
             heard = letter.topic in {topic.name for topic in group.topics}
@@ -125,6 +122,21 @@ def obstacle_to_discarding(letter: DeadLetter) -> str:
             return "sent again, and perhaps just being handled"
         case state:
             return "handled already" if state is State.RESOLVED else "discarded already"
+
+
+def group_of(letter: DeadLetter) -> registry.Group | None:
+    """The group that gave up on it, if there still is one."""
+    try:
+        return registry.find(letter.group)
+    except LookupError:
+        return None
+
+
+def event_type_of(letter: DeadLetter) -> type[Event] | None:
+    """What its headers say it is, if this code knows such an event."""
+    found = dict(dead_letter_store.unpack(letter.headers))
+    version = found.get("ce_dataversion", b"")
+    return catalogue.BY_TYPE_AND_VERSION.get((letter.type, int(version) if version.isdigit() else 0))
 
 
 # -- Deeds ---------------------------------------------------------------------------------------------
@@ -147,9 +159,9 @@ def redrive(
         if why := obstacle_to_redriving(letter):
             return why
         parking.send_again(
-            **_place(letter),
+            **letter.place,
             headers=dead_letter_store.unpack(letter.headers),
-            value=_value(letter),
+            value=letter.contents,
             key=letter.key,
         )
         _change(letter, state=State.REDRIVEN, send_at=begun + number * gap, closed_at=None)
@@ -170,7 +182,7 @@ def discard(letters: QuerySet[DeadLetter], *, by: str, reason: str, cap: int = C
     def act(letter: DeadLetter, number: int) -> str:
         if why := obstacle_to_discarding(letter):
             return why
-        parking.release(**_place(letter))
+        parking.release(**letter.place)
         _change(letter, state=State.DISCARDED, closed_at=Now(), send_at=None)
         _note(letter, by, "discarded", reason)
         return ""
@@ -195,7 +207,7 @@ def edit(letter_id: int, body: str, *, by: str, reason: str = "") -> None:
 
 
 def _fitting(letter: DeadLetter, body: str) -> bytes:
-    event_type = _event_type(letter)
+    event_type = event_type_of(letter)
     if event_type is None:
         raise Unfit("Its headers name no event that this code knows, so there is no schema to hold a body against.")
     try:
@@ -277,19 +289,6 @@ def _note(letter: DeadLetter, by: str, what: str, reason: str) -> None:
     DeadLetterAct.objects.create(letter=letter, who=by[:150], what=what, reason=reason.strip()[:500])
 
 
-def _place(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "group": letter.group,
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-    }
-
-
-def _value(letter: DeadLetter) -> bytes:
-    return bytes(letter.value if letter.edited_value is None else letter.edited_value)
-
-
 # -- Sending -------------------------------------------------------------------------------------------
 def send_due() -> bool:
     """Bring copies that are due to their retry topics; True says that there may be more. Blocks while Kafka takes them.
@@ -320,13 +319,13 @@ def unsent(ids: Iterable[int]) -> int:
 def _send(letter: DeadLetter) -> None:
     message: dict[str, Any] = {
         "headers": dead_letter_store.unpack(letter.headers),
-        "value": _value(letter),
+        "value": letter.contents,
         "key": letter.key,
     }
     with transaction.atomic():
         # Once more: when the redrive was decided, the group may not yet have noted that the head is dead.
-        parking.send_again(**_place(letter), **message)
-    retries.forward(**_place(letter), **message)
+        parking.send_again(**letter.place, **message)
+    retries.forward(**letter.place, **message)
 
 
 def mend_heads() -> int:
@@ -339,63 +338,3 @@ def mend_heads() -> int:
         released = cursor.rowcount
         cursor.execute(_SEND_ONCE_MORE)
         return int(released + cursor.rowcount)
-
-
-# -- What it would do --------------------------------------------------------------------------------------
-def dry_run(letter: DeadLetter) -> str:
-    """What sending it again would do now, in sentences, from the state of things; no handler is called for it."""
-    return " ".join(_sentences(letter))
-
-
-def _sentences(letter: DeadLetter) -> Iterator[str]:
-    if why := obstacle_to_redriving(letter):
-        yield f"It cannot be sent again: {why}."
-        return
-    if letter.event_id and InboxRow.objects.filter(group=letter.group, event_id=letter.event_id).exists():
-        yield f"Already handled by {letter.group}: would change nothing."
-        return
-    yield _as_sentence(_handling(letter))
-    if behind := waiting_behind(letter).count():
-        yield f"Behind it {'1 message waits' if behind == 1 else f'{behind:,} messages wait'} and would follow."
-
-
-def _handling(letter: DeadLetter) -> str:
-    group, event_type = _group_of(letter), _event_type(letter)
-    if event_type is None:
-        return "would fail again: its headers name no event that this code knows"
-    try:
-        event = envelope.decode_body(event_type, _value(letter))
-    except (msgspec.DecodeError, UnicodeError) as error:
-        return f"would fail again: the body is no {event_type.TYPE} ({error})"
-    handler = group.handler_of(event) if group else None
-    if group is None or handler is None:
-        return f"means nothing to {letter.group} in this flow: would only be noted"
-    if preview := group.preview.get(event_type):
-        return preview(event)
-    words = subject_words.get(letter.topic)
-    state = words(letter.key) if words else ""
-    called = f"{handler.function.__name__} is called"
-    return f"{state}; {called}" if state else called
-
-
-def waiting_behind(letter: DeadLetter) -> QuerySet[ParkedMessage]:
-    """Messages of its key that wait behind it, in their sequence; none where it is no head."""
-    head = ParkedMessage.objects.filter(**_place(letter)).values("id")[:1]
-    return ParkedMessage.objects.filter(group=letter.group, key=letter.key, id__gt=head).order_by("id")
-
-
-def _as_sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
-
-
-def _group_of(letter: DeadLetter) -> registry.Group | None:
-    try:
-        return registry.find(letter.group)
-    except LookupError:
-        return None
-
-
-def _event_type(letter: DeadLetter) -> type[Event] | None:
-    found = dict(dead_letter_store.unpack(letter.headers))
-    version = found.get("ce_dataversion", b"")
-    return catalogue.BY_TYPE_AND_VERSION.get((letter.type, int(version) if version.isdigit() else 0))

@@ -17,6 +17,7 @@ from kafka_bridge import (
     catalogue,
     clients,
     dead_letter_group,
+    dry_runs,
     lag,
     redriving,
     registry,
@@ -136,7 +137,7 @@ def test_given_up_stored_mended_sent_again_and_resolved(shipping: Shipping) -> N
         )  # fmt: skip
         assert letter.attempts >= 4
         testing.wait_until(lambda: len(set(shipping.seen)) == 5, what="the other orders")
-        testing.wait_until(lambda: redriving.waiting_behind(letter).count() == 1, what="one behind it")
+        testing.wait_until(lambda: dry_runs.waiting_behind(letter).count() == 1, what="one behind it")
 
         shipping.mended = True
         everything_redriven()
@@ -195,7 +196,7 @@ def test_discarding_releases_what_waits_behind(shipping: Shipping) -> None:
         in_state(State.PARKED, 1)
         dead_heads(1)
         letter = DeadLetter.objects.get()
-        testing.wait_until(lambda: redriving.waiting_behind(letter).count() == 2, what="two behind it")
+        testing.wait_until(lambda: dry_runs.waiting_behind(letter).count() == 2, what="two behind it")
         redriving.discard(redriving.choose(ids=[letter.pk]), by="ada", reason="a test order")
         testing.wait_until(lambda: ParkedMessage.objects.count() == 0, what="nothing parked")
         assert shipping.sequence(str(order)) == ["order.cancelled", "order.delivered"]

@@ -10,7 +10,7 @@ import pytest
 from django.db import ProgrammingError, transaction
 from django.utils import timezone
 
-from kafka_bridge import catalogue, envelope, redriving, registry
+from kafka_bridge import catalogue, dry_runs, envelope, redriving, registry
 from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow, ParkedMessage
 from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.letters import a_letter, age, headers_of, parked
@@ -183,16 +183,16 @@ def test_a_dry_run_says_what_would_happen() -> None:
     assert had.event_id is not None
     InboxRow.objects.create(group="notifications", event_id=had.event_id, topic="t", partition=0, offset=0)
     parked(behind, delivered(event.order_id), cancelled(event.order_id))
-    assert redriving.dry_run(had) == "Already handled by notifications: would change nothing."
-    assert redriving.dry_run(doomed).startswith("Would fail again: the body is no order.delivered (Object missing")
-    assert redriving.dry_run(unknown) == "Would fail again: its headers name no event that this code knows."
-    assert redriving.dry_run(foreign) == "Means nothing to shipping in this flow: would only be noted."
-    assert redriving.dry_run(behind) == (
+    assert dry_runs.dry_run(had) == "Already handled by notifications: would change nothing."
+    assert dry_runs.dry_run(doomed).startswith("Would fail again: the body is no order.delivered (Object missing")
+    assert dry_runs.dry_run(unknown) == "Would fail again: its headers name no event that this code knows."
+    assert dry_runs.dry_run(foreign) == "Means nothing to shipping in this flow: would only be noted."
+    assert dry_runs.dry_run(behind) == (
         "There is no such order here; mail_delivered is called. Behind it 2 messages wait and would follow."
     )
     DeadLetter.objects.filter(pk=had.pk).update(state=State.DISCARDED)
     had.refresh_from_db()
-    assert redriving.dry_run(had).startswith("It cannot be sent again: discarded")
+    assert dry_runs.dry_run(had).startswith("It cannot be sent again: discarded")
 
 
 def test_a_group_can_say_itself_what_handling_would_do(make_group: Callable[[str], registry.Group]) -> None:
@@ -202,7 +202,7 @@ def test_a_group_can_say_itself_what_handling_would_do(make_group: Callable[[str
     def refund(event: catalogue.OrderCancelled) -> None: ...
 
     group.preview[catalogue.OrderCancelled] = lambda event: f"would refund {event.total_minor}"
-    assert redriving.dry_run(a_letter(cancelled(), group="bank")) == "Would refund 1250."
+    assert dry_runs.dry_run(a_letter(cancelled(), group="bank")) == "Would refund 1250."
 
 
 # -- Choosing ------------------------------------------------------------------------------------------------

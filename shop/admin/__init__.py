@@ -7,7 +7,7 @@ stock with titles, the start page) is here.
 from uuid import UUID
 
 from kafka_bridge import admin as facts
-from kafka_bridge import catalogue, redriving
+from kafka_bridge import catalogue, dry_runs
 from orders.models import Order
 from shop.admin import audits, books, charges, flash_sales, log, orders, people, returns, reviews, sales, stock
 
@@ -41,4 +41,4 @@ def _order_now(key: str) -> str:
     return f"order {order.reference} is {order.get_status_display()}{why}"
 
 
-redriving.subject_words |= {topic.name: _order_now for topic in catalogue.TOPICS}
+dry_runs.subject_words |= {topic.name: _order_now for topic in catalogue.TOPICS}

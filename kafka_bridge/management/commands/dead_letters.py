@@ -19,7 +19,7 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from rich.table import Table
 from rich.text import Text
 
-from kafka_bridge import clients, dead_letter_store, redriving
+from kafka_bridge import clients, dead_letter_store, dry_runs, redriving
 from kafka_bridge.models import DeadLetter
 
 NOT_ALL, BAD_OPTIONS, NO_DATABASE, NO_KAFKA = 1, 2, 3, 4
@@ -100,7 +100,7 @@ class Command(BaseCommand):
         if letter is None:
             raise CommandError(f"There is no dead letter {options['id']}.", returncode=NOT_ALL)
         acts = list(letter.acts.all())
-        told = redriving.dry_run(letter)
+        told = dry_runs.dry_run(letter)
         facts = _facts(letter) | {
             "value": _body(letter.value),
             "edited_value": None if letter.edited_value is None else _body(letter.edited_value),
@@ -108,7 +108,7 @@ class Command(BaseCommand):
                 name: value.decode(errors="replace") for name, value in dead_letter_store.unpack(letter.headers)
             },
             "traceback": letter.traceback,
-            "waiting_behind": redriving.waiting_behind(letter).count(),
+            "waiting_behind": dry_runs.waiting_behind(letter).count(),
             "dry_run": told,
             "acts": [
                 {"at": act.at.isoformat(), "who": act.who, "what": act.what, "reason": act.reason} for act in acts
@@ -120,7 +120,7 @@ class Command(BaseCommand):
     def _redrive(self, options: Mapping[str, Any]) -> None:
         letters = _wanted(options)
         if options["dry_run"]:
-            self._dry_run(options, letters, redriving.obstacle_to_redriving, redriving.dry_run)
+            self._dry_run(options, letters, redriving.obstacle_to_redriving, dry_runs.dry_run)
             return
         outcome = redriving.redrive(
             letters, by=_who(options), reason=_reason(options), cap=options["limit"], per_second=options["rate"]
@@ -293,7 +293,7 @@ def _body(value: bytes | memoryview) -> str:
 
 
 def _discarding(letter: DeadLetter) -> str:
-    behind = redriving.waiting_behind(letter).count()
+    behind = dry_runs.waiting_behind(letter).count()
     return "Given up for good." + (f" {behind:,} waiting behind it would be handled." if behind else "")
 
 

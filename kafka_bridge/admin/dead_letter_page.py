@@ -1,0 +1,92 @@
+"""The page of one dead letter: all that there is about it, and what may be done."""
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from kafka_bridge import dead_letter_store, dry_runs, redriving
+from kafka_bridge.admin import pages
+from kafka_bridge.admin.dead_letter_deeds import DISCARD, REDRIVE, Deed
+from kafka_bridge.models import DeadLetter, DeadLetterAct, ParkedMessage
+
+State = DeadLetter.State
+STATE_COLOURS = {State.PARKED: "warning", State.REDRIVEN: "info", State.RESOLVED: "success", State.DISCARDED: ""}
+_BEHIND_SHOWN = 20
+KINDS, ACT, EDIT = (f"admin:kafka_bridge_deadletter_{name}" for name in ("kinds", "act", "edit"))
+"""How Django calls the pages of kinds, of a deed and of editing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What the page of a letter shows."""
+
+    letter: DeadLetter
+    status: str
+    subject: str
+    subject_words: str
+    """How what it is about stands now; empty where nobody says."""
+    body: str
+    edited_body: str
+    headers: list[tuple[str, str]]
+    would: str
+    """What sending it again would do."""
+    behind: list[ParkedMessage]
+    behind_more: int
+    acts: list[DeadLetterAct]
+    same_kind: int
+    """Others that wait for the same reason."""
+    kind_url: str
+    redrive_url: str
+    """Empty, like the two that follow, where that is not possible now or not for this person."""
+    edit_url: str
+    discard_url: str
+
+
+def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
+    """Gather what there is about a letter; a fixed number of queries."""
+    waiting = dry_runs.waiting_behind(letter).defer("value", "headers")
+    behind = list(waiting[: _BEHIND_SHOWN + 1])
+    words = dry_runs.subject_words.get(letter.topic)
+    same = DeadLetter.objects.filter(state=State.PARKED, fingerprint=letter.fingerprint).exclude(pk=letter.pk)
+    can_redrive = may_act and not redriving.obstacle_to_redriving(letter)
+    can_discard = may_act and not redriving.obstacle_to_discarding(letter)
+    return Page(
+        letter=letter,
+        status=state_label(letter),
+        subject=_subject(letter),
+        subject_words=words(letter.key) if words else "",
+        body=pages.as_json(letter.value),
+        edited_body="" if letter.edited_value is None else pages.as_json(letter.edited_value),
+        headers=[(name, value.decode(errors="replace")) for name, value in dead_letter_store.unpack(letter.headers)],
+        would=dry_runs.dry_run(letter),
+        behind=behind[:_BEHIND_SHOWN],
+        behind_more=waiting.count() - _BEHIND_SHOWN if len(behind) > _BEHIND_SHOWN else 0,
+        acts=list(letter.acts.all()),
+        same_kind=same[: pages.COUNT_LIMIT].count(),
+        kind_url=f"{list_url()}?kind={letter.fingerprint}",
+        redrive_url=_act_url(REDRIVE, letter) if can_redrive else "",
+        edit_url=reverse(EDIT, args=[letter.pk]) if can_discard and letter.event_id else "",
+        discard_url=_act_url(DISCARD, letter) if can_discard else "",
+    )
+
+
+def state_label(letter: DeadLetter) -> str:
+    """The state as a coloured word."""
+    return pages.label(letter.get_state_display(), STATE_COLOURS[State(letter.state)])
+
+
+def list_url() -> str:
+    """Where all letters are listed."""
+    return reverse("admin:kafka_bridge_deadletter_changelist")
+
+
+def _act_url(deed: Deed, letter: DeadLetter) -> str:
+    return f"{reverse(ACT, args=[deed.name])}?letter={letter.pk}"
+
+
+def _subject(letter: DeadLetter) -> str:
+    page = pages.subject_pages.get(letter.topic)
+    # Anything may stand in a message that nobody could read.
+    if page is None or pages.as_uuid(letter.key) is None:
+        return letter.key
+    return pages.link(reverse(page, args=[letter.key]), letter.key)
