@@ -9,8 +9,10 @@ not what makes it right, because a leader that wakes up goes on for a moment bef
 """
 
 import logging
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +46,24 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, request_stop)
     return stop
+
+
+def stop_at_end_of_input(stop: threading.Event, *, within_seconds: float) -> None:
+    """Set `stop` when standard input ends, as it does when the parent that holds its other end is killed.
+
+    Nobody is left then who would end this process by force; if it still runs so long after that, it does so itself.
+    """
+
+    def wait_for_the_end() -> None:
+        # Not through sys.stdin: the interpreter could not shut down while a thread reads from it.
+        while os.read(0, 4096):
+            pass
+        log.warning("whoever started this process is gone: finishing what is under way, then stopping")
+        stop.set()
+        time.sleep(within_seconds)
+        os._exit(1)
+
+    threading.Thread(target=wait_for_the_end, name="end-of-input", daemon=True).start()
 
 
 def announce_ready() -> None:

@@ -1,4 +1,9 @@
-"""Several consumers as child processes: started, restarted with backoff, stopped together."""
+"""Several consumers as child processes: started, restarted with backoff, stopped together.
+
+# Note [Orphans]
+A parent that is killed cannot stop its children. So each of them reads from a pipe whose other end only the parent has,
+and that the kernel closes with it: a child that is told so (`--until-eof`) stops by itself when its input ends.
+"""
 
 import logging
 import os
@@ -41,14 +46,20 @@ class Outcome:
 
 
 def supervise(commands: dict[str, list[str]], stop: threading.Event) -> Outcome:
-    """Keep these `manage.py` commands running until told to stop, or until none is left that may be started again."""
-    children = [Child(name, arguments) for name, arguments in commands.items()]
-    while not stop.is_set() and not all(child.is_given_up for child in children):
-        for child in children:
-            if not child.is_given_up:
-                _look_after(child)
-        stop.wait(0.2)
-    return Outcome(killed=_stop_all(children), given_up=[child.name for child in children if child.is_given_up])
+    """Keep these `manage.py` commands running until told to stop, or until none is left that may be started again.
+
+    Their standard input is a pipe that ends with this process; see Note [Orphans].
+    """
+    children, killed = [Child(name, arguments) for name, arguments in commands.items()], 0
+    try:
+        while not stop.is_set() and not all(child.is_given_up for child in children):
+            for child in children:
+                if not child.is_given_up:
+                    _look_after(child)
+            stop.wait(0.2)
+    finally:
+        killed = _stop_all(children)
+    return Outcome(killed=killed, given_up=[child.name for child in children if child.is_given_up])
 
 
 def _look_after(child: Child) -> None:
@@ -59,6 +70,7 @@ def _look_after(child: Child) -> None:
             child.process = subprocess.Popen(  # noqa: S603 - our own command line
                 [sys.executable, "manage.py", *child.arguments],
                 env={**os.environ, "BOOKRUSH_ROLE": child.name},
+                stdin=subprocess.PIPE,
                 start_new_session=True,
             )
             child.started_at = now
@@ -66,6 +78,7 @@ def _look_after(child: Child) -> None:
     code = child.process.poll()
     if code is None:
         return
+    _close_pipe(child.process)
     if code == NEEDS_A_PERSON:
         log.critical("%s ended with exit code %d and is not started again: somebody must look", child.name, code)
         child.process, child.is_given_up = None, True
@@ -86,5 +99,12 @@ def _stop_all(children: list[Child]) -> int:
             process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
             killed += 1
+        _close_pipe(process)
     return killed
+
+
+def _close_pipe(process: "subprocess.Popen[bytes]") -> None:
+    if process.stdin is not None:
+        process.stdin.close()

@@ -46,6 +46,11 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="with --list: one JSON object on standard output")
         parser.add_argument("--instances", type=int, default=1, metavar="N", help="members of each group (default: 1)")
+        parser.add_argument(
+            "--until-eof",
+            action="store_true",
+            help="stop, too, when standard input ends: for whoever runs this as a child and may be killed",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["list"]:
@@ -56,9 +61,9 @@ class Command(BaseCommand):
         if not 1 <= instances <= 64:
             raise CommandError("--instances takes a number from 1 to 64.")
         if len(groups) == instances == 1:
-            self._run(groups[0])
+            self._run(groups[0], _stop(until_eof=options["until_eof"]))
         else:
-            self._supervise(groups, instances)
+            self._supervise(groups, instances, _stop(until_eof=options["until_eof"]))
 
     def _groups(self, names: list[str], *, every: bool) -> list[subscribers.Subscriber]:
         if every:
@@ -70,8 +75,7 @@ class Command(BaseCommand):
         except LookupError as error:
             raise CommandError(str(error)) from error
 
-    def _run(self, group: subscribers.Subscriber) -> None:
-        stop = processes.stop_on_signals()
+    def _run(self, group: subscribers.Subscriber, stop: threading.Event) -> None:
         if not isinstance(group, registry.Group):
             self._run_reader(stop)
             return
@@ -114,14 +118,14 @@ class Command(BaseCommand):
             f"{dead_letter_group.NAME}: stopped; {reader.stored} stored, {reader.seen_before} seen before"
         )
 
-    def _supervise(self, groups: list[subscribers.Subscriber], instances: int) -> None:
+    def _supervise(self, groups: list[subscribers.Subscriber], instances: int, stop: threading.Event) -> None:
         commands = {
-            f"{group.name}-{number}": ["run_consumer", group.name]
+            f"{group.name}-{number}": ["run_consumer", group.name, "--until-eof"]
             for group in groups
             for number in range(1, instances + 1)
         }
         self.stderr.write(f"starting {len(commands)} consumers: {', '.join(commands)}")
-        outcome = supervision.supervise(commands, processes.stop_on_signals())
+        outcome = supervision.supervise(commands, stop)
         if outcome.given_up:
             raise CommandError(
                 f"{', '.join(outcome.given_up)} stopped for good: look at what was logged, and start them again then.",
@@ -146,6 +150,14 @@ class Command(BaseCommand):
                 clients.conf().group_prefix + group.name, "\n".join(_heard(group)), topics, "\n".join(_tries(group))
             )
         Console(file=cast(IO[str], self.stdout)).print(table)
+
+
+def _stop(*, until_eof: bool) -> threading.Event:
+    """What ends this process, see `processes`."""
+    stop = processes.stop_on_signals()
+    if until_eof:
+        processes.stop_at_end_of_input(stop, within_seconds=supervision.STOP_SECONDS)
+    return stop
 
 
 def _wake(beside: list[workers.Worker]) -> None:
