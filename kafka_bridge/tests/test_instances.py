@@ -166,7 +166,11 @@ def test_members_whose_parent_is_killed_stop_by_themselves(settings: Any) -> Non
             wait_until_had(1500)
             members = children(parent.pid)
             parent.kill()
-            wait_until_gone(members)
+            try:
+                wait_until_gone(members)
+            finally:
+                for pid in filter(is_alive, members):
+                    os.kill(pid, signal.SIGKILL)
             _, said = parent.communicate(timeout=20)
         assert offsets.members(GROUP) == []
         assert said.count("whoever started this process is gone") == len(members) == INSTANCES
