@@ -68,6 +68,27 @@ def poison(stage: Stage, effort: Effort) -> Outcome:
     )
 
 
+def scaling(stage: Stage, effort: Effort) -> Outcome:
+    """A group of three members against one of a single member."""
+    return Outcome(
+        **stage.task(
+            "scaling",
+            stage.environment("scaling"),
+            timeout_seconds=400,
+            rounds=effort.rounds,
+            orders=effort.scaling_orders,
+            services=stage.pids(),
+        )
+    )
+
+
+def restart(stage: Stage, effort: Effort) -> Outcome:
+    """A consumer that starts after another one has left."""
+    return Outcome(
+        **stage.task("restart", stage.environment("restart"), timeout_seconds=240, rounds=max(3, effort.rounds))
+    )
+
+
 def stock(stage: Stage, effort: Effort) -> Outcome:
     """Orders that all want the same book."""
     return Outcome(
@@ -86,6 +107,8 @@ PARTS: dict[str, Callable[[Stage, Effort], Outcome]] = {
     "commits": commits,
     "runner": runner,
     "poison": poison,
+    "scaling": scaling,
+    "restart": restart,
     "relay": relay.measure,
     "saga": saga.measure,
     "stock": stock,

@@ -1,12 +1,13 @@
 """The bridge alone: saga events through inbox, handler, outbox and commit, from Kafka, in batches and one by one."""
 
 import dataclasses
+import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any
 
 import psycopg
@@ -15,8 +16,9 @@ from django.conf import settings
 from django.db import connection, connections, transaction
 from django.test import override_settings
 
-from benchmarks import drafts
-from kafka_bridge import catalogue, clients, envelope, outbox, parking, registry, relay, runner
+from benchmarks import drafts, stats
+from kafka_bridge import catalogue, clients, envelope, inbox, outbox, registry, relay, tandem
+from kafka_bridge.envelope import Received
 from orders import checkout
 from payments.models import Charge
 
@@ -27,38 +29,66 @@ _CHUNK = 500
 def fill_outbox(count: int) -> None:
     """So many order.created rows for the relay, each of another order."""
     wanted = islice(drafts.endless(seed=count), count)
-    for some in _chunks(wanted, 1000):
+    for some in chunks(wanted, 1000):
         with transaction.atomic():
             outbox.publish(*map(drafts.created, some))
 
 
 # -- Runner ------------------------------------------------------------------------------------------
+# What a message costs with all that the bridge does for it, and with less of that.
+_WAYS: dict[str, Callable[..., Sequence[Received]]] = {
+    "usual": inbox.take_unless_parked,
+    "unparked": inbox.take,
+    "plain": lambda *, group, messages: messages,
+}
+
+
 @dataclass
 class Meter:
-    """Notes how far a runner is after each of its commits, and stops it when that is far enough."""
+    """Times each transaction of a runner, and stops it when it has handled enough.
+
+    The ways take turns, transaction by transaction: so whatever else the machine does meets them all alike.
+    """
 
     enough: int
     stop: threading.Event
-    marks: list[tuple[float, int]] = field(default_factory=list)
-    member: runner.Runner | None = None
+    transactions: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: {way: [] for way in _WAYS})
+    """Of each way: how long each one took, and how many events it handled."""
+    member: tandem.Tandem | None = None
+    _since: tuple[float, int] | None = None
+    _turns: Iterator[str] = field(default_factory=lambda: cycle(_WAYS))
+    _way: str = "usual"
 
     def mark(self) -> None:
-        """Call it after a commit."""
-        if self.member is not None:
-            self.marks.append((time.monotonic(), self.member.handled))
-            if self.member.handled >= self.enough:
-                self.stop.set()
+        """Call it after a commit. The first transaction is not counted: it has waited for the group."""
+        if self.member is None or (self._since and self.member.handled == self._since[1]):
+            return  # what it took was nothing that the group hears
+        now = time.monotonic(), self.member.handled
+        if self._since is not None:
+            self.transactions[self._way].append((now[0] - self._since[0], now[1] - self._since[1]))
+        self._way = next(self._turns)
+        inbox.take_unless_parked = _WAYS[self._way]  # type: ignore[assignment]
+        self._since = time.monotonic(), now[1]
+        if self.member.handled >= self.enough:
+            self.stop.set()
 
     @property
     def rate(self) -> float:
-        """Events per second from the first commit to the last; joining the group is not counted."""
-        (began, before), (ended, after) = self.marks[0], self.marks[-1]
-        return (after - before) / (ended - began)
+        """Events per second, in the usual way."""
+        seconds, events = map(sum, zip(*self.transactions["usual"], strict=True))
+        return events / seconds
 
     @property
     def batch(self) -> float:
         """Events per transaction."""
-        return self.marks[-1][1] / len(self.marks)
+        return statistics.mean(events for way in self.transactions.values() for _, events in way)
+
+    def against(self, way: str) -> float:
+        """The usual rate against that of another way; without each one's slowest, for others use the machine too."""
+        return self._seconds_per_event(way) / self._seconds_per_event("usual")
+
+    def _seconds_per_event(self, way: str) -> float:
+        return stats.mean_of_fastest([seconds / events for seconds, events in self.transactions[way]], 80)
 
 
 def measure_runner(*, rounds: int, in_batches: int, one_by_one: int) -> dict[str, Any]:
@@ -66,37 +96,25 @@ def measure_runner(*, rounds: int, in_batches: int, one_by_one: int) -> dict[str
     runs: dict[str, list[float]] = {}
     details: dict[str, list[float]] = {}
     for number in range(rounds):
-        ways = (("runner", 500, in_batches), ("plain", 500, in_batches), ("single", 1, one_by_one))
-        for name, batch_size, orders in ways:
-            with _batches_of(batch_size), _never_parked() if name == "plain" else nullcontext():
-                meters = _one_round(orders, seed=number)
-            for group, meter in meters.items():
-                runs.setdefault(f"{name}_{group}_per_s", []).append(meter.rate)
-                details.setdefault(f"{name}_{group}_events_per_transaction", []).append(round(meter.batch, 1))
-    ratios = {group: _ratios(runs, group, "single") for group in ("inventory", "orders")}
-    runs["runner_vs_single"] = min(ratios.values(), key=sorted)
-    # One group after the other heard the same: their mean is steadier than either.
-    pairs = zip(*(_ratios(runs, group, "plain") for group in ("inventory", "orders")), strict=True)
-    runs["runner_vs_plain"] = [sum(pair) / len(pair) for pair in pairs]
-    details |= {name: runs.pop(name) for name in [*runs] if name.startswith("plain_")}
+        meters: dict[str, dict[str, Meter]] = {}
+        for name, batch_size, orders in (("runner", 500, in_batches), ("single", 1, one_by_one)):
+            with _batches_of(batch_size):
+                meters[name] = _one_round(orders, seed=number)
+            for group, meter in meters[name].items():
+                _append(runs, f"{name}_{group}_per_s", meter.rate)
+                _append(details, f"{name}_{group}_events_per_transaction", round(meter.batch, 1))
+                for way in ("unparked", "plain"):
+                    _append(details, f"{name}_{group}_against_{way}", meter.against(way))
+            _append(runs, f"{name}_vs_plain", statistics.mean(m.against("plain") for m in meters[name].values()))
+        _append(
+            runs, "runner_vs_single", min(meters["runner"][g].rate / meters["single"][g].rate for g in meters["runner"])
+        )
     runs["decode_per_s"] = _decode_rates(rounds)
-    return {"runs": runs, "details": {**details, **{f"{group}_ratio": ratio for group, ratio in ratios.items()}}}
+    return {"runs": runs, "details": details}
 
 
-def _ratios(runs: dict[str, list[float]], group: str, other: str) -> list[float]:
-    pairs = zip(runs[f"runner_{group}_per_s"], runs[f"{other}_{group}_per_s"], strict=True)
-    return [usual / otherwise for usual, otherwise in pairs]
-
-
-@contextmanager
-def _never_parked() -> Iterator[None]:
-    """A bridge that does not look whether a key is parked: what parking costs when nothing is."""
-    usual = parking.heads
-    parking.heads = lambda **_: {}
-    try:
-        yield
-    finally:
-        parking.heads = usual
+def _append(into: dict[str, list[float]], name: str, value: float) -> None:
+    into.setdefault(name, []).append(value)
 
 
 @contextmanager
@@ -111,19 +129,19 @@ def _batches_of(size: int) -> Iterator[None]:
 def _one_round(count: int, *, seed: int) -> dict[str, Meter]:
     """Orders through inventory's `order.created` and orders' `payment.confirmed`; with what is said in between."""
     wanted = list(islice(drafts.endless(seed=seed), count))
-    for some in _chunks(iter(wanted), _CHUNK):
+    for some in chunks(iter(wanted), _CHUNK):
         checkout._commit(some)
-    _relay_all()
+    relay_all()
     meters = {"inventory": _consume("inventory", count)}
-    for some in _chunks(iter(wanted), _CHUNK):
+    for some in chunks(iter(wanted), _CHUNK):
         facts = list(map(drafts.paid, some))
         with transaction.atomic():
             Charge.objects.bulk_create(map(drafts.captured, facts))
             outbox.publish(*facts)
-    _relay_all()
+    relay_all()
     # inventory.reserved and payment.confirmed of each order: the second one confirms it.
     meters["orders"] = _consume("orders", 2 * count)
-    _forget_unsent()
+    forget_unsent()
     _consume("inventory", count)  # payment.confirmed, out of the way of the next round
     return meters
 
@@ -136,13 +154,14 @@ def _consume(group: str, count: int) -> Meter:
     """
     stop = threading.Event()
     meter = Meter(count, stop)
-    meter.member = runner.Runner(registry.find(group), stop, after_commit=meter.mark)
+    meter.member = tandem.Tandem(registry.find(group), stop, after_commit=meter.mark)
     alarm = threading.Timer(PATIENCE_SECONDS, stop.set)
     alarm.start()
     try:
         meter.member.run()
     finally:
         alarm.cancel()
+        inbox.take_unless_parked = _WAYS["usual"]  # type: ignore[assignment]
     if meter.member.handled < count or meter.member.dead:
         raise TimeoutError(
             f"{group}: {meter.member.handled} of {count} events after {PATIENCE_SECONDS:g} s, "
@@ -151,7 +170,7 @@ def _consume(group: str, count: int) -> Meter:
     return meter
 
 
-def _relay_all() -> None:
+def relay_all() -> None:
     """Bring the whole outbox to Kafka, as the relay does.
 
     Raises:
@@ -168,7 +187,7 @@ def _relay_all() -> None:
                 raise TimeoutError(f"{outbox.backlog()} rows are still in the outbox after {PATIENCE_SECONDS:g} s")
 
 
-def _forget_unsent() -> None:
+def forget_unsent() -> None:
     """What was said last would be heard in the next round, by groups that have nothing to do with it."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE kafka_bridge_outboxrow SET published_at = now() WHERE published_at IS NULL")
@@ -207,6 +226,6 @@ def _some_messages(topic: str, count: int) -> list[Message]:
         consumer.close()
 
 
-def _chunks(wanted: Iterator[checkout.Draft], size: int) -> Iterator[Sequence[checkout.Draft]]:
+def chunks(wanted: Iterator[checkout.Draft], size: int) -> Iterator[Sequence[checkout.Draft]]:
     while some := list(islice(wanted, size)):
         yield some

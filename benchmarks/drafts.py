@@ -52,6 +52,18 @@ def created(draft: checkout.Draft) -> catalogue.OrderCreated:
     )
 
 
+def reserved(draft: checkout.Draft) -> catalogue.InventoryReserved:
+    """What inventory says once it holds all of this draft."""
+    return catalogue.InventoryReserved(
+        order_id=draft.order_id,
+        flow=draft.flow,
+        lines=lines_of(draft),
+        total_minor=draft.total_minor,
+        currency=draft.currency,
+        payment_method=draft.payment_method,
+    )
+
+
 def paid(draft: checkout.Draft) -> catalogue.PaymentConfirmed:
     """What payments says once the money of this draft is in."""
     return catalogue.PaymentConfirmed(

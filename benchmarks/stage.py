@@ -118,11 +118,11 @@ class Stage:
         }
         return Roles(self._supervisor, host="127.0.0.1", port=port, environment=served, run=self._folder.run), port
 
-    def pids(self, roles: Roles) -> dict[str, int]:
-        """The process of every service and role that runs, by name."""
+    def pids(self, roles: Roles | None = None) -> dict[str, int]:
+        """The process of every service, and of every role that runs, by name."""
         kafka = self._choice.kafka
         brokers = [broker.name for broker in kafka.brokers.values()] if isinstance(kafka, ApacheKafka) else ["kafka"]
-        names = [postgres.NAME, redis.NAME, *brokers, *roles.names]
+        names = [postgres.NAME, redis.NAME, *brokers, *(roles.names if roles else ())]
         return {name: self._supervisor.pid(name) for name in names if self._supervisor.is_running(name)}
 
     # -- inside ---------------------------------------------------------------------------------------

@@ -17,6 +17,16 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return sorted(values)[rank - 1]
 
 
+def mean_of_fastest(values: Sequence[float], percent: float) -> float:
+    """The mean of the smallest `percent` (above 0, to 100) of all values: the few that were disturbed do not count.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    limit = percentile(values, percent)
+    return statistics.mean(value for value in values if value <= limit)
+
+
 def spread_percent(runs: Sequence[float]) -> float:
     """How far the runs lie apart: (largest - smallest) / median, in percent; 0 for a single run or a median of 0."""
     middle = statistics.median(runs)

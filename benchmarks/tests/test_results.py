@@ -27,6 +27,11 @@ def test_a_percentile_is_one_of_the_values() -> None:
         stats.percentile([], 50)
 
 
+def test_the_slowest_do_not_count() -> None:
+    assert stats.mean_of_fastest([1, 2, 3, 4, 1000], 80) == 2.5
+    assert stats.mean_of_fastest([5], 80) == 5
+
+
 def test_the_spread_is_relative_to_the_median() -> None:
     assert stats.spread_percent([90, 100, 120]) == 30
     assert stats.spread_percent([5]) == 0

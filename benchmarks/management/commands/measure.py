@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from benchmarks import bridge, commits, poison, stock
+from benchmarks import bridge, commits, crews, poison, stock
 from inventory import shelving
 from shop import models, seed
 
@@ -52,5 +52,7 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "commits": commits.measure,
     "runner": bridge.measure_runner,
     "poison": poison.measure,
+    "scaling": crews.measure_scaling,
+    "restart": crews.measure_restart,
     "stock": stock.measure,
 }
