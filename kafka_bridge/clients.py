@@ -1,14 +1,16 @@
 """Kafka clients with the settings an expert would look for. Make them after a fork, never at import."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 from django.conf import settings
 
 from kafka_bridge.conf import BridgeSettings
 
+log = logging.getLogger(__name__)
 ErrorCallback = Callable[[KafkaError], None]
 
 
@@ -81,6 +83,22 @@ def consumer(*, group: str) -> Consumer:
     if options.group_protocol == "classic":
         config |= {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 10_000}
     return Consumer(config)
+
+
+def is_usable(message: Message, *, reader: str) -> bool:
+    """Whether it is a message, and no notice of the client's; those are logged under the reader's name.
+
+    Raises:
+        KafkaException: the client is beyond repair.
+    """
+    error = message.error()
+    if error is None:
+        return True
+    if error.fatal():
+        raise KafkaException(error)
+    if error.code() != KafkaError._PARTITION_EOF:
+        log.warning("%s: %s", reader, error)
+    return False
 
 
 def admin() -> AdminClient:

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from django.db import close_old_connections, connection
 
 from kafka_bridge import clients, dead_letter_store, dead_letters, notices, processes, redriving, workers
@@ -46,7 +46,7 @@ class Reader:
                 [clients.topic_name(topic.name) for topic in DEAD_LETTERS.topics], on_assign=self._assigned
             )
             while not self.stop.is_set():
-                messages = [m for m in self._consumer.consume(BATCH, POLL_SECONDS) if _is_usable(m)]
+                messages = [m for m in self._consumer.consume(BATCH, POLL_SECONDS) if clients.is_usable(m, reader=NAME)]
                 if messages and self._store(messages):
                     self._commit(messages)
         finally:
@@ -114,14 +114,3 @@ class Reader:
             consumer.pause(partitions)
         log.info("%s: assigned %d partitions", NAME, len(partitions))
         processes.announce_ready()
-
-
-def _is_usable(message: Message) -> bool:
-    error = message.error()
-    if error is None:
-        return True
-    if error.fatal():
-        raise KafkaException(error)
-    if error.code() != KafkaError._PARTITION_EOF:
-        log.warning("%s: %s", NAME, error)
-    return False

@@ -21,12 +21,10 @@ from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import connection, transaction
 from django.db.models import Count, Max, Min
 
-from kafka_bridge import clients
+from kafka_bridge import clients, records, rows
 from kafka_bridge.envelope import Headers
 from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow
 
-OURS = ("dlq_", "retry_")
-"""How the headers begin that the bridge adds on a message's way to the dead letters; all others are the message's."""
 _WITH_DIGITS = re.compile(r"[\w-]*\d[\w-]*")
 _OPEN: dict[str, Any] = {"state": DeadLetter.State.PARKED, "closed_at": None, "send_at": None}
 _RESOLVE = """
@@ -69,7 +67,7 @@ def read(message: Message) -> Death:
     """What the copy says. Never raises: what is missing or cannot be read is told as well as it can be."""
     headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
     found = {name: value or b"" for name, value in headers}
-    own = [(name, value) for name, value in headers if not name.startswith(OURS)]
+    own = [(name, value) for name, value in headers if not name.startswith(records.OURS)]
     prefix = clients.conf().topic_prefix
     topic = str(message.topic()).removeprefix(prefix)
     source, _, group = topic.removesuffix(".dlq").rpartition(".")
@@ -99,7 +97,7 @@ def read(message: Message) -> Death:
 
 def pack(headers: Iterable[tuple[str, bytes | None]]) -> list[list[str | None]]:
     """Headers as JSON can hold them: [name, value in base64]."""
-    return [[_clean(name), None if value is None else b64encode(value).decode()] for name, value in headers]
+    return [[rows.storable(name), None if value is None else b64encode(value).decode()] for name, value in headers]
 
 
 def unpack(headers: Iterable[Sequence[str | None]]) -> Headers:
@@ -115,12 +113,7 @@ def _has_origin(found: Mapping[str, bytes]) -> bool:
 
 
 def _text(value: bytes | str) -> str:
-    return _clean(value if isinstance(value, str) else value.decode(errors="replace"))
-
-
-def _clean(text: str) -> str:
-    """Without what PostgreSQL cannot hold in a text."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return rows.storable(value if isinstance(value, str) else value.decode(errors="replace"))
 
 
 def _count(value: bytes) -> int:
@@ -240,7 +233,7 @@ class Kind:
 
 def kinds(*, limit: int = 100) -> list[Kind]:
     """The kinds of parked letters, most frequent first; reads parked letters only, in two queries."""
-    rows = (
+    counted = (
         DeadLetter.objects.filter(state=DeadLetter.State.PARKED)
         .order_by()
         .values("fingerprint")
@@ -253,7 +246,7 @@ def kinds(*, limit: int = 100) -> list[Kind]:
         )
         .order_by("-number", "fingerprint")[:limit]
     )
-    found = list(rows)
+    found = list(counted)
     examples = DeadLetter.objects.defer("value", "edited_value", "traceback").in_bulk([row["example"] for row in found])
     return [_kind(row, examples[row["example"]]) for row in found if row["example"] in examples]
 

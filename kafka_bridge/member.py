@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from django.db import close_old_connections, connection
 
 from kafka_bridge import clients, dead_letters, faults, notices, processes, retries
@@ -68,17 +68,7 @@ class Member:
         if first is None:
             return []
         rest = self._consumer.consume(self._options.batch_size - 1, self._options.batch_linger_seconds)
-        return [message for message in (first, *rest) if self._is_usable(message)]
-
-    def _is_usable(self, message: Message) -> bool:
-        error = message.error()
-        if error is None:
-            return True
-        if error.fatal():
-            raise KafkaException(error)
-        if error.code() != KafkaError._PARTITION_EOF:
-            log.warning("%s: %s", self.name, error)
-        return False
+        return [message for message in (first, *rest) if clients.is_usable(message, reader=self.name)]
 
     # -- patience -------------------------------------------------------------------------------
     def _patiently(self, action: Callable[[], T]) -> T:

@@ -229,7 +229,7 @@ def _insert(
 ) -> int:
     parked = rows.as_json([_row(message) for message in messages])
     with connection.cursor() as cursor:
-        cursor.execute(_PARK, [group, state, attempts, delay_seconds, _clean(error), parked, group])
+        cursor.execute(_PARK, [group, state, attempts, delay_seconds, rows.storable(error)[:500], parked, group])
         return int(cursor.rowcount)
 
 
@@ -270,10 +270,6 @@ def original(message: Received) -> Record:
     )
 
 
-def _clean(text: str) -> str:
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:500]
-
-
 # -- What becomes of a head, which the caller has locked --------------------------------------------------
 def remove(head: Head) -> None:
     """It was handled or given up: the next of its key is the head now, or the key is free."""
@@ -296,7 +292,7 @@ def note_failure(head: Head, *, attempts: int, delay_seconds: float | None, erro
         cursor.execute(
             "UPDATE kafka_bridge_parkedmessage SET state = %s, attempts = %s, error = %s, "
             "due_at = now() + %s * interval '1 second' WHERE id = %s AND attempts = %s",
-            [state, attempts, _clean(error), delay_seconds, head.id, head.attempts],
+            [state, attempts, rows.storable(error)[:500], delay_seconds, head.id, head.attempts],
         )
 
 

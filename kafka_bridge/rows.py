@@ -17,6 +17,11 @@ def as_json(rows: object) -> str:
     return _encode(rows).decode()
 
 
+def storable(text: str) -> str:
+    """Without what PostgreSQL cannot hold in a text."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
 def uuids(ids: Iterable[UUID]) -> str:
     """Ids as the parameter of a `%s::uuid[]`."""
     return f"{{{','.join(map(str, ids))}}}"

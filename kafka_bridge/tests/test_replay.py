@@ -3,10 +3,9 @@
 import dataclasses
 import os
 import signal
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -16,6 +15,7 @@ from confluent_kafka import TopicPartition
 
 from kafka_bridge import catalogue, clients, offsets, outbox, registry, runner, testing
 from kafka_bridge.models import InboxRow, OutboxRow
+from kafka_bridge.tests import members
 from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.logs import forget, member, put, put_all, said, told
 from kafka_bridge.tests.test_commands import environment_of, process
@@ -50,18 +50,9 @@ def seen(make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch) -> Counter[str]
     return calls
 
 
-@contextmanager
-def consuming() -> Iterator[None]:
+def consuming() -> AbstractContextManager[runner.Runner]:
     """The group at work."""
-    stop = threading.Event()
-    thread = threading.Thread(target=runner.Runner(registry.find("notifications"), stop).run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(20)
-        assert not thread.is_alive()
+    return members.running(registry.find("notifications"))
 
 
 def had() -> int:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from kafka_bridge import testing, timekeeper
+from kafka_bridge.tests import members
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,14 +22,8 @@ def no_other_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
 def keeping_time() -> Iterator[None]:
     """A timekeeper in a thread; it is stopped on leaving."""
     stop = threading.Event()
-    thread = threading.Thread(target=timekeeper.run, args=[stop])
-    thread.start()
-    try:
+    with members.at_work(lambda: timekeeper.run(stop), stop):
         yield
-    finally:
-        stop.set()
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 def test_a_job_aside_holds_up_nobody_and_is_not_started_twice(caplog: pytest.LogCaptureFixture) -> None:
