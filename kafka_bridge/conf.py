@@ -53,6 +53,8 @@ class BridgeSettings:
     """Outbox rows that the relay sends before it waits for their delivery reports."""
     relay_poll_seconds: float = 1.0
     """How often the relay looks for rows that no notification announced."""
+    consumer_silent_seconds: float = 60.0
+    """A consumer that keeps a transaction open and asks PostgreSQL nothing for so long loses it."""
     leader_silent_seconds: float = 30.0
     """A leader that PostgreSQL has not heard for so long is replaced by whoever stands by."""
     inbox_days: float = 40.0

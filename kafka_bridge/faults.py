@@ -10,6 +10,8 @@ class Unavailable(Exception):
     """Something outside cannot be reached, the message is fine. Raise it in a handler to be called again."""
 
 
+# The session was ended, see Note [Frozen in a transaction] in `sessions.py`; psycopg takes that for a mistake of ours.
+_ENDED = errors.IdleInTransactionSessionTimeout
 _CONFLICTS = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 _INFRASTRUCTURE = (
     Unavailable,
@@ -28,4 +30,4 @@ def is_conflict(error: BaseException) -> bool:
 
 def is_infrastructure(error: BaseException) -> bool:
     """PostgreSQL, Redis, Kafka or a gateway cannot be reached: pause, and try the same again later."""
-    return isinstance(error, _INFRASTRUCTURE) and not is_conflict(error)
+    return (isinstance(error, _INFRASTRUCTURE) and not is_conflict(error)) or isinstance(error.__cause__, _ENDED)

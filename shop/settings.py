@@ -231,6 +231,7 @@ KAFKA_BRIDGE = BridgeSettings(
     attempts=env.int("CONSUMER_ATTEMPTS", default=3),
     retry_delays_seconds=tuple(env.list("CONSUMER_RETRY_DELAYS", cast=float, default=[5.0, 30.0, 120.0])),
     dead_letters_in_row=env.int("CONSUMER_DEAD_LETTERS_IN_ROW", default=50),
+    consumer_silent_seconds=env.float("CONSUMER_SILENT_SECONDS", default=60.0),
     leader_silent_seconds=env.float("LEADER_SILENT_SECONDS", default=30.0),
     inbox_days=env.float("KEEP_INBOX_DAYS", default=40.0),
     outbox_days=env.float("KEEP_OUTBOX_DAYS", default=40.0),

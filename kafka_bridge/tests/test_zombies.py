@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException, Message, TopicPartition
+from django.db import connection, transaction
 
 from kafka_bridge import catalogue, offsets, registry, runner, testing
 from kafka_bridge.models import InboxRow
@@ -105,7 +106,10 @@ def test_what_is_lost_and_back_within_one_call_is_read_again(
 @PROTOCOLS
 def test_a_zombie_wakes_up_and_nothing_is_lost_or_doubled(settings: Any, protocol: str) -> None:
     """FAILURES 17: frozen for longer than its session, replaced, and woken among its successors."""
-    environment = environment_of(settings.KAFKA_BRIDGE) | {"KAFKA_GROUP_PROTOCOL": protocol}
+    environment = environment_of(settings.KAFKA_BRIDGE) | {
+        "KAFKA_GROUP_PROTOCOL": protocol,
+        "CONSUMER_SILENT_SECONDS": "5",
+    }
     with (
         process("run_consumer", "analytics", environment=environment) as zombie,
         process("run_consumer", "analytics", environment=environment) as successor,
@@ -128,6 +132,44 @@ def test_a_zombie_wakes_up_and_nothing_is_lost_or_doubled(settings: Any, protoco
             assert (role.returncode, "seen before" in text) == (0, True), text
     shadow = told("replay_events", "--group", "analytics", "--shadow")
     assert (shadow["heard"], shadow["differences"]) == (1200, [])
+
+
+def test_a_zombie_that_was_frozen_in_a_transaction_does_not_keep_its_locks(settings: Any) -> None:
+    """FAILURES 17: it has taken the messages and committed nothing; whoever comes after it must get them."""
+    environment = environment_of(settings.KAFKA_BRIDGE) | {
+        "KAFKA_GROUP_PROTOCOL": "classic",  # there a session is shorter
+        "CONSUMER_SILENT_SECONDS": "5",
+    }
+    with process("run_consumer", "analytics", environment=environment) as zombie:
+        members("analytics", 1)
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("LOCK TABLE kafka_bridge_inboxrow IN SHARE MODE")
+            send(90)
+            testing.wait_until(lambda: ("active", "Lock") in sessions(), what="one that waits for the table")
+            os.kill(zombie.pid, signal.SIGSTOP)
+        testing.wait_until(lambda: ("idle in transaction", "Client") in sessions(), what="a frozen transaction")
+        with process("run_consumer", "analytics", environment=environment) as successor:
+            testing.wait_until(lambda: had("analytics") == 90, what="90 handled", timeout_seconds=90)
+            os.kill(zombie.pid, signal.SIGCONT)
+            members("analytics", 2, timeout_seconds=60)
+            send(90)
+            testing.wait_until(lambda: had("analytics") == 180, what="180 handled", timeout_seconds=60)
+            for role in (zombie, successor):
+                role.terminate()
+            for role in (zombie, successor):
+                _, text = role.communicate(timeout=20)
+                assert (role.returncode, "0 parked, 0 dead letters" in text) == (0, True), text
+    shadow = told("replay_events", "--group", "analytics", "--shadow")
+    assert (shadow["heard"], shadow["differences"]) == (180, [])
+
+
+def sessions() -> set[tuple[str, str]]:
+    """What the other sessions in this database do, and what they wait for."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction sees the same all the time
+        cursor.execute("SELECT state, wait_event_type FROM pg_stat_activity WHERE datname = current_database()")
+        return set(cursor.fetchall())
 
 
 def had(group: str) -> int:

@@ -18,6 +18,7 @@ from kafka_bridge import (
     processes,
     registry,
     retries,
+    sessions,
     subscribers,
     supervision,
     tandem,
@@ -76,6 +77,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _run(self, group: subscribers.Subscriber, stop: threading.Event) -> None:
+        sessions.end_when_silent()
         if not isinstance(group, registry.Group):
             self._run_reader(stop)
             return
