@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from django.db import close_old_connections, connection
 
-from kafka_bridge import clients, dead_letter_store, dead_letters, notices, processes, redriving, workers
+from kafka_bridge import clients, dead_letter_store, dead_letters, notices, processes, resending, workers
 from kafka_bridge.progress import Place, Progress
 from kafka_bridge.subscribers import DEAD_LETTERS
 
@@ -39,7 +39,7 @@ class Reader:
         """
         self._consumer = clients.consumer(group=NAME)
         self._board = notices.Board(NAME, self._consumer, progress=Progress(), assigned=self._places)
-        sender = workers.Worker(redriving.send_due, self.stop)
+        sender = workers.Worker(resending.send_due, self.stop)
         sender.start()
         try:
             self._consumer.subscribe(

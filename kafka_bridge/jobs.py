@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from confluent_kafka import KafkaException
 from django.conf import settings
 
-from kafka_bridge import dead_letter_store, housekeeping, lag, outbox, redriving, timekeeper, topics
+from kafka_bridge import dead_letter_store, housekeeping, lag, outbox, resending, standstill, timekeeper, topics
 from kafka_bridge.alarms import Alarm
 from kafka_bridge.models import LagSample
 
@@ -15,9 +15,13 @@ PARKED_TOO_MANY = 100
 """With more dead letters than this, waiting for a person, something is wrong that is not the messages."""
 OUTBOX_TOO_OLD_SECONDS = 60
 """An event leaves within milliseconds; one that has waited for so long is stuck."""
+STANDSTILL_SECONDS = 120
+"""A message takes milliseconds, an attempt in its place seconds; a group that has not moved for so long is stuck."""
 _too_many_letters = Alarm(over=f"no more than {PARKED_TOO_MANY} dead letters wait for a person again")
 _not_leaving = Alarm(over="events leave for Kafka again")
 _expiring = Alarm(over="no unread message is about to be deleted any more")
+_standing_still = Alarm(over="every group that has something to read moves again")
+_watch = standstill.Watch(seconds=STANDSTILL_SECONDS)
 
 
 def sample_lag() -> None:
@@ -26,6 +30,7 @@ def sample_lag() -> None:
         found = lag.read()
     except KafkaException as error:
         log.warning("no lag sample: Kafka does not answer (%s)", error)
+        _watch.forget()
         return
     LagSample.objects.bulk_create(
         LagSample(
@@ -41,6 +46,7 @@ def sample_lag() -> None:
         for row in found
     )
     _expiring.hear(_too_late(found))
+    _standing_still.hear(_not_moving(_watch.look(found)))
 
 
 @timekeeper.every(seconds=60, after_seconds=60, aside=True)
@@ -54,7 +60,7 @@ def prune() -> None:
 @timekeeper.every(seconds=30, after_seconds=10, aside=True)
 def watch_dead_letters() -> None:
     """Say once that too many dead letters wait for a person, and once that it is over; mend heads that were left."""
-    if mended := redriving.mend_heads():
+    if mended := resending.mend_heads():
         log.warning("%d parked keys were left behind by what somebody did to their dead letters; mended", mended)
     waiting = dead_letter_store.waiting(limit=PARKED_TOO_MANY + 1)
     many = (
@@ -77,6 +83,14 @@ def _too_late(found: Sequence[lag.Lag]) -> str:
     kept = {topic.name: topic.retention_seconds for topic in topics.wanted()}
     late = sorted({f"{row.group} ({row.topic})" for row in found if (row.seconds or 0) > kept[row.topic] / 2})
     return f"unread messages are about to be deleted: {', '.join(late)} must catch up" if late else ""
+
+
+def _not_moving(stuck: Sequence[lag.Lag]) -> str:
+    """Which groups stand still, and what their members say about it."""
+    places = [f"{row.group} ({row.topic}[{row.partition}], {row.reason or row.state})" for row in stuck]
+    if not stuck:
+        return ""
+    return f"no progress for {_watch.seconds:g} s although there is something to read: {', '.join(places)}"
 
 
 if settings.LAG_SAMPLE_SECONDS > 0:

@@ -4,9 +4,10 @@ Each deed is written in one transaction with who did it and why. Nothing here se
 
 # Note [Decided first, sent later]
 A redrive is a decision in PostgreSQL: the letter is *redriven*, its key's head is to be retried, and its copy is due at
-a time that gives the whole bulk its pace. Whoever sends (the worker beside the group `dead_letters`, or the command
-that redrives, which shows its progress) takes what is due, brings it to the retry topic, and only then notes that it
-has gone. A crash in between sends a copy twice, which the inbox makes harmless, and never leaves one unsent.
+a time that gives the whole bulk its pace. Whoever sends (`resending.py`, called by the worker beside the group
+`dead_letters`, or by the command that redrives, which shows its progress) takes what is due, brings it to the retry
+topic, and only then notes that it has gone. A crash in between sends a copy twice, which the inbox makes harmless, and
+never leaves one unsent.
 """
 
 import math
@@ -21,7 +22,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from kafka_bridge import catalogue, dead_letter_store, envelope, faults, parking, registry, retries
+from kafka_bridge import catalogue, dead_letter_store, envelope, faults, parking, registry
 from kafka_bridge.events import Event
 from kafka_bridge.models import DeadLetter, DeadLetterAct
 
@@ -32,28 +33,6 @@ CAP = 1000
 PER_SECOND = 50.0
 """How many letters are sent again in a second, unless somebody says otherwise."""
 _CHUNK = 100
-_SEND_AT_ONCE = 50
-# Longer than sending so many takes; whoever took letters and died leaves them to the next one after this.
-_LEASE = timedelta(seconds=90)
-_CLAIM = """
-UPDATE kafka_bridge_deadletter SET send_at = now() + %s WHERE id IN (
-    SELECT id FROM kafka_bridge_deadletter
-    WHERE send_at <= now() AND state = 'redriven' ORDER BY send_at, id LIMIT %s FOR UPDATE SKIP LOCKED
-)
-RETURNING *
-"""
-_DEAD_HEAD = """
-    h."group" = l."group" AND h.topic = l.topic AND h.partition = l.partition AND h."offset" = l."offset"
-    AND h.state = 'dead'
-"""
-_RELEASE = f"""
-UPDATE kafka_bridge_parkedmessage h SET state = 'released' FROM kafka_bridge_deadletter l
-WHERE {_DEAD_HEAD} AND l.state = 'discarded'
-"""  # noqa: S608 - nothing of it comes from outside
-_SEND_ONCE_MORE = f"""
-UPDATE kafka_bridge_deadletter l SET send_at = now() FROM kafka_bridge_parkedmessage h
-WHERE {_DEAD_HEAD} AND l.state = 'redriven' AND l.send_at IS NULL AND l.died_at < now() - interval '1 minute'
-"""  # noqa: S608 - nothing of it comes from outside
 
 
 class Unfit(ValueError):
@@ -287,54 +266,3 @@ def _change(letter: DeadLetter, **values: Any) -> None:
 
 def _note(letter: DeadLetter, by: str, what: str, reason: str) -> None:
     DeadLetterAct.objects.create(letter=letter, who=by[:150], what=what, reason=reason.strip()[:500])
-
-
-# -- Sending -------------------------------------------------------------------------------------------
-def send_due() -> bool:
-    """Bring copies that are due to their retry topics; True says that there may be more. Blocks while Kafka takes them.
-
-    Raises:
-        KafkaException: it did not take one; that one and the rest are due again.
-    """
-    letters = list(DeadLetter.objects.raw(_CLAIM, [_LEASE, _SEND_AT_ONCE]))
-    sent: list[int] = []
-    try:
-        for letter in sorted(letters, key=lambda letter: letter.pk):
-            _send(letter)
-            sent.append(letter.pk)
-    finally:
-        claimed = [letter.pk for letter in letters]
-        sending = DeadLetter.objects.filter(state=State.REDRIVEN)
-        sending.filter(pk__in=sent).update(send_at=None)
-        if rest := set(claimed) - set(sent):
-            sending.filter(pk__in=rest).update(send_at=Now())
-    return len(letters) == _SEND_AT_ONCE
-
-
-def unsent(ids: Iterable[int]) -> int:
-    """How many of these letters are still to be brought to their retry topics."""
-    return DeadLetter.objects.filter(pk__in=list(ids), state=State.REDRIVEN, send_at__isnull=False).count()
-
-
-def _send(letter: DeadLetter) -> None:
-    message: dict[str, Any] = {
-        "headers": dead_letter_store.unpack(letter.headers),
-        "value": letter.contents,
-        "key": letter.key,
-    }
-    with transaction.atomic():
-        # Once more: when the redrive was decided, the group may not yet have noted that the head is dead.
-        parking.send_again(**letter.place, **message)
-    retries.forward(**letter.place, **message)
-
-
-def mend_heads() -> int:
-    """Dead heads whose letters somebody has dealt with already; how many were made to follow that.
-
-    A letter may be stored, and dealt with, in the moment before its group notes that the head is dead.
-    """
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_RELEASE)
-        released = cursor.rowcount
-        cursor.execute(_SEND_ONCE_MORE)
-        return int(released + cursor.rowcount)

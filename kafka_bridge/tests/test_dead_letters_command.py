@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from kafka_bridge import jobs, redriving
+from kafka_bridge import jobs, resending
 from kafka_bridge.alarms import Alarm
 from kafka_bridge.management.commands import dead_letters as command
 from kafka_bridge.models import DeadLetter, DeadLetterAct
@@ -125,7 +125,7 @@ def test_a_redrive_brings_every_copy_to_kafka_before_it_ends() -> None:
     assert code == 0
     states = list(DeadLetter.objects.order_by("id").values_list("state", "send_at"))
     assert states == [(State.REDRIVEN, None)] * 4 + [(State.PARKED, None)] * 2
-    assert redriving.unsent([letter.pk for letter in letters]) == 0
+    assert resending.unsent([letter.pk for letter in letters]) == 0
 
 
 def test_the_alarm_is_raised_once_and_cleared_once(

@@ -21,6 +21,7 @@ from kafka_bridge import (
     lag,
     redriving,
     registry,
+    resending,
     subscribers,
     tandem,
     testing,
@@ -325,14 +326,14 @@ def test_without_kafka_a_redrive_is_noted_and_sent_when_it_is_back(shipping: Shi
     kafka.stop()
     shipping.mended = True
     outcome = everything_redriven()
-    assert redriving.unsent(outcome.done) == 1
+    assert resending.unsent(outcome.done) == 1
     with pytest.raises(KafkaException):
-        redriving.send_due()
-    assert redriving.unsent(outcome.done) == 1
+        resending.send_due()
+    assert resending.unsent(outcome.done) == 1
     kafka.start()
     with running(*group_and_reader(shipping)):
         in_state(State.RESOLVED, 1)
-    assert redriving.unsent(outcome.done) == 0
+    assert resending.unsent(outcome.done) == 0
 
 
 def test_two_senders_do_not_send_the_same(shipping: Shipping, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,10 +343,10 @@ def test_two_senders_do_not_send_the_same(shipping: Shipping, monkeypatch: pytes
         in_state(State.PARKED, 60)
         dead_heads(60)
     everything_redriven()
-    claims = [list(DeadLetter.objects.raw(redriving._CLAIM, [redriving._LEASE, 40])) for _ in range(2)]
+    claims = [list(DeadLetter.objects.raw(resending._CLAIM, [resending._LEASE, 40])) for _ in range(2)]
     taken = [letter.pk for claim in claims for letter in claim]
     assert (len(claims[0]), len(taken), len(set(taken))) == (40, 60, 60)
-    assert redriving.send_due() is False, "all are with somebody"
+    assert resending.send_due() is False, "all are with somebody"
 
 
 def test_the_group_is_listed_and_its_lag_is_told(shipping: Shipping) -> None:

@@ -10,7 +10,7 @@ import pytest
 from django.db import ProgrammingError, transaction
 from django.utils import timezone
 
-from kafka_bridge import catalogue, dry_runs, envelope, redriving, registry
+from kafka_bridge import catalogue, dry_runs, envelope, redriving, registry, resending
 from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow, ParkedMessage
 from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.letters import a_letter, age, headers_of, parked
@@ -57,7 +57,7 @@ def test_a_bulk_has_a_cap_and_a_pace_and_goes_oldest_first() -> None:
     gaps = {round((after - before).total_seconds(), 3) for before, after in itertools.pairwise(due)}
     assert (len(due), gaps) == (210, {0.1}), "also across transactions"
     assert DeadLetterAct.objects.filter(what="redriven").count() == 210
-    assert redriving.unsent(outcome.done) == 210
+    assert resending.unsent(outcome.done) == 210
 
 
 def test_what_was_dealt_with_is_left_alone_and_said_so() -> None:
@@ -121,10 +121,10 @@ def test_heads_follow_what_was_done_before_they_were_noted_as_dead() -> None:
     redrive(sent)
     DeadLetter.objects.filter(pk=sent.pk).update(send_at=None)
     ParkedMessage.objects.update(state=Parked.DEAD)
-    assert redriving.mend_heads() == 2
+    assert resending.mend_heads() == 2
     assert ParkedMessage.objects.get(pk=heads[0].pk).state == Parked.RELEASED
-    assert redriving.unsent([sent.pk]) == 1
-    assert redriving.mend_heads() == 0
+    assert resending.unsent([sent.pk]) == 1
+    assert resending.mend_heads() == 0
 
 
 # -- Editing -----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from rich.table import Table
 from rich.text import Text
 
-from kafka_bridge import clients, dead_letter_store, dry_runs, redriving
+from kafka_bridge import clients, dead_letter_store, dry_runs, redriving, resending
 from kafka_bridge.models import DeadLetter
 
 NOT_ALL, BAD_OPTIONS, NO_DATABASE, NO_KAFKA = 1, 2, 3, 4
@@ -152,26 +152,26 @@ class Command(BaseCommand):
 
     def _send(self, ids: Sequence[int], *, quiet: bool) -> None:
         """Bring the copies to Kafka at their pace; whatever is left when we end is sent by the group `dead_letters`."""
-        left = redriving.unsent(ids)
+        left = resending.unsent(ids)
         if not left:
             return
         columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
             task = progress.add_task("sending again", total=len(ids))
             try:
-                while left := redriving.unsent(ids):
-                    redriving.send_due()
+                while left := resending.unsent(ids):
+                    resending.send_due()
                     progress.update(task, completed=len(ids) - left)
                     time.sleep(0.05)
             except KafkaException as error:
                 where = clients.conf().bootstrap_servers
                 raise CommandError(
-                    f"Kafka at {where} did not take {redriving.unsent(ids)} of them: {error}. "
+                    f"Kafka at {where} did not take {resending.unsent(ids)} of them: {error}. "
                     "It is noted that they are to be sent: the group `dead_letters` does it once Kafka answers.",
                     returncode=NO_KAFKA,
                 ) from error
             except KeyboardInterrupt:
-                self.stderr.write(f"{redriving.unsent(ids)} are still to be sent; the group `dead_letters` does it.")
+                self.stderr.write(f"{resending.unsent(ids)} are still to be sent; the group `dead_letters` does it.")
 
     def _report(self, options: Mapping[str, Any], outcome: redriving.Outcome, done: str) -> None:
         facts = {
