@@ -101,7 +101,8 @@ def prune(*, limit_seconds: float = LIMIT_SECONDS, dry_run: bool = False) -> dic
             names = _names(kept, group)
             count = _count(kept, names) if dry_run else _forget(kept, names)
             counts[kept.table] += count
-            if count == BATCH and not dry_run:
+            # Less than a full batch, where some of the oldest rows are in use.
+            if count >= BATCH / 2 and not dry_run:
                 full.append((kept, group))
                 time.sleep(_PAUSE_SECONDS)
         waiting = full

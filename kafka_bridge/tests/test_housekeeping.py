@@ -228,6 +228,13 @@ def test_acts_are_deleted_by_pruning_alone_and_never_changed(pruning: bool) -> N
             deed()
 
 
+def test_an_event_that_never_left_keeps_no_other_from_being_pruned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays among the oldest, of which a batch is made."""
+    monkeypatch.setattr(housekeeping, "BATCH", 4)
+    outbox([None, *[100] * 10])
+    assert housekeeping.prune()["kafka_bridge_outboxrow"] == 10
+
+
 # -- tables take turns ------------------------------------------------------------------------------
 def test_a_long_table_does_not_keep_the_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "BATCH", 2)
