@@ -23,6 +23,7 @@ from kafka_bridge.models import InboxRow
 from kafka_bridge.tests.events import delivered
 from kafka_bridge.tests.logs import put_all, told
 from kafka_bridge.tests.test_commands import children, environment_of, process
+from kafka_bridge.tests.test_zombies import members as wait_for_members
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -197,7 +198,7 @@ def is_alive(pid: int) -> bool:
 def test_one_that_is_frozen_is_ended_by_force_and_said_so(settings: Any) -> None:
     """The others end as always; exit code 1."""
     with instances(settings.KAFKA_BRIDGE) as parent:
-        testing.wait_until(lambda: len(offsets.members(GROUP)) == INSTANCES, what="members", timeout_seconds=60)
+        wait_for_members(GROUP, INSTANCES)
         members = children(parent.pid)
         os.kill(members[0], signal.SIGSTOP)
         parent.terminate()
