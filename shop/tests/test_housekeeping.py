@@ -64,9 +64,13 @@ def test_a_shop_whose_past_is_folded_is_clean(shop: Shop, admin_client: Client) 
     assert 0 < folded < lines, "the pending order keeps its own"
     assert Movement.objects.filter(order_id=shop.pending).count() == 1
     assert broken() == {}
-    page = admin_client.get(f"/admin/inventory/stock/{shop.book.isbn}/change/").content.decode()
+    response = admin_client.get(f"/admin/inventory/stock/{shop.book.isbn}/change/")
+    page = response.content.decode()
     assert "until then, carried forward: +50 received" in page
     assert f"{timezone.now() - timedelta(days=500):%Y}" in page
+    newest, *past = response.context["page"].entries
+    assert (newest.words, newest.free_after) == ("1 held for an order", 45), "what is young reads as before"
+    assert {entry.free_after for entry in past} == {None}
 
 
 def test_the_books_are_exact_while_the_past_of_a_busy_shop_is_folded(
