@@ -117,7 +117,10 @@ class ParkedMessage(models.Model):
     class Meta:
         verbose_name = "parked message"
         constraints = (models.UniqueConstraint(fields=["group", "topic", "partition", "offset"], name="parked_once"),)
-        indexes = (models.Index(fields=["group", "key", "id"], name="parked_key"),)
+        indexes = (
+            models.Index(fields=["group", "key", "id"], name="parked_key"),
+            models.Index(fields=["group"], name="parked_released", condition=models.Q(state="released")),
+        )
 
     def __str__(self) -> str:
         return f"{self.group} {self.type} {self.key}"

@@ -53,14 +53,26 @@ WHERE NOT EXISTS (SELECT FROM kafka_bridge_inboxrow i WHERE i."group" = %s AND i
 ORDER BY number
 ON CONFLICT DO NOTHING
 """
-_READY = """
-SELECT key FROM (
-    SELECT DISTINCT ON (key) key, state, attempts, due_at FROM kafka_bridge_parkedmessage
-    WHERE "group" = %s ORDER BY key, id
-) AS head
-WHERE state IN ('released', 'waiting')
-    OR (state = 'retrying' AND attempts > 0 AND due_at < now() - %s * interval '1 second')
-LIMIT %s
+_RELEASED = """
+SELECT key FROM kafka_bridge_parkedmessage WHERE "group" = %s AND state = 'released' LIMIT %s
+"""
+# From key to key through the index: its cost is that of the keys it passes, however many lie behind each head.
+_NEXT_HEADS = """
+WITH RECURSIVE head AS (
+    (
+        SELECT key, state, attempts, due_at, 1 AS number FROM kafka_bridge_parkedmessage
+        WHERE "group" = %(group)s AND key > %(after)s ORDER BY key, id LIMIT 1
+    )
+    UNION ALL
+    SELECT following.*, head.number + 1 FROM head CROSS JOIN LATERAL (
+        SELECT p.key, p.state, p.attempts, p.due_at FROM kafka_bridge_parkedmessage p
+        WHERE p."group" = %(group)s AND p.key > head.key ORDER BY p.key, p.id LIMIT 1
+    ) AS following
+    WHERE head.number < %(limit)s
+)
+SELECT key, state IN ('released', 'waiting')
+    OR state = 'retrying' AND attempts > 0 AND due_at < now() - %(overdue)s * interval '1 second' AS is_ready
+FROM head ORDER BY number
 """
 _COUNT = """
 SELECT "group", topic, partition,
@@ -149,15 +161,40 @@ def key_of(*, group: str, place: tuple[str, int, int]) -> str | None:
     return row[0] if row else None
 
 
-def ready(*, group: str, overdue_seconds: float, limit: int = 100) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a look found."""
+
+    keys: list[str]
+    last: str
+    """The last key that was looked at; empty if it was the last there is."""
+
+
+def look(*, group: str, overdue_seconds: float, after: str = "", limit: int = 500) -> Ready:
     """Keys whose head can be handled now though no copy in a retry topic says so.
 
-    It was discarded, so that what is behind it may go on; or what was before it has gone and nobody went on; or its
-    copy is overdue, and perhaps lost. Locks nothing.
+    It was discarded, so that what is behind it may go on; those are found wherever they are. Or what was before it has
+    gone and nobody went on; or its copy is overdue, and perhaps lost: for those, so many heads are looked at, from this
+    key on. Locks nothing.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_READY, [group, overdue_seconds, limit])
-        return [row[0] for row in cursor.fetchall()]
+        cursor.execute(_RELEASED, [group, limit])
+        keys = {row[0]: None for row in cursor.fetchall()}
+        cursor.execute(_NEXT_HEADS, {"group": group, "after": after, "limit": limit, "overdue": overdue_seconds})
+        heads_seen = cursor.fetchall()
+    keys.update((key, None) for key, is_ready in heads_seen if is_ready)
+    return Ready(list(keys), heads_seen[-1][0] if len(heads_seen) == limit else "")
+
+
+def ready(*, group: str, overdue_seconds: float) -> list[str]:
+    """All that `look` finds, however many looks that takes."""
+    found, after = dict[str, None](), ""
+    while True:
+        seen = look(group=group, overdue_seconds=overdue_seconds, after=after)
+        found.update(dict.fromkeys(seen.keys))
+        if not seen.last:
+            return list(found)
+        after = seen.last
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,8 @@ partition nor those behind it, and while all of them wait the consumer goes on p
 # Note [Who follows a head]
 When a head has been handled, whoever handled it goes on with those behind it, each in a transaction of its own. If that
 process dies half-way, the next one of the key is a head that nobody was told of. So every second somebody looks for
-heads that wait for nothing; those that a person released are found the same way.
+heads that wait for nothing, some hundreds at a time and all of them in turn; those that a person released are found at
+once.
 """
 
 import heapq
@@ -55,6 +56,9 @@ class RetryConsumer(member.Member):
         self._in_hand: list[tuple[float, int, Message, Copy]] = []
         self._number = itertools.count()
         self._looked_at = self._turn_ends_at = 0.0
+        self._looked_up_to = ""
+        self._ready: dict[str, None] = {}
+        """Keys that wait for nothing, in the order in which they were found."""
 
     # -- the loop -------------------------------------------------------------------------------
     def run(self) -> None:
@@ -106,6 +110,8 @@ class RetryConsumer(member.Member):
             heapq.heappush(self._in_hand, (copy.due, next(self._number), message, copy))
 
     def _seconds_until_due(self) -> float:
+        if self._ready:
+            return 0.0
         return max(0.0, self._in_hand[0][0] - time.time()) if self._in_hand else member.POLL_SECONDS
 
     def _handle_due(self) -> None:
@@ -118,16 +124,21 @@ class RetryConsumer(member.Member):
 
     def _look_around(self) -> None:
         """See Note [Who follows a head]."""
-        if time.monotonic() - self._looked_at < LOOK_EVERY_SECONDS:
-            return
-        overdue = self._options.retry_overdue_seconds
-        keys = self._patiently(partial(parking.ready, group=self.group.name, overdue_seconds=overdue))
-        self._looked_at = time.monotonic()
-        for key in keys:
+        if time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS:
+            self._look()
+        for key in list(self._ready):
             if self._is_turn_over():
-                self._looked_at = 0.0
                 return
+            del self._ready[key]
             self._work_off(key, self._is_ready)
+
+    def _look(self) -> None:
+        overdue = self._options.retry_overdue_seconds
+        found = self._patiently(
+            partial(parking.look, group=self.group.name, overdue_seconds=overdue, after=self._looked_up_to)
+        )
+        self._looked_at, self._looked_up_to = time.monotonic(), found.last
+        self._ready.update(dict.fromkeys(found.keys))
 
     def _is_ready(self, head: Head) -> bool:
         overdue = self._options.retry_overdue_seconds
@@ -197,7 +208,7 @@ class RetryConsumer(member.Member):
             else:
                 self._count(1)
             if self._is_turn_over():
-                self._looked_at = 0.0  # somebody must go on
+                self._ready[key] = None  # somebody must go on
                 return
             is_wanted, tries = _needs_no_copy, None
 

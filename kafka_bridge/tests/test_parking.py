@@ -199,6 +199,49 @@ def test_heads_that_need_no_copy_are_found(
     assert parking.ready(group="listening", overdue_seconds=60) == expected
 
 
+def test_looks_go_round_and_find_what_was_released_wherever_it_is() -> None:
+    for number, state in enumerate(["dead", "waiting", "dead", "waiting", "dead", "released", "dead"]):
+        park(received(created(UUID(int=number)), number), state=state)
+    keys = [str(UUID(int=number)) for number in range(7)]
+    looks, after = [], ""
+    for _ in range(4):
+        found = parking.look(group="listening", overdue_seconds=60, after=after, limit=2)
+        looks.append(found.keys)
+        after = found.last
+    assert looks == [[keys[5], keys[1]], [keys[5], keys[3]], [keys[5]], [keys[5]]]
+    assert after == "", "and from the beginning again"
+    assert parking.ready(group="listening", overdue_seconds=60) == [keys[5], keys[1], keys[3]]
+
+
+def test_a_look_costs_the_same_however_many_are_parked() -> None:
+    park_many(10_000, keys=5_000)
+    with CaptureQueriesContext(connection) as captured:
+        assert parking.look(group="listening", overdue_seconds=60).keys == []
+    with connection.cursor() as cursor:
+        for query in captured:
+            cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS) {query['sql']}")
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+            assert "Seq Scan" not in plan, plan
+            pages = int(plan.partition("shared hit=")[2].split(maxsplit=1)[0])
+            assert pages < 2_500, plan
+
+
+def park_many(number: int, *, keys: int) -> None:
+    """So many for so many keys, each key behind a dead head."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO kafka_bridge_parkedmessage
+                ("group", key, state, topic, partition, "offset", event_id, type, headers, value, attempts, error)
+            SELECT 'listening', md5((n %% %(keys)s)::text), CASE WHEN n < %(keys)s THEN 'dead' ELSE 'waiting' END,
+                'orders.events', 0, n, gen_random_uuid(), 'order.created', '[]', repeat('v', 500)::bytea, 1, ''
+            FROM generate_series(0, %(number)s - 1) n
+            """,
+            {"number": number, "keys": keys},
+        )
+        cursor.execute("ANALYZE kafka_bridge_parkedmessage")
+
+
 def test_a_dead_head_sent_again_is_handled_as_edited(group: registry.Group) -> None:
     message = received(created(total_minor=1250))
     park(message, state=State.DEAD, attempts=4)
