@@ -4,11 +4,12 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from http.client import HTTPException
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -198,21 +199,30 @@ def _post(client: http.client.HTTPConnection, stall: Stall, buyer: Buyer) -> Ans
         ],
         "payment_method": buyer.card,
     }
+    status, text = post_order(client, body)
+    if status in (200, 201):
+        return Answer.ACCEPTED
+    code = json.loads(text)["error"]["code"] if status == 422 else ""
+    if code in _AT_THE_DOOR:
+        return Answer.TURNED_AWAY
+    if code in _NOT_YET or status == 503:
+        raise NoAnswer(f"{status} {text[:200]}")
+    raise Refused(f"{status} {text[:200]}")
+
+
+def post_order(client: http.client.HTTPConnection, body: Mapping[str, Any]) -> tuple[int, str]:
+    """POST to /api/orders/: the status, and the answer's text.
+
+    Raises:
+        NoAnswer: none came.
+    """
     try:
         client.request("POST", "/api/orders/", json.dumps(body), {"Content-Type": "application/json"})
         response = client.getresponse()
-        text = response.read().decode()
+        return response.status, response.read().decode()
     except (OSError, HTTPException) as error:
         client.close()  # the next request opens it again
         raise NoAnswer(f"{type(error).__name__}: {error}") from error
-    if response.status in (200, 201):
-        return Answer.ACCEPTED
-    code = json.loads(text)["error"]["code"] if response.status == 422 else ""
-    if code in _AT_THE_DOOR:
-        return Answer.TURNED_AWAY
-    if code in _NOT_YET or response.status == 503:
-        raise NoAnswer(f"{response.status} {text[:200]}")
-    raise Refused(f"{response.status} {text[:200]}")
 
 
 def _draft(buyer: Buyer, stall: Stall, plan: Plan) -> checkout.Draft:

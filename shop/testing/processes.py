@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,10 @@ class Shop:
     and a ledger of their own.
     """
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *, settings: Mapping[str, str] | None = None) -> None:
+        """`settings` are environment variables that take the place of ours."""
         self._services = services
+        self._settings = settings or {}
         self._supervisor = services.supervisor
         state = services.state
         self._folder = state.path / "shop"
@@ -75,6 +77,8 @@ class Shop:
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "KAFKA_TOPIC_PREFIX": PREFIX,
             "KAFKA_GROUP_PREFIX": PREFIX,
+            "KAFKA_REPLICATION_FACTOR": str(kafka.copies),
+            "KAFKA_MIN_INSYNC_REPLICAS": "2" if kafka.copies > 2 else "1",
             "LIVE_PORT": str(self.port + 1),
             "LIVE_ORIGINS": self.url,
             "EMAIL_URL": "filemail://",
@@ -91,6 +95,7 @@ class Shop:
             "SANDBOX_LEDGER_PATH": str(self.ledger_path),
             "SANDBOX_SLOW_SECONDS": "1",
             "SANDBOX_STALL_SECONDS": "2.5",
+            **self._settings,
         }
         self.manage("prepare", "--demo-users")
         self.roles = Roles(
@@ -128,6 +133,14 @@ class Shop:
         """Stop and start these roles."""
         self.stop(*roles)
         self.start(*roles)
+
+    def process_ids(self) -> dict[str, int]:
+        """Of the roles that run."""
+        return {name: self._supervisor.pid(name) for name in self.roles.names if self._supervisor.is_running(name)}
+
+    def log(self, role: str) -> Path:
+        """Where a role's output goes."""
+        return self._supervisor.log(role)
 
     def manage(self, *arguments: str) -> str:
         """Run a `manage.py` command against this shop; returns what it printed.

@@ -24,14 +24,16 @@ NOWHERE = "127.0.0.1:1"
 class Services:
     """PostgreSQL and Redis, started; Kafka, when it is asked for."""
 
-    def __init__(self) -> None:
-        self.state = _free_folder()
+    def __init__(self, *, state: Path = STATE, purpose: str = "test", brokers: int = 1) -> None:
+        """They live in a folder that nobody uses, below the state folder's part for this purpose."""
+        self.state = _free_folder(state / purpose)
+        self._brokers = brokers
         for folder in (self.state.logs, self.state.run):
             folder.mkdir(parents=True, exist_ok=True)
         self.supervisor = Supervisor(logs=self.state.logs, held=(self.state.lock_descriptor,))
         self.postgres = Postgres(self.supervisor, data=self.state.path / "postgres", sockets=self.state.sockets)
         self.redis = Redis(self.supervisor, folder=self.state.path / "redis", sockets=self.state.sockets)
-        self.jars = kafka_jars.Jars(STATE / "java")
+        self.jars = kafka_jars.Jars(state / "java")
         self._kafka: apache_kafka.ApacheKafka | None = None
 
     def start(self) -> None:
@@ -58,7 +60,7 @@ class Services:
         }
 
     def kafka(self) -> apache_kafka.ApacheKafka:
-        """One real broker with empty folders, the same for the whole run; started again if a test left it stopped.
+        """Real brokers (one, if nothing else was said) that began with empty folders; started again where stopped.
 
         Raises:
             KafkaUnavailable: it cannot be run here.
@@ -67,7 +69,9 @@ class Services:
             self.jars.ensure(self.supervisor)
             folder = self.state.path / "kafka"
             shutil.rmtree(folder, ignore_errors=True)
-            self._kafka = apache_kafka.ApacheKafka(self.supervisor, folder=folder, jars=self.jars)
+            self._kafka = apache_kafka.ApacheKafka(
+                self.supervisor, folder=folder, jars=self.jars, brokers=self._brokers
+            )
         for broker in self._kafka.brokers.values():
             if self.supervisor.is_running(broker.name):
                 self._kafka.resume(broker.id)
@@ -90,9 +94,9 @@ class Services:
         return f"Apache Kafka {kafka_jars.version()} on Java {kafka_jars.java_version()}, from {place}"
 
 
-def _free_folder() -> StateFolder:
+def _free_folder(parent: Path) -> StateFolder:
     for number in itertools.count(1):
-        state = StateFolder(STATE / "test" / str(number))
+        state = StateFolder(parent / str(number))
         if state.try_lock():
             return state
     raise AssertionError("unreachable")

@@ -1,0 +1,1 @@
+"""Drills: a whole shop with buyers who order all the time, something taken away for a while, and a verdict."""

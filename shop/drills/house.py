@@ -1,0 +1,49 @@
+"""A shop of a drill's own, folder, ports and services included; nothing else on the machine is touched."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shop.drills.plans import Drill, Place
+from shop.testing.processes import Shop
+from shop.testing.services import Services
+
+
+@contextmanager
+def opened(drill: Drill, *, state: Path, say: Callable[[str], None], keep: bool = False) -> Iterator[Place]:
+    """Start one with all of its roles; stop it afterwards, and delete its folder unless it is to be kept.
+
+    Raises:
+        LocalError: something on this machine is in the way.
+    """
+    services = Services(state=state, purpose="drills", brokers=drill.brokers)
+    folder = services.state.path
+    try:
+        say(f"Starting a shop in {folder}")
+        services.start()
+        shop = Shop(services, settings=_settings(folder))
+        shop.open()
+        try:
+            yield Place(shop=shop, postgres=services.postgres, kafka=services.kafka())
+        finally:
+            shop.close()
+    finally:
+        services.stop()
+        if keep:
+            say(f"Its logs and data are in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    """Those of a shop in earnest where a test's are shorter, and nothing that a demo's environment could bring in."""
+    return {
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "EMAIL_FILE_PATH": str(folder / "mail"),
+        "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+        "PAYMENT_TIMEOUT_SECONDS": "10",
+        "PAYMENT_BREAKER_SECONDS": "5",
+        "SANDBOX_STALL_SECONDS": "15",
+        "SHOW_DEMO_HINTS": "false",
+    }
