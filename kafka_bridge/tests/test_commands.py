@@ -41,8 +41,14 @@ def test_the_saga_is_printed_as_a_table_as_markdown_and_as_mermaid() -> None:
 def test_the_groups_are_listed_for_people_and_for_machines() -> None:
     assert "bookrush.inventory" in printed("run_consumer", "--list")
     groups = json.loads(printed("run_consumer", "--list", "--json"))
-    assert groups["shipping"] == ["order.confirmed"]
-    assert "order.created (payment_first)" in groups["payments"]
+    assert groups["shipping"] == {
+        "hears": ["order.confirmed"],
+        "topics": ["orders.events"],
+        "retry": {"attempts": 3, "backoff_seconds": 0.2, "delays_seconds": [5.0, 30.0, 120.0]},
+        "retry_of_event": {},
+    }
+    assert "order.created (payment_first)" in groups["payments"]["hears"]
+    assert groups["dead_letters"]["retry"] is None, "until it works"
 
 
 @pytest.mark.parametrize(

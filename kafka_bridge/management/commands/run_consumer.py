@@ -3,6 +3,7 @@
 import argparse
 import json
 import threading
+from dataclasses import asdict
 from functools import partial
 from typing import IO, Any, cast
 
@@ -140,7 +141,7 @@ class Command(BaseCommand):
 
     def _list(self, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps({group.name: _heard(group) for group in subscribers.every()}))
+            self.stdout.write(json.dumps({group.name: _facts(group) for group in subscribers.every()}))
             return
         table = Table(title="Consumer groups")
         table.add_column("group", no_wrap=True)
@@ -180,6 +181,21 @@ def _tries(group: subscribers.Subscriber) -> list[str]:
     """Its policy, and those of its events that have another one."""
     if not isinstance(group, registry.Group):
         return ["until it works"]
-    usual = group.retry or retries.default()
-    own = {handler.event.TYPE: handler.retry for handler in group.handlers.values() if handler.retry}
+    usual, own = _policies(group)
     return [str(usual), *(f"{event}: {policy}" for event, policy in own.items())]
+
+
+def _policies(group: registry.Group) -> tuple[retries.Policy, dict[str, retries.Policy]]:
+    own = {handler.event.TYPE: handler.retry for handler in group.handlers.values() if handler.retry}
+    return group.retry or retries.default(), own
+
+
+def _facts(group: subscribers.Subscriber) -> dict[str, Any]:
+    """For machines; no policy where everything is tried until it works."""
+    usual, own = _policies(group) if isinstance(group, registry.Group) else (None, {})
+    return {
+        "hears": _heard(group),
+        "topics": [topic.name for topic in group.topics],
+        "retry": usual and asdict(usual),
+        "retry_of_event": {event: asdict(policy) for event, policy in own.items()},
+    }
