@@ -8,6 +8,7 @@ hand, the lock is opened and the clock starts.
 
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from itertools import islice
 from typing import Any
 
 import psycopg
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaException
 from django.conf import settings
 from django.db import connection, transaction
 
@@ -31,10 +32,15 @@ from shop.local.roles import PROJECT
 PATIENCE_SECONDS = 60.0
 MEMBERS = 3
 _PROTOCOLS = ("consumer", "classic")
-_WAITING = """
+_AT_THE_GATE = """
 SELECT count(DISTINCT l.pid) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
 WHERE c.relname = 'kafka_bridge_inboxrow' AND NOT l.granted
 """
+_UNHEARD = """
+SELECT count(*) FROM kafka_bridge_outboxrow
+WHERE type = 'order.created' AND event_id NOT IN (SELECT event_id FROM kafka_bridge_inboxrow)
+"""
+_BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 # -- Three against one -----------------------------------------------------------------------------------
@@ -67,21 +73,31 @@ def _race(members: int, orders: int, *, seed: int, services: Mapping[str, int]) 
         _state(orders, seed=seed)
         with _locked_inbox() as gate:
             bridge.relay_all()
-            _wait(lambda: gate.execute(_WAITING).fetchone() == (members,), f"{members} members with work in hand")
+            _wait(lambda: gate.execute(_AT_THE_GATE).fetchone() == (members,), f"{members} members with work in hand")
             pids = {"consumers": process.pid, **services}
             before, began = machine.processor_seconds(pids), time.monotonic()
-        # Counting is work, too: so not all the time.
-        _wait(lambda: InboxRow.objects.filter(group="orders").count() >= goal, "end of the work", every_seconds=0.1)
+        blocked: list[int] = []
+
+        def is_over() -> bool:
+            blocked.append(_scalar(_BLOCKED))
+            return InboxRow.objects.filter(group="orders").count() >= goal
+
+        # Looking is work, too: so not all the time.
+        _wait(is_over, "end of the work", every_seconds=0.1)
         seconds = time.monotonic() - began
         after = machine.processor_seconds(pids)
     bridge.forget_unsent()
-    return 2 * orders / seconds, {name: round(100 * (after[name] - before[name]) / seconds, 1) for name in pids}
+    busy = {name: round(100 * (after[name] - before[name]) / seconds, 1) for name in pids}
+    return 2 * orders / seconds, {**busy, "blocked by another member": round(100 * statistics.mean(blocked), 1)}
 
 
 def _all_have_joined(group: str, members: int) -> bool:
     """Whether the group is at rest and each of so many members has the same number of partitions."""
     name, admin = clients.conf().group_prefix + group, clients.admin()
-    described = admin.describe_consumer_groups([name], request_timeout=10)[name].result()
+    try:
+        described = admin.describe_consumer_groups([name], request_timeout=10)[name].result()
+    except KafkaException:
+        return False  # a fresh broker has no coordinator yet
     shares = [len(member.assignment.topic_partitions) for member in described.members]
     return described.state == ConsumerGroupState.STABLE and len(shares) == members and len({*shares, 0}) == 2
 
@@ -137,12 +153,7 @@ def _send_one(*, seed: int) -> None:
 
 
 def _all_is_heard() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT NOT EXISTS (SELECT FROM kafka_bridge_outboxrow WHERE type = 'order.created' AND event_id NOT IN "
-            "(SELECT event_id FROM kafka_bridge_inboxrow))"
-        )
-        return bool(cursor.fetchone()[0])
+    return not _scalar(_UNHEARD)
 
 
 def _leave(process: "subprocess.Popen[bytes]") -> float:
@@ -168,6 +179,12 @@ def _consumer(*arguments: str, **environment: str) -> Iterator["subprocess.Popen
             process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def _scalar(query: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return int(cursor.fetchone()[0])
 
 
 def _wait(condition: Callable[[], bool], what: str, *, every_seconds: float = 0.02) -> None:
