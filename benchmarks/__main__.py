@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output instead of tables")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), metavar="NAME", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--quick", action="store_true", help="one short run of each: under two minutes, and rough")
+    parser.add_argument("--quick", action="store_true", help="one short run of each: some four minutes, and rough")
     parser.add_argument(
         "--kafka",
         choices=(kafka_choice.AUTO, kafka_choice.EMBEDDED, kafka_choice.SINGLE),

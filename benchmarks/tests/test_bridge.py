@@ -1,0 +1,52 @@
+"""What is reckoned from the transactions of a runner."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from benchmarks import bridge
+from kafka_bridge import inbox, registry, tandem
+
+
+@pytest.fixture
+def member() -> tandem.Tandem:
+    """A member that never joins its group."""
+    return tandem.Tandem(registry.find("inventory"), threading.Event())
+
+
+def test_a_way_is_compared_by_what_an_event_takes_not_by_how_many_there_were() -> None:
+    meter = bridge.Meter(enough=1, stop=threading.Event())
+    meter.transactions = {
+        "usual": [(1.0, 500), (1.0, 500), (0.5, 250)],
+        "unparked": [(1.0, 500)],
+        "plain": [(0.9, 500), (0.45, 250), (0.9, 500), (0.9, 500), (60.0, 500)],  # once somebody else was busy
+    }
+    assert meter.rate == 500
+    assert meter.against("unparked") == 1
+    assert meter.against("plain") == pytest.approx(0.9)
+    assert meter.batch == pytest.approx(4000 / 9)
+
+
+def test_the_ways_take_turns(member: tandem.Tandem, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = inbox.take_unless_parked
+    monkeypatch.setattr(inbox, "take_unless_parked", usual)  # restored even if this test fails
+    meter = bridge.Meter(enough=30, stop=threading.Event(), member=member)
+    seen: list[Callable[..., Sequence[object]]] = []
+    while not meter.stop.is_set():
+        member.runner.handled += 5
+        meter.mark()
+        seen.append(inbox.take_unless_parked)
+    assert seen[:4] == [*bridge._WAYS.values(), usual]
+    assert {way: [events for _, events in took] for way, took in meter.transactions.items()} == {
+        "usual": [5, 5], "unparked": [5, 5], "plain": [5],
+    }  # fmt: skip
+
+
+def test_a_transaction_without_news_is_nobodys_turn(member: tandem.Tandem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "take_unless_parked", inbox.take_unless_parked)
+    meter = bridge.Meter(enough=30, stop=threading.Event(), member=member)
+    for more in (5, 0, 0, 5):
+        member.runner.handled += more
+        meter.mark()
+    assert sum(map(len, meter.transactions.values())) == 1
