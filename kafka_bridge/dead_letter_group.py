@@ -110,7 +110,6 @@ class Reader:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
-        if self._waiting:
-            consumer.pause(partitions)
+        (consumer.pause if self._waiting else consumer.resume)(partitions)  # a pause outlives the loss of a partition
         log.info("%s: assigned %d partitions", NAME, len(partitions))
         processes.announce_ready()

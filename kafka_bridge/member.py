@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.db import close_old_connections, connection
 
 from kafka_bridge import clients, dead_letters, faults, notices, processes, retries
@@ -38,6 +38,7 @@ class Member:
         self._progress = Progress()
         self._gone: set[Place] = set()
         self._waiting = False
+        self._commit_again = False
         self._look_again_at = 0.0
         self._board: notices.Board
         self._waits_for = ""
@@ -45,7 +46,7 @@ class Member:
     @contextmanager
     def _joined(self, topics: list[str]) -> Iterator[None]:
         """In the group, until told to stop; leaves it at once at the end."""
-        self._consumer = clients.consumer(group=self.name)
+        self._consumer = clients.consumer(group=self.name, on_commit=self._committed)
         self._board = notices.Board(self.name, self._consumer, progress=self._progress, assigned=lambda: self.assigned)
         try:
             self._consumer.subscribe(
@@ -147,7 +148,18 @@ class Member:
         offsets = self._progress.to_store(self.assigned)
         if offsets:
             self._consumer.store_offsets(offsets=offsets)
+        if offsets or self._commit_again:
+            self._commit_again = False
             self._consumer.commit(asynchronous=True)
+
+    def _committed(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
+        """A commit was refused, as happens while members come and go: what is stored is committed once more.
+
+        The next message would do that as well, but there may be none for hours, and until then a lag is shown.
+        """
+        errors = [each for each in (error, *(place.error for place in places)) if each is not None]
+        if any(each.code() != KafkaError._NO_OFFSET for each in errors):
+            self._commit_again = True
 
     def _start_over(self, messages: Iterable[Message]) -> None:
         """After a partition went: forget all that is in hand, these messages too; fetch again what is still ours."""
@@ -174,8 +186,8 @@ class Member:
         consumer.incremental_assign(partitions)
         self._progress.forget(_places(partitions))
         self.assigned |= _places(partitions)
-        if self._waiting:
-            consumer.pause(partitions)
+        # A pause outlives the loss of a partition: one that was paused then would stand still for ever.
+        (consumer.pause if self._waiting else consumer.resume)(partitions)
         log.info("%s: assigned %s", self.name, _names(partitions))
         self._on_joined()
 

@@ -5,7 +5,8 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,12 +67,43 @@ def test_a_handler_slower_than_the_poll_interval_does_nothing_twice(
     assert slow.handled > 0, "it finished what it had in hand"
 
 
-@PROTOCOLS
-def test_what_is_lost_and_back_within_one_call_is_read_again(
-    make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch, settings: Any, protocol: str
-) -> None:
-    """FAILURES 17: thrown out, taken back and given messages while it asked once: nobody else will bring them again."""
-    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, group_protocol=protocol)
+@dataclasses.dataclass
+class ByHand:
+    """A member of a group that goes on when the test says so."""
+
+    member: runner.Runner
+    calls: Counter[str]
+
+    @property
+    def places(self) -> list[TopicPartition]:
+        """What it has."""
+        return [TopicPartition(*place) for place in self.member.assigned]
+
+    def work_until(self, number: int) -> None:
+        """So many are handled, each once."""
+
+        def work_on() -> bool:
+            self.member._step()
+            return had("notifications") == number
+
+        testing.wait_until(work_on, what=f"{number} handled")
+        assert (len(self.calls), set(self.calls.values())) == (number, {1})
+
+    def take(self) -> list[Message]:
+        """Some messages, not handled yet."""
+        taken: list[Message] = []
+
+        def ask() -> bool:
+            taken.extend(self.member._take(0.1))
+            return bool(taken)
+
+        testing.wait_until(ask, what="messages")
+        return taken
+
+
+@pytest.fixture
+def by_hand(make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[ByHand]]:
+    """To join the group with, once the settings are made."""
     monkeypatch.delitem(registry._groups, "notifications")
     group, calls = make_group("notifications"), Counter[str]()
 
@@ -79,28 +111,50 @@ def test_what_is_lost_and_back_within_one_call_is_read_again(
     def hear(event: catalogue.OrderCreated) -> None:
         calls[event.key] += 1
 
-    member, taken = runner.Runner(group, threading.Event()), list[Message]()
+    @contextmanager
+    def join() -> Iterator[ByHand]:
+        member = runner.Runner(group, threading.Event())
+        with member._joined([topic.name for topic in group.topics]):
+            yield ByHand(member, calls)
 
-    def work_on(number: int) -> bool:
-        member._step()
-        return had("notifications") == number
+    return join
 
-    def ask() -> bool:
-        taken.extend(member._take(0.1))
-        return bool(taken)
 
-    with member._joined([topic.name for topic in group.topics]):
+@PROTOCOLS
+def test_what_is_lost_and_back_within_one_call_is_read_again(
+    by_hand: Callable[[], AbstractContextManager[ByHand]], settings: Any, protocol: str
+) -> None:
+    """FAILURES 17: thrown out, taken back and given messages while it asked once: nobody else will bring them again."""
+    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, group_protocol=protocol)
+    with by_hand() as work:
         put_all([(created(), number % 3, datetime.now(UTC)) for number in range(30)])
-        testing.wait_until(lambda: work_on(30), what="30 handled")
-        places = [TopicPartition(*place) for place in member.assigned]
+        work.work_until(30)
         put_all([(created(), number % 3, datetime.now(UTC)) for number in range(30)])
+        member, places = work.member, work.places
         member._lost(member._consumer, places)
         member._assigned(member._consumer, places)
-        testing.wait_until(ask, what="messages from after that")
+        taken = work.take()
         assert member._gone
         member._start_over(taken)
-        testing.wait_until(lambda: work_on(60), what="60 handled")
-    assert (len(calls), set(calls.values())) == (60, {1})
+        work.work_until(60)
+
+
+@PROTOCOLS
+def test_what_is_lost_while_it_is_paused_is_read_when_it_is_back(
+    by_hand: Callable[[], AbstractContextManager[ByHand]], settings: Any, protocol: str
+) -> None:
+    """FAILURES 17 and 18: thrown out while it waits, as after it was frozen in a transaction; then taken back."""
+    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, group_protocol=protocol)
+    with by_hand() as work:
+        put_all([(created(), number % 3, datetime.now(UTC)) for number in range(30)])
+        work.work_until(30)
+        member, places = work.member, work.places
+        member._consumer.pause(places)
+        member._lost(member._consumer, places)
+        member._start_over([])
+        member._assigned(member._consumer, places)
+        put_all([(created(), number % 3, datetime.now(UTC)) for number in range(30)])
+        work.work_until(60)
 
 
 @PROTOCOLS
