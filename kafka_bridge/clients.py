@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from django.conf import settings
 
@@ -12,6 +12,7 @@ from kafka_bridge.conf import BridgeSettings
 
 log = logging.getLogger(__name__)
 ErrorCallback = Callable[[KafkaError], None]
+CommitCallback = Callable[[KafkaError | None, list[TopicPartition]], None]
 
 
 def conf() -> BridgeSettings:
@@ -62,14 +63,15 @@ def producer(*, linger_ms: float = 5) -> Producer:
     )
 
 
-def consumer(*, group: str) -> Consumer:
-    """A consumer whose offsets move only when `runner.py` says so."""
+def consumer(*, group: str, on_commit: CommitCallback = lambda error, _: None) -> Consumer:
+    """A consumer whose offsets move only when `runner.py` says so; `on_commit` hears how that went, while polling."""
     options = conf()
     config = common() | {
         "group.id": options.group_prefix + group,
         "group.protocol": options.group_protocol,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
+        "on_commit": on_commit,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
         "max.poll.interval.ms": int(options.max_poll_interval_seconds * 1000),

@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction
 
-from kafka_bridge import catalogue, registry, runner, testing
+from kafka_bridge import catalogue, clients, offsets, registry, runner, testing
 from kafka_bridge.events import OrderEvent
 from kafka_bridge.models import InboxRow
 from kafka_bridge.tests.events import cancelled, created, delivered
@@ -115,17 +115,26 @@ def orders_coming_in() -> Iterator[list[UUID]]:
 
 
 def assert_each_once_and_in_sequence(crew: Crew, orders: list[UUID]) -> None:
-    """As soon as all is handled."""
+    """As soon as all is handled; and the offsets are as far as that, whoever has committed them."""
     wanted = 3 * len(orders)
     testing.wait_until(
         lambda: InboxRow.objects.filter(group="notifications").count() >= wanted,
         what=f"{wanted} messages handled",
         timeout_seconds=60,
     )
+    testing.wait_until(lambda: committed() == wanted, what=f"{wanted} committed", timeout_seconds=60)
+    crew_sees_again = crew.duplicates + sum(member.duplicates for member, _, _ in crew.at_work)
+    print(f"{wanted} messages, {crew_sees_again} of them came again")
     heard = defaultdict(list)
     for order_id, kind in list(crew.told):
         heard[order_id].append(kind)
     assert {order_id: tuple(kinds) for order_id, kinds in heard.items()} == dict.fromkeys(orders, STORY)
+
+
+def committed() -> int:
+    """The sum of the group's committed offsets."""
+    name = clients.topic_name("orders.events")
+    return sum(offsets.committed("notifications", [(name, number) for number in range(3)]).values())
 
 
 @PROTOCOLS
