@@ -37,13 +37,10 @@ def opened(drill: Drill, *, state: Path, say: Callable[[str], None], keep: bool 
 
 
 def _settings(folder: Path) -> dict[str, str]:
-    """Those of a shop in earnest where a test's are shorter, and nothing that a demo's environment could bring in."""
+    """Nothing that the environment of a demo beside it could bring in."""
     return {
         "ALLOWED_HOSTS": "127.0.0.1",
         "EMAIL_FILE_PATH": str(folder / "mail"),
         "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
-        "PAYMENT_TIMEOUT_SECONDS": "10",
-        "PAYMENT_BREAKER_SECONDS": "5",
-        "SANDBOX_STALL_SECONDS": "15",
         "SHOW_DEMO_HINTS": "false",
     }

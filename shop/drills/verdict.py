@@ -98,22 +98,20 @@ def reach(plan: Plan, shop: Shop, crowd: Crowd, course: Course) -> Verdict:
 
 
 def _of_orders(plan: Plan, crowd: Crowd, course: Course) -> Finding:
-    again = sum(each.tries > 1 for each in crowd.bought)
-    problems = [
-        f"{len(crowd.failures)} times the shop gave no clean answer, the first: {each}" for each in crowd.failures[:1]
-    ]
+    problems, refused = [], len(crowd.refused_at)
+    if crowd.failures:
+        problems.append(f"{len(crowd.failures)} times the shop gave no clean answer, the first: {crowd.failures[0]}")
     if crowd.asking:
         problems.append(f"{crowd.asking} of {crowd.come} buyers could not order")
-    if plan.drill.orders_meanwhile and crowd.refused_at:
-        problems.append(f"{len(crowd.refused_at)} times a buyer was told to come back")
+    if plan.drill.orders_meanwhile and refused:
+        problems.append(f"{refused} times a buyer was told to come back")
     early = sum(moment < course.away_at for moment in crowd.refused_at)
     if early:
         problems.append(f"{early} times a buyer was told to come back before anything was taken away")
     if len({each.order_id for each in crowd.bought}) != len(crowd.bought):
         problems.append("two buyers have the same order")
-    figure = (
-        f"{len(crowd.bought):,} of {crowd.come:,}, {again:,} of them after {len(crowd.refused_at):,} times a clean 503"
-    )
+    again = sum(each.tries > 1 for each in crowd.bought)
+    figure = f"{len(crowd.bought):,} of {crowd.come:,}, {again:,} not at the first try ({refused:,} clean 503)"
     return Finding(name="orders accepted", figure=figure, problems=problems)
 
 
@@ -173,7 +171,8 @@ def _of_roles(shop: Shop, course: Course) -> Finding:
     now = shop.process_ids()
     ended = [role for role, pid in course.process_ids.items() if now.get(role) != pid]
     problems = [f"{role} ended; its log: {shop.log(role)}" for role in ended]
-    return Finding(name="roles at work", figure=f"{len(now)} of {len(course.process_ids)}", problems=problems)
+    before = len(course.process_ids)
+    return Finding(name="roles at work", figure=f"{before - len(ended)} of {before}", problems=problems)
 
 
 def _of_log(shop: Shop, orders: Sequence[str]) -> Finding:
