@@ -44,10 +44,12 @@ class Locked:
     customer_limit: int | None
     hold_seconds: int | None
     closes_at: datetime | None
+    at: datetime
+    """When that was, by the database's clock: those of our processes may differ."""
 
 
 _LOCK = """
-SELECT bin, received - held - sold, customer_limit, hold_seconds, closes_at
+SELECT bin, received - held - sold, customer_limit, hold_seconds, closes_at, clock_timestamp()
 FROM inventory_stock WHERE bin = ANY(%s) ORDER BY bin FOR UPDATE
 """
 _NOTE = """
@@ -69,8 +71,8 @@ def lock(bins: Iterable[str]) -> dict[str, Locked]:
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [sorted(set(bins))])
         return {
-            name: Locked(bin=name, free=free, customer_limit=limit, hold_seconds=seconds, closes_at=closes_at)
-            for name, free, limit, seconds, closes_at in cursor.fetchall()
+            name: Locked(bin=name, free=free, customer_limit=limit, hold_seconds=seconds, closes_at=closes_at, at=at)
+            for name, free, limit, seconds, closes_at, at in cursor.fetchall()
         }
 
 

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from inventory import gate, ledger
@@ -21,7 +20,7 @@ from kafka_bridge import catalogue, outbox, rows
 
 State = Reservation.State
 # So long is a hold left alone whose money is being captured when it runs out, or is in; it becomes a sale any moment.
-_SECOND_LOOK = timedelta(seconds=5)
+_SECOND_LOOK_SECONDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,8 +158,9 @@ def expire(*, limit: int = 500) -> int:
     under_way = [order_id for order_id in due if order_id not in never_charged]
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE inventory_reservation SET expires_at = %s WHERE order_id = ANY(%s::uuid[])",
-            [timezone.now() + _SECOND_LOOK, rows.uuids(under_way)],
+            "UPDATE inventory_reservation SET expires_at = clock_timestamp() + %s * interval '1 second' "
+            "WHERE order_id = ANY(%s::uuid[])",
+            [_SECOND_LOOK_SECONDS, rows.uuids(under_way)],
         )
     over = [order_id for order_id in due if order_id in never_charged]
     _put_back(held=over, sold=[], state=State.EXPIRED, kind=Kind.EXPIRED, reason="not paid in time")
@@ -176,7 +176,6 @@ class _Counter:
         self.bins: Mapping[str, Locked] = ledger.lock(name for wish in wishes for name in wish.units) if wishes else {}
         self._free = Counter({name: locked.free for name, locked in self.bins.items()})
         self._had = self._units_of_customers(wishes)
-        self._now = timezone.now()
 
     def serve(self, wish: Wish) -> Outcome:
         """All lines of the order, or none."""
@@ -190,8 +189,9 @@ class _Counter:
 
     def expiry(self, wish: Wish) -> datetime:
         """Until when the order is held: as long as the most impatient of its bins says, or the setting."""
-        own = [self.bins[name].hold_seconds for name in wish.units]
-        return self._now + timedelta(seconds=min((s for s in own if s is not None), default=settings.HOLD_SECONDS))
+        bins = [self.bins[name] for name in wish.units]
+        own = [each.hold_seconds for each in bins if each.hold_seconds is not None]
+        return min(each.at for each in bins) + timedelta(seconds=min(own, default=settings.HOLD_SECONDS))
 
     def _over_limit(self, wish: Wish) -> Iterator[str]:
         for name, units in wish.units.items():

@@ -4,13 +4,11 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.utils import timezone
 
 from kafka_bridge import catalogue, faults, outbox, rows
 from orders.group_commit import GroupCommit
@@ -147,8 +145,8 @@ WITH placed AS (
         city, postcode, country, currency, total_minor, payment_method, payment_reference, cancel_reason, deadline_at,
         idempotency_key, request_digest)
     SELECT order_id, reference, user_id, flow, 'PENDING', 1, name, email, address_line1, address_line2,
-        city, postcode, country, currency, total_minor, payment_method, '', '', %s,
-        idempotency_key, digest
+        city, postcode, country, currency, total_minor, payment_method, '', '',
+        clock_timestamp() + %s * interval '1 second', idempotency_key, digest
     FROM json_to_recordset(%s) AS d(order_id uuid, reference text, user_id int, flow text, name text, email text,
         address_line1 text, address_line2 text, city text, postcode text, country text, currency text,
         total_minor bigint, payment_method text, idempotency_key uuid, digest text)
@@ -183,7 +181,8 @@ def _commit(drafts: Sequence[Draft]) -> list[Placed | Exception]:
     digests = {id(draft): draft.digest() for draft in drafts}
     unique = list({draft.idempotency_key: draft for draft in reversed(drafts)}.values())
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [_deadline(), *_rows(unique, digests), outbox.parameter(*map(_created, unique))])
+        stated = outbox.parameter(*map(_created, unique))
+        cursor.execute(_INSERT, [settings.ORDER_DEADLINE_SECONDS, *_rows(unique, digests), stated])
         created = {key: Placed(order_id, reference, True) for key, order_id, reference in cursor.fetchall()}
         found: dict[UUID, tuple[Placed, str]] = {}
         if len(created) < len(drafts):
@@ -241,10 +240,6 @@ def _rows(drafts: Sequence[Draft], digests: dict[int, str]) -> tuple[str, str]:
         for number, line in enumerate(draft.lines)
     ]
     return rows.as_json(orders), rows.as_json(lines)
-
-
-def _deadline() -> datetime:
-    return timezone.now() + timedelta(seconds=settings.ORDER_DEADLINE_SECONDS)
 
 
 def _created(draft: Draft) -> catalogue.OrderCreated:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from kafka_bridge import catalogue
 from kafka_bridge.events import OrderEvent
@@ -105,10 +105,8 @@ def _refuse_units(order: Order, lines: Sequence[OrderLine], units: Mapping[str, 
 
 
 def cancel_overdue(*, limit: int = 500) -> int:
-    """End orders whose deadline passed before they were confirmed. Returns how many."""
-    overdue = Order.objects.filter(
-        confirmed_at=None, status__in=(Status.PENDING, Status.PAID), deadline_at__lt=timezone.now()
-    )
+    """End orders whose deadline passed, by the database's clock, before they were confirmed. Returns how many."""
+    overdue = Order.objects.filter(confirmed_at=None, status__in=(Status.PENDING, Status.PAID), deadline_at__lt=Now())
     ledger = open_ledger(list(overdue.order_by("deadline_at").values_list("pk", flat=True)[:limit]))
     count = 0
     for order in ledger.orders.values():

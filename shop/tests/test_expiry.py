@@ -3,11 +3,13 @@
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from inventory import services as inventory
@@ -95,6 +97,26 @@ def test_a_hold_whose_time_is_not_over_stays(settings: Any) -> None:
     everybody(broker)
     assert Order.objects.get(pk=order_id).is_confirmed
     assert counts() == (1, 0, 1)
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_machine_whose_clock_is_wrong_ends_nothing_early_or_late(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """FAILURES 33: deadlines are written and looked at by the database's clock alone."""
+    right = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: right() + timedelta(days=days))
+    order_id, _ = held_order(settings, seconds=60)
+    monkeypatch.setattr(timezone, "now", lambda: right() - timedelta(days=days))
+
+    def end() -> tuple[int, int]:
+        with transaction.atomic(durable=True), outbox.collect():
+            return inventory.expire(), orders.cancel_overdue()
+
+    assert end() == (0, 0)
+    Reservation.objects.filter(pk=order_id).update(expires_at=Now() - timedelta(seconds=1))
+    Order.objects.filter(pk=order_id).update(deadline_at=Now() - timedelta(seconds=1))
+    assert end() == (1, 1)
 
 
 def test_what_expired_is_offered_again(settings: Any) -> None:
