@@ -1,6 +1,13 @@
-"""Kafka clients with the settings an expert would look for. Make them after a fork, never at import."""
+"""Kafka clients with the settings an expert would look for. Make them after a fork, never at import.
+
+# Note [What clients log]
+A client whose brokers are away tries again many times a second, because it starts over with the servers it was given
+each time all are found to be down; that is how it finds a cluster that has moved. It would log every try. So what
+clients say goes to `kafka_bridge.clients.client`, where the same complaint passes once in half a minute.
+"""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +18,7 @@ from django.conf import settings
 from kafka_bridge.conf import BridgeSettings
 
 log = logging.getLogger(__name__)
+REPEAT_SECONDS = 30.0
 ErrorCallback = Callable[[KafkaError], None]
 CommitCallback = Callable[[KafkaError | None, list[TopicPartition]], None]
 
@@ -18,6 +26,28 @@ CommitCallback = Callable[[KafkaError | None, list[TopicPartition]], None]
 def conf() -> BridgeSettings:
     """The bridge's settings, read when needed so that tests can replace them."""
     return settings.KAFKA_BRIDGE
+
+
+class NotAgain(logging.Filter):
+    """Lets the same complaint pass once in a while. See Note [What clients log]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is new, or was long ago."""
+        # Which client it was and how long it had waited make no other complaint of it.
+        _, _, complaint = record.getMessage().partition("] ")
+        complaint = complaint.partition(" (after ")[0]
+        if time.monotonic() - self._passed_at.get(complaint, -REPEAT_SECONDS) < REPEAT_SECONDS:
+            return False
+        self._passed_at[complaint] = time.monotonic()
+        return True
+
+
+_client_log = logging.getLogger(f"{__name__}.client")
+_client_log.addFilter(NotAgain())
 
 
 def _ignore(_: KafkaError) -> None:
@@ -53,6 +83,7 @@ def producer(*, linger_ms: float = 5) -> Producer:
     return Producer(
         common()
         | {
+            "logger": _client_log,
             "acks": "all",
             "enable.idempotence": True,
             "linger.ms": linger_ms,
@@ -67,6 +98,7 @@ def consumer(*, group: str, on_commit: CommitCallback = lambda error, _: None) -
     """A consumer whose offsets move only when `runner.py` says so; `on_commit` hears how that went, while polling."""
     options = conf()
     config = common() | {
+        "logger": _client_log,
         "group.id": options.group_prefix + group,
         "group.protocol": options.group_protocol,
         "enable.auto.commit": False,

@@ -1,17 +1,19 @@
 """What the clients' settings bring about, as the brokers understand them."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from kafka_bridge import catalogue, registry, runner, testing
+from kafka_bridge import catalogue, clients, registry, runner, testing
 from kafka_bridge.tests import members
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka")]
 
-
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.kafka
+@pytest.mark.usefixtures("kafka")
 def test_all_facts_about_an_order_go_to_one_member(
     make_group: Callable[[str], registry.Group], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,3 +33,15 @@ def test_all_facts_about_an_order_go_to_one_member(
             what="the same partitions of both topics",
             timeout_seconds=60,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [lambda: clients.consumer(group="nobody"), clients.producer])
+def test_that_no_broker_answers_is_logged_once_and_not_with_every_try(
+    make: Callable[[], Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "REPEAT_SECONDS", 2.0)
+    client, begun = make(), time.monotonic()
+    while time.monotonic() - begun < 6:
+        client.poll(0.1)
+    refused = [message for message in caplog.messages if "Connection refused" in message]
+    assert 1 < len(refused) <= 4, "again after two seconds, and not twenty times a second"
