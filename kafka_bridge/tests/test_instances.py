@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from kafka_bridge import clients, offsets, subscribers, supervision, testing
+from kafka_bridge import clients, lag, offsets, subscribers, supervision, testing
 from kafka_bridge.models import InboxRow
 from kafka_bridge.tests.events import delivered
 from kafka_bridge.tests.logs import put_all, told
@@ -72,8 +72,11 @@ def had() -> int:
 
 
 def wait_until_had(number: int) -> None:
-    """Wait until the group has had so many."""
-    testing.wait_until(lambda: had() >= number, what=f"{number} handled", timeout_seconds=120)
+    """Wait until the group has had so many; where that takes too long, say who has what."""
+    try:
+        testing.wait_until(lambda: had() >= number, what=f"{number} handled", timeout_seconds=240)
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}, had {had()}: {[row for row in lag.read([GROUP]) if row.messages]}") from error
 
 
 def committed() -> int:
