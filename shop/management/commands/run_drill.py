@@ -2,18 +2,15 @@
 
 import argparse
 import json
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, Never
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
+from kafka_bridge import processes
 from shop.drills import house, plans, playing, screen
 from shop.drills.plans import BadPlan, Plan
 from shop.drills.verdict import Verdict
@@ -55,7 +52,7 @@ class Command(BaseCommand):
             return
         plan = _plan(options)
         try:
-            with _ends_on_sigterm():
+            with processes.sigterm_as_ctrl_c():
                 verdict = self._play(plan, keep=options["keep"])
         except LocalError as error:
             raise CommandError(str(error), returncode=CANNOT_RUN) from error
@@ -94,17 +91,3 @@ def _plan(options: dict[str, Any]) -> Plan:
     except BadPlan as error:
         raise CommandError(str(error), returncode=CANNOT_RUN) from error
     return plan
-
-
-@contextmanager
-def _ends_on_sigterm() -> Iterator[None]:
-    """SIGTERM is as good as Ctrl-C."""
-
-    def interrupt(number: int, frame: FrameType | None) -> Never:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

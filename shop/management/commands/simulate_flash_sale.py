@@ -3,12 +3,8 @@
 import argparse
 import json
 import random
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any, Never
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -16,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 from rich.console import Console
 
-from kafka_bridge import catalogue
+from kafka_bridge import catalogue, processes
 from shop.simulation import playing, report, screen
 from shop.simulation.buyers import BadPlan, Plan
 from shop.simulation.naive import Sold
@@ -66,7 +62,7 @@ class Command(BaseCommand):
         verdict: Verdict | None = None
         sold: Sold | None = None
         try:
-            with _ends_on_sigterm(), live:
+            with processes.sigterm_as_ctrl_c(), live:
                 if options["mode"] == SAGA or options["compare"]:
                     verdict = playing.play(plan, url=url, patience_seconds=options["patience"], show=live.show)
                 if options["mode"] == NAIVE or options["compare"]:
@@ -148,17 +144,3 @@ def _url(options: dict[str, Any]) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise CommandError(f"--http takes an address such as http://localhost:8000, not {url}", returncode=BAD_OPTIONS)
     return url
-
-
-@contextmanager
-def _ends_on_sigterm() -> Iterator[None]:
-    """SIGTERM is as good as Ctrl-C: what was made for the simulation is cleared away."""
-
-    def interrupt(number: int, frame: FrameType | None) -> Never:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
