@@ -62,7 +62,7 @@ def leading() -> str:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
-            "WHERE l.locktype = 'advisory' AND l.granted AND l.objid = %s",
+            "WHERE l.locktype = 'advisory' AND l.granted AND l.objid = %s AND a.datname = current_database()",
             [relay.LEADER_LOCK & 0xFFFFFFFF],
         )
         found = cursor.fetchone()
