@@ -177,7 +177,8 @@ def in_words(movement: Movement) -> str:
     if movement.carried:
         sums = {"received": received, "held": held, "sold": sold}
         told = ", ".join(f"{units:+,} {name}" for name, units in sums.items() if units) or "nothing in all"
-        return f"{movement.carried:,} until then, carried forward: {told}"
+        lines = "1 movement" if movement.carried == 1 else f"{movement.carried:,} movements"
+        return f"{lines} until then, carried forward: {told}"
     match Kind(movement.kind):
         case Kind.OPENED:
             return f"{received:,} received, {held:,} held and {sold:,} sold before the ledger began"

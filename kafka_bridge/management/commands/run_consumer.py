@@ -26,6 +26,8 @@ from kafka_bridge import (
     workers,
 )
 
+BAD_OPTIONS = 2
+
 
 class Command(BaseCommand):
     """Runs members of consumer groups until SIGTERM or Ctrl-C."""
@@ -36,8 +38,9 @@ class Command(BaseCommand):
         "React to topics as a member of one or several consumer groups. One group and one instance run in this "
         "process; more run as child processes, restarted when they fail and stopped together. More instances than "
         "partitions stand by. Beside each member runs a consumer of the group's retry topics. Exit code 1: a consumer "
-        "failed for good, or had to be killed. Exit code 4: a group stopped by itself, because too many messages in a "
-        "row went to the dead letters (CONSUMER_DEAD_LETTERS_IN_ROW); it is not started again until somebody does it."
+        "failed for good, or had to be killed. Exit code 2: options that make no sense. Exit code 4: a group stopped "
+        "by itself, because too many messages in a row went to the dead letters (CONSUMER_DEAD_LETTERS_IN_ROW); it is "
+        "not started again until somebody does it."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -61,7 +64,7 @@ class Command(BaseCommand):
         groups = self._groups(options["names"], every=options["all"])
         instances = options["instances"]
         if not 1 <= instances <= 64:
-            raise CommandError("--instances takes a number from 1 to 64.")
+            raise CommandError("--instances takes a number from 1 to 64.", returncode=BAD_OPTIONS)
         if len(groups) == instances == 1:
             self._run(groups[0], _stop(until_eof=options["until_eof"]))
         else:
@@ -71,11 +74,11 @@ class Command(BaseCommand):
         if every:
             return subscribers.every()
         if not names:
-            raise CommandError("Name one or more groups, or --all; --list shows them.")
+            raise CommandError("Name one or more groups, or --all; --list shows them.", returncode=BAD_OPTIONS)
         try:
             return [subscribers.find(name) for name in dict.fromkeys(names)]
         except LookupError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(str(error), returncode=BAD_OPTIONS) from error
 
     def _run(self, group: subscribers.Subscriber, stop: threading.Event) -> None:
         sessions.end_when_silent()
