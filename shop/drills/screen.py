@@ -1,53 +1,34 @@
 """A drill on the screen: while it runs, and its verdict."""
 
-import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from shop.drills.plans import DRILLS
 from shop.drills.playing import Moment
 from shop.drills.verdict import Verdict
+from shop.terminal import LiveScreen
 
 # Where there is no terminal, so often is a line printed.
 _LINE_EVERY_SECONDS = 10.0
 
 
-class Screen:
-    """Shows a drill while it runs: a table that changes on a terminal, a line now and then elsewhere."""
+class Screen(LiveScreen):
+    """Shows a drill while it runs."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        self._next_line = 0.0
+        super().__init__(console, line_every_seconds=_LINE_EVERY_SECONDS)
         self._phase = ""
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, moment: Moment) -> None:
         """The drill at this moment."""
-        if self._live is not None:
-            self._live.update(_table(moment), refresh=True)
-        elif time.monotonic() >= self._next_line or moment.phase != self._phase:
-            self._next_line, self._phase = time.monotonic() + _LINE_EVERY_SECONDS, moment.phase
-            figures = ", ".join(f"{name} {value}" for name, value in _figures(moment))
-            self.say(f"{moment.seconds:6.1f} s  {moment.phase}{_left(moment)}: {figures}")
+        told = ", ".join(f"{name} {value}" for name, value in _figures(moment))
+        line = f"{moment.seconds:6.1f} s  {moment.phase}{_left(moment)}: {told}"
+        self.update(_table(moment), line, at_once=moment.phase != self._phase)
+        self._phase = moment.phase
 
 
 def print_list(console: Console) -> None:

@@ -1,0 +1,46 @@
+"""Long work on the screen."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+
+class LiveScreen:
+    """What changes while it is shown: in its place on a terminal, as a line now and then elsewhere."""
+
+    def __init__(self, console: Console, *, line_every_seconds: float) -> None:
+        self._console = console
+        self._line_every_seconds = line_every_seconds
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._next_line = 0.0
+        self._unsaid = ""
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Leave, and say how it ended, if that was not said."""
+        if self._live is not None:
+            self._live.stop()
+        if self._unsaid:
+            self.say(self._unsaid)
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._unsaid = ""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def update(self, shown: RenderableType, line: str, *, at_once: bool = False) -> None:
+        """How it stands, for a terminal and in one line; `at_once` for a line that must not wait for its time."""
+        if self._live is not None:
+            self._live.update(shown, refresh=True)
+        elif at_once or time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + self._line_every_seconds
+            self.say(line)
+        else:
+            self._unsaid = line
