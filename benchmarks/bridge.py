@@ -17,8 +17,12 @@ from django.db import connection, connections, transaction
 from django.test import override_settings
 
 from benchmarks import drafts, stats
-from kafka_bridge import catalogue, clients, envelope, inbox, outbox, registry, relay, tandem
-from kafka_bridge.envelope import Received
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import consumer_process, inbox, registry
+from kafka_bridge.publishing import outbox, relay
+from kafka_bridge.runtime import clients
+from kafka_bridge.wire import envelope
+from kafka_bridge.wire.envelope import Received
 from orders import checkout
 from payments.models import Charge
 
@@ -54,7 +58,7 @@ class Meter:
     stop: threading.Event
     transactions: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: {way: [] for way in _WAYS})
     """Of each way: how long each one took, and how many events it handled."""
-    member: tandem.Tandem | None = None
+    member: consumer_process.ConsumerProcess | None = None
     _since: tuple[float, int] | None = None
     _turns: Iterator[str] = field(default_factory=lambda: cycle(_WAYS))
     _way: str = "usual"
@@ -154,7 +158,7 @@ def _consume(group: str, count: int) -> Meter:
     """
     stop = threading.Event()
     meter = Meter(count, stop)
-    meter.member = tandem.Tandem(registry.find(group), stop, after_commit=meter.mark)
+    meter.member = consumer_process.ConsumerProcess(registry.find(group), stop, after_commit=meter.mark)
     alarm = threading.Timer(PATIENCE_SECONDS, stop.set)
     alarm.start()
     try:

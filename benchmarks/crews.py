@@ -23,8 +23,9 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from benchmarks import bridge, drafts, machine
-from kafka_bridge import clients, outbox, processes
 from kafka_bridge.models import InboxRow
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import clients, processes
 from orders import checkout
 from payments.models import Charge
 from shop.local.roles import PROJECT

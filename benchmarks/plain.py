@@ -8,8 +8,9 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from benchmarks import drafts
-from kafka_bridge import envelope, outbox
 from kafka_bridge.models import OutboxRow
+from kafka_bridge.publishing import outbox
+from kafka_bridge.wire import envelope
 from orders import checkout
 from orders.models import Order, OrderLine, Status, TrailEntry
 

@@ -11,8 +11,12 @@ from typing import Any
 from django.db import transaction
 
 from benchmarks import drafts, stats
-from kafka_bridge import catalogue, clients, envelope, outbox, registry, tandem, topics
-from kafka_bridge.events import Event
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import consumer_process, registry
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import clients, topics
+from kafka_bridge.wire import envelope
+from kafka_bridge.wire.events import Event
 
 PATIENCE_SECONDS = 60.0
 ONE_IN = 100
@@ -46,7 +50,7 @@ def measure(*, rounds: int, seconds: float, rate: float) -> dict[str, Any]:
     group.on(catalogue.OrderCreated)(lambda event: watch.handle(event))
     topics.apply(topics.plan())
     stop = threading.Event()
-    member = tandem.Tandem(group, stop)
+    member = consumer_process.ConsumerProcess(group, stop)
     thread = threading.Thread(target=member.run)
     thread.start()
     details: dict[str, list[float]] = {"clean_p99_ms": [], "poison_p99_ms": []}

@@ -6,7 +6,7 @@ import psycopg
 
 from benchmarks.effort import Effort, Outcome
 from benchmarks.stage import Stage
-from shop.local import waiting
+from kafka_bridge.runtime import waiting
 from shop.local.roles import RELAY
 
 PATIENCE_SECONDS = 90.0

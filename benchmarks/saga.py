@@ -11,7 +11,7 @@ import psycopg
 from benchmarks import checkout, load, machine, stats
 from benchmarks.effort import Effort, Outcome
 from benchmarks.stage import Stage
-from shop.local import waiting
+from kafka_bridge.runtime import waiting
 
 PATIENCE_SECONDS = 60.0
 STEPS = (

@@ -14,7 +14,7 @@ keeps other folds away, nothing else.
 from django.conf import settings
 from django.db.backends.utils import CursorWrapper
 
-from kafka_bridge import housekeeping, rows
+from kafka_bridge.runtime import bulk_rows, housekeeping
 
 LEAST_DAYS = 90
 """The database itself refuses to delete younger movements."""
@@ -50,18 +50,18 @@ FROM json_to_recordset(%s) AS m(id bigint, at timestamptz, bin text, sku text, k
 _COLUMNS = ("bin", "kind", "id", "at", "sku", "received", "held", "sold", "carried")
 
 
-def fold(cursor: CursorWrapper, kept: housekeeping.Kept, names: housekeeping.Names) -> int:
+def fold(cursor: CursorWrapper, kept: housekeeping.RetentionPolicy, names: housekeeping.Names) -> int:
     """Fold a batch of old movements, in the caller's transaction; how many. See Note [What is carried forward]."""
     # Two at a time would each make a line of their own for the same bin and kind.
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
     cursor.execute(_TAKE_OUT, names)
     gone = cursor.fetchall()
     lines = [dict(zip(_COLUMNS, row, strict=False)) for row in gone]
-    cursor.execute(_PUT_BACK, [BY, rows.as_json(lines)])
+    cursor.execute(_PUT_BACK, [BY, bulk_rows.as_json(lines)])
     return sum(row[-1] for row in gone)
 
 
-MOVEMENTS = housekeeping.Kept(
+MOVEMENTS = housekeeping.RetentionPolicy(
     table="inventory_movement",
     setting="KEEP_MOVEMENTS_DAYS",
     days=lambda: settings.KEEP_MOVEMENTS_DAYS,

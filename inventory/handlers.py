@@ -7,7 +7,9 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from inventory import models, services
-from kafka_bridge import catalogue, outbox, registry
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
+from kafka_bridge.publishing import outbox
 
 group = registry.Group("inventory")  # manage.py run_consumer inventory
 

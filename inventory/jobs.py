@@ -6,13 +6,13 @@ import redis
 from django.db import transaction
 
 from inventory import folding, services, shelving, upkeep
-from kafka_bridge import housekeeping, timekeeper
+from kafka_bridge.runtime import housekeeping, scheduler
 
 log = logging.getLogger(__name__)
-housekeeping.keep(folding.MOVEMENTS)
+housekeeping.register(folding.MOVEMENTS)
 
 
-@timekeeper.every(seconds=1)
+@scheduler.every(seconds=1)
 def expire_holds() -> None:
     """Give up holds that were not paid in time; their orders end."""
     with transaction.atomic(durable=True):
@@ -21,7 +21,7 @@ def expire_holds() -> None:
         log.warning("%d holds were not paid in time and are given up", count)
 
 
-@timekeeper.every(seconds=1)
+@scheduler.every(seconds=1)
 def tend_gate() -> None:
     """Compare the gate with PostgreSQL and mend it; without Redis there is nothing to compare."""
     try:
@@ -33,7 +33,7 @@ def tend_gate() -> None:
             log.info("the gate: %s", done)
 
 
-@timekeeper.every(seconds=5)
+@scheduler.every(seconds=5)
 def return_unsold() -> None:
     """What a sale has left goes back among the ordinary units once it is over."""
     with transaction.atomic(durable=True):

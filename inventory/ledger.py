@@ -17,7 +17,7 @@ from django.db import connection, transaction
 
 from inventory import gate
 from inventory.models import Movement
-from kafka_bridge import rows
+from kafka_bridge.runtime import bulk_rows
 
 Kind = Movement.Kind
 
@@ -88,9 +88,9 @@ def write(entries: Sequence[Entry], *, settled: Iterable[UUID] = ()) -> None:
     counts: list[gate.Count] = []
     if entries:
         with connection.cursor() as cursor:
-            cursor.execute(_CHANGE, [rows.as_json(_sums(entries))])
+            cursor.execute(_CHANGE, [bulk_rows.as_json(_sums(entries))])
             counts = cursor.fetchall()
-            cursor.execute(_NOTE, [rows.as_json(entries)])
+            cursor.execute(_NOTE, [bulk_rows.as_json(entries)])
     if counts or settled:
         transaction.on_commit(partial(gate.settle, orders=settled, counts=counts), robust=True)
 

@@ -16,7 +16,9 @@ from django.utils.module_loading import import_string
 from inventory import gate, ledger
 from inventory.ledger import Entry, Kind, Locked
 from inventory.models import UNITS_MAX, Reservation
-from kafka_bridge import catalogue, outbox, rows
+from kafka_bridge import catalogue
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import bulk_rows
 
 State = Reservation.State
 # So long is a hold left alone whose money is being captured when it runs out, or is in; it becomes a sale any moment.
@@ -160,7 +162,7 @@ def expire(*, limit: int = 500) -> int:
         cursor.execute(
             "UPDATE inventory_reservation SET expires_at = clock_timestamp() + %s * interval '1 second' "
             "WHERE order_id = ANY(%s::uuid[])",
-            [_SECOND_LOOK_SECONDS, rows.uuids(under_way)],
+            [_SECOND_LOOK_SECONDS, bulk_rows.uuids(under_way)],
         )
     over = [order_id for order_id in due if order_id in never_charged]
     _put_back(held=over, sold=[], state=State.EXPIRED, kind=Kind.EXPIRED, reason="not paid in time")
@@ -297,7 +299,7 @@ def _new_reservations(orders: Sequence[tuple[UUID, str]]) -> set[UUID]:
             SELECT order_id, flow, 'refused' FROM json_to_recordset(%s) AS t(order_id uuid, flow text)
             ON CONFLICT DO NOTHING RETURNING order_id
             """,
-            [rows.as_json([{"order_id": order_id, "flow": flow} for order_id, flow in sorted(orders)])],
+            [bulk_rows.as_json([{"order_id": order_id, "flow": flow} for order_id, flow in sorted(orders)])],
         )
         return {row[0] for row in cursor.fetchall()}
 
@@ -310,7 +312,7 @@ def _lock_reservations(order_ids: Iterable[UUID], state: State) -> list[UUID]:
             SELECT order_id FROM inventory_reservation WHERE order_id = ANY(%s::uuid[]) AND state = %s
             ORDER BY order_id FOR UPDATE
             """,
-            [rows.uuids(order_ids), state.value],
+            [bulk_rows.uuids(order_ids), state.value],
         )
         return [row[0] for row in cursor.fetchall()]
 
@@ -348,7 +350,7 @@ def _insert_holds(wishes: Sequence[Wish], bins: Mapping[str, Locked]) -> None:
                 SELECT reservation_id, sku, bin, quantity, 0, customer
                 FROM json_to_recordset(%s) AS h(reservation_id uuid, sku text, bin text, quantity int, customer text)
                 """,
-                [rows.as_json(holds)],
+                [bulk_rows.as_json(holds)],
             )
 
 
@@ -364,7 +366,7 @@ def _reduce_holds(wanted: Sequence[Mapping[str, object]]) -> list[_Part]:
             WHERE h.reservation_id = w.order_id AND h.sku = w.sku AND h.given_back < w.units AND before.id = h.id
             RETURNING h.reservation_id, h.bin, h.given_back - before.given_back
             """,
-            [rows.as_json(wanted)],
+            [bulk_rows.as_json(wanted)],
         )
         return [_Part(*row) for row in cursor.fetchall()]
 
@@ -378,7 +380,7 @@ def _parts_of(order_ids: Sequence[UUID]) -> list[_Part]:
             SELECT reservation_id, bin, quantity - given_back FROM inventory_hold
             WHERE reservation_id = ANY(%s::uuid[]) AND quantity > given_back ORDER BY id
             """,
-            [rows.uuids(order_ids)],
+            [bulk_rows.uuids(order_ids)],
         )
         return [_Part(*row) for row in cursor.fetchall()]
 
@@ -393,5 +395,5 @@ def _set_state(expiries: Mapping[UUID, datetime | None], state: State) -> None:
             UPDATE inventory_reservation r SET state = %s, expires_at = s.expires_at, updated_at = now()
             FROM json_to_recordset(%s) AS s(order_id uuid, expires_at timestamptz) WHERE r.order_id = s.order_id
             """,
-            [state.value, rows.as_json([{"order_id": i, "expires_at": at} for i, at in expiries.items()])],
+            [state.value, bulk_rows.as_json([{"order_id": i, "expires_at": at} for i, at in expiries.items()])],
         )

@@ -14,7 +14,8 @@ class KafkaBridgeConfig(AppConfig):
     def ready(self) -> None:
         """Load every app's handlers, previews and jobs, then let `manage.py check` judge them."""
         autodiscover_modules("handlers", "previews", "jobs")
-        from kafka_bridge import housekeeping, registry  # noqa: PLC0415 - apps must be loaded first
+        from kafka_bridge.consuming import registry  # noqa: PLC0415 - apps must be loaded first
+        from kafka_bridge.runtime import housekeeping  # noqa: PLC0415 - apps must be loaded first
 
         checks.register(registry.check_registry)
         checks.register(housekeeping.check_retention)

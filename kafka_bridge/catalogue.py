@@ -30,7 +30,7 @@ from uuid import UUID
 
 import msgspec
 
-from kafka_bridge.events import Event, OrderEvent, Topic
+from kafka_bridge.wire.events import Event, OrderEvent, Topic
 
 RESERVE_FIRST = "reserve_first"
 PAYMENT_FIRST = "payment_first"

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from confluent_kafka import KafkaException
 from django.conf import settings
 
-from kafka_bridge import dead_letter_store, housekeeping, lag, outbox, resending, standstill, timekeeper, topics
-from kafka_bridge.alarms import Alarm
+from kafka_bridge.dead_letters import letter_store, redrive_sender
 from kafka_bridge.models import LagSample
+from kafka_bridge.monitoring import lag, stall_detector
+from kafka_bridge.monitoring.alarms import Alarm
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import housekeeping, scheduler, topics
 
 log = logging.getLogger(__name__)
 PARKED_TOO_MANY = 100
@@ -21,7 +24,7 @@ _too_many_letters = Alarm(over=f"no more than {PARKED_TOO_MANY} dead letters wai
 _not_leaving = Alarm(over="events leave for Kafka again")
 _expiring = Alarm(over="no unread message is about to be deleted any more")
 _standing_still = Alarm(over="every group that has something to read moves again")
-_watch = standstill.Watch(seconds=STANDSTILL_SECONDS)
+_watch = stall_detector.StallDetector(seconds=STANDSTILL_SECONDS)
 
 
 def sample_lag() -> None:
@@ -49,7 +52,7 @@ def sample_lag() -> None:
     _standing_still.hear(_not_moving(_watch.look(found)))
 
 
-@timekeeper.every(seconds=60, after_seconds=60, aside=True)
+@scheduler.every(seconds=60, after_seconds=60, aside=True)
 def prune() -> None:
     """Forget what is too old to matter."""
     for name, count in housekeeping.prune().items():
@@ -57,12 +60,12 @@ def prune() -> None:
             log.info("%d old rows of %s are gone", count, name)
 
 
-@timekeeper.every(seconds=30, after_seconds=10, aside=True)
+@scheduler.every(seconds=30, after_seconds=10, aside=True)
 def watch_dead_letters() -> None:
     """Say once that too many dead letters wait for a person, and once that it is over; mend heads that were left."""
-    if mended := resending.mend_heads():
+    if mended := redrive_sender.mend_heads():
         log.warning("%d parked keys were left behind by what somebody did to their dead letters; mended", mended)
-    waiting = dead_letter_store.waiting(limit=PARKED_TOO_MANY + 1)
+    waiting = letter_store.waiting(limit=PARKED_TOO_MANY + 1)
     many = (
         f"more than {PARKED_TOO_MANY} dead letters wait for a person: see `manage.py dead_letters list --kinds` or the "
         "admin"
@@ -70,7 +73,7 @@ def watch_dead_letters() -> None:
     _too_many_letters.hear(many if waiting > PARKED_TOO_MANY else "")
 
 
-@timekeeper.every(seconds=15, after_seconds=15)
+@scheduler.every(seconds=15, after_seconds=15)
 def watch_outbox() -> None:
     """Say once that events do not leave, and once that they do."""
     seconds = outbox.oldest_seconds()
@@ -94,6 +97,6 @@ def _not_moving(stuck: Sequence[lag.Lag]) -> str:
 
 
 if settings.LAG_SAMPLE_SECONDS > 0:
-    timekeeper.every(seconds=settings.LAG_SAMPLE_SECONDS, after_seconds=settings.LAG_SAMPLE_SECONDS, aside=True)(
+    scheduler.every(seconds=settings.LAG_SAMPLE_SECONDS, after_seconds=settings.LAG_SAMPLE_SECONDS, aside=True)(
         sample_lag
     )

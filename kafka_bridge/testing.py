@@ -15,9 +15,12 @@ from uuid import UUID
 
 from django.db import connection
 
-from kafka_bridge import catalogue, envelope, handling, parking, registry
-from kafka_bridge.events import Event
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import message_processing, registry
 from kafka_bridge.models import InboxRow, OutboxRow, ParkedMessage
+from kafka_bridge.retrying import parking
+from kafka_bridge.wire import envelope
+from kafka_bridge.wire.events import Event
 
 _OWNERS = {topic.name: topic.owner for topic in catalogue.TOPICS}
 Place = tuple[str, int]
@@ -146,7 +149,7 @@ class MemoryBroker:
                 self._again.append((group, batch))
         else:
             return False
-        handling.handle(group, [envelope.decode(message) for message in batch])
+        message_processing.handle(group, [envelope.decode(message) for message in batch])
         self.delivered += len(batch)
         return True
 
@@ -168,7 +171,9 @@ class MemoryBroker:
         if not ParkedMessage.objects.exists():
             return False
         due = [(group, key) for group in self._groups for key in parking.ready(group=group.name, overdue_seconds=0)]
-        done = [handling.handle_head(group, key, _is_not_dead, handling.Trace()) for group, key in due]
+        done = [
+            message_processing.handle_head(group, key, _is_not_dead, message_processing.Trace()) for group, key in due
+        ]
         return any(done)
 
 
@@ -201,7 +206,7 @@ def give(group: str, *events: Event, topic_offset: int = 0) -> int:
         )
         for number, event in enumerate(events)
     ]
-    return handling.handle(registry.find(group), received).new
+    return message_processing.handle(registry.find(group), received).new
 
 
 def _stable_id(event: Event, number: int) -> UUID:

@@ -17,7 +17,7 @@ import enum
 from collections.abc import Mapping
 
 from kafka_bridge import catalogue
-from kafka_bridge.events import Event
+from kafka_bridge.wire.events import Event
 from orders.models import Status
 
 

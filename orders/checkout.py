@@ -10,7 +10,9 @@ import msgspec
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from kafka_bridge import catalogue, faults, outbox, rows
+from kafka_bridge import catalogue
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import bulk_rows, error_classes
 from orders.group_commit import GroupCommit
 from orders.models import new_id
 
@@ -105,7 +107,7 @@ def place(draft: Draft) -> Placed:
     except TimeoutError as error:
         raise CheckoutUnavailable("The shop is too busy to take the order. Please try again.") from error
     except DatabaseError as error:
-        if faults.is_infrastructure(error) or faults.is_conflict(error):
+        if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
             raise CheckoutUnavailable("The order could not be saved. Please try again.") from error
         raise
 
@@ -239,7 +241,7 @@ def _rows(drafts: Sequence[Draft], digests: dict[int, str]) -> tuple[str, str]:
         for draft in drafts
         for number, line in enumerate(draft.lines)
     ]
-    return rows.as_json(orders), rows.as_json(lines)
+    return bulk_rows.as_json(orders), bulk_rows.as_json(lines)
 
 
 def _created(draft: Draft) -> catalogue.OrderCreated:

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 from django.db import close_old_connections, connection
 
-from kafka_bridge import faults
+from kafka_bridge.runtime import error_classes
 
 # A connection that was used a moment ago is taken to be there; asking costs a round trip.
 CHECK_AFTER_IDLE_SECONDS = 1.0
@@ -81,7 +81,7 @@ class GroupCommit(Generic[T, R]):
         except Exception as error:
             connection.close()
             # The connection may have died since it was used last, with a server that is long back.
-            if faults.is_infrastructure(error) and not is_again:
+            if error_classes.is_infrastructure(error) and not is_again:
                 self._settle(batch, is_again=True)
             elif len(batch) == 1:
                 batch[0][1].set_exception(error)

@@ -4,13 +4,13 @@ import logging
 
 from django.db import transaction
 
-from kafka_bridge import timekeeper
+from kafka_bridge.runtime import scheduler
 from orders import services
 
 log = logging.getLogger(__name__)
 
 
-@timekeeper.every(seconds=2)
+@scheduler.every(seconds=2)
 def cancel_overdue_orders() -> None:
     """End what got stuck before it was confirmed; holds and money go back."""
     with transaction.atomic(durable=True):

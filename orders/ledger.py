@@ -12,8 +12,10 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils import timezone
 
-from kafka_bridge import catalogue, outbox, rows
-from kafka_bridge.events import OrderEvent
+from kafka_bridge import catalogue
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.wire.events import OrderEvent
 from orders import live
 from orders.answers import Answer
 from orders.models import Order, OrderLine, Status
@@ -80,7 +82,7 @@ class Ledger:
             outbox.publish(*self.stated)
         if self.trail:
             with connection.cursor() as cursor:
-                cursor.execute(_LEAVE_TRAIL, [rows.as_json(self.trail)])
+                cursor.execute(_LEAVE_TRAIL, [bulk_rows.as_json(self.trail)])
         live.push_after_commit([order.pk for order in changed])
 
 

@@ -10,7 +10,8 @@ from django.db import connection, models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from kafka_bridge import catalogue, rows
+from kafka_bridge import catalogue
+from kafka_bridge.runtime import bulk_rows
 
 
 class Status(models.TextChoices):
@@ -54,7 +55,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
 
     def locked(self, ids: Sequence[uuid.UUID]) -> "dict[uuid.UUID, Order]":
         """These orders, locked until the transaction ends; always in the same sequence, so that nobody deadlocks."""
-        return {order.pk: order for order in self.raw(_LOCK, [rows.uuids(ids)])}
+        return {order.pk: order for order in self.raw(_LOCK, [bulk_rows.uuids(ids)])}
 
     def write(self, orders: "Sequence[Order]") -> None:
         """Write what `move_to` and `note` changed, all rows in one statement: the bulk twin of saving each.
@@ -66,7 +67,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
             return
         changed = [{name: getattr(order, name) for name in ("id", "version", *_WRITTEN)} for order in orders]
         with connection.cursor() as cursor:
-            cursor.execute(_WRITE, [rows.as_json(changed)])
+            cursor.execute(_WRITE, [bulk_rows.as_json(changed)])
             if cursor.rowcount != len(orders):
                 raise RuntimeError(f"{len(orders) - cursor.rowcount} orders changed while they were being written")
         for order in orders:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from kafka_bridge import catalogue
-from kafka_bridge.events import OrderEvent
+from kafka_bridge.wire.events import OrderEvent
 from orders import payment_check, trail
 from orders.answers import Answer, answer_to
 from orders.ledger import Ledger, UnknownOrder, open_ledger

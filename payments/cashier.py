@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import transaction
 
-from kafka_bridge import faults, outbox
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import error_classes
 from payments import calls, gateways, settling
 from payments.answers import Heard
 from payments.gateways import Answer, Unknown
@@ -94,7 +95,7 @@ class Cashier:
         try:
             _write(self._answers)
         except Exception as error:
-            if faults.is_infrastructure(error) or faults.is_conflict(error):
+            if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
                 raise
             log.exception("%d answers could not be written together; each is tried alone", len(self._answers))
             self._write_each()

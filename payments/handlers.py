@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from kafka_bridge import catalogue, registry
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
 from payments import services
 from payments.cashier import Cashier
 

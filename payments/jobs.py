@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from kafka_bridge import housekeeping, timekeeper
+from kafka_bridge.runtime import housekeeping, scheduler
 from payments import reviews
 from payments.models import Charge, Refund, Review
 
@@ -17,8 +17,8 @@ RESENT_DAYS = 30
 """So long after an event a gateway may send its webhook once more (Stripe: https://docs.stripe.com/webhooks#retries)."""
 # A copy that is not signed anew is refused after minutes; one that is has its event's id, and is known by it. And while
 # payment.notified can be replayed, it should find the webhook that it speaks of.
-housekeeping.keep(
-    housekeeping.Kept(
+housekeeping.register(
+    housekeeping.RetentionPolicy(
         table="payments_gatewaynotice",
         setting="KEEP_WEBHOOKS_DAYS",
         days=lambda: settings.KEEP_WEBHOOKS_DAYS,
@@ -34,7 +34,7 @@ housekeeping.keep(
 )
 
 
-@timekeeper.every(seconds=15)
+@scheduler.every(seconds=15)
 def review_unknown() -> None:
     """An outcome that nobody has known for long is put before a person; the answer closes it by itself."""
     with transaction.atomic(durable=True):

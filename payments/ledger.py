@@ -10,8 +10,9 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from kafka_bridge import outbox, rows
-from kafka_bridge.events import OrderEvent
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.wire.events import OrderEvent
 from payments.models import Charge, Refund
 
 State = Charge.State
@@ -118,7 +119,7 @@ class Ledger:
     def _write(charges: list[Charge]) -> None:
         written = [{"id": c.pk, **{name: getattr(c, name) for name, _ in _WRITTEN}} for c in charges]
         with connection.cursor() as cursor:
-            cursor.execute(_WRITE, [rows.as_json(written)])
+            cursor.execute(_WRITE, [bulk_rows.as_json(written)])
 
 
 def of_orders(order_ids: Iterable[UUID]) -> Ledger:
@@ -135,7 +136,7 @@ def _open(column: str, ids: Iterable[UUID]) -> Ledger:
     """Lock in one sequence, as everybody does, so that nobody waits for another in a circle."""
     require_transaction()
     statement = f"SELECT * FROM payments_charge WHERE {column} = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"  # noqa: S608
-    locked = list(Charge.objects.raw(statement, [rows.uuids(ids)]))
+    locked = list(Charge.objects.raw(statement, [bulk_rows.uuids(ids)]))
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         [now] = cursor.fetchone()
@@ -146,7 +147,7 @@ def write_history(entries: list[dict[str, object]]) -> None:
     """Lines of histories, in this sequence: `charge_id`, `what`, `state`, `amount_minor`, `detail`."""
     if entries:
         with connection.cursor() as cursor:
-            cursor.execute(_NOTE, [rows.as_json(entries)])
+            cursor.execute(_NOTE, [bulk_rows.as_json(entries)])
 
 
 def clean(text: str, length: int) -> str:

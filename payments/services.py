@@ -15,7 +15,9 @@ from django.db import connection
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from kafka_bridge import catalogue, registry, rows
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
+from kafka_bridge.runtime import bulk_rows
 from payments import ledger, reviews
 from payments.ledger import REASON_LENGTH, Ledger
 from payments.models import Charge, GatewayNotice, Refund, Review
@@ -80,7 +82,7 @@ def request_charges(*, dues: Sequence[Due]) -> None:
     for due in dues:
         _refuse_nonsense(due)
     with connection.cursor() as cursor:
-        cursor.execute(_REQUEST, [rows.as_json([_Requested(uuid7(), due) for due in dues])])
+        cursor.execute(_REQUEST, [bulk_rows.as_json([_Requested(uuid7(), due) for due in dues])])
 
 
 def _refuse_nonsense(due: Due) -> None:

@@ -22,7 +22,8 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Sum, prefetch_related_objects
 
-from kafka_bridge import catalogue, processes, rows
+from kafka_bridge import catalogue
+from kafka_bridge.runtime import bulk_rows, processes
 from payments import answers, ledger, reviews
 from payments.answers import Heard
 from payments.gateways import Answer, Standing, Succeeded, Unknown
@@ -366,7 +367,7 @@ def _write_refunds(refunds: Sequence[Refund]) -> None:
         for refund in refunds
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_WRITE_REFUNDS, [rows.as_json(written)])
+        cursor.execute(_WRITE_REFUNDS, [bulk_rows.as_json(written)])
 
 
 def _pause_after_refusal(attempts: int) -> timedelta:

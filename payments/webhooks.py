@@ -11,7 +11,8 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from kafka_bridge import catalogue, outbox
+from kafka_bridge import catalogue
+from kafka_bridge.publishing import outbox
 from payments import reviews
 from payments.gateways import NotGenuine, Notice
 from payments.models import Charge, GatewayNotice, Review

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from kafka_bridge import catalogue, registry
-from kafka_bridge.registry import Dated
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
+from kafka_bridge.consuming.registry import Dated
 from shop import sales
 from shop.models import BookSales, DailySales
 

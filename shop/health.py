@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from django_redis import get_redis_connection
 from django_redis.exceptions import ConnectionInterrupted
 
-from kafka_bridge import clients
+from kafka_bridge.runtime import clients
 
 KAFKA_TIMEOUT_SECONDS = 1.0
 

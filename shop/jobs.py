@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from kafka_bridge import housekeeping, timekeeper
+from kafka_bridge.runtime import housekeeping, scheduler
 from shop import audit
 from shop.models import AuditRun
 
@@ -16,8 +16,8 @@ KEPT, UNCLEAN_KEPT = timedelta(days=7), timedelta(days=90)
 LIMIT_SECONDS = 10.0
 AUDIT_LOG_LEAST_DAYS = 365
 """The database itself refuses to delete younger entries."""
-housekeeping.keep(
-    housekeeping.Kept(
+housekeeping.register(
+    housekeeping.RetentionPolicy(
         table="shop_auditentry",
         setting="KEEP_AUDIT_LOG_DAYS",
         days=lambda: settings.KEEP_AUDIT_LOG_DAYS,
@@ -51,4 +51,4 @@ def _prune() -> None:
 
 # What a shop finds that was off for hours is put right within the first moments; an audit before that would cry wolf.
 if settings.AUDIT_SECONDS > 0:
-    timekeeper.every(seconds=settings.AUDIT_SECONDS, after_seconds=settings.AUDIT_SECONDS, aside=True)(audit_shop)
+    scheduler.every(seconds=settings.AUDIT_SECONDS, after_seconds=settings.AUDIT_SECONDS, aside=True)(audit_shop)

@@ -10,7 +10,7 @@ from pathlib import Path
 import environ
 from csp.constants import NONCE, NONE, SELF
 
-from kafka_bridge.conf import BridgeSettings
+from kafka_bridge.runtime.conf import BridgeSettings
 from shop import redis_urls
 
 BASE_DIR = Path(__file__).resolve().parent.parent

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from benchmarks import bridge
-from kafka_bridge import inbox, registry, tandem
+from kafka_bridge.consuming import consumer_process, inbox, registry
 
 
 @pytest.fixture
-def member() -> tandem.Tandem:
+def member() -> consumer_process.ConsumerProcess:
     """A member that never joins its group."""
-    return tandem.Tandem(registry.find("inventory"), threading.Event())
+    return consumer_process.ConsumerProcess(registry.find("inventory"), threading.Event())
 
 
 def test_a_way_is_compared_by_what_an_event_takes_not_by_how_many_there_were() -> None:
@@ -28,7 +28,7 @@ def test_a_way_is_compared_by_what_an_event_takes_not_by_how_many_there_were() -
     assert meter.batch == pytest.approx(4000 / 9)
 
 
-def test_the_ways_take_turns(member: tandem.Tandem, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ways_take_turns(member: consumer_process.ConsumerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = inbox.take_unless_parked
     monkeypatch.setattr(inbox, "take_unless_parked", usual)  # restored even if this test fails
     meter = bridge.Meter(enough=30, stop=threading.Event(), member=member)
@@ -43,7 +43,9 @@ def test_the_ways_take_turns(member: tandem.Tandem, monkeypatch: pytest.MonkeyPa
     }  # fmt: skip
 
 
-def test_a_transaction_without_news_is_nobodys_turn(member: tandem.Tandem, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transaction_without_news_is_nobodys_turn(
+    member: consumer_process.ConsumerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(inbox, "take_unless_parked", inbox.take_unless_parked)
     meter = bridge.Meter(enough=30, stop=threading.Event(), member=member)
     for more in (5, 0, 0, 5):

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from inventory import folding, services, shelving
 from inventory.models import Movement, Reservation, Stock
-from kafka_bridge import housekeeping
+from kafka_bridge.runtime import housekeeping
 from kafka_bridge.testing import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]

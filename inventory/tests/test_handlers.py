@@ -9,7 +9,8 @@ from django.db import transaction
 
 from inventory import services, shelving
 from inventory.models import Reservation, Stock
-from kafka_bridge import catalogue, registry, testing
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import registry
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 SKU = "9780000000019"

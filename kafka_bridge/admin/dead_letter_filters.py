@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from kafka_bridge import dead_letter_store, registry
+from kafka_bridge.consuming import registry
+from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.models import DeadLetter
 
 _AGES = {"1": "Over an hour ago", "24": "Over a day ago", "168": "Over a week ago"}
@@ -37,7 +38,7 @@ class KindFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices, and the kind that is chosen already."""
-        found = [(kind.fingerprint, kind.error[:60]) for kind in dead_letter_store.kinds(limit=12)]
+        found = [(kind.fingerprint, kind.error[:60]) for kind in letter_store.kinds(limit=12)]
         chosen = request.GET.get(self.parameter_name, "")
         return found if not chosen or chosen in dict(found) else [*found, (chosen, f"kind {chosen[:16]}")]
 

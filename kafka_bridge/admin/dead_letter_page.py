@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
-from kafka_bridge import dead_letter_store, dry_runs, redriving
 from kafka_bridge.admin import pages
-from kafka_bridge.admin.dead_letter_deeds import DISCARD, REDRIVE, Deed
+from kafka_bridge.admin.dead_letter_actions import DISCARD, REDRIVE, Action
+from kafka_bridge.dead_letters import letter_store, redrive_preview, redriving
 from kafka_bridge.models import DeadLetter, DeadLetterAct, ParkedMessage
 
 State = DeadLetter.State
@@ -44,9 +44,9 @@ class Page:
 
 def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
     """Gather what there is about a letter; a fixed number of queries."""
-    waiting = dry_runs.waiting_behind(letter).defer("value", "headers")
+    waiting = redrive_preview.waiting_behind(letter).defer("value", "headers")
     behind = list(waiting[: _BEHIND_SHOWN + 1])
-    words = dry_runs.subject_words.get(letter.topic)
+    words = redrive_preview.subject_words.get(letter.topic)
     same = DeadLetter.objects.filter(state=State.PARKED, fingerprint=letter.fingerprint).exclude(pk=letter.pk)
     can_redrive = may_act and not redriving.obstacle_to_redriving(letter)
     can_discard = may_act and not redriving.obstacle_to_discarding(letter)
@@ -57,8 +57,8 @@ def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
         subject_words=words(letter.key) if words else "",
         body=pages.as_json(letter.value),
         edited_body="" if letter.edited_value is None else pages.as_json(letter.edited_value),
-        headers=[(name, value.decode(errors="replace")) for name, value in dead_letter_store.unpack(letter.headers)],
-        would=dry_runs.dry_run(letter),
+        headers=[(name, value.decode(errors="replace")) for name, value in letter_store.unpack(letter.headers)],
+        would=redrive_preview.dry_run(letter),
         behind=behind[:_BEHIND_SHOWN],
         behind_more=waiting.count() - _BEHIND_SHOWN if len(behind) > _BEHIND_SHOWN else 0,
         acts=list(letter.acts.all()),
@@ -80,7 +80,7 @@ def list_url() -> str:
     return reverse("admin:kafka_bridge_deadletter_changelist")
 
 
-def _act_url(deed: Deed, letter: DeadLetter) -> str:
+def _act_url(deed: Action, letter: DeadLetter) -> str:
     return f"{reverse(ACT, args=[deed.name])}?letter={letter.pk}"
 
 

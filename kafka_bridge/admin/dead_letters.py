@@ -19,11 +19,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from kafka_bridge import dead_letter_store, dry_runs, redriving
 from kafka_bridge.admin import dead_letter_page as letter_page
 from kafka_bridge.admin import outbox, pages
-from kafka_bridge.admin.dead_letter_deeds import DEEDS, DISCARD, REDRIVE, Deed, EditForm, ReasonForm
+from kafka_bridge.admin.dead_letter_actions import DEEDS, DISCARD, REDRIVE, Action, EditForm, ReasonForm
 from kafka_bridge.admin.dead_letter_filters import AgeFilter, GroupFilter, KindFilter
+from kafka_bridge.dead_letters import letter_store, redrive_preview, redriving
 from kafka_bridge.models import DeadLetter
 
 State = DeadLetter.State
@@ -117,7 +117,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
         """Give these up, once a reason is given."""
         return self._ask_about(request, DISCARD, queryset)
 
-    def _ask_about(self, request: HttpRequest, deed: Deed, queryset: QuerySet[DeadLetter]) -> HttpResponse | None:
+    def _ask_about(self, request: HttpRequest, deed: Action, queryset: QuerySet[DeadLetter]) -> HttpResponse | None:
         ids = list(queryset.order_by("id").values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
         if len(ids) > MOST_AT_ONCE:
             messages.error(request, f"At most {MOST_AT_ONCE} letters can be chosen; for more, take them by kind.")
@@ -138,7 +138,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
         """What waits, grouped by why."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        kinds = dead_letter_store.kinds()
+        kinds = letter_store.kinds()
         context = {
             **self._frame(request, "Dead letters by kind"),
             "kinds": [(kind, pages.as_age(timezone.now() - kind.last)) for kind in kinds],
@@ -187,7 +187,9 @@ class DeadLetterAdmin(pages.FactsAdmin):
         }
         return TemplateResponse(request, "admin/kafka_bridge/dead_letter_edit.html", context)
 
-    def _carry_out(self, request: HttpRequest, deed: Deed, letters: QuerySet[DeadLetter], data: dict[str, Any]) -> None:
+    def _carry_out(
+        self, request: HttpRequest, deed: Action, letters: QuerySet[DeadLetter], data: dict[str, Any]
+    ) -> None:
         by, reason, cap = _person(request), data["reason"], data.get("cap") or redriving.CAP
         if deed is REDRIVE:
             pace = data.get("per_second") or redriving.PER_SECOND
@@ -202,7 +204,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
             messages.info(request, f"{_counted(outcome.beyond_cap)} beyond the cap, and as before.")
 
     def _confirmation(
-        self, request: HttpRequest, deed: Deed, ids: Sequence[int], kind: str, form: forms.Form
+        self, request: HttpRequest, deed: Action, ids: Sequence[int], kind: str, form: forms.Form
     ) -> TemplateResponse:
         letters = _letters(ids, kind)
         number = letters.count()
@@ -245,12 +247,12 @@ class _Told:
     would: str
 
 
-def _would(deed: Deed, letter: DeadLetter) -> str:
+def _would(deed: Action, letter: DeadLetter) -> str:
     if deed is REDRIVE:
-        return dry_runs.dry_run(letter)
+        return redrive_preview.dry_run(letter)
     if why := redriving.obstacle_to_discarding(letter):
         return f"Left alone: {why}."
-    behind = dry_runs.waiting_behind(letter).count()
+    behind = redrive_preview.waiting_behind(letter).count()
     return f"Given up; {behind:,} that wait behind it go on." if behind else "Given up; nothing waits behind it."
 
 

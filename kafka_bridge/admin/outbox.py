@@ -15,8 +15,9 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 
-from kafka_bridge import catalogue, registry
+from kafka_bridge import catalogue
 from kafka_bridge.admin import pages
+from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow, OutboxRow
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from kafka_bridge import registry, topics
+from kafka_bridge.consuming import registry
+from kafka_bridge.runtime import topics
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from uuid import uuid4
 from confluent_kafka import Message
 from django.utils import timezone
 
-from kafka_bridge import dead_letter_store, envelope
-from kafka_bridge.events import Event
+from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.models import DeadLetter, ParkedMessage
 from kafka_bridge.tests.events import created
+from kafka_bridge.wire import envelope
+from kafka_bridge.wire.events import Event
 
 
 class Copy:
@@ -102,7 +103,7 @@ def copy_of(
 def a_letter(event: Event | None = None, **how: Any) -> DeadLetter:
     """A stored one; `how` as for `copy_of`."""
     how.setdefault("offset", DeadLetter.objects.count())
-    dead_letter_store.store([dead_letter_store.read(copy_of(event, **how))])
+    letter_store.store([letter_store.read(copy_of(event, **how))])
     return DeadLetter.objects.latest("id")
 
 

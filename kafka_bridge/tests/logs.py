@@ -13,8 +13,11 @@ from confluent_kafka import Consumer, TopicPartition
 from django.core.management import CommandError, call_command
 from uuid_utils.compat import uuid7
 
-from kafka_bridge import clients, envelope, outbox, testing
-from kafka_bridge.events import Event
+from kafka_bridge import testing
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import clients
+from kafka_bridge.wire import envelope
+from kafka_bridge.wire.events import Event
 
 
 def put(*events: Event, partition: int = 0, at: datetime | None = None) -> list[UUID]:

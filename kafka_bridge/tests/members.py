@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from kafka_bridge import registry, runner
+from kafka_bridge.consuming import registry, runner
 
 
 @contextmanager

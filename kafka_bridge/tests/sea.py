@@ -12,10 +12,14 @@ import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 from django.db import connection, transaction
 
-from kafka_bridge import catalogue, clients, envelope, outbox, registry, testing
-from kafka_bridge.events import OrderEvent
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow, OutboxRow
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import clients
 from kafka_bridge.tests.events import cancelled, created, delivered
+from kafka_bridge.wire import envelope
+from kafka_bridge.wire.events import OrderEvent
 
 STORY = ("order.created", "order.delivered", "order.cancelled")
 

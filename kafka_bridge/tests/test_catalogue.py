@@ -10,8 +10,11 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from kafka_bridge import catalogue, envelope, registry, saga, schemas
-from kafka_bridge.events import Event
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
+from kafka_bridge.wire import envelope, schemas
+from kafka_bridge.wire.events import Event
+from shop import saga
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 COMMITTED = Path(settings.BASE_DIR) / "docs" / "events"

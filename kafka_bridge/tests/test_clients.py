@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from kafka_bridge import catalogue, clients, registry, runner, testing
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import registry, runner
+from kafka_bridge.runtime import clients
 from kafka_bridge.tests import members
 
 

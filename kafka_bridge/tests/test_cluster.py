@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from kafka_bridge import clients, registry, testing
+from kafka_bridge import testing
+from kafka_bridge.consuming import registry
+from kafka_bridge.runtime import clients
 from kafka_bridge.tests.members import running
 from kafka_bridge.tests.sea import Sea, orders_coming_in, put_to_sea
 from kafka_bridge.tests.test_relay import running_relay

@@ -19,7 +19,9 @@ from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from kafka_bridge import clients, saga, testing
+from kafka_bridge import testing
+from kafka_bridge.runtime import clients
+from shop import saga
 
 
 def printed(*arguments: str) -> str:

@@ -6,10 +6,11 @@ from typing import cast
 import pytest
 from confluent_kafka import Message
 
-from kafka_bridge import dead_letter_store, envelope
+from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.models import DeadLetter, InboxRow
 from kafka_bridge.tests.events import cancelled, created
 from kafka_bridge.tests.letters import Copy, a_letter, copy_of, headers_of
+from kafka_bridge.wire import envelope
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 State = DeadLetter.State
@@ -18,7 +19,7 @@ State = DeadLetter.State
 def test_a_letter_is_stored_with_all_that_its_copy_says() -> None:
     event = created()
     headers = headers_of(event)
-    assert dead_letter_store.store([dead_letter_store.read(copy_of(event, headers=headers, offset=7))]) == 1
+    assert letter_store.store([letter_store.read(copy_of(event, headers=headers, offset=7))]) == 1
     letter = DeadLetter.objects.get()
     assert (letter.group, letter.topic, letter.partition, letter.offset) == ("notifications", "orders.events", 1, 7)
     assert (letter.key, letter.type, str(letter.event_id)) == (event.key, "order.created", headers["ce_id"].decode())
@@ -26,13 +27,13 @@ def test_a_letter_is_stored_with_all_that_its_copy_says() -> None:
         "ValueError: no", "orders.handlers.mail", "Traceback: here", 3,
     )  # fmt: skip
     assert (letter.state, bytes(letter.value)) == (State.PARKED, envelope.encode_body(event))
-    assert dead_letter_store.unpack(letter.headers) == list(headers.items()), "the bridge's own headers are left out"
+    assert letter_store.unpack(letter.headers) == list(headers.items()), "the bridge's own headers are left out"
 
 
 def test_the_same_copy_again_changes_nothing() -> None:
     """FAILURES 2: the consumer ends between the commit and its offset, or reads its topics from the beginning."""
-    copy = dead_letter_store.read(copy_of())
-    assert [dead_letter_store.store([copy]), dead_letter_store.store([copy, copy])] == [1, 0]
+    copy = letter_store.read(copy_of())
+    assert [letter_store.store([copy]), letter_store.store([copy, copy])] == [1, 0]
     letter = DeadLetter.objects.get()
     assert (letter.attempts, letter.acts.count()) == (3, 0)
 
@@ -40,19 +41,19 @@ def test_the_same_copy_again_changes_nothing() -> None:
 @pytest.mark.parametrize("state", [State.RESOLVED, State.DISCARDED, State.REDRIVEN])
 def test_an_older_death_does_not_open_a_letter_again(state: str) -> None:
     event, headers = created(), headers_of(created())
-    deaths = [dead_letter_store.read(copy_of(event, headers=headers, died_ms=ms)) for ms in (1000, 2000)]
-    dead_letter_store.store(deaths)
+    deaths = [letter_store.read(copy_of(event, headers=headers, died_ms=ms)) for ms in (1000, 2000)]
+    letter_store.store(deaths)
     DeadLetter.objects.update(state=state)
-    assert dead_letter_store.store(deaths) == 0
+    assert letter_store.store(deaths) == 0
     assert DeadLetter.objects.get().state == state
 
 
 def test_a_message_that_died_again_is_the_same_letter() -> None:
     event, headers = created(), headers_of(created())
-    dead_letter_store.store([dead_letter_store.read(copy_of(event, headers=headers))])
+    letter_store.store([letter_store.read(copy_of(event, headers=headers))])
     DeadLetter.objects.update(state=State.REDRIVEN, edited_value=b"{}")
     again = copy_of(event, headers=headers, error="KeyError: 'y'", attempts=4, died_ms=1_800_000_000_000, value=b"{}")
-    assert dead_letter_store.store([dead_letter_store.read(again)]) == 1
+    assert letter_store.store([letter_store.read(again)]) == 1
     letter = DeadLetter.objects.get()
     assert (letter.state, letter.error, letter.attempts) == (State.PARKED, "KeyError: 'y'", 7)
     assert (bytes(letter.value), letter.edited_value and bytes(letter.edited_value)) == (
@@ -65,24 +66,24 @@ def test_a_message_that_died_again_is_the_same_letter() -> None:
 
 def test_another_message_at_the_same_place_takes_it_over() -> None:
     """Kafka was lost and its topics made anew: places repeat, messages do not."""
-    dead_letter_store.store([dead_letter_store.read(copy_of(created()))])
+    letter_store.store([letter_store.read(copy_of(created()))])
     other = cancelled()
-    dead_letter_store.store([dead_letter_store.read(copy_of(other, died_ms=1_800_000_000_000))])
+    letter_store.store([letter_store.read(copy_of(other, died_ms=1_800_000_000_000))])
     letter = DeadLetter.objects.get()
     assert (letter.key, letter.type, letter.attempts) == (other.key, "order.cancelled", 3)
 
 
 def test_a_late_copy_of_what_was_handled_after_all_opens_nothing() -> None:
     event, headers = created(), headers_of(created())
-    dead_letter_store.store([dead_letter_store.read(copy_of(event, headers=headers))])
+    letter_store.store([letter_store.read(copy_of(event, headers=headers))])
     letter = DeadLetter.objects.get()
     assert letter.event_id is not None
     InboxRow.objects.create(
         group="notifications", event_id=letter.event_id, topic="orders.events", partition=1, offset=0
     )
-    dead_letter_store.resolve(group="notifications", topic="orders.events", partition=1, offset=0)
-    late = dead_letter_store.read(copy_of(event, headers=headers, died_ms=1_800_000_000_000))
-    assert dead_letter_store.store([late]) == 0
+    letter_store.resolve(group="notifications", topic="orders.events", partition=1, offset=0)
+    late = letter_store.read(copy_of(event, headers=headers, died_ms=1_800_000_000_000))
+    assert letter_store.store([late]) == 0
     letter.refresh_from_db()
     assert (letter.state, letter.closed_at is not None) == (State.RESOLVED, True)
     assert [(act.who, act.what) for act in letter.acts.all()] == [("notifications", "resolved")]
@@ -92,8 +93,8 @@ def test_only_an_open_letter_of_that_place_is_resolved() -> None:
     first, second = a_letter(), a_letter()
     DeadLetter.objects.filter(pk=second.pk).update(state=State.DISCARDED)
     for offset in (first.offset, second.offset, 99):
-        dead_letter_store.resolve(group="notifications", topic="orders.events", partition=1, offset=offset)
-    dead_letter_store.resolve(group="orders", topic="orders.events", partition=1, offset=first.offset)
+        letter_store.resolve(group="notifications", topic="orders.events", partition=1, offset=offset)
+    letter_store.resolve(group="orders", topic="orders.events", partition=1, offset=first.offset)
     states = dict(DeadLetter.objects.values_list("pk", "state"))
     assert states == {first.pk: State.RESOLVED, second.pk: State.DISCARDED}
 
@@ -112,7 +113,7 @@ HOSTILE: list[list[tuple[str, bytes | None]] | None] = [
 def test_whatever_lies_in_a_dead_letter_topic_is_stored(headers: list[tuple[str, bytes | None]] | None) -> None:
     """FAILURES 27: a stranger writes to the topic; nothing that he writes may stop the others' letters."""
     copy = Copy(topic="orders.events.orders.dlq", key=b"\x00k" * 200, value=None, headers=headers, died_ms=1000)
-    assert dead_letter_store.store([dead_letter_store.read(cast(Message, copy))]) == 1
+    assert letter_store.store([letter_store.read(cast(Message, copy))]) == 1
     letter = DeadLetter.objects.get()
     assert (letter.event_id, bytes(letter.value)) == (None, b"")
     if not headers or len(headers) < 5:
@@ -121,13 +122,13 @@ def test_whatever_lies_in_a_dead_letter_topic_is_stored(headers: list[tuple[str,
 
 
 def test_headers_survive_the_way_into_json_and_back() -> None:
-    assert dead_letter_store.pack([("a", b"\xff"), ("b", None)]) == [["a", b64encode(b"\xff").decode()], ["b", None]]
-    assert dead_letter_store.unpack([["a", "/w=="], ["b", None]]) == [("a", b"\xff")]
+    assert letter_store.pack([("a", b"\xff"), ("b", None)]) == [["a", b64encode(b"\xff").decode()], ["b", None]]
+    assert letter_store.unpack([["a", "/w=="], ["b", None]]) == [("a", b"\xff")]
 
 
 def test_ids_and_numbers_do_not_make_another_kind() -> None:
     def kind(error: str, handler: str = "h", event_type: str = "t") -> str:
-        return dead_letter_store.fingerprint_of(error=error, handler=handler, event_type=event_type)
+        return letter_store.fingerprint_of(error=error, handler=handler, event_type=event_type)
 
     one = kind("KeyError: order 0b8f3c9e-1111-4c7e-9d57-0aa0a4a3a0a1 (BR-7Q2) lacks 3 of 12.50")
     assert one == kind("KeyError: order 5d3a8e0e-2222-4c7e-9d57-0aa0a4a3a0b2 (BR-X99) lacks 14 of 7.25")
@@ -142,7 +143,7 @@ def test_kinds_are_counted_over_what_waits() -> None:
     a_letter(error="KeyError: 'x'")
     DeadLetter.objects.filter(pk=other.pk).update(state=State.DISCARDED)
 
-    found = dead_letter_store.kinds()
+    found = letter_store.kinds()
     assert found[0].count == 3
     assert sorted((kind.count, kind.groups, kind.type) for kind in found) == [
         (1, ["notifications"], "order.created"),
@@ -150,5 +151,5 @@ def test_kinds_are_counted_over_what_waits() -> None:
         (3, ["notifications"], "order.created"),
     ]
     assert (found[0].first.timestamp(), found[0].last.timestamp(), found[0].example) == (1, 3, letters[2].pk)
-    assert dead_letter_store.kind_of(found[0].fingerprint) == found[0]
-    assert dead_letter_store.kind_of("none") is None
+    assert letter_store.kind_of(found[0].fingerprint) == found[0]
+    assert letter_store.kind_of("none") is None

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from kafka_bridge import jobs, resending
-from kafka_bridge.alarms import Alarm
+from kafka_bridge import jobs
+from kafka_bridge.dead_letters import redrive_sender
 from kafka_bridge.management.commands import dead_letters as command
 from kafka_bridge.models import DeadLetter, DeadLetterAct
+from kafka_bridge.monitoring.alarms import Alarm
 from kafka_bridge.tests.events import cancelled
 from kafka_bridge.tests.letters import a_letter, age, parked
 
@@ -125,7 +126,7 @@ def test_a_redrive_brings_every_copy_to_kafka_before_it_ends() -> None:
     assert code == 0
     states = list(DeadLetter.objects.order_by("id").values_list("state", "send_at"))
     assert states == [(State.REDRIVEN, None)] * 4 + [(State.PARKED, None)] * 2
-    assert resending.unsent([letter.pk for letter in letters]) == 0
+    assert redrive_sender.unsent([letter.pk for letter in letters]) == 0
 
 
 def test_the_alarm_is_raised_once_and_cleared_once(
@@ -133,7 +134,7 @@ def test_the_alarm_is_raised_once_and_cleared_once(
 ) -> None:
     monkeypatch.setattr(jobs, "PARKED_TOO_MANY", 2)
     monkeypatch.setattr(jobs, "_too_many_letters", Alarm(over="that is over"))
-    caplog.set_level(logging.INFO, logger="kafka_bridge.alarms")
+    caplog.set_level(logging.INFO, logger="kafka_bridge.monitoring.alarms")
     for _ in range(3):
         a_letter()
         jobs.watch_dead_letters()

@@ -13,21 +13,12 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from django.db import connection
 
-from kafka_bridge import (
-    catalogue,
-    clients,
-    dead_letter_group,
-    dry_runs,
-    lag,
-    redriving,
-    registry,
-    resending,
-    subscribers,
-    tandem,
-    testing,
-    topics,
-)
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import consumer_groups, consumer_process, registry
+from kafka_bridge.dead_letters import consumer, redrive_preview, redrive_sender, redriving
 from kafka_bridge.models import DeadLetter, InboxRow, ParkedMessage
+from kafka_bridge.monitoring import lag
+from kafka_bridge.runtime import clients, topics
 from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.test_runner import send
 
@@ -99,8 +90,10 @@ def running(*members: Any) -> Iterator[None]:
         assert not any(thread.is_alive() for thread in threads)
 
 
-def group_and_reader(shipping: Shipping) -> tuple[tandem.Tandem, dead_letter_group.Reader]:
-    return tandem.Tandem(shipping.group, threading.Event()), dead_letter_group.Reader(threading.Event())
+def group_and_reader(shipping: Shipping) -> tuple[consumer_process.ConsumerProcess, consumer.DeadLetterConsumer]:
+    return consumer_process.ConsumerProcess(shipping.group, threading.Event()), consumer.DeadLetterConsumer(
+        threading.Event()
+    )
 
 
 def in_state(state: str, count: int) -> None:
@@ -114,7 +107,7 @@ def dead_heads(count: int) -> None:
     )
 
 
-def everything_redriven(**how: Any) -> redriving.Outcome:
+def everything_redriven(**how: Any) -> redriving.RedriveOutcome:
     return redriving.redrive(redriving.choose(state=State.PARKED), by="ada", reason="mended", per_second=10_000, **how)
 
 
@@ -138,7 +131,7 @@ def test_given_up_stored_mended_sent_again_and_resolved(shipping: Shipping) -> N
         )  # fmt: skip
         assert letter.attempts >= 4
         testing.wait_until(lambda: len(set(shipping.seen)) == 5, what="the other orders")
-        testing.wait_until(lambda: dry_runs.waiting_behind(letter).count() == 1, what="one behind it")
+        testing.wait_until(lambda: redrive_preview.waiting_behind(letter).count() == 1, what="one behind it")
 
         shipping.mended = True
         everything_redriven()
@@ -197,7 +190,7 @@ def test_discarding_releases_what_waits_behind(shipping: Shipping) -> None:
         in_state(State.PARKED, 1)
         dead_heads(1)
         letter = DeadLetter.objects.get()
-        testing.wait_until(lambda: dry_runs.waiting_behind(letter).count() == 2, what="two behind it")
+        testing.wait_until(lambda: redrive_preview.waiting_behind(letter).count() == 2, what="two behind it")
         redriving.discard(redriving.choose(ids=[letter.pk]), by="ada", reason="a test order")
         testing.wait_until(lambda: ParkedMessage.objects.count() == 0, what="nothing parked")
         assert shipping.sequence(str(order)) == ["order.cancelled", "order.delivered"]
@@ -231,7 +224,9 @@ def test_a_rejected_message_is_handled_on_its_own_when_it_is_sent_again(
 
     event = delivered()
     send(event)
-    with running(tandem.Tandem(group, threading.Event()), dead_letter_group.Reader(threading.Event())):
+    with running(
+        consumer_process.ConsumerProcess(group, threading.Event()), consumer.DeadLetterConsumer(threading.Event())
+    ):
         in_state(State.PARKED, 1)
         assert ParkedMessage.objects.count() == 0
         mended.set()
@@ -281,7 +276,7 @@ def test_reading_the_topics_again_changes_nothing(shipping: Shipping) -> None:
         in_state(State.RESOLVED, 2)
     before = list(DeadLetter.objects.order_by("id").values())
     rewind()
-    reader = dead_letter_group.Reader(threading.Event())
+    reader = consumer.DeadLetterConsumer(threading.Event())
     with running(reader):
         testing.wait_until(lambda: reader.seen_before == 2, what="both seen again")
     assert list(DeadLetter.objects.order_by("id").values()) == before
@@ -301,13 +296,13 @@ def rewind() -> None:
 def test_an_outage_of_the_database_loses_no_letter(shipping: Shipping) -> None:
     """FAILURES 31: the reader waits, and stores what came meanwhile."""
     shipping.poison = lambda event: True
-    reader = dead_letter_group.Reader(threading.Event())
+    reader = consumer.DeadLetterConsumer(threading.Event())
     with running(reader):
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE kafka_bridge_deadletter RENAME TO elsewhere")
         try:
             send(created())
-            with running(tandem.Tandem(shipping.group, threading.Event())):
+            with running(consumer_process.ConsumerProcess(shipping.group, threading.Event())):
                 dead_heads(1)
         finally:
             with connection.cursor() as cursor:
@@ -326,14 +321,14 @@ def test_without_kafka_a_redrive_is_noted_and_sent_when_it_is_back(shipping: Shi
     kafka.stop()
     shipping.mended = True
     outcome = everything_redriven()
-    assert resending.unsent(outcome.done) == 1
+    assert redrive_sender.unsent(outcome.done) == 1
     with pytest.raises(KafkaException):
-        resending.send_due()
-    assert resending.unsent(outcome.done) == 1
+        redrive_sender.send_due()
+    assert redrive_sender.unsent(outcome.done) == 1
     kafka.start()
     with running(*group_and_reader(shipping)):
         in_state(State.RESOLVED, 1)
-    assert resending.unsent(outcome.done) == 0
+    assert redrive_sender.unsent(outcome.done) == 0
 
 
 def test_two_senders_do_not_send_the_same(shipping: Shipping, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,18 +338,18 @@ def test_two_senders_do_not_send_the_same(shipping: Shipping, monkeypatch: pytes
         in_state(State.PARKED, 60)
         dead_heads(60)
     everything_redriven()
-    claims = [list(DeadLetter.objects.raw(resending._CLAIM, [resending._LEASE, 40])) for _ in range(2)]
+    claims = [list(DeadLetter.objects.raw(redrive_sender._CLAIM, [redrive_sender._LEASE, 40])) for _ in range(2)]
     taken = [letter.pk for claim in claims for letter in claim]
     assert (len(claims[0]), len(taken), len(set(taken))) == (40, 60, 60)
-    assert resending.send_due() is False, "all are with somebody"
+    assert redrive_sender.send_due() is False, "all are with somebody"
 
 
 def test_the_group_is_listed_and_its_lag_is_told(shipping: Shipping) -> None:
     shipping.poison = lambda event: True
     send(created())
-    with running(tandem.Tandem(shipping.group, threading.Event())):
+    with running(consumer_process.ConsumerProcess(shipping.group, threading.Event())):
         dead_heads(1)
-    assert subscribers.find("dead_letters") is subscribers.DEAD_LETTERS
+    assert consumer_groups.find("dead_letters") is consumer_groups.DEAD_LETTERS
     behind = [row for row in lag.read(["dead_letters"]) if row.messages]
     assert [(row.topic, row.messages, row.committed) for row in behind] == [
         ("orders.events.notifications.dlq", 1, None)

@@ -7,11 +7,13 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from kafka_bridge import catalogue, handling, outbox, registry, testing
-from kafka_bridge.envelope import Received
-from kafka_bridge.events import OrderEvent
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import message_processing, registry
 from kafka_bridge.models import InboxRow, OutboxRow
+from kafka_bridge.publishing import outbox
 from kafka_bridge.tests.events import cancelled, created, delivered
+from kafka_bridge.wire.envelope import Received
+from kafka_bridge.wire.events import OrderEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MakeGroup = Callable[[str], registry.Group]
@@ -46,8 +48,8 @@ def listening_group(make_group: MakeGroup) -> tuple[registry.Group, list[list[Or
 def test_each_message_counts_once_however_often_it_comes(make_group: MakeGroup) -> None:
     group, calls = listening_group(make_group)
     message = received(created())
-    assert handling.handle(group, [message, message]) == (1, 1)
-    assert handling.handle(group, [message]) == (0, 1)
+    assert message_processing.handle(group, [message, message]) == (1, 1)
+    assert message_processing.handle(group, [message]) == (0, 1)
     assert calls == [[message.event]]
     assert InboxRow.objects.filter(group="listening").count() == 1
 
@@ -56,7 +58,7 @@ def test_a_kind_is_handed_over_together_but_a_key_stays_in_sequence(make_group: 
     group, calls = listening_group(make_group)
     one, two = uuid4(), uuid4()
     events: list[OrderEvent] = [created(one), created(two), cancelled(one), created(), cancelled(two), delivered(two)]
-    handling.handle(group, [received(event) for event in events])
+    message_processing.handle(group, [received(event) for event in events])
 
     assert calls == [[events[0], events[1], events[3]], [events[2], events[4]], [events[5]]]
 
@@ -71,7 +73,7 @@ def test_five_hundred_messages_cost_a_handful_of_statements(make_group: MakeGrou
 
     messages = [received(created()) for _ in range(500)]
     with CaptureQueriesContext(connection) as queries:
-        assert handling.handle(group, messages) == (500, 0)
+        assert message_processing.handle(group, messages) == (500, 0)
     assert len(queries) == 4, "begin, inbox (unless something is parked), outbox, commit"
     row = OutboxRow.objects.get(key=messages[3].event.key)
     assert row.causation_id == messages[3].id
@@ -86,7 +88,7 @@ def test_a_handler_that_raises_leaves_no_trace(make_group: MakeGroup) -> None:
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
-        handling.handle(group, [received(created())])
+        message_processing.handle(group, [received(created())])
     assert (InboxRow.objects.count(), OutboxRow.objects.count()) == (0, 0)
 
 
@@ -96,7 +98,7 @@ def test_what_a_group_does_not_hear_costs_it_nothing(make_group: MakeGroup) -> N
         order_id=uuid4(), flow="reserve_first", lines=(), total_minor=0, currency="USD"
     )
     with CaptureQueriesContext(connection) as queries:
-        assert handling.handle(group, [received(confirmed)]) == (0, 0)
+        assert message_processing.handle(group, [received(confirmed)]) == (0, 0)
     assert (len(queries), calls) == (0, [])
 
 

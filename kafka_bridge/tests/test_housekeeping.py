@@ -17,8 +17,9 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from kafka_bridge import catalogue, clients, housekeeping
+from kafka_bridge import catalogue
 from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow, LagSample, OutboxRow, ParkedMessage
+from kafka_bridge.runtime import clients, housekeeping
 from kafka_bridge.tests.events import cancelled, created
 from kafka_bridge.tests.letters import a_letter, parked
 

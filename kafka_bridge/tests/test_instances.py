@@ -18,8 +18,12 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from kafka_bridge import clients, lag, offsets, subscribers, supervision, testing
+from kafka_bridge import testing
+from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.models import InboxRow
+from kafka_bridge.monitoring import lag
+from kafka_bridge.replaying import offsets
+from kafka_bridge.runtime import clients, supervision
 from kafka_bridge.tests.events import delivered
 from kafka_bridge.tests.logs import put_all, told
 from kafka_bridge.tests.test_commands import children, environment_of, process
@@ -81,7 +85,7 @@ def wait_until_had(number: int) -> None:
 
 def committed() -> int:
     """The sum of the group's committed offsets."""
-    names = [clients.topic_name(topic.name) for topic in subscribers.find(GROUP).topics]
+    names = [clients.topic_name(topic.name) for topic in consumer_groups.find(GROUP).topics]
     return sum(offsets.committed(GROUP, [(name, number) for name in names for number in range(3)]).values())
 
 

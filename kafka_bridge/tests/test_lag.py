@@ -16,9 +16,13 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from kafka_bridge import catalogue, clients, jobs, lag, notices, offsets, pace, registry, testing
-from kafka_bridge.alarms import Alarm
+from kafka_bridge import catalogue, jobs, testing
+from kafka_bridge.consuming import registry
 from kafka_bridge.models import LagSample
+from kafka_bridge.monitoring import lag, pause_notices, throughput
+from kafka_bridge.monitoring.alarms import Alarm
+from kafka_bridge.replaying import offsets
+from kafka_bridge.runtime import clients
 from kafka_bridge.tests.events import created, delivered
 from kafka_bridge.tests.logs import put, put_all
 from kafka_bridge.tests.members import running
@@ -103,12 +107,12 @@ def test_samples_tell_the_pace_and_when_it_will_be_over(group: registry.Group) -
     send(*(created() for _ in range(60)))
     jobs.sample_lag()
     assert LagSample.objects.filter(group="notifications").count() == 3
-    assert pace.earlier_looks() == {}, "a sample of this moment tells no pace"
+    assert throughput.earlier_looks() == {}, "a sample of this moment tells no pace"
     LagSample.objects.update(at=timezone.now() - timedelta(seconds=20))
     with running(group):
         testing.wait_until(lambda: committed("notifications") == 60, what="60 committed")
     send(*(created() for _ in range(20)))
-    paces = pace.between(pace.earlier_looks(), pace.looks(lag.read(["notifications"])))
+    paces = throughput.between(throughput.earlier_looks(), throughput.looks(lag.read(["notifications"])))
     assert sum(speed.handled for speed in paces.values()) == pytest.approx(3, rel=0.3)
     assert sum(speed.written for speed in paces.values()) == pytest.approx(1, rel=0.3)
 
@@ -117,7 +121,7 @@ def test_samples_tell_the_pace_and_when_it_will_be_over(group: registry.Group) -
     ("handled", "written", "left", "seconds"), [(10, 5, 50, 10), (5, 5, 50, None), (0, 0, 0, 0), (2, 9, 1, None)]
 )
 def test_time_to_drain(handled: float, written: float, left: int, seconds: float | None) -> None:
-    assert pace.Pace(handled=handled, written=written).drain_seconds(left) == seconds
+    assert throughput.Pace(handled=handled, written=written).drain_seconds(left) == seconds
 
 
 @pytest.mark.faults
@@ -128,7 +132,7 @@ def test_unread_messages_that_are_about_to_be_deleted_raise_an_alarm(
 ) -> None:
     """FAILURES 28: a topic keeps its messages for seven days; after half of that somebody has to hear of it."""
     monkeypatch.setattr(jobs, "_expiring", Alarm(over="that is over"))
-    caplog.set_level(logging.INFO, logger="kafka_bridge.alarms")
+    caplog.set_level(logging.INFO, logger="kafka_bridge.monitoring.alarms")
     listen(group)
     put(created(), at=datetime.now(UTC) - timedelta(days=3))
     jobs.sample_lag()
@@ -199,7 +203,7 @@ def rows_of(name: str) -> list[dict[str, Any]]:
     return found
 
 
-def notices_of(name: str) -> dict[int, notices.Notice]:
+def notices_of(name: str) -> dict[int, pause_notices.PauseNotice]:
     """What is said beside the offsets of a group, by partition; whether it still holds or not."""
     places = [(clients.topic_name(HEARD), number) for number in range(3)]
     found = offsets.committed_with_notices(name, places)
@@ -236,7 +240,7 @@ def test_who_waits_for_postgresql_is_seen_to_wait_and_buries_nothing(
         page = show("analytics")
         assert "analytics is paused, orders.events[0], orders.events[1], orders.events[2], for " in page
         assert "PostgreSQL does not answer, so parked messages are not counted." in page
-        time.sleep(notices.STALE_SECONDS + 2)
+        time.sleep(pause_notices.STALE_SECONDS + 2)
         assert all_paused(), "what stays true is said again"
 
         postgres_server.start()
@@ -303,8 +307,8 @@ def test_a_message_that_waits_in_its_place_is_seen_to_wait(group: registry.Group
 
 
 def test_words_of_who_has_the_partition_no_more_say_nothing() -> None:
-    notice = notices.Notice(state="paused", since=1000.0, reason="why", by="a", said_at=1010.0)
-    assert notices.read(msgspec.json.encode(notice).decode()) == notice
+    notice = pause_notices.PauseNotice(state="paused", since=1000.0, reason="why", by="a", said_at=1010.0)
+    assert pause_notices.read(msgspec.json.encode(notice).decode()) == notice
     assert (notice.is_current("a", 1039.0), notice.is_current("b", 1039.0)) == (True, False)
     assert notice.is_current("a", 1041.0) is False
-    assert [notices.read(words) for words in (None, "", "somebody's own", '{"state": "well"}')] == [None] * 4
+    assert [pause_notices.read(words) for words in (None, "", "somebody's own", '{"state": "well"}')] == [None] * 4

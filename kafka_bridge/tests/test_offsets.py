@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from kafka_bridge import clients, offsets, registry, testing
+from kafka_bridge import testing
+from kafka_bridge.consuming import registry
+from kafka_bridge.replaying import offsets
+from kafka_bridge.runtime import clients
 from kafka_bridge.tests.events import created
 from kafka_bridge.tests.logs import forget, member, put, said, told
 from kafka_bridge.tests.test_replay import PROTOCOLS, TOPIC, consuming, had, seen, use

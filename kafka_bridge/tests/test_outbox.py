@@ -9,11 +9,12 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from kafka_bridge import jobs, outbox, testing
-from kafka_bridge.alarms import Alarm
-from kafka_bridge.envelope import Received
+from kafka_bridge import jobs, testing
 from kafka_bridge.models import InboxRow, OutboxRow
+from kafka_bridge.monitoring.alarms import Alarm
+from kafka_bridge.publishing import outbox
 from kafka_bridge.tests.events import cancelled, created, delivered
+from kafka_bridge.wire.envelope import Received
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,7 +77,7 @@ def test_events_that_do_not_leave_raise_an_alarm_once(
 ) -> None:
     """FAILURES 32: the outbox grows while nobody notices."""
     monkeypatch.setattr(jobs, "_not_leaving", Alarm(over="that is over"))
-    caplog.set_level(logging.INFO, logger="kafka_bridge.alarms")
+    caplog.set_level(logging.INFO, logger="kafka_bridge.monitoring.alarms")
     with transaction.atomic():
         outbox.publish(created())
     jobs.watch_outbox()

@@ -12,12 +12,17 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from kafka_bridge import catalogue, envelope, faults, handling, inbox, outbox, parking, registry, testing
-from kafka_bridge.envelope import Received
-from kafka_bridge.events import OrderEvent
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import inbox, message_processing, registry
 from kafka_bridge.models import InboxRow, ParkedMessage
-from kafka_bridge.parking import Head, State
+from kafka_bridge.publishing import outbox
+from kafka_bridge.retrying import parking
+from kafka_bridge.retrying.parking import Head, State
+from kafka_bridge.runtime import error_classes
 from kafka_bridge.tests.events import cancelled, created, delivered
+from kafka_bridge.wire import envelope
+from kafka_bridge.wire.envelope import Received
+from kafka_bridge.wire.events import OrderEvent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 MakeGroup = Callable[[str], registry.Group]
@@ -63,7 +68,7 @@ def anyone(_: Head) -> bool:
 
 def handle_head(group: registry.Group, message: Received) -> bool:
     """The head of this message's key, whatever state it is in."""
-    return handling.handle_head(group, message.event.key, anyone, handling.Trace())
+    return message_processing.handle_head(group, message.event.key, anyone, message_processing.Trace())
 
 
 def states(key: str) -> list[tuple[str, str]]:
@@ -83,9 +88,9 @@ def test_what_follows_a_parked_message_waits_from_whatever_topic_and_others_pass
     stuck, free = uuid4(), uuid4()
     park(received(created(stuck)))
     batch = [received(payment_failed(stuck), 1), received(created(free), 2), received(cancelled(stuck), 3)]
-    trace = handling.Trace()
+    trace = message_processing.Trace()
 
-    assert handling.handle(group, batch, trace) == (1, 0)
+    assert message_processing.handle(group, batch, trace) == (1, 0)
 
     assert (told, trace.waiting) == ([(str(free), "order.created")], 2)
     assert states(str(stuck)) == [
@@ -98,14 +103,14 @@ def test_they_follow_in_sequence_when_the_head_is_handled(group: registry.Group,
     order = uuid4()
     first = received(created(order))
     park(first)
-    handling.handle(group, [received(payment_failed(order), 1), received(delivered(order), 2)])
+    message_processing.handle(group, [received(payment_failed(order), 1), received(delivered(order), 2)])
 
     while handle_head(group, first):
         pass
 
     assert [kind for _, kind in told] == ["order.created", "payment.failed", "order.delivered"]
     assert (ParkedMessage.objects.count(), InboxRow.objects.count()) == (0, 3)
-    assert handling.handle(group, [received(cancelled(order), 3)]) == (1, 0), "the key is free again"
+    assert message_processing.handle(group, [received(cancelled(order), 3)]) == (1, 0), "the key is free again"
 
 
 def test_a_message_waits_once_however_often_it_comes(group: registry.Group) -> None:
@@ -113,7 +118,7 @@ def test_a_message_waits_once_however_often_it_comes(group: registry.Group) -> N
     park(received(created(order)))
     late = received(cancelled(order), 1)
     for _ in range(2):
-        handling.handle(group, [late, late])
+        message_processing.handle(group, [late, late])
     assert len(states(str(order))) == 2
 
 
@@ -121,19 +126,19 @@ def test_what_was_had_does_not_wait_and_is_not_parked(group: registry.Group, tol
     """A zombie fails with a message that its successor has handled; a redelivered one meets a parked key."""
     order = uuid4()
     had = received(created(order), 0)
-    handling.handle(group, [had])
+    message_processing.handle(group, [had])
     assert park(had) is None
     park(received(cancelled(order), 1))
-    handling.handle(group, [had])
+    message_processing.handle(group, [had])
     assert states(str(order)) == [("order.cancelled", State.RETRYING)]
     assert len(told) == 1
 
 
 def test_a_message_that_comes_again_while_it_is_parked_says_so(group: registry.Group, told: Story) -> None:
     """We died between parking it and sending its copy."""
-    message, trace = received(created()), handling.Trace()
+    message, trace = received(created()), message_processing.Trace()
     park(message, delay_seconds=30)
-    assert handling.handle(group, [message], trace) == (0, 0)
+    assert message_processing.handle(group, [message], trace) == (0, 0)
     [(again, head)] = trace.again
     assert (again, head.place, head.attempts, told) == (message, ("orders.events", 0, 0), 1, [])
     assert head.due is not None and 25 < head.due - time.time() < 35
@@ -152,10 +157,10 @@ def test_a_head_that_fails_again_leaves_no_trace(make_group: MakeGroup) -> None:
     def fail(event: catalogue.OrderCreated) -> None:
         raise ValueError("still")
 
-    message, trace = received(created()), handling.Trace()
+    message, trace = received(created()), message_processing.Trace()
     park(message)
     with pytest.raises(ValueError, match="still"):
-        handling.handle_head(group, message.event.key, anyone, trace)
+        message_processing.handle_head(group, message.event.key, anyone, trace)
     assert (trace.head and trace.head.place, trace.handler and trace.handler.function) == (
         ("orders.events", 0, 0), fail,
     )  # fmt: skip
@@ -166,7 +171,7 @@ def test_a_released_head_counts_as_had_but_is_not_handled(group: registry.Group,
     order = uuid4()
     first, second = received(created(order)), received(cancelled(order), 1)
     park(first, state=State.DEAD)
-    handling.handle(group, [second])
+    message_processing.handle(group, [second])
     with transaction.atomic():
         parking.release(group="listening", topic="orders.events", partition=0, offset=0)
     assert parking.ready(group="listening", overdue_seconds=60) == [str(order)]
@@ -175,7 +180,7 @@ def test_a_released_head_counts_as_had_but_is_not_handled(group: registry.Group,
         pass
 
     assert [kind for _, kind in told] == ["order.cancelled"]
-    assert handling.handle(group, [first]) == (0, 1), "not even if it comes once more"
+    assert message_processing.handle(group, [first]) == (0, 1), "not even if it comes once more"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +272,7 @@ def test_nothing_parked_costs_one_short_statement(group: registry.Group) -> None
         cursor.execute("RESET enable_seqscan")
     assert "parked_key" in plan
     with CaptureQueriesContext(connection) as queries:
-        handling.handle(group, [received(created(), 100)])
+        message_processing.handle(group, [received(created(), 100)])
     assert sum("parkedmessage" in query["sql"] for query in queries) == 1
 
 
@@ -313,7 +318,7 @@ def test_drain_against_arrival_keeps_the_sequence(make_group: MakeGroup, seed: i
 
 def take_in(group: registry.Group, message: Received) -> None:
     """As the runner does with a batch of one."""
-    handling.handle(group, [message])
+    message_processing.handle(group, [message])
 
 
 def persistently(action: Callable[[], Any]) -> None:
@@ -322,7 +327,7 @@ def persistently(action: Callable[[], Any]) -> None:
         try:
             action()
         except OperationalError as error:
-            if not faults.is_conflict(error):
+            if not error_classes.is_conflict(error):
                 raise
         else:
             return

@@ -8,8 +8,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from kafka_bridge import planning
 from kafka_bridge.models import LagSample
+from kafka_bridge.monitoring import capacity
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +47,7 @@ def test_only_busy_members_count_and_their_partitions_add_up() -> None:
     # Samples of one round have one time.
     for read in (0, 3000, 5000, 9000):
         LagSample.objects.filter(committed=read).update(at=at - timedelta(seconds=60 - read / 150))
-    rates = planning.measured_rates()
+    rates = capacity.measured_rates()
     assert rates == {"inventory": pytest.approx(2 * 3000 / 20)}
 
 
@@ -55,7 +55,7 @@ def test_only_busy_members_count_and_their_partitions_add_up() -> None:
 def test_a_partition_that_changed_hands_or_that_nobody_reads_tells_nothing(owners: tuple[str, str]) -> None:
     sample(60, read=0, left=9000, owner=owners[0])
     sample(50, read=3000, left=6000, owner=owners[1])
-    assert planning.measured_rates() == {}
+    assert capacity.measured_rates() == {}
 
 
 def test_the_command_advises_from_samples() -> None:

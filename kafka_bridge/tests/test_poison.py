@@ -11,13 +11,16 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction
 
-from kafka_bridge import catalogue, dead_letter_group, outbox, redriving, registry, testing
-from kafka_bridge.events import OrderEvent
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import registry
+from kafka_bridge.dead_letters import consumer, redriving
 from kafka_bridge.models import DeadLetter, InboxRow, OutboxRow, ParkedMessage
+from kafka_bridge.publishing import outbox
 from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.test_parking import payment_failed
 from kafka_bridge.tests.test_relay import running_relay
 from kafka_bridge.tests.test_retries import working
+from kafka_bridge.wire.events import OrderEvent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 POISONED, HEALTHY = 1000, 2000
@@ -53,7 +56,7 @@ def test_a_thousand_poisonous_messages_in_ten_thousand(
 
     with working(group) as member:
         stop = threading.Event()
-        reader = threading.Thread(target=dead_letter_group.Reader(stop).run)
+        reader = threading.Thread(target=consumer.DeadLetterConsumer(stop).run)
         reader.start()
         try:
             testing.wait_until(lambda: had() == 4 * HEALTHY, what="all healthy orders", timeout_seconds=60)

@@ -18,11 +18,14 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction
 
-from kafka_bridge import catalogue, clients, offsets, registry, runner, testing
-from kafka_bridge.events import OrderEvent
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import registry, runner
 from kafka_bridge.models import InboxRow
+from kafka_bridge.replaying import offsets
+from kafka_bridge.runtime import clients
 from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.logs import put_all
+from kafka_bridge.wire.events import OrderEvent
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

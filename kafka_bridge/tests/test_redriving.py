@@ -10,22 +10,25 @@ import pytest
 from django.db import ProgrammingError, transaction
 from django.utils import timezone
 
-from kafka_bridge import catalogue, dry_runs, envelope, redriving, registry, resending
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
+from kafka_bridge.dead_letters import redrive_preview, redrive_sender, redriving
 from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow, ParkedMessage
 from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.letters import a_letter, age, headers_of, parked
+from kafka_bridge.wire import envelope
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 State, Parked = DeadLetter.State, ParkedMessage.State
 
 
-def redrive(*letters: DeadLetter, **how: Any) -> redriving.Outcome:
+def redrive(*letters: DeadLetter, **how: Any) -> redriving.RedriveOutcome:
     return redriving.redrive(
         redriving.choose(ids=[letter.pk for letter in letters]), by="ada", reason="the handler is mended", **how
     )
 
 
-def discard(*letters: DeadLetter) -> redriving.Outcome:
+def discard(*letters: DeadLetter) -> redriving.RedriveOutcome:
     return redriving.discard(redriving.choose(ids=[letter.pk for letter in letters]), by="ada", reason="a test order")
 
 
@@ -57,7 +60,7 @@ def test_a_bulk_has_a_cap_and_a_pace_and_goes_oldest_first() -> None:
     gaps = {round((after - before).total_seconds(), 3) for before, after in itertools.pairwise(due)}
     assert (len(due), gaps) == (210, {0.1}), "also across transactions"
     assert DeadLetterAct.objects.filter(what="redriven").count() == 210
-    assert resending.unsent(outcome.done) == 210
+    assert redrive_sender.unsent(outcome.done) == 210
 
 
 def test_what_was_dealt_with_is_left_alone_and_said_so() -> None:
@@ -121,10 +124,10 @@ def test_heads_follow_what_was_done_before_they_were_noted_as_dead() -> None:
     redrive(sent)
     DeadLetter.objects.filter(pk=sent.pk).update(send_at=None)
     ParkedMessage.objects.update(state=Parked.DEAD)
-    assert resending.mend_heads() == 2
+    assert redrive_sender.mend_heads() == 2
     assert ParkedMessage.objects.get(pk=heads[0].pk).state == Parked.RELEASED
-    assert resending.unsent([sent.pk]) == 1
-    assert resending.mend_heads() == 0
+    assert redrive_sender.unsent([sent.pk]) == 1
+    assert redrive_sender.mend_heads() == 0
 
 
 # -- Editing -----------------------------------------------------------------------------------------------
@@ -183,16 +186,18 @@ def test_a_dry_run_says_what_would_happen() -> None:
     assert had.event_id is not None
     InboxRow.objects.create(group="notifications", event_id=had.event_id, topic="t", partition=0, offset=0)
     parked(behind, delivered(event.order_id), cancelled(event.order_id))
-    assert dry_runs.dry_run(had) == "Already handled by notifications: would change nothing."
-    assert dry_runs.dry_run(doomed).startswith("Would fail again: the body is no order.delivered (Object missing")
-    assert dry_runs.dry_run(unknown) == "Would fail again: its headers name no event that this code knows."
-    assert dry_runs.dry_run(foreign) == "Means nothing to shipping in this flow: would only be noted."
-    assert dry_runs.dry_run(behind) == (
+    assert redrive_preview.dry_run(had) == "Already handled by notifications: would change nothing."
+    assert redrive_preview.dry_run(doomed).startswith(
+        "Would fail again: the body is no order.delivered (Object missing"
+    )
+    assert redrive_preview.dry_run(unknown) == "Would fail again: its headers name no event that this code knows."
+    assert redrive_preview.dry_run(foreign) == "Means nothing to shipping in this flow: would only be noted."
+    assert redrive_preview.dry_run(behind) == (
         "There is no such order here; mail_delivered is called. Behind it 2 messages wait and would follow."
     )
     DeadLetter.objects.filter(pk=had.pk).update(state=State.DISCARDED)
     had.refresh_from_db()
-    assert dry_runs.dry_run(had).startswith("It cannot be sent again: discarded")
+    assert redrive_preview.dry_run(had).startswith("It cannot be sent again: discarded")
 
 
 def test_a_group_can_say_itself_what_handling_would_do(make_group: Callable[[str], registry.Group]) -> None:
@@ -202,7 +207,7 @@ def test_a_group_can_say_itself_what_handling_would_do(make_group: Callable[[str
     def refund(event: catalogue.OrderCancelled) -> None: ...
 
     group.preview[catalogue.OrderCancelled] = lambda event: f"would refund {event.total_minor}"
-    assert dry_runs.dry_run(a_letter(cancelled(), group="bank")) == "Would refund 1250."
+    assert redrive_preview.dry_run(a_letter(cancelled(), group="bank")) == "Would refund 1250."
 
 
 # -- Choosing ------------------------------------------------------------------------------------------------

@@ -13,9 +13,12 @@ import pytest
 from confluent_kafka import Consumer, Message
 from django.db import connection, transaction
 
-from kafka_bridge import clients, envelope, outbox, processes, relay, rows, testing
+from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
+from kafka_bridge.publishing import outbox, relay
+from kafka_bridge.runtime import bulk_rows, clients, processes
 from kafka_bridge.tests.events import cancelled, created, delivered
+from kafka_bridge.wire import envelope
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka")]
 
@@ -165,4 +168,4 @@ def second_connection() -> Iterator["psycopg.Connection[Any]"]:
 
 def insert_by_hand(other: "psycopg.Connection[Any]", event: Any) -> None:
     """An outbox row in somebody else's transaction."""
-    other.execute(outbox.INSERT, [rows.as_json([outbox.row_of(event)])])
+    other.execute(outbox.INSERT, [bulk_rows.as_json([outbox.row_of(event)])])

@@ -18,7 +18,10 @@ import psycopg
 import pytest
 from django.db import connection
 
-from kafka_bridge import clients, outbox, processes, registry, relay, testing
+from kafka_bridge import testing
+from kafka_bridge.consuming import registry
+from kafka_bridge.publishing import outbox, relay
+from kafka_bridge.runtime import clients, processes
 from kafka_bridge.tests.members import running
 from kafka_bridge.tests.sea import Sea, count_repeats, orders_coming_in, put_to_sea
 from kafka_bridge.tests.test_cluster import leader_of

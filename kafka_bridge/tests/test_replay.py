@@ -13,8 +13,12 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import TopicPartition
 
-from kafka_bridge import catalogue, clients, offsets, outbox, registry, runner, testing
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import registry, runner
 from kafka_bridge.models import InboxRow, OutboxRow
+from kafka_bridge.publishing import outbox
+from kafka_bridge.replaying import offsets
+from kafka_bridge.runtime import clients
 from kafka_bridge.tests import members
 from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.logs import forget, member, put, put_all, said, told

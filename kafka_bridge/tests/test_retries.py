@@ -14,27 +14,20 @@ from confluent_kafka import Message
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, transaction
 
-from kafka_bridge import (
-    catalogue,
-    clients,
-    copies,
-    dead_letters,
-    envelope,
-    parking,
-    registry,
-    retries,
-    supervision,
-    tandem,
-    testing,
-)
-from kafka_bridge.events import OrderEvent
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import consumer_process, registry
+from kafka_bridge.dead_letters import burial
 from kafka_bridge.models import ParkedMessage
-from kafka_bridge.parking import State
+from kafka_bridge.retrying import parking, republish, retries
+from kafka_bridge.retrying.parking import State
+from kafka_bridge.runtime import clients, supervision
 from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.members import running
 from kafka_bridge.tests.test_parking import payment_failed
 from kafka_bridge.tests.test_relay import read_topic
 from kafka_bridge.tests.test_runner import committed, had, headers_of, rewind, send
+from kafka_bridge.wire import envelope
+from kafka_bridge.wire.events import OrderEvent
 
 pytestmark = [
     pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.faults,
@@ -95,10 +88,10 @@ def group(make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch, book: Book) ->
 
 
 @contextmanager
-def working(group: registry.Group) -> Iterator[tandem.Tandem]:
+def working(group: registry.Group) -> Iterator[consumer_process.ConsumerProcess]:
     """A member of the group with its retries, in threads; stopped on leaving."""
     stop = threading.Event()
-    member = tandem.Tandem(group, stop)
+    member = consumer_process.ConsumerProcess(group, stop)
     errors: list[BaseException] = []
 
     def run() -> None:
@@ -115,7 +108,7 @@ def working(group: registry.Group) -> Iterator[tandem.Tandem]:
         stop.set()
         thread.join(20)
         assert not thread.is_alive()
-    assert [error for error in errors if not isinstance(error, dead_letters.TooMany)] == []
+    assert [error for error in errors if not isinstance(error, burial.TooManyDeadLetters)] == []
 
 
 def parked(order_id: UUID) -> list[tuple[str, str]]:
@@ -409,7 +402,7 @@ def test_supervision_does_not_start_a_group_again_that_stopped_itself(caplog: py
     """The others go on; when none is left, it ends."""
     quitting = ["shell", "--command", "raise SystemExit(4)"]
     outcome = supervision.supervise({"one": quitting, "two": quitting}, threading.Event())
-    assert outcome == supervision.Outcome(killed=0, given_up=["one", "two"])
+    assert outcome == supervision.ExitOutcome(killed=0, given_up=["one", "two"])
     assert caplog.text.count("is not started again: somebody must look") == 2
 
 
@@ -433,7 +426,7 @@ def test_two_members_share_one_order(group: registry.Group, book: Book) -> None:
 
 
 def test_what_is_no_copy_is_passed_over(group: registry.Group, book: Book) -> None:
-    copies.put(RETRY, key=b"x", value=b"{}", headers=[("retry_topic", b"orders.events")])
+    republish.put(RETRY, key=b"x", value=b"{}", headers=[("retry_topic", b"orders.events")])
     with working(group):
         testing.wait_until(lambda: committed("notifications.retry") == 1, what="its offset committed")
     assert book.told == []

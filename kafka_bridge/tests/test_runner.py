@@ -12,12 +12,16 @@ import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 from django.db import OperationalError, connection, transaction
 
-from kafka_bridge import catalogue, clients, faults, offsets, outbox, registry, testing
-from kafka_bridge.events import OrderEvent
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow
+from kafka_bridge.publishing import outbox
+from kafka_bridge.replaying import offsets
+from kafka_bridge.runtime import clients, error_classes
 from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.members import running
 from kafka_bridge.tests.test_relay import read_topic, running_relay
+from kafka_bridge.wire.events import OrderEvent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka", "quick")]
 MakeGroup = Callable[[str], registry.Group]
@@ -161,7 +165,7 @@ def test_a_rejected_message_is_not_tried_again(group: registry.Group) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [OperationalError("server closed the connection"), faults.Unavailable("the gateway is away")]
+    "error", [OperationalError("server closed the connection"), error_classes.Unavailable("the gateway is away")]
 )
 def test_an_outage_pauses_and_loses_nothing(group: registry.Group, error: Exception) -> None:
     """No dead letter, no attempt counted, however long it takes."""

@@ -14,8 +14,11 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from django.db import connection
 from django.test import Client
 
-from kafka_bridge import catalogue, clients, offsets, processes, registry, testing
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow
+from kafka_bridge.replaying import offsets
+from kafka_bridge.runtime import clients, processes
 from kafka_bridge.tests.events import created
 from kafka_bridge.tests.logs import headers, put, put_all
 from kafka_bridge.tests.members import running

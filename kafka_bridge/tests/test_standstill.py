@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from kafka_bridge import catalogue, jobs, lag, registry, standstill, testing
-from kafka_bridge.alarms import Alarm
+from kafka_bridge import catalogue, jobs, testing
+from kafka_bridge.consuming import registry
+from kafka_bridge.monitoring import lag, stall_detector
+from kafka_bridge.monitoring.alarms import Alarm
 from kafka_bridge.tests.events import created
 from kafka_bridge.tests.logs import put
 from kafka_bridge.tests.members import running
@@ -22,7 +24,7 @@ def row(committed: int | None, end: int, *, topic: str = "orders.events", group:
 
 def test_only_who_has_something_to_read_and_stays_where_it_is_stands_still() -> None:
     seconds = iter([0, 59, 60, 61, 130])
-    watch = standstill.Watch(seconds=60, now=lambda: next(seconds))
+    watch = stall_detector.StallDetector(seconds=60, now=lambda: next(seconds))
     first = [row(5, 9), row(9, 9, group="idle"), row(1, 3, group="busy"), row(1, 3, topic="orders.events.x.retry")]
     later = [row(5, 12), row(9, 9, group="idle"), row(2, 3, group="busy"), row(1, 3, topic="orders.events.x.retry")]
     assert watch.look(first) == watch.look(first) == []
@@ -63,8 +65,8 @@ def test_a_member_that_keeps_its_partitions_and_does_nothing_raises_an_alarm(
     """FAILURES 18: its group says that all is well."""
     settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, group_protocol=protocol)
     monkeypatch.setattr(jobs, "_standing_still", Alarm(over="that is over"))
-    monkeypatch.setattr(jobs, "_watch", standstill.Watch(seconds=1))
-    caplog.set_level(logging.INFO, logger="kafka_bridge.alarms")
+    monkeypatch.setattr(jobs, "_watch", stall_detector.StallDetector(seconds=1))
+    caplog.set_level(logging.INFO, logger="kafka_bridge.monitoring.alarms")
     put(created())
     with running(registry._groups["notifications"]) as member:
         testing.wait_until(lambda: len(member.assigned) == 3, what="a member", timeout_seconds=60)
@@ -85,4 +87,4 @@ def sampled(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What alarms have said."""
-    return [record.getMessage() for record in caplog.records if record.name == "kafka_bridge.alarms"]
+    return [record.getMessage() for record in caplog.records if record.name == "kafka_bridge.monitoring.alarms"]

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from kafka_bridge import testing, timekeeper
+from kafka_bridge import testing
+from kafka_bridge.runtime import scheduler
 from kafka_bridge.tests import members
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -15,25 +16,25 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def no_other_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the test's own."""
-    monkeypatch.setattr(timekeeper, "_jobs", [])
+    monkeypatch.setattr(scheduler, "_jobs", [])
 
 
 @contextmanager
 def keeping_time() -> Iterator[None]:
     """A timekeeper in a thread; it is stopped on leaving."""
     stop = threading.Event()
-    with members.at_work(lambda: timekeeper.run(stop), stop):
+    with members.at_work(lambda: scheduler.run(stop), stop):
         yield
 
 
 def test_a_job_aside_holds_up_nobody_and_is_not_started_twice(caplog: pytest.LogCaptureFixture) -> None:
     ticks, starts, let_go = [], [], threading.Event()
 
-    @timekeeper.every(seconds=0.1)
+    @scheduler.every(seconds=0.1)
     def tick() -> None:
         ticks.append(1)
 
-    @timekeeper.every(seconds=0.1, aside=True)
+    @scheduler.every(seconds=0.1, aside=True)
     def take_long() -> None:
         starts.append(1)
         let_go.wait(20)
@@ -52,7 +53,7 @@ def test_a_job_aside_holds_up_nobody_and_is_not_started_twice(caplog: pytest.Log
 def test_a_job_that_fails_runs_again(aside: bool, caplog: pytest.LogCaptureFixture) -> None:
     runs: list[int] = []
 
-    @timekeeper.every(seconds=0.1, aside=aside)
+    @scheduler.every(seconds=0.1, aside=aside)
     def stumble() -> None:
         runs.append(1)
         if len(runs) == 1:
@@ -65,8 +66,8 @@ def test_a_job_that_fails_runs_again(aside: bool, caplog: pytest.LogCaptureFixtu
 
 def test_a_job_may_wait_before_its_first_time() -> None:
     runs: list[str] = []
-    timekeeper.every(seconds=0.1)(lambda: runs.append("at once"))
-    timekeeper.every(seconds=0.1, after_seconds=60)(lambda: runs.append("later"))
+    scheduler.every(seconds=0.1)(lambda: runs.append("at once"))
+    scheduler.every(seconds=0.1, after_seconds=60)(lambda: runs.append("later"))
     with keeping_time():
         testing.wait_until(lambda: len(runs) > 2, what="some runs")
     assert set(runs) == {"at once"}

@@ -6,8 +6,9 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 
-from kafka_bridge import catalogue, registry, testing
-from kafka_bridge.events import OrderEvent
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import registry
+from kafka_bridge.wire.events import OrderEvent
 from orders import answers, checkout
 from orders.answers import Answer
 from orders.models import Order, Status, TrailEntry

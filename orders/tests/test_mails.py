@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from kafka_bridge import catalogue, testing
-from kafka_bridge.events import Event, OrderEvent
+from kafka_bridge.wire.events import Event, OrderEvent
 from orders import checkout, links, mails
 from orders import services as orders
 from orders.models import Order, OrderMail, Status

@@ -5,7 +5,9 @@ from uuid import uuid4
 import pytest
 from django.db import transaction
 
-from kafka_bridge import catalogue, dry_runs, registry
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
+from kafka_bridge.dead_letters import redrive_preview
 from kafka_bridge.tests.letters import a_letter
 from orders import checkout
 from orders.models import Order, Status
@@ -26,13 +28,13 @@ def test_the_answer_of_the_order_as_it_stands_now_is_told() -> None:
         group="orders",
     )
     name = f"Order {order.reference}"
-    assert dry_runs.dry_run(letter) == f"{name} is {Status.PENDING.label.lower()}: would take its next step."
+    assert redrive_preview.dry_run(letter) == f"{name} is {Status.PENDING.label.lower()}: would take its next step."
     with transaction.atomic():
         order.move_to(Status.CANCELLED, at=order.placed_at)
         Order.objects.write([order])
-    assert dry_runs.dry_run(letter) == f"{name} is cancelled: would be ignored, for it is done already."
+    assert redrive_preview.dry_run(letter) == f"{name} is cancelled: would be ignored, for it is done already."
 
 
 def test_an_order_that_is_not_there_is_told() -> None:
     event = catalogue.InventoryInsufficient(order_id=uuid4(), flow="reserve_first", missing=("x",))
-    assert dry_runs.dry_run(a_letter(event, group="orders")).startswith("There is no such order here")
+    assert redrive_preview.dry_run(a_letter(event, group="orders")).startswith("There is no such order here")

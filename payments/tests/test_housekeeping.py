@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from kafka_bridge import housekeeping
+from kafka_bridge.runtime import housekeeping
 from payments import webhooks
 from payments.gateways import Notice
 from payments.models import Charge, ChargeEntry, GatewayNotice

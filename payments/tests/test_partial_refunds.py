@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from kafka_bridge import catalogue, testing
-from kafka_bridge.events import OrderEvent
+from kafka_bridge.wire.events import OrderEvent
 from payments import services, settling
 from payments.gateways import Succeeded
 from payments.models import Charge, Refund

@@ -14,7 +14,8 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from kafka_bridge import faults, testing
+from kafka_bridge import testing
+from kafka_bridge.runtime import error_classes
 from payments.cashier import Cashier
 from payments.models import Charge
 from payments.sandbox.bank import Bank
@@ -95,7 +96,7 @@ def again(work: Callable[[], Got]) -> Got:
         try:
             return work()
         except OperationalError as error:
-            if not faults.is_conflict(error):
+            if not error_classes.is_conflict(error):
                 raise
 
 

@@ -7,7 +7,8 @@ stock with titles, the start page) is here.
 from uuid import UUID
 
 from kafka_bridge import admin as facts
-from kafka_bridge import catalogue, dry_runs
+from kafka_bridge import catalogue
+from kafka_bridge.dead_letters import redrive_preview
 from orders.models import Order
 from shop.admin import audits, books, charges, flash_sales, log, orders, people, returns, reviews, sales, stock
 
@@ -41,4 +42,4 @@ def _order_now(key: str) -> str:
     return f"order {order.reference} is {order.get_status_display()}{why}"
 
 
-dry_runs.subject_words |= {topic.name: _order_now for topic in catalogue.TOPICS}
+redrive_preview.subject_words |= {topic.name: _order_now for topic in catalogue.TOPICS}

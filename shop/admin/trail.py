@@ -14,7 +14,8 @@ from uuid import UUID
 from django.utils import timezone
 
 from kafka_bridge import admin as facts
-from kafka_bridge import catalogue, registry
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
 from kafka_bridge.models import OutboxRow
 from orders.models import Order, TrailEntry
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import redis
 
 from inventory import gate, upkeep
-from kafka_bridge import dead_letter_store
+from kafka_bridge.dead_letters import letter_store
 from shop.audit.invariants import Rule
 from shop.audit.report import EXAMPLES, Finding
 
@@ -94,6 +94,6 @@ def finding(rule: Rule, examples: Iterable[str] = (), *, note: str = "") -> Find
 # -- The dead letters -----------------------------------------------------------------------------------
 def dead_letter_finding() -> Finding:
     """Count what waits for a person, by kind. What the group `dead_letters` has not stored yet is in its lag."""
-    kinds = dead_letter_store.kinds()
+    kinds = letter_store.kinds()
     found = finding(DEAD_LETTERS, (f"{kind.count} of {', '.join(kind.groups)}: {kind.error}" for kind in kinds))
     return replace(found, count=sum(kind.count for kind in kinds))

@@ -9,7 +9,8 @@ from itertools import pairwise
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from kafka_bridge import catalogue, envelope
+from kafka_bridge import catalogue
+from kafka_bridge.wire import envelope
 from shop.testing.processes import Shop
 
 _ANSWER_SECONDS = 20.0

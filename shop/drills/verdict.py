@@ -9,7 +9,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from django.conf import settings
 
-from kafka_bridge import lag
+from kafka_bridge.monitoring import lag
 from orders import services
 from payments.gateways import Standing
 from payments.sandbox.bank import Bank

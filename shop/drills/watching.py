@@ -11,7 +11,7 @@ import psycopg
 from confluent_kafka import KafkaException
 from django.conf import settings
 
-from kafka_bridge import lag
+from kafka_bridge.monitoring import lag
 from orders.models import MOVES, Status
 from shop.drills.crowd import Crowd
 from shop.testing.processes import Shop

@@ -9,7 +9,7 @@ from typing import Protocol
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from kafka_bridge import clients, topics
+from kafka_bridge.runtime import clients, topics
 from shop.local import apache_kafka, kafka_jars
 from shop.local.apache_kafka import ApacheKafka
 from shop.local.embedded_kafka import EmbeddedKafka

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from kafka_bridge import subscribers
+from kafka_bridge.consuming import consumer_groups
 from shop.local.supervisor import Command, Supervisor
 
 PROJECT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ class Roles:
         self._run = run
         # First what payments will call.
         gateway = [GATEWAY] if environment.get("PAYMENT_GATEWAY", settings.PAYMENT_GATEWAY) == SANDBOX else []
-        self.names = [*gateway, WEB, LIVE, RELAY, *consumer_groups(), TIMEKEEPER]
+        self.names = [*gateway, WEB, LIVE, RELAY, *group_names(), TIMEKEEPER]
 
     def start(self, *names: str) -> None:
         """Start these roles (all, if none is named) without waiting."""
@@ -102,9 +102,9 @@ def local_url(host: str, port: int) -> str:
     return f"http://{'127.0.0.1' if host == ANY_HOST else host}:{port}"
 
 
-def consumer_groups() -> Iterable[str]:
+def group_names() -> Iterable[str]:
     """Every group that any app has handlers for, and the one that stores dead letters."""
-    return [subscriber.name for subscriber in subscribers.every()]
+    return [subscriber.name for subscriber in consumer_groups.every()]
 
 
 def answers(url: str, *, any_status: bool = False) -> bool:

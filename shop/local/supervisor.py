@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shop.local import waiting, warden
+from kafka_bridge.runtime import waiting
+from shop.local import warden
 from shop.local.errors import LocalError
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, HEALTHY_SECONDS = 0.5, 10.0, 20.0

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 
+from kafka_bridge.runtime import waiting
 from shop import audit
-from shop.local import waiting
 from shop.simulation import buyers, driving, naive, stall, verdict, watching
 from shop.simulation.buyers import Plan
 from shop.simulation.driving import Clicks, Rush

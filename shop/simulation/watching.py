@@ -7,7 +7,8 @@ from typing import Any
 from django.db import connection
 
 from inventory import gate, queries
-from kafka_bridge import catalogue, registry
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
 from shop.simulation.stall import Stall
 
 # Every order of the sale's books; nobody else can have ordered them by another way.

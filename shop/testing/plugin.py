@@ -16,7 +16,7 @@ import redis as redis_client
 from django.conf import settings as django_settings
 from django.db import connections
 
-from kafka_bridge import clients, topics
+from kafka_bridge.runtime import clients, topics
 from payments import gateways
 from payments.sandbox.testing import InProcessGateway
 from shop.local.apache_kafka import ApacheKafka

@@ -9,8 +9,9 @@ from typing import Any
 
 import psycopg
 
-from kafka_bridge.conf import BridgeSettings
-from shop.local import ports, roles, waiting
+from kafka_bridge.runtime import waiting
+from kafka_bridge.runtime.conf import BridgeSettings
+from shop.local import ports, roles
 from shop.local.redis import Redis
 from shop.local.roles import PROJECT, Roles
 from shop.testing.services import Services

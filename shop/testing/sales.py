@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from shop.local import waiting
+from kafka_bridge.runtime import waiting
 from shop.local.roles import PROJECT
 from shop.redis_urls import with_database
 from shop.testing.processes import Shop

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.management import get_commands
 from django.urls import reverse
 
-from kafka_bridge import subscribers
+from kafka_bridge.consuming import consumer_groups
 from shop.local import roles
 
 ROOT = Path(settings.BASE_DIR)
@@ -25,7 +25,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
 OWN = {name: service for name, service in SERVICES.items() if service["image"] == "bookrush:local"}
-DEMO_ROLES = [roles.WEB, roles.LIVE, roles.RELAY, *roles.consumer_groups(), roles.TIMEKEEPER]
+DEMO_ROLES = [roles.WEB, roles.LIVE, roles.RELAY, *roles.group_names(), roles.TIMEKEEPER]
 # A role of the demo too, under a name that says more among so many services.
 BANK = "sandbox-gateway"
 # Nobody writes this one down: continuous integration sets it.
@@ -77,7 +77,7 @@ def test_commands_of_our_services_exist(name: str) -> None:
     verb, *arguments = words[words.index("manage.py") + 1 :]
     assert verb in get_commands()
     if verb == "run_consumer":
-        assert [subscribers.find(group).name for group in arguments] == [name]
+        assert [consumer_groups.find(group).name for group in arguments] == [name]
 
 
 def test_setup_calls_commands_that_exist() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shop.local import ports, waiting
+from kafka_bridge.runtime import waiting
+from shop.local import ports
 from shop.local.roles import PROJECT
 from shop.testing.services import Services
 

@@ -10,8 +10,10 @@ from django.conf import settings
 from django.core.management import get_commands, load_command_class
 from django.urls import resolve
 
-from kafka_bridge import catalogue, registry, saga, subscribers
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import consumer_groups, registry
 from orders import answers
+from shop import saga
 
 ROOT = Path(settings.BASE_DIR)
 # Values that look like variables.
@@ -76,7 +78,7 @@ def _options(name: str) -> list[str]:
 
 
 def test_consumers_that_are_named_exist() -> None:
-    known = {subscriber.name for subscriber in subscribers.every()}
+    known = {subscriber.name for subscriber in consumer_groups.every()}
     for document, match in each(r"run_consumer ([a-z_]+)\b"):
         assert match[1] in known, f"{document}: {match[0]}"
 

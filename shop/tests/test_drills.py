@@ -15,11 +15,11 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
+from kafka_bridge.runtime import waiting
 from shop.drills import house, log, plans, playing, screen, verdict, watching
 from shop.drills.crowd import Crowd
 from shop.drills.plans import Place, Plan
 from shop.drills.verdict import Course, Verdict
-from shop.local import waiting
 from shop.local.apache_kafka import ApacheKafka
 from shop.local.postgres import Postgres
 from shop.local.roles import PROJECT

@@ -15,7 +15,8 @@ from django.utils import timezone
 from inventory import services as inventory
 from inventory import shelving
 from inventory.models import Movement, Reservation, Stock
-from kafka_bridge import catalogue, outbox, testing
+from kafka_bridge import catalogue, testing
+from kafka_bridge.publishing import outbox
 from orders import checkout
 from orders import services as orders
 from orders.models import Order, Status

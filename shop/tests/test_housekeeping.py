@@ -16,7 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from inventory.models import Movement
-from kafka_bridge import housekeeping
+from kafka_bridge.runtime import housekeeping
 from kafka_bridge.testing import wait_until
 from shop.models import AuditEntry
 from shop.tests import resting

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from shop.local import demo, kafka_choice, kafka_jars, ports, roles, state, waiting
+from kafka_bridge.runtime import waiting
+from shop.local import demo, kafka_choice, kafka_jars, ports, roles, state
 from shop.local.embedded_kafka import EmbeddedKafka
 from shop.local.errors import LocalError, Stopped
 from shop.local.postgres import Postgres

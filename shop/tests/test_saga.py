@@ -10,7 +10,8 @@ from django.db.models import F, Sum
 
 from inventory import shelving
 from inventory.models import Reservation, Stock
-from kafka_bridge import catalogue, registry, testing
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import registry
 from orders import checkout
 from orders import services as orders
 from orders.models import Order, OrderLine, OrderMail, Shipment, Status

@@ -11,11 +11,16 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from kafka_bridge import catalogue, clients, envelope, handling, outbox, projections, registry, replay, runner, testing
-from kafka_bridge.events import OrderEvent
+from kafka_bridge import catalogue, testing
+from kafka_bridge.consuming import message_processing, registry, runner
 from kafka_bridge.models import DeadLetter, InboxRow
+from kafka_bridge.publishing import outbox
+from kafka_bridge.replaying import projections, replay
+from kafka_bridge.runtime import clients
 from kafka_bridge.tests.conftest import make_group
 from kafka_bridge.tests.logs import forget, put, put_all, said, told
+from kafka_bridge.wire import envelope
+from kafka_bridge.wire.events import OrderEvent
 from shop.models import BookSales, DailySales
 
 __all__ = ["make_group"]
@@ -133,7 +138,7 @@ def test_a_fact_counts_for_the_day_on_which_it_was_stated() -> None:
         )
         for offset, time in enumerate([*times, datetime(2026, 3, 8, tzinfo=UTC)])
     ]  # fmt: skip
-    assert handling.handle(group, messages).new == 3
+    assert message_processing.handle(group, messages).new == 3
     days = dict(DailySales.objects.values_list("day", "confirmed"))
     assert days == {date(2026, 3, 7): 2, date(2026, 3, 8): 1}
 

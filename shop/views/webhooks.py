@@ -9,7 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from kafka_bridge import outbox
+from kafka_bridge.publishing import outbox
 from payments import gateways, webhooks
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge import clients, topics
+from kafka_bridge.runtime import clients, topics
 
 
 class Command(BaseCommand):
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         else:
             self._print(plans, dry_run=options["dry_run"])
 
-    def _print(self, plans: list[topics.Plan], *, dry_run: bool) -> None:
+    def _print(self, plans: list[topics.TopicChange], *, dry_run: bool) -> None:
         table = Table("topic", "partitions", "copies", "kept", "action", title="Topics" + (" (dry run)" * dry_run))
         for plan in plans:
             days = int(plan.config["retention.ms"]) / 86_400_000

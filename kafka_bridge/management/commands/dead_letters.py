@@ -19,8 +19,9 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from rich.table import Table
 from rich.text import Text
 
-from kafka_bridge import clients, dead_letter_store, dry_runs, redriving, resending
+from kafka_bridge.dead_letters import letter_store, redrive_preview, redrive_sender, redriving
 from kafka_bridge.models import DeadLetter
+from kafka_bridge.runtime import clients
 
 NOT_ALL, BAD_OPTIONS, NO_DATABASE, NO_KAFKA = 1, 2, 3, 4
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -87,7 +88,7 @@ class Command(BaseCommand):
     # -- Looking -----------------------------------------------------------------------------------
     def _list(self, options: Mapping[str, Any]) -> None:
         if options["kinds"]:
-            kinds = dead_letter_store.kinds(limit=options["limit"])
+            kinds = letter_store.kinds(limit=options["limit"])
             self._out(options, {"kinds": [_kind_facts(kind) for kind in kinds]}, lambda: _kinds_table(kinds))
             return
         found = _chosen(options, state=options["state"] or "")
@@ -100,15 +101,13 @@ class Command(BaseCommand):
         if letter is None:
             raise CommandError(f"There is no dead letter {options['id']}.", returncode=NOT_ALL)
         acts = list(letter.acts.all())
-        told = dry_runs.dry_run(letter)
+        told = redrive_preview.dry_run(letter)
         facts = _facts(letter) | {
             "value": _body(letter.value),
             "edited_value": None if letter.edited_value is None else _body(letter.edited_value),
-            "headers": {
-                name: value.decode(errors="replace") for name, value in dead_letter_store.unpack(letter.headers)
-            },
+            "headers": {name: value.decode(errors="replace") for name, value in letter_store.unpack(letter.headers)},
             "traceback": letter.traceback,
-            "waiting_behind": dry_runs.waiting_behind(letter).count(),
+            "waiting_behind": redrive_preview.waiting_behind(letter).count(),
             "dry_run": told,
             "acts": [
                 {"at": act.at.isoformat(), "who": act.who, "what": act.what, "reason": act.reason} for act in acts
@@ -120,7 +119,7 @@ class Command(BaseCommand):
     def _redrive(self, options: Mapping[str, Any]) -> None:
         letters = _wanted(options)
         if options["dry_run"]:
-            self._dry_run(options, letters, redriving.obstacle_to_redriving, dry_runs.dry_run)
+            self._dry_run(options, letters, redriving.obstacle_to_redriving, redrive_preview.dry_run)
             return
         outcome = redriving.redrive(
             letters, by=_who(options), reason=_reason(options), cap=options["limit"], per_second=options["rate"]
@@ -152,28 +151,30 @@ class Command(BaseCommand):
 
     def _send(self, ids: Sequence[int], *, quiet: bool) -> None:
         """Bring the copies to Kafka at their pace; whatever is left when we end is sent by the group `dead_letters`."""
-        left = resending.unsent(ids)
+        left = redrive_sender.unsent(ids)
         if not left:
             return
         columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
             task = progress.add_task("sending again", total=len(ids))
             try:
-                while left := resending.unsent(ids):
-                    resending.send_due()
+                while left := redrive_sender.unsent(ids):
+                    redrive_sender.send_due()
                     progress.update(task, completed=len(ids) - left)
                     time.sleep(0.05)
             except KafkaException as error:
                 where = clients.conf().bootstrap_servers
                 raise CommandError(
-                    f"Kafka at {where} did not take {resending.unsent(ids)} of them: {error}. "
+                    f"Kafka at {where} did not take {redrive_sender.unsent(ids)} of them: {error}. "
                     "It is noted that they are to be sent: the group `dead_letters` does it once Kafka answers.",
                     returncode=NO_KAFKA,
                 ) from error
             except KeyboardInterrupt:
-                self.stderr.write(f"{resending.unsent(ids)} are still to be sent; the group `dead_letters` does it.")
+                self.stderr.write(
+                    f"{redrive_sender.unsent(ids)} are still to be sent; the group `dead_letters` does it."
+                )
 
-    def _report(self, options: Mapping[str, Any], outcome: redriving.Outcome, done: str) -> None:
+    def _report(self, options: Mapping[str, Any], outcome: redriving.RedriveOutcome, done: str) -> None:
         facts = {
             "done": outcome.done,
             "left": [{"id": pk, "why": why} for pk, why in outcome.left],
@@ -274,7 +275,7 @@ def _facts(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _kind_facts(kind: dead_letter_store.Kind) -> dict[str, Any]:
+def _kind_facts(kind: letter_store.Kind) -> dict[str, Any]:
     return {
         "kind": kind.fingerprint,
         "count": kind.count,
@@ -293,7 +294,7 @@ def _body(value: bytes | memoryview) -> str:
 
 
 def _discarding(letter: DeadLetter) -> str:
-    behind = dry_runs.waiting_behind(letter).count()
+    behind = redrive_preview.waiting_behind(letter).count()
     return "Given up for good." + (f" {behind:,} waiting behind it would be handled." if behind else "")
 
 
@@ -323,7 +324,7 @@ def _table(letters: Sequence[DeadLetter], *, of: int) -> RenderableType:
     return table
 
 
-def _kinds_table(kinds: Sequence[dead_letter_store.Kind]) -> RenderableType:
+def _kinds_table(kinds: Sequence[letter_store.Kind]) -> RenderableType:
     if not kinds:
         return "No dead letter waits."
     table = Table(title="Dead letters that wait, by kind", title_justify="left")
@@ -367,7 +368,7 @@ def _page(facts: Mapping[str, Any]) -> RenderableType:
     return table
 
 
-def _told(outcome: redriving.Outcome, done: str) -> RenderableType:
+def _told(outcome: redriving.RedriveOutcome, done: str) -> RenderableType:
     lines = [f"{len(outcome.done):,} {done}."] if outcome.done else []
     lines += [f"{pk}: left alone, {why}." for pk, why in outcome.left]
     if outcome.beyond_cap:

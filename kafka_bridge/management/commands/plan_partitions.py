@@ -10,7 +10,9 @@ from django.db import Error as DatabaseError
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge import catalogue, planning, registry
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
+from kafka_bridge.monitoring import capacity
 
 BAD_OPTIONS, NOT_KNOWN = 2, 3
 
@@ -49,8 +51,8 @@ class Command(BaseCommand):
         """Advise, or say what is missing."""
         self._refuse_nonsense(options)
         try:
-            groups = planning.hearers(options["topic"] or [topic.name for topic in catalogue.TOPICS])
-            advice = planning.advise(
+            groups = capacity.hearers(options["topic"] or [topic.name for topic in catalogue.TOPICS])
+            advice = capacity.advise(
                 rate=options["rate"],
                 groups=groups,
                 headroom=options["headroom"],
@@ -64,7 +66,7 @@ class Command(BaseCommand):
             ) from error
         if options["json"]:
             rows = [
-                asdict(one) | {"partitions_now": planning.partitions_now(registry.find(one.group))} for one in advice
+                asdict(one) | {"partitions_now": capacity.partitions_now(registry.find(one.group))} for one in advice
             ]
             self.stdout.write(json.dumps({"rate": options["rate"], "headroom": options["headroom"], "groups": rows}))
         else:
@@ -83,20 +85,20 @@ class Command(BaseCommand):
         if not 1 <= options["headroom"] <= 100:
             raise CommandError("--headroom takes a number from 1 to 100.", returncode=BAD_OPTIONS)
 
-    def _print(self, advice: Sequence[planning.Advice], options: dict[str, Any]) -> None:
+    def _print(self, advice: Sequence[capacity.Advice], options: dict[str, Any]) -> None:
         console = Console(file=cast(IO[str], self.stdout))
         table = Table("group", title=f"For {options['rate']:,g} messages/s, with {options['headroom']:g} x headroom")
         for column in ("one member handles", "members wanted", "partitions now"):
             table.add_column(column, justify="right")
         for one in advice:
-            now = planning.partitions_now(registry.find(one.group))
+            now = capacity.partitions_now(registry.find(one.group))
             wanted = "not known" if one.members is None else str(one.members)
             style = "bold yellow" if one.members and one.members > now else ""
             handles = "not known" if one.member_rate is None else f"{one.member_rate:,.0f}/s"
             table.add_row(one.group, handles, wanted, str(now), style=style)
         console.print(table)
         most = max((one.members or 0 for one in advice), default=0)
-        if most > min(planning.partitions_now(registry.find(one.group)) for one in advice):
+        if most > min(capacity.partitions_now(registry.find(one.group)) for one in advice):
             console.print(
                 f"Set KAFKA_PARTITIONS={most} and run manage.py create_topics. Keys are spread anew then: events of an "
                 "order that is under way may take another partition than its earlier ones, so do it when little is."

@@ -9,7 +9,7 @@ from django.db import Error as DatabaseError
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge import housekeeping
+from kafka_bridge.runtime import housekeeping
 
 
 class Command(BaseCommand):
@@ -39,6 +39,6 @@ class Command(BaseCommand):
             return
         table = Table("table", "kept", "set by", title="Old rows" + (" (dry run)" * options["dry_run"]))
         table.add_column("would go" if options["dry_run"] else "gone", justify="right")
-        for kept in housekeeping.kept():
+        for kept in housekeeping.policies():
             table.add_row(kept.table, f"{kept.days():g} days", kept.setting, f"{counts[kept.table]:,}")
         Console(file=cast(IO[str], self.stdout)).print(table)

@@ -16,10 +16,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from kafka_bridge import clients, faults, offsets, processes, projections, registry, replay
-from kafka_bridge.offsets import NotPossible
-from kafka_bridge.projections import Difference, Shadow
-from kafka_bridge.replay import Outcome, Stretch
+from kafka_bridge.consuming import registry
+from kafka_bridge.replaying import offsets, projections, replay
+from kafka_bridge.replaying.offsets import InvalidRequest
+from kafka_bridge.replaying.projections import RowDifference, Shadow
+from kafka_bridge.replaying.replay import OffsetRange, ReplayOutcome
+from kafka_bridge.runtime import clients, error_classes, processes
 
 FAILED, REFUSED, STOPPED, DIFFERS = 1, 2, 3, 4
 SHOWN = 40
@@ -77,7 +79,7 @@ class Command(BaseCommand):
                 self._replay(group, stop, options)
         except LookupError as error:
             raise CommandError(str(error.args[0]), returncode=REFUSED) from error
-        except NotPossible as error:
+        except InvalidRequest as error:
             raise CommandError(str(error), returncode=REFUSED) from error
         except KafkaException as error:
             raise CommandError(
@@ -110,7 +112,7 @@ class Command(BaseCommand):
                 options,
             )
         except Exception as error:
-            if not faults.is_infrastructure(error):
+            if not error_classes.is_infrastructure(error):
                 raise
             self.stderr.write(_where(under_way.outcome, stretches))
             raise CommandError(f"Stopped, something is away: {error}", returncode=FAILED) from error
@@ -132,8 +134,8 @@ class Command(BaseCommand):
     def _print(
         self,
         group: registry.Group,
-        outcome: Outcome,
-        stretches: Sequence[Stretch],
+        outcome: ReplayOutcome,
+        stretches: Sequence[OffsetRange],
         notes: Sequence[str],
         options: Mapping[str, Any],
     ) -> None:
@@ -190,7 +192,7 @@ class Command(BaseCommand):
                 returncode=DIFFERS,
             )
 
-    def _print_shadow(self, shadow: Shadow, found: Sequence[Difference], options: Mapping[str, Any]) -> None:
+    def _print_shadow(self, shadow: Shadow, found: Sequence[RowDifference], options: Mapping[str, Any]) -> None:
         console = self._console()
         table = Table("table", "row", "column", title=f"{shadow.group.name}: what differs from the log")
         table.add_column("was" if options["apply"] else "in use", justify="right")
@@ -215,7 +217,7 @@ class Command(BaseCommand):
     def _with_progress(
         self,
         what: str,
-        stretches: Sequence[Stretch],
+        stretches: Sequence[OffsetRange],
         work: Callable[[Callable[[int], None]], T],
         options: Mapping[str, Any],
     ) -> T:
@@ -246,26 +248,26 @@ def _check(options: dict[str, Any]) -> None:
             if options[name]
         ]
         if wrong:
-            raise NotPossible(
+            raise InvalidRequest(
                 "--shadow makes tables anew from everything that the group hears, and compares: it goes with --group, "
                 "--apply and --json only"
             )
         return
     if options["apply"]:
-        raise NotPossible("--apply goes with --shadow; without it a replay acts by itself, --dry-run only counts")
+        raise InvalidRequest("--apply goes with --shadow; without it a replay acts by itself, --dry-run only counts")
     if missing := [name for name, value in (("--topic", "topic"), ("--from", "start"), ("--to", "stop"))
                    if options[value] is None]:  # fmt: skip
-        raise NotPossible(f"{', '.join(missing)} must be given: which messages are meant?")
+        raise InvalidRequest(f"{', '.join(missing)} must be given: which messages are meant?")
     if options["rate"] is not None and not options["rate"] > 0:
-        raise NotPossible("--rate takes a number of messages a second above 0")
+        raise InvalidRequest("--rate takes a number of messages a second above 0")
     if options["order"]:
         try:
             options["order"] = str(UUID(options["order"]))
         except ValueError:
-            raise NotPossible(f"--order takes an order's id, a UUID; {options['order']!r} is none") from None
+            raise InvalidRequest(f"--order takes an order's id, a UUID; {options['order']!r} is none") from None
 
 
-def _sentence(group: registry.Group, outcome: Outcome) -> str:
+def _sentence(group: registry.Group, outcome: ReplayOutcome) -> str:
     parts = [
         f"{outcome.read:,} read",
         f"{outcome.new.total():,} new",
@@ -283,7 +285,7 @@ def _sentence(group: registry.Group, outcome: Outcome) -> str:
     return ", ".join(parts) + "."
 
 
-def _where(outcome: Outcome, stretches: Sequence[Stretch]) -> str:
+def _where(outcome: ReplayOutcome, stretches: Sequence[OffsetRange]) -> str:
     return "To go on: " + "; ".join(
         f"--partition {each.kept.partition} --from {outcome.reached[each.place]}"
         for each in stretches
@@ -293,8 +295,8 @@ def _where(outcome: Outcome, stretches: Sequence[Stretch]) -> str:
 
 def _as_json(
     group: registry.Group,
-    outcome: Outcome,
-    stretches: Sequence[Stretch],
+    outcome: ReplayOutcome,
+    stretches: Sequence[OffsetRange],
     notes: Sequence[str],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -324,7 +326,7 @@ def _as_json(
     }
 
 
-def _columns(each: Difference) -> list[tuple[str, str, str]]:
+def _columns(each: RowDifference) -> list[tuple[str, str, str]]:
     """Name, value in use and value by the log, of the columns that differ."""
     if each.in_use is None or each.anew is None:
         row = each.in_use or each.anew or {}

@@ -9,7 +9,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge import clients, offsets, registry
+from kafka_bridge.consuming import registry
+from kafka_bridge.replaying import offsets
+from kafka_bridge.runtime import clients
 
 FAILED, REFUSED = 1, 2
 
@@ -46,7 +48,7 @@ class Command(BaseCommand):
         """Plan, show, and move."""
         try:
             group = registry.find(options["group"])
-            places = offsets.kept(group, options["topic"], partition=options["partition"])
+            places = offsets.log_ranges(group, options["topic"], partition=options["partition"])
             moves = offsets.plan_moves(group, places, offsets.parse(options["to"]))
             self._show(group, moves, options)
             skipped = sum(move.skipped for move in moves)
@@ -54,13 +56,13 @@ class Command(BaseCommand):
                 return
             offsets.refuse_running(group.name, what="its members would go on from where they are. Stop them first.")
             if skipped and not options["skip"]:
-                raise offsets.NotPossible(
+                raise offsets.InvalidRequest(
                     f"{skipped:,} messages would never be handled by {group.name}. Add --skip if that is meant."
                 )
             offsets.carry_out(group, moves)
         except LookupError as error:
             raise CommandError(str(error.args[0]), returncode=REFUSED) from error
-        except offsets.NotPossible as error:
+        except offsets.InvalidRequest as error:
             raise CommandError(str(error), returncode=REFUSED) from error
         except KafkaException as error:
             raise CommandError(

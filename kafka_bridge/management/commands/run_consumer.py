@@ -12,19 +12,10 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge import (
-    clients,
-    dead_letter_group,
-    dead_letters,
-    processes,
-    registry,
-    retries,
-    sessions,
-    subscribers,
-    supervision,
-    tandem,
-    workers,
-)
+from kafka_bridge.consuming import consumer_groups, consumer_process, registry, workers
+from kafka_bridge.dead_letters import burial, consumer
+from kafka_bridge.retrying import retries
+from kafka_bridge.runtime import clients, idle_timeouts, processes, supervision
 
 BAD_OPTIONS = 2
 
@@ -70,25 +61,25 @@ class Command(BaseCommand):
         else:
             self._supervise(groups, instances, _stop(until_eof=options["until_eof"]))
 
-    def _groups(self, names: list[str], *, every: bool) -> list[subscribers.Subscriber]:
+    def _groups(self, names: list[str], *, every: bool) -> list[consumer_groups.Subscriber]:
         if every:
-            return subscribers.every()
+            return consumer_groups.every()
         if not names:
             raise CommandError("Name one or more groups, or --all; --list shows them.", returncode=BAD_OPTIONS)
         try:
-            return [subscribers.find(name) for name in dict.fromkeys(names)]
+            return [consumer_groups.find(name) for name in dict.fromkeys(names)]
         except LookupError as error:
             raise CommandError(str(error), returncode=BAD_OPTIONS) from error
 
-    def _run(self, group: subscribers.Subscriber, stop: threading.Event) -> None:
-        sessions.end_when_silent()
+    def _run(self, group: consumer_groups.Subscriber, stop: threading.Event) -> None:
+        idle_timeouts.end_when_silent()
         if not isinstance(group, registry.Group):
             self._run_reader(stop)
             return
         beside = [workers.Worker(work, stop) for work in group.workers]
         for worker in beside:
             worker.start()
-        member = tandem.Tandem(group, stop, after_commit=partial(_wake, beside))
+        member = consumer_process.ConsumerProcess(group, stop, after_commit=partial(_wake, beside))
         self.stderr.write(
             f"{clients.conf().group_prefix}{group.name}: hears {', '.join(topic.name for topic in group.topics)} "
             f"on {clients.conf().bootstrap_servers}"
@@ -97,7 +88,7 @@ class Command(BaseCommand):
             member.run()
         except KafkaException as error:
             raise CommandError(f"{group.name}: the Kafka client failed for good: {error}. Start it again.") from error
-        except dead_letters.TooMany as error:
+        except burial.TooManyDeadLetters as error:
             raise CommandError(str(error), returncode=supervision.NEEDS_A_PERSON) from error
         finally:
             stop.set()
@@ -110,21 +101,17 @@ class Command(BaseCommand):
         )
 
     def _run_reader(self, stop: threading.Event) -> None:
-        reader = dead_letter_group.Reader(stop)
-        self.stderr.write(
-            f"{clients.conf().group_prefix}{dead_letter_group.NAME}: stores the dead letters of all groups"
-        )
+        reader = consumer.DeadLetterConsumer(stop)
+        self.stderr.write(f"{clients.conf().group_prefix}{consumer.NAME}: stores the dead letters of all groups")
         try:
             reader.run()
         except KafkaException as error:
             raise CommandError(f"dead letters: the Kafka client failed for good: {error}. Start it again.") from error
         finally:
             stop.set()
-        self.stderr.write(
-            f"{dead_letter_group.NAME}: stopped; {reader.stored} stored, {reader.seen_before} seen before"
-        )
+        self.stderr.write(f"{consumer.NAME}: stopped; {reader.stored} stored, {reader.seen_before} seen before")
 
-    def _supervise(self, groups: list[subscribers.Subscriber], instances: int, stop: threading.Event) -> None:
+    def _supervise(self, groups: list[consumer_groups.Subscriber], instances: int, stop: threading.Event) -> None:
         commands = {
             f"{group.name}-{number}": ["run_consumer", group.name, "--until-eof"]
             for group in groups
@@ -144,13 +131,13 @@ class Command(BaseCommand):
 
     def _list(self, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps({group.name: _facts(group) for group in subscribers.every()}))
+            self.stdout.write(json.dumps({group.name: _facts(group) for group in consumer_groups.every()}))
             return
         table = Table(title="Consumer groups")
         table.add_column("group", no_wrap=True)
         for column in ("hears", "topics", "tries"):
             table.add_column(column)
-        for group in subscribers.every():
+        for group in consumer_groups.every():
             topics = "\n".join(topic.name for topic in group.topics)
             table.add_row(
                 clients.conf().group_prefix + group.name, "\n".join(_heard(group)), topics, "\n".join(_tries(group))
@@ -171,7 +158,7 @@ def _wake(beside: list[workers.Worker]) -> None:
         worker.wake()
 
 
-def _heard(group: subscribers.Subscriber) -> list[str]:
+def _heard(group: consumer_groups.Subscriber) -> list[str]:
     if not isinstance(group, registry.Group):
         return ["dead letters of all groups"]
     flows: dict[str, list[str]] = {}
@@ -180,7 +167,7 @@ def _heard(group: subscribers.Subscriber) -> list[str]:
     return [kind if len(found) > 1 else f"{kind} ({found[0]})" for kind, found in flows.items()]
 
 
-def _tries(group: subscribers.Subscriber) -> list[str]:
+def _tries(group: consumer_groups.Subscriber) -> list[str]:
     """Its policy, and those of its events that have another one."""
     if not isinstance(group, registry.Group):
         return ["until it works"]
@@ -193,7 +180,7 @@ def _policies(group: registry.Group) -> tuple[retries.Policy, dict[str, retries.
     return group.retry or retries.default(), own
 
 
-def _facts(group: subscribers.Subscriber) -> dict[str, Any]:
+def _facts(group: consumer_groups.Subscriber) -> dict[str, Any]:
     """For machines; no policy where everything is tried until it works."""
     usual, own = _policies(group) if isinstance(group, registry.Group) else (None, {})
     return {

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from kafka_bridge import processes, relay
+from kafka_bridge.publishing import relay
+from kafka_bridge.runtime import processes
 
 
 class Command(BaseCommand):

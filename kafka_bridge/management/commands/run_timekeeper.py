@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from kafka_bridge import processes, timekeeper
+from kafka_bridge.runtime import processes, scheduler
 
 
 class Command(BaseCommand):
@@ -15,5 +15,5 @@ class Command(BaseCommand):
     help = "Run what the clock starts (order deadlines, sweeps). Run two: one leads, the other stands by."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        timekeeper.run(processes.stop_on_signals())
+        scheduler.run(processes.stop_on_signals())
         self.stderr.write("timekeeper: stopped")

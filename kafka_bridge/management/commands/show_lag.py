@@ -18,8 +18,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from kafka_bridge import clients, lag, pace, processes, subscribers
-from kafka_bridge.parking import Parked
+from kafka_bridge.consuming import consumer_groups
+from kafka_bridge.monitoring import lag, throughput
+from kafka_bridge.retrying.parking import Parked
+from kafka_bridge.runtime import clients, processes
 
 BAD_OPTIONS, NO_KAFKA = 2, 1
 WATCH_SECONDS = 2.0
@@ -69,7 +71,7 @@ class Command(BaseCommand):
 
     def _once(self, options: Mapping[str, Any]) -> None:
         found = _read(options["groups"])
-        paces = pace.between(_earlier(), pace.looks(found))
+        paces = throughput.between(_earlier(), throughput.looks(found))
         shown = _shown(found, options)
         if options["json"]:
             self.stdout.write(_json(shown, paces))
@@ -79,13 +81,13 @@ class Command(BaseCommand):
     def _watch(self, options: Mapping[str, Any]) -> None:
         stop = processes.stop_on_signals()
         console = Console(file=cast(IO[str], self.stdout))
-        before: dict[pace.Key, pace.Look] = {}
+        before: dict[throughput.Key, throughput.Look] = {}
         with Live(console=console, auto_refresh=False, transient=options["json"]) as live:
             while not stop.is_set():
                 begun = time.monotonic()
                 found = _read(options["groups"])
-                now = pace.looks(found)
-                paces = pace.between(before or _earlier(), now)
+                now = throughput.looks(found)
+                paces = throughput.between(before or _earlier(), now)
                 before = now
                 shown = _shown(found, options)
                 if options["json"]:
@@ -113,10 +115,10 @@ def _read(groups: Sequence[str]) -> list[lag.Lag]:
         return found  # all but that needs only Kafka
 
 
-def _earlier() -> dict[pace.Key, pace.Look]:
+def _earlier() -> dict[throughput.Key, throughput.Look]:
     """Samples of the last minutes; none where PostgreSQL is away, for the lag itself needs only Kafka."""
     try:
-        return pace.earlier_looks()
+        return throughput.earlier_looks()
     except DatabaseError:
         return {}
 
@@ -127,14 +129,14 @@ def _shown(found: Sequence[lag.Lag], options: Mapping[str, Any]) -> list[lag.Lag
     if options["json"] or options["groups"]:
         return list(found)
     # Retry topics are many, and mostly nothing is in them: people see those in which copies wait.
-    usual = {group.name for group in subscribers.every()}
+    usual = {group.name for group in consumer_groups.every()}
     return [row for row in found if row.messages or row.state == "paused" or row.group in usual]
 
 
-def _json(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> str:
+def _json(found: Sequence[lag.Lag], paces: Mapping[throughput.Key, throughput.Pace]) -> str:
     rows = []
     for row in found:
-        speed = paces.get(pace.key_of(row))
+        speed = paces.get(throughput.key_of(row))
         rows.append(
             asdict(row)
             | {
@@ -151,7 +153,7 @@ def _as_json(moment: datetime) -> str:
 
 
 # -- For people ---------------------------------------------------------------------------------------
-def _page(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> RenderableType:
+def _page(found: Sequence[lag.Lag], paces: Mapping[throughput.Key, throughput.Pace]) -> RenderableType:
     if not found:
         return _summary(found)
     table = Table(title="Consumer lag", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -166,11 +168,11 @@ def _page(found: Sequence[lag.Lag], paces: Mapping[pace.Key, pace.Pace]) -> Rend
         if row.group != group:
             group = row.group
             table.add_row(Text(group, style="bold"))
-        table.add_row(*_cells(row, paces.get(pace.key_of(row))))
+        table.add_row(*_cells(row, paces.get(throughput.key_of(row))))
     return Group(table, *_standing_still(found), *_parked(found), _summary(found))
 
 
-def _cells(row: lag.Lag, speed: pace.Pace | None) -> list[str | Text]:
+def _cells(row: lag.Lag, speed: throughput.Pace | None) -> list[str | Text]:
     behind = Text(f"{row.messages:,}", style="bold yellow" if row.messages else "green")
     nobody = Text("nobody", style="bold red" if row.messages else "dim")
     return [
@@ -227,7 +229,7 @@ def _age(row: lag.Lag) -> str:
     return "unknown" if row.seconds is None else duration(row.seconds)
 
 
-def _drain(row: lag.Lag, speed: pace.Pace | None) -> str:
+def _drain(row: lag.Lag, speed: throughput.Pace | None) -> str:
     if not row.messages:
         return ""
     if speed is None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from kafka_bridge import schemas
+from kafka_bridge.wire import schemas
 
 
 class Command(BaseCommand):

@@ -11,8 +11,8 @@ from confluent_kafka import KafkaException
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from kafka_bridge import clients, outbox
-from shop.local import waiting
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import clients, waiting
 
 BROKERS_TIMEOUT_SECONDS = 90
 STEPS = ("migrate", "seed", "topics", "republish")

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
-from kafka_bridge import processes
+from kafka_bridge.runtime import processes
 from shop.drills import house, plans, playing, screen
 from shop.drills.plans import BadPlan, Plan
 from shop.drills.verdict import Verdict

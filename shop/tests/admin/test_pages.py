@@ -9,7 +9,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from kafka_bridge import catalogue, registry
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
 from orders.models import Status
 from payments.models import Refund
 from shop.admin import orders

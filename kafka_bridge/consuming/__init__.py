@@ -1,0 +1,1 @@
+"""How a group works: who hears what, the loop that reads, one transaction a batch, the inbox, the offsets."""

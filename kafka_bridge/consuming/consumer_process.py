@@ -1,0 +1,78 @@
+"""What `run_consumer` runs for a group: a runner, and beside it in a thread a consumer of the retry topics."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from confluent_kafka import KafkaException
+
+from kafka_bridge.consuming.registry import Group
+from kafka_bridge.consuming.runner import Runner
+from kafka_bridge.dead_letters import burial
+from kafka_bridge.retrying.retry_consumer import RetryConsumer
+
+log = logging.getLogger(__name__)
+LEAVE_SECONDS = 8.0
+
+
+class ConsumerProcess:
+    """One runner and one retry consumer of a group; both stop when one of them does. `run` may be called once."""
+
+    def __init__(self, group: Group, stop: threading.Event, *, after_commit: Callable[[], None] = lambda: None) -> None:
+        self.group = group
+        self.stop = stop
+        self.streak = burial.DeadLetterLimit(group.name, stop)
+        self.runner = Runner(group, stop, after_commit=after_commit, streak=self.streak)
+        self.retrying = RetryConsumer(group, stop, after_commit=after_commit, streak=self.streak)
+        self._error: Exception | None = None
+
+    @property
+    def handled(self) -> int:
+        """Messages handled, at the first attempt or a later one."""
+        return self.runner.handled + self.retrying.handled
+
+    @property
+    def duplicates(self) -> int:
+        """Messages that the group had had before."""
+        return self.runner.duplicates
+
+    @property
+    def parked(self) -> int:
+        """Messages that could not be handled in their place."""
+        return self.runner.parked
+
+    @property
+    def dead(self) -> int:
+        """Messages given up."""
+        return self.runner.dead + self.retrying.dead
+
+    def run(self) -> None:
+        """Consume until told to stop; then finish what is under way, commit, and leave both groups at once.
+
+        Raises:
+            KafkaException: a client is beyond repair; end the process with an error, a new one starts afresh.
+            TooMany: the group stopped itself; somebody must look.
+        """
+        beside = threading.Thread(target=self._retry, name=self.retrying.name, daemon=True)
+        beside.start()
+        try:
+            self.runner.run()
+        finally:
+            self.stop.set()
+            beside.join(LEAVE_SECONDS)
+        if self._error is not None:
+            raise self._error
+        if self.streak.is_too_long:
+            raise burial.TooManyDeadLetters(
+                f"{self.group.name}: {self.streak.cap} dead letters in a row and nothing handled in between. "
+                "Look at the last errors, mend what they have in common, then start the group again."
+            )
+
+    def _retry(self) -> None:
+        try:
+            self.retrying.run()
+        except Exception as error:
+            self._error = error
+            if not isinstance(error, KafkaException):
+                log.exception("%s failed", self.retrying.name)
+            self.stop.set()

@@ -1,0 +1,190 @@
+"""One batch of messages, one transaction: inbox rows, effects and new facts commit together.
+
+# Note [One batch, one transaction]
+A batch is up to 500 messages. Their inbox ids go in with one statement, each handler gets its events in one call, and
+all new outbox rows go out with one statement; then it commits. A crash before the commit leaves no trace, a crash after
+it leaves the inbox rows, and then the redelivered messages do nothing. So the offset may lag behind, but never lead.
+
+# Note [Nothing parked]
+One statement takes the batch into the inbox, unless any of its keys is parked: usually that is all. Only if it has
+taken nothing are the heads of the batch's keys locked, as `parking.py` asks for, and what is free is taken then. A key
+that another member parks just after the first statement was free when it was asked; so it is with locks as well, for
+there is no head yet to lock.
+
+# Note [Waves]
+Within a batch, events of one kind are handed over together, but those of one key must stay in sequence. So a message
+goes into the first wave in which all earlier messages of its key are in earlier waves, or in the same wave and of the
+same kind. Waves run one after the other.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from django.db import transaction
+
+from kafka_bridge.consuming import inbox
+from kafka_bridge.consuming.registry import Form, Group, Handler
+from kafka_bridge.dead_letters import letter_store
+from kafka_bridge.publishing import outbox
+from kafka_bridge.retrying import parking
+from kafka_bridge.retrying.parking import Head
+from kafka_bridge.wire import envelope
+from kafka_bridge.wire.envelope import Received
+from kafka_bridge.wire.records import Record
+
+_NOTHING: Sequence[Received] = ()
+
+
+class Handled(NamedTuple):
+    """How many messages of a batch were new to the group, and how many it had had before; it hears no others.
+
+    Those that were put behind a parked one are neither.
+    """
+
+    new: int
+    seen_before: int
+
+
+@dataclass(slots=True)
+class Trace:
+    """What a transaction was about: whom to blame when it failed, and what it did not handle."""
+
+    handler: Handler | None = None
+    """What was called last."""
+    suspects: Sequence[Received] = _NOTHING
+    """The messages of that call; one of them made it raise."""
+    head: Head | None = None
+    """The parked message that was being handled,"""
+    record: Record | None = None
+    """and the message itself."""
+    again: list[tuple[Received, Head]] = field(default_factory=list)
+    """Messages that are parked themselves: their copies may never have been made."""
+    waiting: int = 0
+    """Messages that were put behind a parked one."""
+
+
+def handle(group: Group, messages: Sequence[Received], trace: Trace | None = None) -> Handled:
+    """Handle these messages in one durable transaction; those of parked keys are put behind their heads instead.
+
+    Raises:
+        Exception: whatever a handler or the database raised; nothing was written then, and the trace says who it was.
+    """
+    relevant = [message for message in messages if group.knows(type(message.event))]
+    if not relevant:
+        return Handled(0, 0)
+    trace = trace or Trace()
+    with transaction.atomic(durable=True):
+        free, fresh = _take_free(group, relevant, trace)
+        _call_handlers(group, fresh, trace)
+    return Handled(len(fresh), len(free) - len(fresh))
+
+
+def handle_alone(group: Group, message: Received, trace: Trace) -> Handled:
+    """Handle a message that was sent again and is no head; if it was a dead letter, it is one no more.
+
+    Raises:
+        Exception: as `handle`.
+    """
+    with transaction.atomic(durable=True):
+        free, fresh = _take_free(group, [message], trace)
+        _call_handlers(group, fresh, trace)
+        if free:
+            _resolve(group, parking.original(message).place)
+    return Handled(len(fresh), len(free) - len(fresh))
+
+
+def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], trace: Trace) -> bool:
+    """Handle the head of a key in one durable transaction, if it is wanted; its row goes with its effects.
+
+    False where the key is free or its head is not wanted. A released head is never handled: it counts as had.
+
+    Raises:
+        Malformed: the parked message cannot be read.
+        Exception: as `handle`; the trace names the head.
+    """
+    with transaction.atomic(durable=True):
+        trace.head = parking.heads(group=group.name, keys=[key]).get(key)
+        if trace.head is None or not is_wanted(trace.head):
+            return False
+        trace.record = parking.record_of(trace.head)
+        message = envelope.decode(trace.record)
+        if trace.head.state == parking.State.RELEASED:
+            inbox.take(group=group.name, messages=[message])
+        else:
+            _call_handlers(group, inbox.take(group=group.name, messages=[message]), trace)
+            _resolve(group, trace.head.place)
+        parking.remove(trace.head)
+    return True
+
+
+def _take_free(
+    group: Group, messages: Sequence[Received], trace: Trace
+) -> tuple[Sequence[Received], Sequence[Received]]:
+    """Those whose keys are free, and of them those that are new to the group. See Note [Nothing parked]."""
+    trace.handler, trace.suspects, trace.again, trace.waiting = None, _NOTHING, [], 0
+    fresh = inbox.take_unless_parked(group=group.name, messages=messages)
+    if fresh:
+        return messages, fresh
+    free = _put_parked_aside(group, messages, trace)
+    return free, inbox.take(group=group.name, messages=free) if free else free
+
+
+def _put_parked_aside(group: Group, messages: Sequence[Received], trace: Trace) -> Sequence[Received]:
+    heads = parking.heads(group=group.name, keys={message.event.key for message in messages})
+    if not heads:
+        return messages
+    free, behind = list[Received](), list[Received]()
+    for message in messages:
+        head = heads.get(message.event.key)
+        if head is None:
+            free.append(message)
+        elif parking.original(message).place == head.place:
+            trace.again.append((message, head))
+        else:
+            behind.append(message)
+    parking.wait_behind(group=group.name, messages=behind)
+    trace.waiting = len(behind)
+    return free
+
+
+def _call_handlers(group: Group, fresh: Sequence[Received], trace: Trace) -> None:
+    """Hand over messages that are new to the group, wave by wave."""
+    trace.handler, trace.suspects = None, _NOTHING
+    for handler, calls in waves(group, fresh):
+        trace.handler = handler
+        # Each message of a key in a wave has the same cause for what follows: the last one.
+        with outbox.collect({message.event.key: message for message in calls}):
+            if handler.form is Form.ONE:
+                for message in calls:
+                    trace.suspects = (message,)
+                    handler.call(trace.suspects)
+                trace.suspects = calls
+            else:
+                trace.suspects = calls
+                handler.call(calls)
+    # Whatever fails from here on is not one handler's fault.
+    trace.suspects = _NOTHING
+
+
+def _resolve(group: Group, place: tuple[str, int, int]) -> None:
+    topic, partition, offset = place
+    letter_store.resolve(group=group.name, topic=topic, partition=partition, offset=offset)
+
+
+def waves(group: Group, messages: Sequence[Received]) -> Iterator[tuple[Handler, list[Received]]]:
+    """Messages in the order and grouping in which handlers get them; see Note [Waves]."""
+    last: dict[str, tuple[int, Handler]] = {}
+    plan: dict[int, dict[Handler, list[Received]]] = defaultdict(lambda: defaultdict(list))
+    for message in messages:
+        handler = group.handler_of(message.event)
+        if handler is None:
+            continue
+        wave, before = last.get(message.event.key, (0, handler))
+        if before is not handler:
+            wave += 1
+        last[message.event.key] = wave, handler
+        plan[wave][handler].append(message)
+    for wave in sorted(plan):
+        yield from plan[wave].items()

@@ -1,0 +1,271 @@
+"""Dead letters in PostgreSQL: how a message in Kafka becomes a row, when the row is closed, which kinds there are.
+
+# Note [A letter and its deaths]
+A letter is named by the place at which its message was read first. It may die several times: somebody redrives it, and
+its group gives up on it again. Each death is a copy in a dead letter topic, and its time tells the deaths of one letter
+apart. A copy that is not younger than what is stored has been seen before, so reading the topics again from their
+beginning changes nothing.
+"""
+
+import hashlib
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+from confluent_kafka import Message
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db import connection, transaction
+from django.db.models import Count, Max, Min
+
+from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow
+from kafka_bridge.runtime import bulk_rows, clients
+from kafka_bridge.wire import records
+from kafka_bridge.wire.envelope import Headers
+
+_WITH_DIGITS = re.compile(r"[\w-]*\d[\w-]*")
+_OPEN: dict[str, Any] = {"state": DeadLetter.State.PARKED, "closed_at": None, "send_at": None}
+_RESOLVE = """
+WITH resolved AS (
+    UPDATE kafka_bridge_deadletter SET state = 'resolved', closed_at = now(), send_at = NULL
+    WHERE "group" = %s AND topic = %s AND partition = %s AND "offset" = %s AND state IN ('parked', 'redriven')
+    RETURNING id
+)
+INSERT INTO kafka_bridge_deadletteract (letter_id, who, what, reason) SELECT id, %s, 'resolved', '' FROM resolved
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Death:
+    """What a copy in a dead letter topic says: which message it was, and why its group gave up on it."""
+
+    group: str
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    event_id: UUID | None
+    type: str
+    error: str
+    handler: str
+    traceback: str
+    attempts: int
+    headers: list[list[str | None]]
+    value: bytes
+    died_at: datetime
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same error in the same handler; see `fingerprint_of`."""
+        return fingerprint_of(error=self.error, handler=self.handler, event_type=self.type)
+
+
+# -- From Kafka ----------------------------------------------------------------------------------------
+def read(message: Message) -> Death:
+    """What the copy says. Never raises: what is missing or cannot be read is told as well as it can be."""
+    headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
+    found = {name: value or b"" for name, value in headers}
+    own = [(name, value) for name, value in headers if not name.startswith(records.OURS)]
+    prefix = clients.conf().topic_prefix
+    topic = str(message.topic()).removeprefix(prefix)
+    source, _, group = topic.removesuffix(".dlq").rpartition(".")
+    # Whoever put it there: without its origin it is told by where it lies now.
+    origin = (
+        (_text(found["dlq_topic"]).removeprefix(prefix), int(found["dlq_partition"]), int(found["dlq_offset"]))
+        if _has_origin(found)
+        else (topic, message.partition() or 0, message.offset() or 0)
+    )
+    return Death(
+        group=(_text(found.get("dlq_group", b"")) or group)[:60],
+        topic=(origin[0] or source)[:120],
+        partition=origin[1],
+        offset=origin[2],
+        key=_text(message.key() or b"")[:120],
+        event_id=_uuid(found.get("ce_id", b"")),
+        type=_text(found.get("ce_type", b""))[:80],
+        error=_text(found.get("dlq_error", b""))[:500] or "unknown: its headers give no reason",
+        handler=_text(found.get("dlq_handler", b""))[:200],
+        traceback=_text(found.get("dlq_traceback", b"")),
+        attempts=_count(found.get("dlq_attempts", b"")),
+        headers=pack(own),
+        value=message.value() or b"",
+        died_at=datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC),
+    )
+
+
+def pack(headers: Iterable[tuple[str, bytes | None]]) -> list[list[str | None]]:
+    """Headers as JSON can hold them: [name, value in base64]."""
+    return [[bulk_rows.storable(name), None if value is None else b64encode(value).decode()] for name, value in headers]
+
+
+def unpack(headers: Iterable[Sequence[str | None]]) -> Headers:
+    """The headers as they came; those without a value are left out."""
+    return [(str(name), b64decode(value)) for name, value in headers if value is not None]
+
+
+def _has_origin(found: Mapping[str, bytes]) -> bool:
+    numbers = (found.get(name, b"") for name in ("dlq_partition", "dlq_offset"))
+    # What fits into the columns: int, bigint.
+    fits = all(number.isdigit() and len(number) < digits for number, digits in zip(numbers, (10, 19), strict=True))
+    return bool(found.get("dlq_topic")) and fits
+
+
+def _text(value: bytes | str) -> str:
+    return bulk_rows.storable(value if isinstance(value, str) else value.decode(errors="replace"))
+
+
+def _count(value: bytes) -> int:
+    return int(value) if value.isdigit() and len(value) < 9 else 0
+
+
+def _uuid(value: bytes) -> UUID | None:
+    try:
+        return UUID(value.decode())
+    except ValueError:
+        return None
+
+
+def fingerprint_of(*, error: str, handler: str, event_type: str) -> str:
+    """A short name for a kind of failure: words with a digit in them (ids, numbers, references) count as the same."""
+    words = "\n".join([_WITH_DIGITS.sub("#", error), handler, event_type])
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+# -- Storing -------------------------------------------------------------------------------------------
+def store(deaths: Sequence[Death]) -> int:
+    """Store them in one durable transaction; how many were news. See Note [A letter and its deaths]."""
+    with transaction.atomic(durable=True):
+        return sum(map(_store, deaths))
+
+
+def _store(death: Death) -> bool:
+    place = {"group": death.group, "topic": death.topic, "partition": death.partition, "offset": death.offset}
+    letter, is_new = DeadLetter.objects.select_for_update().get_or_create(**place, defaults=_content(death))
+    if is_new:
+        return True
+    if death.died_at <= letter.died_at:
+        return False
+    if _is_another(letter, death):
+        _update(
+            letter, **_content(death), state=DeadLetter.State.PARKED, edited_value=None, closed_at=None, send_at=None
+        )
+        _note(letter, "parked again", "Another message at the same place: the topic was made anew.")
+        return True
+    if _was_handled_after_all(death):
+        return False
+    _update(letter, **_reason(death), **_OPEN, attempts=letter.attempts + death.attempts)
+    _note(letter, "parked again", death.error)
+    return True
+
+
+def _content(death: Death) -> dict[str, Any]:
+    message = {
+        "key": death.key,
+        "event_id": death.event_id,
+        "type": death.type,
+        "headers": death.headers,
+        "value": death.value,
+    }
+    return {**message, **_reason(death), "attempts": death.attempts}
+
+
+def _reason(death: Death) -> dict[str, Any]:
+    return {
+        "error": death.error,
+        "handler": death.handler,
+        "fingerprint": death.fingerprint,
+        "traceback": death.traceback,
+        "died_at": death.died_at,
+    }
+
+
+def _is_another(letter: DeadLetter, death: Death) -> bool:
+    if letter.event_id or death.event_id:
+        return letter.event_id != death.event_id
+    return death.value not in (bytes(letter.value), letter.edited_value and bytes(letter.edited_value))
+
+
+def _was_handled_after_all(death: Death) -> bool:
+    """A copy of a death that was under way while a copy of the message was handled."""
+    had = InboxRow.objects.filter(group=death.group, event_id=death.event_id) if death.event_id else None
+    return had is not None and had.exists()
+
+
+def _update(letter: DeadLetter, **values: Any) -> None:
+    DeadLetter.objects.filter(pk=letter.pk).update(**values)
+
+
+def _note(letter: DeadLetter, what: str, reason: str) -> None:
+    DeadLetterAct.objects.create(letter=letter, who=letter.group, what=what, reason=reason[:500])
+
+
+def resolve(*, group: str, topic: str, partition: int, offset: int) -> None:
+    """The message of this place has been handled: if it was a dead letter it is one no more. Call it in the transaction
+    of the effects; `topic` is without the cluster's prefix.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_RESOLVE, [group, topic, partition, offset, group])
+
+
+def waiting(*, limit: int) -> int:
+    """How many wait for a person; counts no further than the limit."""
+    return DeadLetter.objects.filter(state=DeadLetter.State.PARKED).order_by()[:limit].count()
+
+
+# -- Kinds ---------------------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """Letters that wait for a person for the same reason."""
+
+    fingerprint: str
+    error: str
+    handler: str
+    type: str
+    groups: list[str]
+    count: int
+    first: datetime
+    last: datetime
+    example: int
+    """The newest of them."""
+
+
+def kinds(*, limit: int = 100) -> list[Kind]:
+    """The kinds of parked letters, most frequent first; reads parked letters only, in two queries."""
+    counted = (
+        DeadLetter.objects.filter(state=DeadLetter.State.PARKED)
+        .order_by()
+        .values("fingerprint")
+        .annotate(
+            number=Count("pk"),
+            first=Min("died_at"),
+            last=Max("died_at"),
+            example=Max("pk"),
+            groups=ArrayAgg("group", distinct=True),
+        )
+        .order_by("-number", "fingerprint")[:limit]
+    )
+    found = list(counted)
+    examples = DeadLetter.objects.defer("value", "edited_value", "traceback").in_bulk([row["example"] for row in found])
+    return [_kind(row, examples[row["example"]]) for row in found if row["example"] in examples]
+
+
+def kind_of(fingerprint: str) -> Kind | None:
+    """One of them, if any of its letters waits."""
+    return next((kind for kind in kinds(limit=10_000) if kind.fingerprint == fingerprint), None)
+
+
+def _kind(row: Mapping[str, Any], example: DeadLetter) -> Kind:
+    return Kind(
+        fingerprint=row["fingerprint"],
+        error=example.error,
+        handler=example.handler,
+        type=example.type,
+        groups=sorted(row["groups"]),
+        count=row["number"],
+        first=row["first"],
+        last=row["last"],
+        example=example.pk,
+    )

@@ -1,0 +1,60 @@
+"""What sending a dead letter again would do, told from the state of things as it is now."""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+from django.db.models import QuerySet
+
+from kafka_bridge.dead_letters import redriving
+from kafka_bridge.models import DeadLetter, InboxRow, ParkedMessage
+from kafka_bridge.wire import envelope
+
+subject_words: dict[str, Callable[[str], str]] = {}
+"""By topic: a function that takes an event's key and says how what it is about stands now ("order BR-7Q is PAID").
+The site, which knows the other apps, fills it."""
+
+
+def dry_run(letter: DeadLetter) -> str:
+    """What sending it again would do now, in sentences, from the state of things; no handler is called for it."""
+    return " ".join(_sentences(letter))
+
+
+def _sentences(letter: DeadLetter) -> Iterator[str]:
+    if why := redriving.obstacle_to_redriving(letter):
+        yield f"It cannot be sent again: {why}."
+        return
+    if letter.event_id and InboxRow.objects.filter(group=letter.group, event_id=letter.event_id).exists():
+        yield f"Already handled by {letter.group}: would change nothing."
+        return
+    yield _as_sentence(_handling(letter))
+    if behind := waiting_behind(letter).count():
+        yield f"Behind it {'1 message waits' if behind == 1 else f'{behind:,} messages wait'} and would follow."
+
+
+def _handling(letter: DeadLetter) -> str:
+    group, event_type = redriving.group_of(letter), redriving.event_type_of(letter)
+    if event_type is None:
+        return "would fail again: its headers name no event that this code knows"
+    try:
+        event = envelope.decode_body(event_type, letter.contents)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        return f"would fail again: the body is no {event_type.TYPE} ({error})"
+    handler = group.handler_of(event) if group else None
+    if group is None or handler is None:
+        return f"means nothing to {letter.group} in this flow: would only be noted"
+    if preview := group.preview.get(event_type):
+        return preview(event)
+    words = subject_words.get(letter.topic)
+    state = words(letter.key) if words else ""
+    called = f"{handler.function.__name__} is called"
+    return f"{state}; {called}" if state else called
+
+
+def waiting_behind(letter: DeadLetter) -> QuerySet[ParkedMessage]:
+    """Messages of its key that wait behind it, in their sequence; none where it is no head."""
+    head = ParkedMessage.objects.filter(**letter.place).values("id")[:1]
+    return ParkedMessage.objects.filter(group=letter.group, key=letter.key, id__gt=head).order_by("id")
+
+
+def _as_sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."

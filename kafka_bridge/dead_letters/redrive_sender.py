@@ -1,0 +1,88 @@
+"""Dead letters that somebody has decided to send again go to their retry topics; see Note [Decided first, sent later]
+in `redriving.py`.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from kafka_bridge.dead_letters import letter_store
+from kafka_bridge.models import DeadLetter
+from kafka_bridge.retrying import parking, retries
+
+State = DeadLetter.State
+_SEND_AT_ONCE = 50
+# Longer than sending so many takes; whoever took letters and died leaves them to the next one after this.
+_LEASE = timedelta(seconds=90)
+_CLAIM = """
+UPDATE kafka_bridge_deadletter SET send_at = now() + %s WHERE id IN (
+    SELECT id FROM kafka_bridge_deadletter
+    WHERE send_at <= now() AND state = 'redriven' ORDER BY send_at, id LIMIT %s FOR UPDATE SKIP LOCKED
+)
+RETURNING *
+"""
+_DEAD_HEAD = """
+    h."group" = l."group" AND h.topic = l.topic AND h.partition = l.partition AND h."offset" = l."offset"
+    AND h.state = 'dead'
+"""
+_RELEASE = f"""
+UPDATE kafka_bridge_parkedmessage h SET state = 'released' FROM kafka_bridge_deadletter l
+WHERE {_DEAD_HEAD} AND l.state = 'discarded'
+"""  # noqa: S608 - nothing of it comes from outside
+_SEND_ONCE_MORE = f"""
+UPDATE kafka_bridge_deadletter l SET send_at = now() FROM kafka_bridge_parkedmessage h
+WHERE {_DEAD_HEAD} AND l.state = 'redriven' AND l.send_at IS NULL AND l.died_at < now() - interval '1 minute'
+"""  # noqa: S608 - nothing of it comes from outside
+
+
+def send_due() -> bool:
+    """Bring copies that are due to their retry topics; True says that there may be more. Blocks while Kafka takes them.
+
+    Raises:
+        KafkaException: it did not take one; that one and the rest are due again.
+    """
+    letters = list(DeadLetter.objects.raw(_CLAIM, [_LEASE, _SEND_AT_ONCE]))
+    sent: list[int] = []
+    try:
+        for letter in sorted(letters, key=lambda letter: letter.pk):
+            _send(letter)
+            sent.append(letter.pk)
+    finally:
+        claimed = [letter.pk for letter in letters]
+        sending = DeadLetter.objects.filter(state=State.REDRIVEN)
+        sending.filter(pk__in=sent).update(send_at=None)
+        if rest := set(claimed) - set(sent):
+            sending.filter(pk__in=rest).update(send_at=Now())
+    return len(letters) == _SEND_AT_ONCE
+
+
+def unsent(ids: Iterable[int]) -> int:
+    """How many of these letters are still to be brought to their retry topics."""
+    return DeadLetter.objects.filter(pk__in=list(ids), state=State.REDRIVEN, send_at__isnull=False).count()
+
+
+def _send(letter: DeadLetter) -> None:
+    message: dict[str, Any] = {
+        "headers": letter_store.unpack(letter.headers),
+        "value": letter.contents,
+        "key": letter.key,
+    }
+    with transaction.atomic():
+        # Once more: when the redrive was decided, the group may not yet have noted that the head is dead.
+        parking.send_again(**letter.place, **message)
+    retries.forward(**letter.place, **message)
+
+
+def mend_heads() -> int:
+    """Dead heads whose letters somebody has dealt with already; how many were made to follow that.
+
+    A letter may be stored, and dealt with, in the moment before its group notes that the head is dead.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_RELEASE)
+        released = cursor.rowcount
+        cursor.execute(_SEND_ONCE_MORE)
+        return int(released + cursor.rowcount)

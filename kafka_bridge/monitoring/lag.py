@@ -1,0 +1,251 @@
+"""How far each consumer group is behind: what it has committed, against where its partitions end.
+
+Asked of the brokers by the Admin API, not of a client: a consumer's own statistics know nothing of partitions that
+nobody reads.
+
+# Note [No commit yet]
+A group that has committed nothing of a partition will read it from its beginning, so all that lies there is still to
+come. That is a lag of everything, and never one of 0.
+
+# Note [What a partition does]
+Why nothing moves is said by the member that has the partition: see Note [Said beside the offset]. Messages that have
+left the partition's sequence to be tried again are in PostgreSQL, and can be counted while that answers.
+"""
+
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple, TypedDict
+
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from kafka_bridge.consuming import consumer_groups
+from kafka_bridge.monitoring import pause_notices
+from kafka_bridge.replaying import offsets
+from kafka_bridge.retrying import parking
+from kafka_bridge.retrying.parking import Parked
+from kafka_bridge.runtime import clients
+
+_ANSWER_SECONDS = 10.0
+# Reading one old message of each partition that lags; what has not come by then is told without its age.
+_AGE_SECONDS = 5.0
+Partition = tuple[str, int]
+State = Literal["nobody", "reading", "paused", "retrying"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lag:
+    """One partition, as one group has read it. Offsets are those of the next message."""
+
+    group: str
+    topic: str
+    partition: int
+    committed: int | None
+    """None where the group has not committed anything; see Note [No commit yet]."""
+    end: int
+    messages: int
+    """Still to be read."""
+    seconds: float | None = 0.0
+    """Age of the oldest message still to be read; None where it could not be read."""
+    owner: str = ""
+    """Who has the partition: the end of the member id, client id, address; empty where nobody does."""
+    state: State = "nobody"
+    """Nobody has it; it is read; it is paused until something can be reached; messages wait to be tried again."""
+    since: datetime | None = None
+    """When it was paused, or when the oldest of what is tried again began to wait."""
+    reason: str = ""
+    """Why it is paused, or why a message is tried again: the error, on one line."""
+    parked: Parked | None = None
+    """Messages put down out of their sequence; None where that was not asked, or PostgreSQL did not say."""
+
+
+def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
+    """Every partition that these groups (or all) hear, in the order of group, topic, partition.
+
+    A group's retry topics are read by a group of its own, so they have a lag of their own: `inventory.retry`.
+
+    Blocks for as long as the brokers take, some seconds at most. Partitions of a topic that does not exist are absent.
+
+    Raises:
+        KafkaException: the brokers do not answer.
+        LookupError: there is no such group.
+    """
+    wanted = [consumer_groups.find_watched(name) for name in groups] or consumer_groups.watched()
+    admin = AdminClient(clients.common() | {"log_level": 0})  # what is wrong is raised
+    present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
+    places = {
+        group.name: [
+            (name, number)
+            for name in map(clients.topic_name, (topic.name for topic in group.topics))
+            if name in present
+            for number in sorted(present[name].partitions)
+        ]
+        for group in wanted
+    }
+    every = sorted({place for found in places.values() for place in found})
+    earliest, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    starts, ends = _offsets(admin, every, earliest), _offsets(admin, every, latest)
+    committed = {group: offsets.committed_with_notices(group, wanted_here) for group, wanted_here in places.items()}
+    owners = _owners(admin, list(places))
+    found = [
+        replace(_lag(group, place, committed[group].get(place, (None, None))[0], starts[place], ends[place]), **doing)
+        for group, group_places in places.items()
+        for place, doing in _doings(group_places, committed[group], owners[group])
+    ]
+    return _with_ages(found, starts) if with_age else found
+
+
+def with_parked(found: Sequence[Lag]) -> list[Lag]:
+    """These lags, with what is parked; see Note [What a partition does].
+
+    Raises:
+        django.db.Error: PostgreSQL cannot be reached.
+    """
+    counted = parking.count()
+    return [_with_parked(row, *counted.get((row.group, row.topic, row.partition), (Parked(), None))) for row in found]
+
+
+def _with_parked(row: Lag, parked: Parked, retrying: parking.Retrying | None) -> Lag:
+    row = replace(row, parked=parked)
+    if retrying is None or row.state != "reading":
+        return row
+    return replace(row, state="retrying", since=datetime.fromtimestamp(retrying.since, UTC), reason=retrying.error)
+
+
+def _lag(group: str, place: Partition, committed: int | None, start: int, end: int) -> Lag:
+    # What was deleted before it was read is not still to be read.
+    first = start if committed is None else max(start, committed)
+    return Lag(
+        group=group,
+        topic=place[0].removeprefix(clients.conf().topic_prefix),
+        partition=place[1],
+        committed=committed,
+        end=end,
+        messages=max(0, end - first),
+    )
+
+
+class _Owner(NamedTuple):
+    """A member of a group."""
+
+    id: str
+    name: str
+
+
+class _Doing(TypedDict, total=False):
+    """What a partition does, as fields of its lag."""
+
+    owner: str
+    state: State
+    since: datetime
+    reason: str
+
+
+def _doings(
+    places: Iterable[Partition],
+    committed: Mapping[Partition, tuple[int, pause_notices.PauseNotice | None]],
+    owners: Mapping[Partition, _Owner],
+) -> Iterator[tuple[Partition, _Doing]]:
+    """See Note [What a partition does]. Whoever is paused is so with all it has, also where it could not say so."""
+    said = {
+        place: notice
+        for place, (_, notice) in committed.items()
+        if notice and place in owners and notice.is_current(owners[place].id, time.time())
+    }
+    paused = {notice.by: notice for notice in said.values() if notice.state == "paused"}
+    for place in places:
+        owner = owners.get(place)
+        if owner is None:
+            yield place, {}
+        elif notice := paused.get(owner.id) or said.get(place):
+            since = datetime.fromtimestamp(notice.since, UTC)
+            yield place, {"owner": owner.name, "state": notice.state, "since": since, "reason": notice.reason}
+        else:
+            yield place, {"owner": owner.name, "state": "reading"}
+
+
+# -- Questions to the brokers -------------------------------------------------------------------------
+def _offsets(admin: AdminClient, places: Iterable[Partition], which: OffsetSpec) -> dict[Partition, int]:
+    asked = {TopicPartition(*place): which for place in places}
+    if not asked:
+        return {}
+    # Consumers read committed messages only, so an open transaction is no lag of theirs.
+    futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_SECONDS)
+    return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+
+
+def _owners(admin: AdminClient, groups: Sequence[str]) -> dict[str, dict[Partition, _Owner]]:
+    prefix = clients.conf().group_prefix
+    futures = admin.describe_consumer_groups([prefix + group for group in groups], request_timeout=_ANSWER_SECONDS)
+    found: dict[str, dict[Partition, _Owner]] = defaultdict(dict)
+    for name, future in futures.items():
+        for member in future.result().members:
+            words = f"{member.member_id[-8:]} {member.client_id} {member.host.removeprefix('/')}"
+            for place in member.assignment.topic_partitions if member.assignment else ():
+                found[name.removeprefix(prefix)][place.topic, place.partition] = _Owner(member.member_id, words)
+    return found
+
+
+# -- How old the oldest unread message is -----------------------------------------------------------------
+def _with_ages(found: Sequence[Lag], starts: Mapping[Partition, int]) -> list[Lag]:
+    behind = [lag for lag in found if lag.messages]
+    firsts: dict[Lag, tuple[Partition, int]] = {}
+    for lag in behind:
+        place = clients.topic_name(lag.topic), lag.partition
+        firsts[lag] = place, max(starts[place], lag.committed or 0)
+    written = _timestamps(set(firsts.values()))
+    now = time.time()
+    return [replace(lag, seconds=_age(written.get(firsts[lag]), now)) if lag in firsts else lag for lag in found]
+
+
+def _age(written: float | None, now: float) -> float | None:
+    # The clocks of producers may be ahead of ours.
+    return None if written is None else max(0.0, now - written)
+
+
+def _timestamps(wanted: set[tuple[Partition, int]]) -> dict[tuple[Partition, int], float]:
+    """When the first message from each of these offsets on was written, in seconds since the epoch."""
+    found: dict[tuple[Partition, int], float] = {}
+    # A client reads a partition from one place at a time; groups that are at different places take a round each.
+    while left := wanted - found.keys():
+        this_round = {place: (place, offset) for place, offset in sorted(left)}
+        read_now = _read_first(this_round)
+        if not read_now:
+            break
+        found |= read_now
+    return found
+
+
+def _read_first(places: Mapping[Partition, tuple[Partition, int]]) -> dict[tuple[Partition, int], float]:
+    reader = Consumer(
+        clients.common()
+        | {
+            "group.id": f"{clients.conf().group_prefix}lag-{uuid.uuid4()}",  # must be there; nothing is committed
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "queued.min.messages": 1,
+        }
+    )
+    found: dict[tuple[Partition, int], float] = {}
+    try:
+        reader.assign([TopicPartition(*place, offset) for place, offset in places.values()])
+        until = time.monotonic() + _AGE_SECONDS
+        while len(found) < len(places) and (left := until - time.monotonic()) > 0:
+            message = reader.poll(min(left, 0.5))
+            if message is None or message.error():
+                continue
+            place = str(message.topic()), message.partition() or 0
+            found.setdefault(places[place], message.timestamp()[1] / 1000)
+            reader.pause([TopicPartition(*place)])
+    finally:
+        reader.close()
+    return found

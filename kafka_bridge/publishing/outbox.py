@@ -1,0 +1,173 @@
+"""Stating facts: `publish` writes a row in the caller's transaction, and nothing else.
+
+The fact and its cause commit or roll back together; `relay.py` does the sending.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from uuid import UUID
+
+import msgspec
+from django.db import connection, transaction
+from uuid_utils.compat import uuid7
+
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
+from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.wire import envelope
+from kafka_bridge.wire.envelope import Received
+from kafka_bridge.wire.events import Event
+
+CHANNEL = "bookrush_outbox"
+
+_collected: ContextVar[list[Event] | None] = ContextVar("collected", default=None)
+_NO_CAUSES: Mapping[str, Received] = MappingProxyType({})
+_causes: ContextVar[Mapping[str, Received]] = ContextVar("causes", default=_NO_CAUSES)
+
+_COLUMNS = "event_id, topic, key, type, version, correlation_id, causation_id, traceparent"
+_ROWS = f"""
+    INSERT INTO kafka_bridge_outboxrow ({_COLUMNS}, body)
+    SELECT {_COLUMNS}, convert_to(body::text, 'UTF8')
+    FROM json_to_recordset(%s) AS s(event_id uuid, topic text, key text, type text, version int, correlation_id uuid,
+        causation_id uuid, traceparent text, body json)
+"""  # noqa: S608 - made of the constants above
+# One round trip: the rows, and the word to the relay that there are some.
+INSERT = f"""
+WITH stated AS ({_ROWS} RETURNING 1)
+SELECT pg_notify('{CHANNEL}', '') FROM stated LIMIT 1
+"""  # noqa: S608 - the only thing put in is the constant above
+
+
+def inside(*, where: str) -> str:
+    """`publish` as a part of another statement: the text of a WITH query with one parameter, see `parameter`.
+
+    For the one place so busy that a round trip more counts. `where` says which events are stated after all; it may
+    name columns of the outbox and other WITH queries.
+    """
+    return f"{_ROWS} WHERE {where} RETURNING pg_notify('{CHANNEL}', '')"
+
+
+def parameter(*events: Event) -> str:
+    """What the statement with `inside` takes."""
+    return bulk_rows.as_json([row_of(event) for event in events])
+
+
+def publish(*events: Event) -> None:
+    """State these facts, in this order, as part of the transaction under way.
+
+    Raises:
+        TransactionManagementError: no transaction is under way; a fact must commit together with what made it true.
+    """
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError(
+            "outbox.publish() must run inside transaction.atomic(): the event and its cause commit together"
+        )
+    collected = _collected.get()
+    if collected is None:
+        _insert(events)
+    else:
+        collected.extend(events)
+
+
+@contextmanager
+def collect(causes: Mapping[str, Received] | None = None) -> Iterator[None]:
+    """Hold back what is published inside and insert it at once on leaving.
+
+    `causes` maps an event's key to the message that is being handled, for correlation and causation.
+    """
+    events: list[Event] = []
+    collected, caused = _collected.set(events), _causes.set(causes or _NO_CAUSES)
+    try:
+        yield
+        if events:
+            _insert(events)
+    finally:
+        _collected.reset(collected)
+        _causes.reset(caused)
+
+
+def _insert(events: Sequence[Event]) -> None:
+    causes = _causes.get()
+    stated = [row_of(event, causes.get(event.key)) for event in events]
+    with connection.cursor() as cursor:
+        cursor.execute(INSERT, [bulk_rows.as_json(stated)])
+
+
+class PendingRow(msgspec.Struct):
+    """An event as `INSERT` takes it."""
+
+    event_id: UUID
+    topic: str
+    key: str
+    type: str
+    version: int
+    correlation_id: UUID
+    causation_id: UUID | None
+    traceparent: str
+    body: msgspec.Raw
+    """JSON inside of JSON: PostgreSQL keeps its text as it is."""
+
+
+def row_of(event: Event, cause: Received | None = None) -> PendingRow:
+    """The row that states this event."""
+    event_id = uuid7()
+    correlation_id = cause.correlation_id if cause else event.correlation_id
+    return PendingRow(
+        event_id,
+        event.TOPIC.name,
+        event.key,
+        event.TYPE,
+        event.VERSION,
+        correlation_id,
+        cause.id if cause else None,
+        traceparent(correlation_id, event_id),
+        msgspec.Raw(envelope.encode_body(event)),
+    )
+
+
+def traceparent(correlation_id: UUID, event_id: UUID) -> str:
+    """W3C Trace Context of an event: the story is the trace, the event a span in it."""
+    return f"00-{correlation_id.hex}-{event_id.hex[16:]}-01"
+
+
+def backlog() -> int:
+    """Rows that wait for the relay."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM kafka_bridge_outboxrow WHERE published_at IS NULL")
+        return int(cursor.fetchone()[0])
+
+
+def oldest_seconds() -> float:
+    """How long the event that has waited longest for the relay has waited; 0 if none does."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM kafka_bridge_outboxrow "
+            "WHERE published_at IS NULL"
+        )
+        return float(cursor.fetchone()[0])
+
+
+def republish_unheard() -> int:
+    """Send again what some group has not handled; for a broker that came back without its data.
+
+    The inbox makes a second delivery harmless, so this may be called at any start. Returns the number of rows.
+    """
+    pairs = {
+        (event.TYPE, group.name) for group in registry.groups() for event in catalogue.EVENTS if group.knows(event)
+    }
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE kafka_bridge_outboxrow SET published_at = NULL
+            WHERE id IN (
+                SELECT o.id FROM kafka_bridge_outboxrow o
+                JOIN unnest(%s::text[], %s::text[]) AS heard(type, grp) ON heard.type = o.type
+                LEFT JOIN kafka_bridge_inboxrow i ON i."group" = heard.grp AND i.event_id = o.event_id
+                WHERE o.published_at IS NOT NULL AND i.event_id IS NULL
+            )
+            """,
+            [list(column) for column in zip(*sorted(pairs), strict=True)],
+        )
+        return int(cursor.rowcount)

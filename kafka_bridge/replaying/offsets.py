@@ -1,0 +1,273 @@
+"""Places in the log: how people name them, which are left, where a group stands, and moving a group elsewhere."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from kafka_bridge.consuming.registry import Group
+from kafka_bridge.monitoring import pause_notices
+from kafka_bridge.runtime import clients
+
+_ANSWER_SECONDS = 10.0
+# A future is answered only while its client lives, so each client below has a name until then.
+_GIVE_UP_SECONDS = _ANSWER_SECONDS + 5
+_UNSETTLED = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
+T = TypeVar("T")
+Edge = Literal["beginning", "end"]
+Mark = int | datetime | Edge
+"""A place as people name it: an offset, a time, or an edge of what is kept."""
+
+
+class InvalidRequest(Exception):
+    """What was asked for cannot be done as it was asked for; the message says why, and what can be done instead."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogRange:
+    """What one partition has: the offsets from `start`, the oldest that retention has left, up to `end`, excluded."""
+
+    topic: str
+    """As the cluster calls it."""
+    partition: int
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"{self.topic.removeprefix(clients.conf().topic_prefix)}[{self.partition}]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Move:
+    """Where a group stands in one partition, and where it is to stand."""
+
+    kept: LogRange
+    now: int | None
+    """None where the group has not committed anything: it would begin with the oldest message."""
+    then: int
+
+    @property
+    def again(self) -> int:
+        """Messages that the group gets once more; the inbox knows them."""
+        return max(0, self._now - max(self.then, self.kept.start))
+
+    @property
+    def skipped(self) -> int:
+        """Messages that the group will never get."""
+        return max(0, self.then - self._now)
+
+    @property
+    def _now(self) -> int:
+        return max(self.kept.start, self.now or 0)
+
+
+def parse(text: str) -> Mark:
+    """`beginning`, `end`, an offset, or a time in ISO 8601 (UTC where it has no zone) that is not in the future.
+
+    Raises:
+        NotPossible: it is none of these.
+    """
+    if text in ("beginning", "end"):
+        return text  # type: ignore[return-value]  # mypy does not narrow a str to a Literal
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(
+            f"{text!r} is no place in a topic: say beginning, end, an offset such as 1200, or a time such as "
+            "2026-01-31T04:00+00:00"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    if moment > datetime.now(UTC):
+        raise InvalidRequest(f"{moment.isoformat()} is in the future; say end for everything there is by now")
+    return moment
+
+
+def log_ranges(group: Group, topic: str, *, partition: int | None = None) -> list[LogRange]:
+    """What the partitions of a topic that the group hears have; of one, or of all.
+
+    Raises:
+        NotPossible: the group does not hear it, or there is no such topic or partition.
+        KafkaException: the brokers do not answer.
+    """
+    heard = [each.name for each in group.topics]
+    if topic not in heard:
+        raise InvalidRequest(f"{group.name} does not hear a topic {topic!r}; it hears: {', '.join(heard)}")
+    name = clients.topic_name(topic)
+    present = clients.admin().list_topics(timeout=_ANSWER_SECONDS).topics
+    if name not in present:
+        raise InvalidRequest(f"there is no topic {name!r} on the cluster; `manage.py create_topics` makes it")
+    numbers = sorted(present[name].partitions)
+    if partition is not None:
+        if partition not in numbers:
+            raise InvalidRequest(f"{topic} has no partition {partition}; it has 0 to {numbers[-1]}")
+        numbers = [partition]
+    starts = _offsets({(name, number): OffsetSpec.earliest() for number in numbers})  # type: ignore[no-untyped-call]
+    ends = _offsets({(name, number): OffsetSpec.latest() for number in numbers})  # type: ignore[no-untyped-call]
+    return [
+        LogRange(topic=name, partition=number, start=starts[name, number], end=ends[name, number]) for number in numbers
+    ]
+
+
+def resolve(mark: Mark, places: Sequence[LogRange]) -> list[int]:
+    """The offset of each partition that a mark stands for; a time stands for the first message written from then on.
+
+    Raises:
+        NotPossible: an offset for several partitions.
+        KafkaException: the brokers do not answer.
+    """
+    if mark == "beginning":
+        return [place.start for place in places]
+    if mark == "end":
+        return [place.end for place in places]
+    if isinstance(mark, datetime):
+        asked = OffsetSpec.for_timestamp(int(mark.timestamp() * 1000))
+        found = _offsets({(place.topic, place.partition): asked for place in places})
+        # -1: nothing was written since.
+        return [place.end if (at := found[place.topic, place.partition]) < 0 else at for place in places]
+    if len(places) > 1:
+        raise InvalidRequest(f"{mark} is an offset, and an offset belongs to one partition: add --partition")
+    return [int(mark)]
+
+
+def members(group: str) -> list[str]:
+    """Who reads for this group now.
+
+    Raises:
+        KafkaException: the brokers do not answer.
+    """
+    name = clients.conf().group_prefix + group
+    admin = clients.admin()
+    [future] = admin.describe_consumer_groups([name], request_timeout=_ANSWER_SECONDS).values()
+    try:
+        found = future.result(_GIVE_UP_SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return []
+        raise
+    return [f"{member.client_id} at {member.host.removeprefix('/')}" for member in found.members]
+
+
+def committed(group: str, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """What the group has committed of these partitions (topics as the cluster calls them); none, no entry.
+
+    Raises:
+        KafkaException: the brokers do not answer.
+    """
+    return {place: offset for place, (offset, _) in committed_with_notices(group, places).items()}
+
+
+def committed_with_notices(
+    group: str, places: Iterable[tuple[str, int]]
+) -> dict[tuple[str, int], tuple[int, pause_notices.PauseNotice | None]]:
+    """`committed`, and what was said beside each offset; see Note [Said beside the offset].
+
+    Raises:
+        KafkaException: the brokers do not answer.
+    """
+    asked = [TopicPartition(*place) for place in places]
+    if not asked:
+        return {}
+    with _outsider(group) as consumer:
+        found = _once_found(lambda: consumer.committed(asked, timeout=_ANSWER_SECONDS))
+    return {
+        (place.topic, place.partition): (place.offset, pause_notices.read(place.metadata))
+        for place in found
+        if place.offset >= 0
+    }
+
+
+def refuse_running(group: str, *, what: str) -> None:
+    """Say no while members of the group are at work.
+
+    Raises:
+        NotPossible: they are; the message names them.
+    """
+    if at_work := members(group):
+        raise InvalidRequest(f"{group} is running ({', '.join(at_work)}): {what}")
+
+
+def plan_moves(group: Group, places: Sequence[LogRange], to: Mark) -> list[Move]:
+    """Where the group would stand in these partitions if it were set to this mark.
+
+    Raises:
+        NotPossible: an offset outside of what is there.
+        KafkaException: the brokers do not answer.
+    """
+    now = committed(group.name, [(place.topic, place.partition) for place in places])
+    then = resolve(to, places)
+    for place, offset in zip(places, then, strict=True):
+        if not place.start <= offset <= place.end:
+            raise InvalidRequest(f"{place} has the offsets {place.start} to {place.end}, so not {offset}")
+    return [
+        Move(kept=place, now=now.get((place.topic, place.partition)), then=offset)
+        for place, offset in zip(places, then, strict=True)
+    ]
+
+
+def carry_out(group: Group, moves: Iterable[Move]) -> None:
+    """Commit these offsets for a group that has no members.
+
+    Raises:
+        KafkaException: the brokers refused; a member that joined meanwhile is one reason.
+    """
+    with _outsider(group.name) as consumer:
+        there = [TopicPartition(move.kept.topic, move.kept.partition, move.then) for move in moves]
+        done = _once_found(lambda: consumer.commit(offsets=there, asynchronous=False))
+    for place in done or []:
+        if place.error is not None:
+            raise KafkaException(place.error)
+
+
+def _once_found(ask: Callable[[], T]) -> T:
+    """Ask again while the group's coordinator is only just being chosen, as after a broker's start."""
+    until = time.monotonic() + _ANSWER_SECONDS
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in _UNSETTLED or time.monotonic() > until:
+                raise
+        time.sleep(0.2)
+
+
+@contextmanager
+def _outsider(group: str) -> Iterator[Consumer]:
+    """A client that asks and commits for a group without joining it.
+
+    Not the Admin API: when a coordinator is slow to be found, its answers about a group's offsets end the process
+    (confluent-kafka 2.16: a crash in C where an error belongs).
+    """
+    consumer = Consumer(
+        clients.common()
+        | {
+            "group.id": clients.conf().group_prefix + group,
+            "enable.auto.commit": False,
+            "log_level": 0,  # what is wrong is raised
+        }
+    )
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def _offsets(asked: Mapping[tuple[str, int], OffsetSpec]) -> dict[tuple[str, int], int]:
+    admin = clients.admin()
+    futures = admin.list_offsets(
+        {TopicPartition(*place): spec for place, spec in asked.items()},
+        isolation_level=IsolationLevel.READ_COMMITTED,
+        request_timeout=_ANSWER_SECONDS,
+    )
+    return {(place.topic, place.partition): future.result(_GIVE_UP_SECONDS).offset for place, future in futures.items()}

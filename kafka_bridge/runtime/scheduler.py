@@ -1,0 +1,115 @@
+"""Work that the clock starts: deadlines, sweeps, samples. One leader, any number of standbys.
+
+An app's `jobs.py` decorates plain functions with `@timekeeper.every(seconds=…)`.
+
+# Note [Aside]
+Deadlines and holds are looked after every second or two, and must not wait for a job that asks Kafka or adds up the
+whole shop. Such a job runs *aside*, in a thread of its own; while it is under way it is not started again.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+from django.db import close_old_connections, connection
+
+from kafka_bridge.dead_letters import burial
+from kafka_bridge.runtime import error_classes, processes
+
+log = logging.getLogger(__name__)
+LEADER_LOCK = 0x626F6F6B74
+
+
+@dataclass
+class Job:
+    """A function and how often it runs."""
+
+    function: Callable[[], None]
+    seconds: float
+    due_at: float = 0.0
+    aside: bool = False
+    """Whether it runs in a thread of its own; see Note [Aside]."""
+    thread: threading.Thread | None = None
+
+
+_jobs: list[Job] = []
+
+
+def every(
+    *, seconds: float, after_seconds: float = 0.0, aside: bool = False
+) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Run the function this often, by whichever timekeeper leads; first so long after the process began.
+
+    One that may take longer than a moment runs `aside`; see Note [Aside].
+    """
+
+    def decorate(function: Callable[[], None]) -> Callable[[], None]:
+        _jobs.append(Job(function, seconds, time.monotonic() + after_seconds, aside))
+        return function
+
+    return decorate
+
+
+def jobs() -> list[Job]:
+    """All jobs, in the order of their registration."""
+    return list(_jobs)
+
+
+def run(stop: threading.Event) -> None:
+    """Keep time until told to stop; survives the loss of PostgreSQL."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            with processes.leadership(LEADER_LOCK, what="timekeeper", stop=stop) as leader:
+                if leader is not None:
+                    processes.announce_ready()
+                    failures = 0
+                    _lead(leader, stop)
+        except psycopg.OperationalError as error:
+            failures += 1
+            pause = processes.backoff(failures, first_seconds=0.5, longest_seconds=10)
+            log.warning("PostgreSQL cannot be reached (%s); next try in %.1f s", str(error).strip(), pause)
+            stop.wait(pause)
+    connection.close()
+
+
+def _lead(leader: "psycopg.Connection[tuple[object, ...]]", stop: threading.Event) -> None:
+    while not stop.is_set():
+        leader.execute("SELECT 1")  # raises once the lock's connection is gone, and with it the lock
+        for job in _jobs:
+            if time.monotonic() >= job.due_at:
+                _start(job) if job.aside else _run(job)
+        stop.wait(0.5)
+
+
+def _start(job: Job) -> None:
+    """Run it aside; where it is still under way from the last time, it is left out this time."""
+    job.due_at = time.monotonic() + job.seconds
+    if job.thread is not None and job.thread.is_alive():
+        log.warning("%s is still under way; this time it is left out", job.function.__name__)
+        return
+    job.thread = threading.Thread(target=_run_and_hang_up, args=[job], name=job.function.__name__, daemon=True)
+    job.thread.start()
+
+
+def _run_and_hang_up(job: Job) -> None:
+    try:
+        _run(job)
+    finally:
+        connection.close()
+
+
+def _run(job: Job) -> None:
+    try:
+        close_old_connections()
+        job.function()
+    except Exception as error:
+        if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
+            log.warning("%s: %s; it runs again when due", job.function.__name__, burial.describe(error))
+            connection.close()
+        else:
+            log.exception("%s failed; it runs again when due", job.function.__name__)
+    job.due_at = time.monotonic() + job.seconds

@@ -1,0 +1,165 @@
+"""Topics as the catalogue wants them, made and altered on the cluster."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from kafka_bridge import catalogue
+from kafka_bridge.consuming import registry
+from kafka_bridge.retrying import retries
+from kafka_bridge.runtime import clients
+from kafka_bridge.wire.events import Topic
+
+DEAD_LETTER_RETENTION_SECONDS = 30 * 24 * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicChange:
+    """One topic: how it should be, and what that takes."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    config: dict[str, str]
+    action: str
+    """`create`, `grow`, `configure` or `keep`."""
+    detail: str = ""
+
+
+def dead_letter_topic(topic: str, group: str) -> str:
+    """Where a group puts the messages of a topic that it could not handle (both without prefixes)."""
+    return f"{topic}.{group}.dlq"
+
+
+def retry_topic(topic: str, group: str) -> Topic:
+    """Where copies of a topic's messages wait for the group's next attempt."""
+    # A copy is only a clock, so partitions would add nothing: one is enough.
+    return Topic(name=retries.topic_name(topic, group), owner=group, partitions=1)
+
+
+def dead_letter_topics() -> list[Topic]:
+    """Every dead letter topic that is wanted, by name."""
+    found = [topic for topic in wanted() if topic.name.endswith(".dlq")]
+    return sorted(found, key=lambda topic: topic.name)
+
+
+def wanted() -> list[Topic]:
+    """The catalogue's topics; for each group that hears one, a retry topic and a dead letter topic."""
+    heard = [
+        (topic.name, group.name) for topic in catalogue.TOPICS for group in registry.groups() if topic in group.topics
+    ]
+    retry = [retry_topic(topic, group) for topic, group in heard]
+    dead = [
+        Topic(
+            name=dead_letter_topic(topic, group),
+            owner=group,
+            partitions=1,
+            retention_seconds=DEAD_LETTER_RETENTION_SECONDS,
+        )
+        for topic, group in heard
+    ]
+    return [*catalogue.TOPICS, *retry, *dead]
+
+
+def plan() -> list[TopicChange]:
+    """Compare what the catalogue wants with what the cluster has.
+
+    Raises:
+        KafkaException: the cluster does not answer.
+    """
+    admin = clients.admin()
+    present = admin.list_topics(timeout=10).topics
+    current = dict(_current_configs(admin, [t for t in map(_full_name, wanted()) if t in present]))
+    return [_plan(topic, present.get(_full_name(topic)), current.get(_full_name(topic), {})) for topic in wanted()]
+
+
+def apply(plans: list[TopicChange]) -> None:
+    """Carry the plans out. Running it twice changes nothing.
+
+    Raises:
+        KafkaException: the cluster refused; the message names the topic's trouble.
+    """
+    admin = clients.admin()
+    create = [
+        NewTopic(p.name, num_partitions=p.partitions, replication_factor=p.replication_factor, config=p.config)
+        for p in plans
+        if p.action == "create"
+    ]
+    futures = list(admin.create_topics(create).values()) if create else []
+    grow = [NewPartitions(p.name, p.partitions) for p in plans if p.action == "grow"]
+    futures += list(admin.create_partitions(grow).values()) if grow else []
+    alter = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            p.name,
+            incremental_configs=[
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+                for name, value in p.config.items()
+            ],
+        )
+        for p in plans
+        if p.action in ("grow", "configure")
+    ]
+    futures += list(admin.incremental_alter_configs(alter).values()) if alter else []
+    for future in futures:
+        future.result(timeout=30)
+
+
+def _full_name(topic: Topic) -> str:
+    return clients.topic_name(topic.name)
+
+
+def _config(topic: Topic) -> dict[str, str]:
+    return {
+        "retention.ms": str(topic.retention_seconds * 1000),
+        "retention.bytes": str(topic.retention_bytes),
+        "segment.bytes": str(topic.segment_bytes),
+        "min.insync.replicas": str(clients.conf().min_insync_replicas),
+        "unclean.leader.election.enable": "false",
+    }
+
+
+def _plan(topic: Topic, present: object, current: dict[str, str]) -> TopicChange:
+    options = clients.conf()
+    partitions, config = topic.partitions or options.partitions, _config(topic)
+    has = len(getattr(present, "partitions", {}))
+    action, detail = "keep", ""
+    if present is None:
+        action = "create"
+    elif has < partitions:
+        action = "grow"
+        detail = f"{has} → {partitions} partitions: new events of a running order may take another partition than its earlier ones"  # noqa: E501
+    elif differing := [name for name, value in config.items() if current.get(name) != value]:
+        action, detail = "configure", ", ".join(differing)
+    return TopicChange(
+        name=_full_name(topic),
+        partitions=max(partitions, has),
+        replication_factor=options.replication_factor,
+        config=config,
+        action=action,
+        detail=detail,
+    )
+
+
+def _current_configs(admin: AdminClient, names: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    if not names:
+        return
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    for resource, future in admin.describe_configs(resources).items():
+        try:
+            yield resource.name, {name: entry.value for name, entry in future.result(timeout=15).items()}
+        except KafkaException as error:
+            # librdkafka's embedded broker has no topic configurations; there is nothing to compare then.
+            if error.args[0].name() not in ("_UNSUPPORTED_FEATURE", "UNSUPPORTED_VERSION", "INVALID_REQUEST"):
+                raise
+            yield resource.name, _config(next(t for t in wanted() if _full_name(t) == resource.name))

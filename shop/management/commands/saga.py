@@ -1,0 +1,48 @@
+"""`manage.py saga`."""
+
+import argparse
+from typing import IO, Any, cast
+
+from django.core.management.base import BaseCommand
+from rich.console import Console
+from rich.table import Table
+
+from shop import saga
+
+WIDE_COLUMNS = 130
+
+
+class Command(BaseCommand):
+    """Prints the saga."""
+
+    help = "Print which event goes where and who hears it, from the live registry."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        form = parser.add_mutually_exclusive_group()
+        form.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
+        form.add_argument("--markdown", action="store_true", help="as the table at the top of the catalogue")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["mermaid"]:
+            self.stdout.write(saga.as_mermaid())
+        elif options["markdown"]:
+            self.stdout.write(saga.as_markdown())
+        else:
+            self._print(Console(file=cast(IO[str], self.stdout)))
+
+    def _print(self, console: Console) -> None:
+        """A narrow window gets less: who says an event can be seen from its topic."""
+        is_wide = console.width >= WIDE_COLUMNS
+        shown = [name for name in (*saga.COLUMNS, "so that") if is_wide or name not in ("said by", "so that")]
+        table = Table(title="The saga", show_lines=True, show_edge=False)
+        for name in shown:
+            table.add_column(name, no_wrap=name in ("event", "topic", "said by"))
+        for row in saga.rows():
+            cells = dict(zip((*saga.COLUMNS, "so that"), (*row.cells, row.so_that), strict=True))
+            table.add_row(
+                *(cells[name].replace(", ", "\n") for name in shown if name != "so that"),
+                *([cells["so that"]] if is_wide else []),
+            )
+        console.print(table)
+        if not is_wide:
+            console.print(f"From {WIDE_COLUMNS} columns on, this also says what follows from each event.")
