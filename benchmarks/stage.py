@@ -15,13 +15,13 @@ import psycopg
 from psycopg import sql
 
 from benchmarks import load
-from shop.local import kafka_choice, ports, postgres, redis
-from shop.local.apache_kafka import ApacheKafka
-from shop.local.embedded_kafka import EmbeddedKafka
-from shop.local.errors import LocalError
-from shop.local.roles import PROJECT, SANDBOX, Roles
-from shop.local.state import StateFolder
-from shop.local.supervisor import Command, Supervisor
+from devtools.local import kafka_choice, ports, postgres, redis
+from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.embedded_kafka import EmbeddedKafka
+from devtools.local.errors import LocalError
+from devtools.local.roles import PROJECT, SANDBOX, Roles
+from devtools.local.state_dir import StateDir
+from devtools.local.supervisor import Command, Supervisor
 
 # More than any run sells, and far from what the column holds.
 UNITS_OF_EACH_BOOK = 10_000_000
@@ -39,7 +39,7 @@ class Stage:
         """`state` is the project's state folder; the stage makes a folder of its own in it and uses its downloads."""
         downloads = state / "java"
         downloads.mkdir(parents=True, exist_ok=True)
-        self._folder = StateFolder(Path(tempfile.mkdtemp(prefix="bench-", dir=state)))
+        self._folder = StateDir(Path(tempfile.mkdtemp(prefix="bench-", dir=state)))
         (self._folder.path / downloads.name).symlink_to(downloads, target_is_directory=True)
         self._supervisor = Supervisor(logs=self._folder.logs, stop=stop, say=say)
         self._kafka = kafka

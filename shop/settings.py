@@ -5,6 +5,7 @@ Order of precedence: the process environment, then `.env` beside manage.py, then
 to the demo), then the defaults below.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import environ
@@ -58,6 +59,8 @@ INSTALLED_APPS = [
     "inventory",
     "payments",
     "shop",
+    # Not in a container image: what demos, drills and tests need.
+    *(["devtools"] if find_spec("devtools") else []),
 ]
 
 MIDDLEWARE = [

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from shop.local.errors import Stopped
+from devtools.local.errors import Stopped
 
 NEVER = threading.Event()
 

@@ -10,10 +10,10 @@ from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from devtools.testing.bridge_events import cancelled, created, delivered
 from kafka_bridge import admin, catalogue, testing
 from kafka_bridge.models import InboxRow, OutboxRow
 from kafka_bridge.publishing import outbox
-from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.wire.events import Event
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from devtools.testing import group_members
 from kafka_bridge import catalogue, testing
 from kafka_bridge.consuming import registry, runner
 from kafka_bridge.runtime import clients
-from kafka_bridge.tests import members
 
 
 @pytest.mark.django_db(transaction=True)
@@ -28,7 +28,7 @@ def test_all_facts_about_an_order_go_to_one_member(
     def partitions(member: runner.Runner, topic: str) -> set[int]:
         return {number for name, number in member.assigned if name.endswith(topic)}
 
-    with members.running(group) as one, members.running(group) as other:
+    with group_members.running(group) as one, group_members.running(group) as other:
         testing.wait_until(
             lambda: one.assigned and other.assigned and len(one.assigned | other.assigned) == 6
             and all(partitions(each, "orders.events") == partitions(each, "payments.events") for each in (one, other)),

@@ -5,20 +5,22 @@ from typing import Any
 
 import pytest
 
+from devtools.testing.group_members import running
+from devtools.testing.order_stream import OrderStream, orders_coming_in, start_order_stream
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.runtime import clients
-from kafka_bridge.tests.members import running
-from kafka_bridge.tests.sea import Sea, orders_coming_in, put_to_sea
 from kafka_bridge.tests.test_relay import running_relay
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 
 
 @pytest.fixture
-def sea(brokers: Any, make_group: Callable[[str], registry.Group], monkeypatch: pytest.MonkeyPatch) -> Iterator[Sea]:
+def sea(
+    brokers: Any, make_group: Callable[[str], registry.Group], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OrderStream]:
     """A relay, a member of a group, and orders to be stated."""
-    group, sea = put_to_sea(make_group, monkeypatch)
+    group, sea = start_order_stream(make_group, monkeypatch)
     with running_relay(), running(group):
         yield sea
 
@@ -29,7 +31,7 @@ def leader_of(partition: int = 0) -> int:
     return int(found.partitions[partition].leader)
 
 
-def test_each_broker_killed_in_turn_and_then_two_at_once(sea: Sea, brokers: Any) -> None:
+def test_each_broker_killed_in_turn_and_then_two_at_once(sea: OrderStream, brokers: Any) -> None:
     """FAILURES 19 and 20: with one broker gone work goes on; with two it waits, and nobody who orders notices."""
     with orders_coming_in(sea):
         sea.wait_until_heard()
@@ -47,7 +49,7 @@ def test_each_broker_killed_in_turn_and_then_two_at_once(sea: Sea, brokers: Any)
     assert sea.longest_seconds < 5, "whoever orders must not wait for Kafka"
 
 
-def test_the_leader_killed_again_and_again(sea: Sea, brokers: Any, request: pytest.FixtureRequest) -> None:
+def test_the_leader_killed_again_and_again(sea: OrderStream, brokers: Any, request: pytest.FixtureRequest) -> None:
     """FAILURES 20: nothing acknowledged is lost. `--seeds N` kills it N times; the short form three times."""
     with orders_coming_in(sea):
         for _ in range(request.config.getoption("--seeds") or 3):
@@ -61,7 +63,7 @@ def test_the_leader_killed_again_and_again(sea: Sea, brokers: Any, request: pyte
     sea.assert_each_once_and_in_sequence()
 
 
-def test_the_leader_frozen_and_thawed(sea: Sea, brokers: Any) -> None:
+def test_the_leader_frozen_and_thawed(sea: OrderStream, brokers: Any) -> None:
     """FAILURES 6: answers that come too late or never; rows of a key wait for their turn, and nothing is left out."""
     with orders_coming_in(sea):
         sea.wait_until_heard()

@@ -9,9 +9,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from devtools.testing.bridge_events import cancelled, created
+from devtools.testing.dead_letters import a_letter, age, parked
 from kafka_bridge.models import DeadLetter, DeadLetterAct, ParkedMessage
-from kafka_bridge.tests.events import cancelled, created
-from kafka_bridge.tests.letters import a_letter, age, parked
 from kafka_bridge.wire import envelope
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]

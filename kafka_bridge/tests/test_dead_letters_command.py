@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from devtools.testing.bridge_events import cancelled
+from devtools.testing.dead_letters import a_letter, age, parked
 from kafka_bridge import jobs
 from kafka_bridge.dead_letters import redrive_sender
 from kafka_bridge.management.commands import dead_letters as command
 from kafka_bridge.models import DeadLetter, DeadLetterAct
 from kafka_bridge.monitoring.alarms import Alarm
-from kafka_bridge.tests.events import cancelled
-from kafka_bridge.tests.letters import a_letter, age, parked
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 State = DeadLetter.State

@@ -13,13 +13,13 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from django.db import connection
 
+from devtools.testing.bridge_events import cancelled, created, delivered
 from kafka_bridge import catalogue, testing
 from kafka_bridge.consuming import consumer_groups, consumer_process, registry
 from kafka_bridge.dead_letters import consumer, redrive_preview, redrive_sender, redriving
 from kafka_bridge.models import DeadLetter, InboxRow, ParkedMessage
 from kafka_bridge.monitoring import lag
 from kafka_bridge.runtime import clients, topics
-from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.test_runner import send
 
 pytestmark = [

@@ -8,9 +8,9 @@ import pytest
 from cloudevents.core.bindings import kafka as cloudevents_kafka
 from cloudevents.core.formats.json import JSONFormat
 
+from devtools.testing.bridge_events import created
 from kafka_bridge.publishing import outbox
 from kafka_bridge.testing import MemoryMessage
-from kafka_bridge.tests.events import created
 from kafka_bridge.wire import envelope
 
 EVENT_ID = UUID("01a1fa65-9e85-72aa-82c1-1b8756119108")

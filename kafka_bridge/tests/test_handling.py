@@ -7,11 +7,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from devtools.testing.bridge_events import cancelled, created, delivered
 from kafka_bridge import catalogue, testing
 from kafka_bridge.consuming import message_processing, registry
 from kafka_bridge.models import InboxRow, OutboxRow
 from kafka_bridge.publishing import outbox
-from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.events import OrderEvent
 

@@ -17,11 +17,11 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from devtools.testing.bridge_events import cancelled, created
+from devtools.testing.dead_letters import a_letter, parked
 from kafka_bridge import catalogue
 from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow, LagSample, OutboxRow, ParkedMessage
 from kafka_bridge.runtime import clients, housekeeping
-from kafka_bridge.tests.events import cancelled, created
-from kafka_bridge.tests.letters import a_letter, parked
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -16,6 +16,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from devtools.testing.bridge_events import created, delivered
+from devtools.testing.group_members import running
+from devtools.testing.kafka_logs import put, put_all
 from kafka_bridge import catalogue, jobs, testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import LagSample
@@ -23,9 +26,6 @@ from kafka_bridge.monitoring import lag, pause_notices, throughput
 from kafka_bridge.monitoring.alarms import Alarm
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients
-from kafka_bridge.tests.events import created, delivered
-from kafka_bridge.tests.logs import put, put_all
-from kafka_bridge.tests.members import running
 from kafka_bridge.tests.test_commands import environment_of, process
 from kafka_bridge.tests.test_runner import committed, group, quick, send  # noqa: F401 - fixtures too
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from devtools.testing.bridge_events import created
+from devtools.testing.kafka_logs import forget, member, put, said, told
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients
-from kafka_bridge.tests.events import created
-from kafka_bridge.tests.logs import forget, member, put, said, told
 from kafka_bridge.tests.test_replay import PROTOCOLS, TOPIC, consuming, had, seen, use
 
 __all__ = ["seen"]

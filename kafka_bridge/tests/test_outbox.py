@@ -9,11 +9,11 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from devtools.testing.bridge_events import cancelled, created, delivered
 from kafka_bridge import jobs, testing
 from kafka_bridge.models import InboxRow, OutboxRow
 from kafka_bridge.monitoring.alarms import Alarm
 from kafka_bridge.publishing import outbox
-from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.wire.envelope import Received
 
 pytestmark = pytest.mark.django_db(transaction=True)

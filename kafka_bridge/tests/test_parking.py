@@ -12,6 +12,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from devtools.testing.bridge_events import cancelled, created, delivered
 from kafka_bridge import catalogue, testing
 from kafka_bridge.consuming import inbox, message_processing, registry
 from kafka_bridge.models import InboxRow, ParkedMessage
@@ -19,7 +20,6 @@ from kafka_bridge.publishing import outbox
 from kafka_bridge.retrying import parking
 from kafka_bridge.retrying.parking import Head, State
 from kafka_bridge.runtime import error_classes
-from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.events import OrderEvent

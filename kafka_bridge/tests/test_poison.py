@@ -11,12 +11,12 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction
 
+from devtools.testing.bridge_events import cancelled, created, delivered
 from kafka_bridge import catalogue, testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import consumer, redriving
 from kafka_bridge.models import DeadLetter, InboxRow, OutboxRow, ParkedMessage
 from kafka_bridge.publishing import outbox
-from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.tests.test_parking import payment_failed
 from kafka_bridge.tests.test_relay import running_relay
 from kafka_bridge.tests.test_retries import working

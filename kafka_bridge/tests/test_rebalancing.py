@@ -18,13 +18,13 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction
 
+from devtools.testing.bridge_events import cancelled, created, delivered
+from devtools.testing.kafka_logs import put_all
 from kafka_bridge import catalogue, testing
 from kafka_bridge.consuming import registry, runner
 from kafka_bridge.models import InboxRow
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients
-from kafka_bridge.tests.events import cancelled, created, delivered
-from kafka_bridge.tests.logs import put_all
 from kafka_bridge.wire.events import OrderEvent
 
 pytestmark = [

@@ -10,12 +10,12 @@ import pytest
 from django.db import ProgrammingError, transaction
 from django.utils import timezone
 
+from devtools.testing.bridge_events import cancelled, created, delivered
+from devtools.testing.dead_letters import a_letter, age, headers_of, parked
 from kafka_bridge import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import redrive_preview, redrive_sender, redriving
 from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow, ParkedMessage
-from kafka_bridge.tests.events import cancelled, created, delivered
-from kafka_bridge.tests.letters import a_letter, age, headers_of, parked
 from kafka_bridge.wire import envelope
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]

@@ -13,11 +13,11 @@ import pytest
 from confluent_kafka import Consumer, Message
 from django.db import connection, transaction
 
+from devtools.testing.bridge_events import cancelled, created, delivered
 from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
 from kafka_bridge.publishing import outbox, relay
 from kafka_bridge.runtime import bulk_rows, clients, processes
-from kafka_bridge.tests.events import cancelled, created, delivered
 from kafka_bridge.wire import envelope
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka")]

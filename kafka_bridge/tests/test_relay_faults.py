@@ -18,12 +18,12 @@ import psycopg
 import pytest
 from django.db import connection
 
+from devtools.testing.group_members import running
+from devtools.testing.order_stream import OrderStream, count_repeats, orders_coming_in, start_order_stream
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox, relay
 from kafka_bridge.runtime import clients, processes
-from kafka_bridge.tests.members import running
-from kafka_bridge.tests.sea import Sea, count_repeats, orders_coming_in, put_to_sea
 from kafka_bridge.tests.test_cluster import leader_of
 from kafka_bridge.tests.test_commands import environment_of, process
 
@@ -32,9 +32,11 @@ NAMES = ("relay-one", "relay-two")
 
 
 @pytest.fixture
-def sea(make_group: Callable[[str], registry.Group], monkeypatch: pytest.MonkeyPatch) -> tuple[registry.Group, Sea]:
+def sea(
+    make_group: Callable[[str], registry.Group], monkeypatch: pytest.MonkeyPatch
+) -> tuple[registry.Group, OrderStream]:
     """Orders to be stated, and the group that hears them; nobody works yet."""
-    return put_to_sea(make_group, monkeypatch)
+    return start_order_stream(make_group, monkeypatch)
 
 
 @contextmanager
@@ -79,7 +81,7 @@ def wait_for_leader_other_than(name: str) -> None:
 
 @pytest.mark.usefixtures("kafka")
 def test_a_frozen_leader_is_replaced_and_wakes_up_as_a_standby(
-    sea: tuple[registry.Group, Sea], settings: Any, tmp_path: Any
+    sea: tuple[registry.Group, OrderStream], settings: Any, tmp_path: Any
 ) -> None:
     """FAILURES 5: frozen with the lock and at work; the other one ends its session. Each of them twice."""
     group, orders = sea
@@ -98,7 +100,7 @@ def test_a_frozen_leader_is_replaced_and_wakes_up_as_a_standby(
 
 
 def test_a_leader_that_wakes_up_with_rows_in_its_producer_only_repeats(
-    sea: tuple[registry.Group, Sea], kafka: Any, settings: Any, tmp_path: Any
+    sea: tuple[registry.Group, OrderStream], kafka: Any, settings: Any, tmp_path: Any
 ) -> None:
     """FAILURES 5: it is frozen while the broker is away and its rows are under way; the other one sends all of them."""
     group, orders = sea
@@ -129,7 +131,9 @@ def is_waiting_for_reports() -> bool:
 
 
 @pytest.mark.usefixtures("kafka")
-def test_what_a_replaced_leader_has_in_its_producer_comes_late_and_is_a_repeat(sea: tuple[registry.Group, Sea]) -> None:
+def test_what_a_replaced_leader_has_in_its_producer_comes_late_and_is_a_repeat(
+    sea: tuple[registry.Group, OrderStream],
+) -> None:
     """FAILURES 5: the worst case, made certain: the old leader's rows leave when the new one has sent all there is."""
     group, orders = sea
     orders.state(100)
@@ -170,7 +174,7 @@ def a_relay_started_again(stop: threading.Event) -> Iterator[None]:
 
 
 def test_deliveries_that_time_out_in_mid_batch(
-    sea: tuple[registry.Group, Sea], brokers: Any, settings: Any, caplog: pytest.LogCaptureFixture
+    sea: tuple[registry.Group, OrderStream], brokers: Any, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """FAILURES 6: some rows of a batch land, some do not, and some land that were given up. `--seeds N` for longer.
 
@@ -198,7 +202,7 @@ def test_deliveries_that_time_out_in_mid_batch(
 
 
 def test_frozen_relays_and_frozen_brokers_together(
-    sea: tuple[registry.Group, Sea], brokers: Any, settings: Any, tmp_path: Any
+    sea: tuple[registry.Group, OrderStream], brokers: Any, settings: Any, tmp_path: Any
 ) -> None:
     """FAILURES 5 and 6: whoever leads, a relay or a broker, is frozen under load, and woken when it is replaced."""
     group, orders = sea

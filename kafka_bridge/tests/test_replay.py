@@ -13,15 +13,15 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import TopicPartition
 
+from devtools.testing import group_members
+from devtools.testing.bridge_events import cancelled, created, delivered
+from devtools.testing.kafka_logs import forget, member, put, put_all, said, told
 from kafka_bridge import catalogue, testing
 from kafka_bridge.consuming import registry, runner
 from kafka_bridge.models import InboxRow, OutboxRow
 from kafka_bridge.publishing import outbox
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients
-from kafka_bridge.tests import members
-from kafka_bridge.tests.events import cancelled, created, delivered
-from kafka_bridge.tests.logs import forget, member, put, put_all, said, told
 from kafka_bridge.tests.test_commands import environment_of, process
 
 pytestmark = [
@@ -56,7 +56,7 @@ def seen(make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch) -> Counter[str]
 
 def consuming() -> AbstractContextManager[runner.Runner]:
     """The group at work."""
-    return members.running(registry.find("notifications"))
+    return group_members.running(registry.find("notifications"))
 
 
 def had() -> int:

@@ -14,6 +14,8 @@ from confluent_kafka import Message
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, transaction
 
+from devtools.testing.bridge_events import cancelled, created, delivered
+from devtools.testing.group_members import running
 from kafka_bridge import catalogue, testing
 from kafka_bridge.consuming import consumer_process, registry
 from kafka_bridge.dead_letters import burial
@@ -21,8 +23,6 @@ from kafka_bridge.models import ParkedMessage
 from kafka_bridge.retrying import parking, republish, retries
 from kafka_bridge.retrying.parking import State
 from kafka_bridge.runtime import clients, supervision
-from kafka_bridge.tests.events import cancelled, created, delivered
-from kafka_bridge.tests.members import running
 from kafka_bridge.tests.test_parking import payment_failed
 from kafka_bridge.tests.test_relay import read_topic
 from kafka_bridge.tests.test_runner import committed, had, headers_of, rewind, send

@@ -14,14 +14,14 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from django.db import connection
 from django.test import Client
 
+from devtools.testing.bridge_events import created
+from devtools.testing.group_members import running
+from devtools.testing.kafka_logs import headers, put, put_all
 from kafka_bridge import catalogue, testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients, processes
-from kafka_bridge.tests.events import created
-from kafka_bridge.tests.logs import headers, put, put_all
-from kafka_bridge.tests.members import running
 from kafka_bridge.tests.test_relay import read_topic
 
 pytestmark = [

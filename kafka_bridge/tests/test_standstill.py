@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from devtools.testing.bridge_events import created
+from devtools.testing.group_members import running
+from devtools.testing.kafka_logs import put
 from kafka_bridge import catalogue, jobs, testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.monitoring import lag, stall_detector
 from kafka_bridge.monitoring.alarms import Alarm
-from kafka_bridge.tests.events import created
-from kafka_bridge.tests.logs import put
-from kafka_bridge.tests.members import running
 
 
 def row(committed: int | None, end: int, *, topic: str = "orders.events", group: str = "inventory") -> lag.Lag:

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from devtools.testing import group_members
 from kafka_bridge import testing
 from kafka_bridge.runtime import scheduler
-from kafka_bridge.tests import members
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,7 +23,7 @@ def no_other_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
 def keeping_time() -> Iterator[None]:
     """A timekeeper in a thread; it is stopped on leaving."""
     stop = threading.Event()
-    with members.at_work(lambda: scheduler.run(stop), stop):
+    with group_members.at_work(lambda: scheduler.run(stop), stop):
         yield
 
 

@@ -14,13 +14,13 @@ import pytest
 from confluent_kafka import KafkaException, Message, TopicPartition
 from django.db import connection, transaction
 
+from devtools.testing.bridge_events import created, delivered
+from devtools.testing.group_members import running
+from devtools.testing.kafka_logs import put_all, told
 from kafka_bridge import catalogue, testing
 from kafka_bridge.consuming import registry, runner
 from kafka_bridge.models import InboxRow
 from kafka_bridge.replaying import offsets
-from kafka_bridge.tests.events import created, delivered
-from kafka_bridge.tests.logs import put_all, told
-from kafka_bridge.tests.members import running
 from kafka_bridge.tests.test_commands import environment_of, process
 
 pytestmark = [

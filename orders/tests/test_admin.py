@@ -6,9 +6,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from devtools.testing.orders import draft
 from orders import checkout, mails, shipping
 from orders.models import Order, OrderMail, Shipment, Status
-from orders.testing import draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PARCELS, MAILS = "/admin/orders/shipment/", "/admin/orders/ordermail/"

@@ -6,13 +6,13 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 
+from devtools.testing.orders import CHARGE, draft
 from kafka_bridge import catalogue, testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.wire.events import OrderEvent
 from orders import answers, checkout
 from orders.answers import Answer
 from orders.models import Order, Status, TrailEntry
-from orders.testing import CHARGE, draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HEARD = [event for event in catalogue.EVENTS if registry.find("orders").knows(event)]

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
+from devtools.testing.orders import SKU, draft
 from kafka_bridge import catalogue, testing
 from orders import checkout
 from orders.models import Order, Status, TrailEntry
-from orders.testing import SKU, draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -11,12 +11,12 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 from django.utils import timezone
 
+from devtools.testing.orders import CHARGE, SKU, draft
 from kafka_bridge import catalogue, testing
 from kafka_bridge.wire.events import Event, OrderEvent
 from orders import checkout, links, mails
 from orders import services as orders
 from orders.models import Order, OrderMail, Status
-from orders.testing import CHARGE, SKU, draft
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 BANK = "https://bank.example/confirm/1"

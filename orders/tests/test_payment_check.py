@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from django.db import transaction
 
+from devtools.testing.orders import CHARGE, SKU, draft
 from kafka_bridge import catalogue, testing
 from orders import checkout, services, shipping
 from orders.models import Order, Status
-from orders.testing import CHARGE, SKU, draft
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 OTHER = "9780000000026"

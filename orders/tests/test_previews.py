@@ -5,13 +5,13 @@ from uuid import uuid4
 import pytest
 from django.db import transaction
 
+from devtools.testing.dead_letters import a_letter
+from devtools.testing.orders import draft
 from kafka_bridge import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import redrive_preview
-from kafka_bridge.tests.letters import a_letter
 from orders import checkout
 from orders.models import Order, Status
-from orders.testing import draft
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, transaction
 
+from devtools.testing.orders import CHARGE, OTHER, SKU, confirmed, draft
 from kafka_bridge import catalogue, testing
 from orders import checkout, mails, queries, services
 from orders.ledger import UnknownOrder
 from orders.models import Order, OrderMail, Status
-from orders.testing import CHARGE, OTHER, SKU, confirmed, draft
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 

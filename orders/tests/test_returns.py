@@ -8,11 +8,11 @@ import pytest
 from django.core import mail
 from django.db import connection, transaction
 
+from devtools.testing.orders import OTHER, SKU, confirmed, draft
 from kafka_bridge import catalogue, testing
 from orders import checkout, mails, returns, services, shipping
 from orders.ledger import UnknownOrder
 from orders.models import Order, OrderMail, ReturnRequest, Status
-from orders.testing import OTHER, SKU, confirmed, draft
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 

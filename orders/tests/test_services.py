@@ -6,10 +6,10 @@ import pytest
 from django.core import mail
 from django.db import transaction
 
+from devtools.testing.orders import SKU, draft
 from kafka_bridge import catalogue, testing
 from orders import checkout, mails, services, shipping
 from orders.models import IllegalMove, Order, OrderMail, Shipment, Status
-from orders.testing import SKU, draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -9,15 +9,15 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from devtools.testing.charges import PRICE, ask_for, due, forestall, undo
+from devtools.testing.payments import make_due, run, run_to_the_end
+from devtools.testing.sandbox_bank import InProcessGateway
 from kafka_bridge import catalogue, testing
 from payments import calls, gateways, queries, services, settling
 from payments.answers import Heard
 from payments.cashier import Cashier
 from payments.gateways import Answer, Standing, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review
-from payments.sandbox.testing import InProcessGateway
-from payments.testing import make_due, run, run_to_the_end
-from payments.tests.asking import PRICE, ask_for, due, forestall, undo
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 

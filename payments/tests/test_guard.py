@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devtools.testing.sandbox_bank import InProcessGateway
 from payments import gateways
 from payments.gateways import Declined, Gateway, Guarded, RequiresAction, Succeeded, Unknown
 from payments.gateways.guard import Breaker, Ticket
-from payments.sandbox.testing import InProcessGateway
 
 pytestmark = pytest.mark.money
 FAILURES, SECONDS = 3, 5.0

@@ -12,6 +12,9 @@ from django.utils import timezone
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from devtools.testing.charges import PRICE, ask_for, forestall, undo
+from devtools.testing.payments import make_due, run_to_the_end
+from devtools.testing.sandbox_bank import InProcessGateway
 from kafka_bridge import catalogue, testing
 from payments import calls, services, settling
 from payments.answers import Heard
@@ -19,9 +22,6 @@ from payments.cashier import Cashier
 from payments.gateways import Answer, Standing, Unknown
 from payments.models import Charge, Refund, Review
 from payments.sandbox.bank import Bank
-from payments.sandbox.testing import InProcessGateway
-from payments.testing import make_due, run_to_the_end
-from payments.tests.asking import PRICE, ask_for, forestall, undo
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money, pytest.mark.slow]
 

@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from devtools.testing.charges import ask_for, cancelled, captured_by_hand
 from kafka_bridge import catalogue, testing
 from kafka_bridge.wire.events import OrderEvent
 from payments import services, settling
 from payments.gateways import Succeeded
 from payments.models import Charge, Refund
-from payments.tests.asking import ask_for, cancelled, captured_by_hand
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -7,11 +7,11 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from devtools.testing.charges import answer, ask_for, captured_by_hand, claim, forestall, undo
 from kafka_bridge import catalogue, testing
 from payments import jobs, reviews
 from payments.gateways import Standing, Unknown
 from payments.models import Charge, Refund, Review
-from payments.tests.asking import answer, ask_for, captured_by_hand, claim, forestall, undo
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 Kind = Review.Kind

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from devtools.testing.sandbox_bank import InProcessGateway
 from payments import gateways
 from payments.gateways import Declined, RequiresAction, Standing, Succeeded, Unknown
-from payments.sandbox.testing import InProcessGateway
 
 pytestmark = pytest.mark.money
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from devtools.testing.sandbox_bank import InProcessGateway
 from payments.gateways import Notice, signatures, wire
 from payments.sandbox.bank import Bank
 from payments.sandbox.hooks import GIVE_UP_AFTER_SECONDS, HEADER, Sender
-from payments.sandbox.testing import InProcessGateway
 
 pytestmark = pytest.mark.money
 SECRET = "hook-secret"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from werkzeug.test import Client, TestResponse
 
+from devtools.testing.sandbox_bank import InProcessGateway
 from payments.gateways import Declined, Succeeded, Unknown
 from payments.sandbox.bank import Bank
 from payments.sandbox.server import LARGEST_BODY, Manners, Server
-from payments.sandbox.testing import InProcessGateway
 
 pytestmark = pytest.mark.money
 ORDER_PAGE = "http://127.0.0.1:8000/orders/1/?key=a&b=c"

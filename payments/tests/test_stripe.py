@@ -18,6 +18,7 @@ import stripe as sdk
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from devtools.testing.stripe_process import SECRET, Double
 from kafka_bridge import testing
 from payments.gateways import (
     Answer,
@@ -32,7 +33,6 @@ from payments.gateways import (
     stripe,
 )
 from payments.gateways.stripe import StripeGateway
-from payments.tests.stripe_process import SECRET, Double
 
 pytestmark = pytest.mark.money
 RETURN_URL = "http://127.0.0.1:8000/orders/1/"

@@ -9,11 +9,11 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from devtools.testing.stripe_process import Double
 from kafka_bridge import catalogue, testing
 from payments import checks, gateways, services
 from payments.cashier import Cashier
 from payments.models import Charge, Refund
-from payments.tests.stripe_process import Double
 
 pytestmark = [pytest.mark.money, pytest.mark.django_db(transaction=True)]
 

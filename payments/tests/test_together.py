@@ -14,14 +14,14 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from devtools.testing.charges import PRICE, ask_for, forestall, undo
+from devtools.testing.payments import make_due, run_to_the_end
+from devtools.testing.sandbox_bank import InProcessGateway
 from kafka_bridge import testing
 from kafka_bridge.runtime import error_classes
 from payments.cashier import Cashier
 from payments.models import Charge
 from payments.sandbox.bank import Bank
-from payments.sandbox.testing import InProcessGateway
-from payments.testing import make_due, run_to_the_end
-from payments.tests.asking import PRICE, ask_for, forestall, undo
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money, pytest.mark.slow]
 CARDS = ("pm_success", "pm_charges_then_times_out", "pm_times_out_before", "pm_declined", "pm_3ds")

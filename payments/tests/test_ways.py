@@ -10,12 +10,12 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from devtools.testing.charges import PRICE, answer, ask_for, claim, forestall, undo
 from kafka_bridge import testing
 from payments import services, settling
 from payments.answers import NEXT, Heard
 from payments.gateways import Declined, Standing, Succeeded, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review
-from payments.tests.asking import PRICE, answer, ask_for, claim, forestall, undo
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 State = Charge.State

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from django.db import connection
 
+from devtools.testing import shop_at_rest
 from payments.gateways.sandbox import SandboxGateway
 from shop import pricing
-from shop.tests import resting
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +33,9 @@ def slow_carrier(settings: Any, sandbox_gateway: SandboxGateway) -> None:
 
 
 @pytest.fixture
-def shop(slow_carrier: None) -> resting.Shop:
+def shop(slow_carrier: None) -> shop_at_rest.Shop:
     """A shop in which everything is as it should be."""
-    return resting.a_shop()
+    return shop_at_rest.a_shop()
 
 
 @pytest.fixture

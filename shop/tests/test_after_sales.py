@@ -11,11 +11,11 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+from devtools.testing.storefront import a_book, api_order
 from kafka_bridge import catalogue, testing
 from orders import links, queries, returns
 from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Shipment, Status
 from shop.models import AuditEntry
-from shop.tests.shelves import a_book, api_order
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 BANK = "https://bank.example/confirm/1"

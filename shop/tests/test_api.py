@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from devtools.testing.storefront import CONTACT, a_book, api_order
 from orders import links
 from orders.models import Order
 from shop import pricing
 from shop.models import Book
-from shop.tests.shelves import CONTACT, a_book, api_order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,6 +8,9 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+from devtools.testing import shop_at_rest
+from devtools.testing.shop_at_rest import GROUPS, Shop, broken, execute, place
+from devtools.testing.storefront import a_book
 from inventory import shelving, upkeep
 from inventory.models import Stock
 from kafka_bridge import catalogue, testing
@@ -19,9 +22,6 @@ from payments.models import Charge
 from shop import audit
 from shop.audit import elsewhere, running
 from shop.models import AuditRun
-from shop.tests import resting
-from shop.tests.resting import GROUPS, Shop, broken, execute, place
-from shop.tests.shelves import a_book
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]
 
@@ -288,7 +288,7 @@ def test_the_outbox_may_lag_for_a_minute_or_the_grace(shop: Shop) -> None:
 
 def test_writers_at_work_cause_no_false_alarm(shop: Shop) -> None:
     """However many holds, sales and releases are committed meanwhile, in both bins of the book."""
-    with resting.busy(shop.book.isbn, shop.names["sale_bin"], writers=3) as rounds:
+    with shop_at_rest.busy(shop.book.isbn, shop.names["sale_bin"], writers=3) as rounds:
         testing.wait_until(lambda: rounds, what="the writers")
         before = len(rounds)
         for _ in range(20):
@@ -317,7 +317,7 @@ def test_a_snapshot_is_one_moment_and_changes_nothing(shop: Shop) -> None:
 
 
 def test_an_audit_that_takes_too_long_is_given_up(shop: Shop) -> None:
-    with resting.locked("orders_order"), pytest.raises(audit.TooSlow, match="within its time"):
+    with shop_at_rest.locked("orders_order"), pytest.raises(audit.TooSlow, match="within its time"):
         audit.run(grace_seconds=0, by="test", limit_seconds=0.3)
     assert AuditRun.objects.count() == 0
     assert broken() == {}

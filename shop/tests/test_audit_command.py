@@ -12,12 +12,12 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from devtools.local.postgres import Postgres
+from devtools.testing import shop_at_rest
+from devtools.testing.shop_at_rest import Shop, audit_command, execute
 from orders.models import Order
 from shop import jobs
-from shop.local.postgres import Postgres
 from shop.models import AuditRun
-from shop.tests import resting
-from shop.tests.resting import Shop, audit_command, execute
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]
 
@@ -104,7 +104,7 @@ def test_the_timekeeper_gives_up_an_audit_that_takes_too_long(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(jobs, "LIMIT_SECONDS", 0.5)
-    with resting.locked("orders_order"):
+    with shop_at_rest.locked("orders_order"):
         jobs.audit_shop()
     assert caplog.messages == ["the audit was given up: PostgreSQL took longer than 0.5 s"]
     jobs.audit_shop()

@@ -5,13 +5,13 @@ import uuid
 import pytest
 from django_redis import get_redis_connection
 
+from devtools.local.redis import Redis
+from devtools.testing.dead_letters import a_letter
+from devtools.testing.shop_at_rest import Shop, audit_command, broken, execute
 from inventory import gate
 from kafka_bridge.models import DeadLetter
-from kafka_bridge.tests.letters import a_letter
 from shop import audit
 from shop.audit import elsewhere, orders
-from shop.local.redis import Redis
-from shop.tests.resting import Shop, audit_command, broken, execute
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]
 

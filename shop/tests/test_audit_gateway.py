@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.shop_at_rest import Shop, audit_command, execute, place
 from kafka_bridge import testing
 from payments import gateways, reviews
 from payments.gateways import Payment
 from payments.models import Charge, Refund, Review
-from payments.sandbox.testing import InProcessGateway
 from shop import audit, jobs
 from shop.audit import gateway
 from shop.audit.report import Finding
-from shop.tests.resting import Shop, audit_command, execute, place
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money, pytest.mark.usefixtures("slow_carrier")]
 BOOKS, PERSON = gateway.BOOKS.name, "money that needs a person"

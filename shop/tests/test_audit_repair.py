@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from django_redis import get_redis_connection
 
+from devtools.local.redis import Redis
+from devtools.testing import shop_at_rest
+from devtools.testing.shop_at_rest import Shop, audit_command, broken, execute
 from inventory import gate
 from inventory.models import Hold, Movement, Reservation, Stock
 from kafka_bridge import testing
 from orders.models import Order
 from payments.models import Charge, Refund
 from shop.audit import elsewhere
-from shop.local.redis import Redis
-from shop.tests import resting
-from shop.tests.resting import Shop, audit_command, broken, execute
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]
 
@@ -135,7 +135,7 @@ def test_held_and_sold_follow_the_orders(shop: Shop, sql: str, noted: tuple[int,
 def test_bins_are_corrected_while_they_are_sold_from(shop: Shop) -> None:
     """The truth is read under the lock that every writer takes: no sale of the moment is undone or counted twice."""
     sku = shop.book.isbn
-    with resting.busy(sku, writers=2) as rounds:
+    with shop_at_rest.busy(sku, writers=2) as rounds:
         for _ in range(5):
             before = len(rounds)
             execute("UPDATE inventory_stock SET held = held + 3, version = version + 1 WHERE bin = %(sku)s", shop.names)

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
+from devtools.testing.buyers import Buyers
+from devtools.testing.processes import Shop
 from payments.sandbox.bank import Bank
-from shop.testing.buyers import Buyers
-from shop.testing.processes import Shop
 
 pytestmark = [pytest.mark.money, pytest.mark.kafka, pytest.mark.slow]
 RECEIVE = """

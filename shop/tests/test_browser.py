@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from shop.testing.processes import Shop
-from shop.tests.shelves import CONTACT
+from devtools.testing.processes import Shop
+from devtools.testing.storefront import CONTACT
 
 pytestmark = [pytest.mark.browser, pytest.mark.kafka, pytest.mark.slow]
 

@@ -4,9 +4,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from devtools.testing.storefront import a_book, put_in_cart
 from shop import cart, pricing
 from shop.models import Book, CartLine
-from shop.tests.shelves import a_book, put_in_cart
 
 pytestmark = pytest.mark.django_db
 

@@ -3,10 +3,10 @@
 import pytest
 from django.test import Client
 
+from devtools.testing.storefront import a_book
 from shop import catalogue, covers
 from shop.catalogue import Wish
 from shop.models import Book
-from shop.tests.shelves import a_book
 
 pytestmark = pytest.mark.django_db
 

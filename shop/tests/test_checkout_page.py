@@ -6,12 +6,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from devtools.testing.storefront import CONTACT, a_book, checkout_form, put_in_cart
 from kafka_bridge import testing
 from orders import links
 from orders.models import Order
 from shop import pricing
 from shop.models import Book
-from shop.tests.shelves import CONTACT, a_book, checkout_form, put_in_cart
 
 # Orders are committed by a thread of their own, so tests cannot hide in a transaction.
 pytestmark = pytest.mark.django_db(transaction=True)

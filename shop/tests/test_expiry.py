@@ -12,6 +12,9 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from devtools.testing.orders import SKU, draft
+from devtools.testing.payments import make_due
+from devtools.testing.sandbox_bank import InProcessGateway
 from inventory import services as inventory
 from inventory import shelving
 from inventory.models import Movement, Reservation, Stock
@@ -20,11 +23,8 @@ from kafka_bridge.publishing import outbox
 from orders import checkout
 from orders import services as orders
 from orders.models import Order, Status
-from orders.testing import SKU, draft
 from payments import calls, settling
 from payments.models import Charge, Refund
-from payments.sandbox.testing import InProcessGateway
-from payments.testing import make_due
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.money]
 

@@ -7,10 +7,10 @@ from itertools import cycle
 
 import pytest
 
-from shop.local.apache_kafka import ApacheKafka
-from shop.local.postgres import Postgres
-from shop.testing.buyers import Buyers
-from shop.testing.processes import Shop
+from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.postgres import Postgres
+from devtools.testing.buyers import Buyers
+from devtools.testing.processes import Shop
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 RECEIVE = """

@@ -17,11 +17,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from devtools.local.roles import PROJECT
+from devtools.testing import sales
+from devtools.testing.processes import Shop
+from devtools.testing.sales import Result, Sale
 from kafka_bridge import catalogue
-from shop.local.roles import PROJECT
-from shop.testing import sales
-from shop.testing.processes import Shop
-from shop.testing.sales import Result, Sale
 
 pytestmark = [pytest.mark.stock, pytest.mark.kafka, pytest.mark.slow]
 # Of the quick sales; of those with many buyers or with a fault one.

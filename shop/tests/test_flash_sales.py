@@ -13,6 +13,8 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+from devtools.testing.flash_sales import HOUR, a_sale, move
+from devtools.testing.storefront import a_book, api_order, checkout_form, put_in_cart
 from inventory import services as inventory
 from inventory import shelving, upkeep
 from inventory.models import Hold, Stock, bin_of
@@ -23,8 +25,6 @@ from payments.models import Refund
 from shop import flash_sales, ordering, pricing
 from shop.models import Book, FlashSale
 from shop.templatetags.shop_words import until
-from shop.tests.sales import HOUR, a_sale, move
-from shop.tests.shelves import a_book, api_order, checkout_form, put_in_cart
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick_world")]
 

@@ -15,12 +15,12 @@ from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
+from devtools.testing import shop_at_rest
+from devtools.testing.shop_at_rest import Shop, broken
 from inventory.models import Movement
 from kafka_bridge.runtime import housekeeping
 from kafka_bridge.testing import wait_until
 from shop.models import AuditEntry
-from shop.tests import resting
-from shop.tests.resting import Shop, broken
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 LEDGER = "inventory_movement"
@@ -78,11 +78,11 @@ def test_the_books_are_exact_while_the_past_of_a_busy_shop_is_folded(
 ) -> None:
     """Orders for the same books are held, sold and released all the time, and every audit in between is clean."""
     monkeypatch.setattr(housekeeping, "BATCH", 5)
-    with resting.busy(shop.book.isbn, writers=2) as rounds:
+    with shop_at_rest.busy(shop.book.isbn, writers=2) as rounds:
         wait_until(lambda: len(rounds) > 20, what="a past")
     make_old(500)
     old = housekeeping.prune(dry_run=True)[LEDGER]
-    with resting.busy(shop.book.isbn, writers=2) as rounds:
+    with shop_at_rest.busy(shop.book.isbn, writers=2) as rounds:
         folded = 0
         while folded < old:
             before = len(rounds)

@@ -11,8 +11,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
-from shop.testing.buyers import Buyers
-from shop.testing.processes import Shop
+from devtools.testing.buyers import Buyers
+from devtools.testing.processes import Shop
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

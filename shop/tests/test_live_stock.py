@@ -13,12 +13,12 @@ import pytest
 from django.db import connections, transaction
 from django.utils import timezone
 
+from devtools.local.postgres import Postgres
+from devtools.local.redis import Redis
+from devtools.testing.storefront import a_book
 from inventory import services, shelving
 from shop import flash_sales, live_stock, sockets, stock_sockets
-from shop.local.postgres import Postgres
-from shop.local.redis import Redis
 from shop.models import Book, FlashSale
-from shop.tests.shelves import a_book
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 PATIENCE_SECONDS = 10

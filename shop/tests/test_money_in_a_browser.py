@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from shop.testing.processes import Shop
-from shop.tests import gateway_books
+from devtools.testing import gateway_books
+from devtools.testing.processes import Shop
 from shop.tests.test_browser import FINAL_MS, fill_form, order, place_order
 from shop.tests.test_browser import page as page
 

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from devtools.testing import gateway_books
+from devtools.testing.buyers import Buyers
+from devtools.testing.processes import Shop
 from kafka_bridge import catalogue
-from shop.testing.buyers import Buyers
-from shop.testing.processes import Shop
-from shop.tests import gateway_books
 
 pytestmark = [pytest.mark.money, pytest.mark.kafka, pytest.mark.slow]
 

@@ -9,9 +9,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from devtools.testing.storefront import a_book, api_order, checkout_form, put_in_cart
 from orders import links, queries
 from orders.models import Order, Status
-from shop.tests.shelves import a_book, api_order, checkout_form, put_in_cart
 
 pytestmark = pytest.mark.django_db(transaction=True)
 REFRESH = '<noscript><meta http-equiv="refresh" content="3"></noscript>'

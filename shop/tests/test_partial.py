@@ -6,16 +6,16 @@ import pytest
 from django.core import mail
 from django.db import transaction
 
+from devtools.testing.orders import SKU, draft
+from devtools.testing.shop_at_rest import broken
 from inventory import upkeep
 from inventory.models import Hold
 from kafka_bridge import catalogue, testing
 from orders import checkout, services
 from orders.models import Order, Status
-from orders.testing import SKU, draft
 from payments.models import Refund
 from shop.models import BookSales, DailySales
 from shop.tests import test_saga as saga
-from shop.tests.resting import broken
 from shop.tests.test_saga import OTHER
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]

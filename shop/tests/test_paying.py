@@ -8,13 +8,13 @@ from django.test import Client
 from playwright.sync_api import Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
+from devtools.testing.storefront import CONTACT, a_book, api_order, checkout_form, put_in_cart
 from kafka_bridge import catalogue, testing
 from orders.models import Order
 from payments import checks
 from payments.gateways.sandbox import TEST_CARDS
 from shop import paying
 from shop.models import Book
-from shop.tests.shelves import CONTACT, a_book, api_order, checkout_form, put_in_cart
 
 pytestmark = [pytest.mark.money, pytest.mark.django_db(transaction=True)]
 # As much of Stripe.js as the page uses; it complains about what Stripe.js would complain about.

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from shop.testing.buyers import Buyers
-from shop.testing.processes import Shop
+from devtools.testing.buyers import Buyers
+from devtools.testing.processes import Shop
 from shop.tests.test_browser import NOTE_STATUSES, fill_cart, fill_form
 
 pytestmark = [pytest.mark.browser, pytest.mark.kafka, pytest.mark.slow, pytest.mark.stock]

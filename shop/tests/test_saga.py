@@ -8,6 +8,8 @@ from django.core import mail
 from django.db import transaction
 from django.db.models import F, Sum
 
+from devtools.testing.orders import SKU, draft
+from devtools.testing.payments import make_due
 from inventory import shelving
 from inventory.models import Reservation, Stock
 from kafka_bridge import catalogue, testing
@@ -15,12 +17,10 @@ from kafka_bridge.consuming import registry
 from orders import checkout
 from orders import services as orders
 from orders.models import Order, OrderLine, OrderMail, Shipment, Status
-from orders.testing import SKU, draft
 from payments import gateways
 from payments.gateways import Standing
 from payments.models import Charge, Refund
 from payments.sandbox.bank import Bank
-from payments.testing import make_due
 from shop.models import BookSales, DailySales
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick_world")]

@@ -15,17 +15,17 @@ from django.core import mail
 from django.db import connection, transaction
 from django.utils import timezone
 
+from devtools.testing.orders import SKU, draft
+from devtools.testing.payments import make_due
 from kafka_bridge import catalogue, testing
 from orders import checkout, queries, returns
 from orders import services as orders
 from orders.models import Order, PaymentWait, Status
-from orders.testing import SKU, draft
 from payments import gateways
 from payments.cashier import Cashier
 from payments.gateways import Standing
 from payments.models import Charge, Refund, Review
 from payments.sandbox.cards import TEST_CARDS, TestCard, Trouble
-from payments.testing import make_due
 from shop import after_sales
 from shop.tests import test_saga as saga
 from shop.tests.test_saga import OTHER, books_balance, counts, the_bank, to_the_end

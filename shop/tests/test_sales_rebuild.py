@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
+from devtools.testing.kafka_logs import forget, put, put_all, said, told
 from kafka_bridge import catalogue, testing
 from kafka_bridge.consuming import message_processing, registry, runner
 from kafka_bridge.models import DeadLetter, InboxRow
@@ -18,7 +19,6 @@ from kafka_bridge.publishing import outbox
 from kafka_bridge.replaying import projections, replay
 from kafka_bridge.runtime import clients
 from kafka_bridge.tests.conftest import make_group
-from kafka_bridge.tests.logs import forget, put, put_all, said, told
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.events import OrderEvent
 from shop.models import BookSales, DailySales

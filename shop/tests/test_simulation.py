@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from rich.console import Console
 
+from devtools.testing.storefront import a_book
 from inventory import upkeep
 from inventory.models import Stock
 from kafka_bridge import catalogue, testing
@@ -23,7 +24,6 @@ from shop.simulation.buyers import BadPlan, Plan
 from shop.simulation.playing import Moment
 from shop.simulation.verdict import Count
 from shop.simulation.watching import Loser
-from shop.tests.shelves import a_book
 
 pytestmark = pytest.mark.stock
 

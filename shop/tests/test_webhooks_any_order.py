@@ -18,13 +18,13 @@ from django.utils import timezone
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from devtools.testing.sandbox_bank import InProcessGateway
 from kafka_bridge import catalogue, testing
 from kafka_bridge.models import OutboxRow
 from payments import services
 from payments.gateways import Standing, sandbox, signatures
 from payments.models import Charge, GatewayNotice, Refund, Review
 from payments.sandbox.bank import Bank
-from payments.sandbox.testing import InProcessGateway
 
 SECRET = "whsec_of_the_bank"
 KINDS = ("authorized", "captured", "voided", "declined", "refunded")

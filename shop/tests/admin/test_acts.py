@@ -9,22 +9,13 @@ from django.contrib.auth.models import User
 from django.core import mail
 from django.test import Client
 
+from devtools.testing.admin_desk import ORDERS, act, confirmed, place, run, select, text_of, told
 from inventory.models import Stock
 from kafka_bridge import catalogue, testing
 from orders.models import Order, Shipment, Status, TrailEntry
 from payments.models import Refund
 from shop.admin import acting
 from shop.models import Book
-from shop.tests.admin.desk import (
-    ORDERS,
-    act,
-    confirmed,
-    place,
-    run,
-    select,
-    text_of,
-    told,
-)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,13 +8,13 @@ from django.contrib.auth.models import Permission, User
 from django.db.models import F
 from django.test import Client
 
+from devtools.testing.admin_desk import confirmed, text_of, told
 from inventory import upkeep
 from inventory.models import Stock
 from orders.models import Order
 from shop import audit
 from shop.admin import dashboard
 from shop.models import AuditRun, Book
-from shop.tests.admin.desk import confirmed, text_of, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 AUDITS = "/admin/shop/auditrun/"

@@ -11,13 +11,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from devtools.testing.admin_desk import confirmed, place, text_of
+from devtools.testing.storefront import a_book
 from kafka_bridge.models import OutboxRow
 from orders.models import Order, ReturnRequest
 from payments.models import Charge, Review
 from shop.admin import dashboard
 from shop.models import Book, BookSales, DailySales
-from shop.tests.admin.desk import confirmed, place, text_of
-from shop.tests.shelves import a_book
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,20 +8,13 @@ from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
+from devtools.testing.admin_desk import ORDERS, confirmed, place, run, shown, text_of
+from devtools.testing.storefront import a_book
 from kafka_bridge import catalogue
 from kafka_bridge.models import OutboxRow
 from orders.models import Order
 from payments.models import Charge, Refund
 from shop.models import Book
-from shop.tests.admin.desk import (
-    ORDERS,
-    confirmed,
-    place,
-    run,
-    shown,
-    text_of,
-)
-from shop.tests.shelves import a_book
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

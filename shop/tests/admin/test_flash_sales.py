@@ -13,14 +13,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from devtools.testing.admin_desk import text_of, told
+from devtools.testing.flash_sales import HOUR, a_sale
+from devtools.testing.storefront import a_book
 from inventory import services, shelving
 from inventory.models import Movement, Stock, bin_of
 from orders.models import new_id
 from shop import flash_sales
 from shop.models import Book, FlashSale
-from shop.tests.admin.desk import text_of, told
-from shop.tests.sales import HOUR, a_sale
-from shop.tests.shelves import a_book
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SALES = "/admin/shop/flashsale/"

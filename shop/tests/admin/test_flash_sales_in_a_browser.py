@@ -4,9 +4,9 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from devtools.testing.flash_sales import HOUR
+from devtools.testing.storefront import a_book
 from shop.models import FlashSale
-from shop.tests.sales import HOUR
-from shop.tests.shelves import a_book
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

@@ -4,10 +4,10 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
+from devtools.testing.admin_desk import BOOKS, STOCK, confirmed, place, run, text_of, told
+from devtools.testing.storefront import a_book
 from inventory.models import Stock
 from shop.models import Book
-from shop.tests.admin.desk import BOOKS, STOCK, confirmed, place, run, text_of, told
-from shop.tests.shelves import a_book
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -5,15 +5,15 @@ from django.db import transaction
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from devtools.testing.admin_desk import BOOKS, ORDERS, STOCK, confirmed, place, run
+from devtools.testing.bridge_events import cancelled
+from devtools.testing.dead_letters import a_letter, parked
 from kafka_bridge import catalogue, testing
-from kafka_bridge.tests.events import cancelled
-from kafka_bridge.tests.letters import a_letter, parked
 from orders import returns, services
 from orders.models import Order
 from payments.models import Charge, Review
 from shop import audit_log
 from shop.models import AuditEntry, Book
-from shop.tests.admin.desk import BOOKS, ORDERS, STOCK, confirmed, place, run
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 OUTBOX = "/admin/kafka_bridge/outboxrow/"

@@ -9,12 +9,12 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+from devtools.testing.admin_desk import ORDERS, STOCK, act, confirmed, place, select, text_of
 from orders.models import Order
 from shop import audit_log
 from shop.admin import log
 from shop.models import AuditEntry, Book, FlashSale
 from shop.tests.admin import test_flash_sales
-from shop.tests.admin.desk import ORDERS, STOCK, act, confirmed, place, select, text_of
 from shop.tests.admin.test_flash_sales import moment
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]

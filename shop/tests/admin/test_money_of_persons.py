@@ -9,12 +9,12 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
+from devtools.testing.admin_desk import ORDERS, confirmed, text_of, told
 from orders.models import Order
 from payments import reviews as reviews_service
 from payments.models import Charge, Refund, Review
 from shop.admin import reviews
 from shop.models import AuditEntry, Book
-from shop.tests.admin.desk import ORDERS, confirmed, text_of, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 REVIEWS, CHARGES = "/admin/payments/review/", "/admin/payments/charge/"

@@ -9,14 +9,14 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from devtools.testing.admin_desk import EVERYBODY, ORDERS, STOCK, place, run
+from devtools.testing.storefront import a_book
 from kafka_bridge import catalogue
 from kafka_bridge.consuming import registry
 from orders.models import Status
 from payments.models import Refund
 from shop.admin import orders
 from shop.models import Book
-from shop.tests.admin.desk import EVERYBODY, ORDERS, STOCK, place, run
-from shop.tests.shelves import a_book
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

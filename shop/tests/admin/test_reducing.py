@@ -7,16 +7,16 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
+from devtools.testing.admin_desk import ORDERS, act, confirmed, place, run, text_of, told
+from devtools.testing.orders import draft
+from devtools.testing.storefront import a_book
 from inventory.models import Stock
 from kafka_bridge import catalogue, testing
 from orders import checkout, links
 from orders.models import Order, Status
-from orders.testing import draft
 from payments.models import Refund
 from shop.admin import trail
 from shop.models import Book
-from shop.tests.admin.desk import ORDERS, act, confirmed, place, run, text_of, told
-from shop.tests.shelves import a_book
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 

@@ -6,14 +6,14 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
+from devtools.testing.admin_desk import ORDERS, act, confirmed, run, text_of, told
+from devtools.testing.orders import draft
+from devtools.testing.storefront import a_book
 from kafka_bridge import catalogue, testing
 from orders import checkout
 from orders.models import Order, OrderLine, ReturnRequest
-from orders.testing import draft
 from payments.models import Charge, Refund
 from shop.models import AuditEntry, Book
-from shop.tests.admin.desk import ORDERS, act, confirmed, run, text_of, told
-from shop.tests.shelves import a_book
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 RETURNS = "/admin/orders/returnrequest/"

@@ -13,14 +13,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_redis import get_redis_connection
 
+from devtools.testing.admin_desk import STOCK, confirmed, place, run, text_of, told
+from devtools.testing.storefront import a_book
 from inventory import gate, services, shelving, upkeep
 from inventory.models import Movement, Stock, bin_of
 from orders.models import Order
 from orders.services import cancel_lines
 from shop.admin import bins
 from shop.models import Book, FlashSale
-from shop.tests.admin.desk import STOCK, confirmed, place, run, text_of, told
-from shop.tests.shelves import a_book
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 

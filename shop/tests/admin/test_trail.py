@@ -10,6 +10,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from devtools.testing.admin_desk import ORDERS, confirmed, place, run, text_of
+from devtools.testing.storefront import a_book
 from kafka_bridge import catalogue, testing
 from kafka_bridge.models import OutboxRow
 from orders import returns, services
@@ -17,14 +19,6 @@ from orders.models import Order, TrailEntry
 from payments.models import Charge
 from shop.admin import trail
 from shop.models import Book
-from shop.tests.admin.desk import (
-    ORDERS,
-    confirmed,
-    place,
-    run,
-    text_of,
-)
-from shop.tests.shelves import a_book
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

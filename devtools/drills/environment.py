@@ -1,0 +1,46 @@
+"""A shop of a drill's own, folder, ports and services included; nothing else on the machine is touched."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from devtools.drills.plans import Drill, Place
+from devtools.testing.processes import Shop
+from devtools.testing.services import Services
+
+
+@contextmanager
+def opened(drill: Drill, *, state: Path, say: Callable[[str], None], keep: bool = False) -> Iterator[Place]:
+    """Start one with all of its roles; stop it afterwards, and delete its folder unless it is to be kept.
+
+    Raises:
+        LocalError: something on this machine is in the way.
+    """
+    services = Services(state=state, purpose="drills", brokers=drill.brokers)
+    folder = services.state.path
+    try:
+        say(f"Starting a shop in {folder}")
+        services.start()
+        shop = Shop(services, settings=_settings(folder))
+        shop.open()
+        try:
+            yield Place(shop=shop, postgres=services.postgres, kafka=services.kafka())
+        finally:
+            shop.close()
+    finally:
+        services.stop()
+        if keep:
+            say(f"Its logs and data are in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    """Nothing that the environment of a demo beside it could bring in."""
+    return {
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "EMAIL_FILE_PATH": str(folder / "mail"),
+        "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+        "SHOW_DEMO_HINTS": "false",
+    }

@@ -1,0 +1,253 @@
+"""Real Apache Kafka without Docker: one broker or three, each a JVM of ours, KRaft in combined mode, data kept."""
+
+import base64
+import contextlib
+import secrets
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from devtools.local import kafka_jars, ports
+from devtools.local.errors import LocalError
+from devtools.local.state_dir import RESET_ADVICE
+from devtools.local.supervisor import Command, Supervisor
+
+HOST = "127.0.0.1"
+LOG_CONFIG = kafka_jars.PROJECT / "deploy" / "kafka" / "log4j2.yaml"
+# Small: tests run a broker beside PostgreSQL and a browser on two cores.
+JAVA_OPTIONS = (
+    "-Xms64m",
+    "-Xmx384m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.awt.headless=true",
+)
+START_TIMEOUT_SECONDS = 90
+FIRST_PORTS = (9092, 9093, 9094)
+
+
+@dataclass(frozen=True)
+class Broker:
+    """One broker: its number, its ports and its folder."""
+
+    id: int
+    port: int
+    controller_port: int
+    folder: Path
+    cluster: str = "kafka"
+
+    @property
+    def name(self) -> str:
+        """What its process and its log are called."""
+        return f"{self.cluster}-{self.id}"
+
+    @property
+    def address(self) -> str:
+        """`host:port`."""
+        return f"{HOST}:{self.port}"
+
+
+class ApacheKafka:
+    """A cluster on loopback. Its ports stay the same as long as this object lives, whatever is stopped and started."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        *,
+        folder: Path,
+        jars: kafka_jars.Jars,
+        brokers: int = 1,
+        preferred_ports: tuple[int, ...] = (),
+        name: str = "kafka",
+    ) -> None:
+        """`name` tells it from another one of the same supervisor."""
+        self.folder = folder
+        self._had_data = False
+        self._jars = jars
+        self._supervisor = supervisor
+        client_ports = ports.pick(brokers, preferred=preferred_ports)
+        controller_ports = ports.pick(brokers)
+        self.brokers = {
+            number: Broker(
+                number, client_ports[number - 1], controller_ports[number - 1], folder / f"broker-{number}", name
+            )
+            for number in range(1, brokers + 1)
+        }
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """All brokers' addresses, with commas."""
+        return ",".join(broker.address for broker in self.brokers.values())
+
+    @property
+    def copies(self) -> int:
+        """The replication factor that this cluster can give a topic."""
+        return len(self.brokers)
+
+    def start(self, *ids: int) -> None:
+        """Start these brokers (all, if none is named) that do not run, and wait until they serve.
+
+        Raises:
+            KafkaUnavailable: no Java, or the jars cannot be had.
+            LocalError: a broker does not start, perhaps on damaged data.
+            Stopped: told to stop meanwhile.
+        """
+        self.launch(*ids)
+        self.wait_ready(*ids)
+
+    def launch(self, *ids: int) -> None:
+        """The first half of `start`: returns while the brokers still boot."""
+        self._jars.ensure(self._supervisor)
+        chosen = [broker for broker in self._chosen(ids) if not self._supervisor.is_running(broker.name)]
+        self._had_data = self._is_formatted(*chosen)
+        self._prepare(chosen)
+        for broker in chosen:
+            self._supervisor.start(self._command(broker))
+
+    def wait_ready(self, *ids: int) -> None:
+        """The second half of `start`."""
+        try:
+            for broker in self._chosen(ids):
+                self._supervisor.wait_ready(
+                    broker.name, _Readiness(broker).reached, timeout_seconds=START_TIMEOUT_SECONDS
+                )
+        except LocalError as error:
+            self.stop()
+            if not self._had_data:
+                raise
+            raise LocalError(f"Kafka did not start on the data in {self.folder}. {RESET_ADVICE}. {error}") from error
+
+    def stop(self, *ids: int, within_seconds: float = 10) -> None:
+        """Shut brokers down (all, if none is named)."""
+        self._supervisor.stop(*(broker.name for broker in self._chosen(ids)), within_seconds=within_seconds)
+
+    def kill(self, *ids: int) -> None:
+        """SIGKILL, as a crash would."""
+        for broker in self._chosen(ids):
+            self._supervisor.kill(broker.name)
+
+    def pause(self, *ids: int) -> None:
+        """SIGSTOP: connections stay open and nothing answers."""
+        for broker in self._chosen(ids):
+            self._supervisor.send(broker.name, signal.SIGSTOP)
+
+    def resume(self, *ids: int) -> None:
+        """SIGCONT."""
+        for broker in self._chosen(ids):
+            self._supervisor.send(broker.name, signal.SIGCONT)
+
+    def _chosen(self, ids: tuple[int, ...]) -> list[Broker]:
+        return [self.brokers[number] for number in ids or self.brokers]
+
+    def _is_formatted(self, *brokers: Broker) -> bool:
+        return all((broker.folder / "data" / "meta.properties").exists() for broker in brokers)
+
+    def _prepare(self, brokers: list[Broker]) -> None:
+        identity = self._cluster_id()
+        for broker in brokers:
+            broker.folder.mkdir(parents=True, exist_ok=True)
+            lines = [f"{name}={value}" for name, value in self._properties(broker).items()]
+            (broker.folder / "server.properties").write_text("\n".join(lines) + "\n")
+            if not self._is_formatted(broker):
+                self._format(broker, identity)
+
+    def _cluster_id(self) -> str:
+        file = self.folder / "cluster-id"
+        if not file.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Sixteen random bytes in URL-safe base64 without padding; a leading dash would look like an option.
+            file.write_text("B" + base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")[1:])
+        return file.read_text()
+
+    def _format(self, broker: Broker, identity: str) -> None:
+        properties = broker.folder / "server.properties"
+        arguments = self._java("kafka.tools.StorageTool", "format", "-t", identity, "-c", properties)
+        code = self._supervisor.run(Command(name=f"{broker.name}-format", arguments=arguments), timeout_seconds=60)
+        if code:
+            hint = self._supervisor.hint(f"{broker.name}-format")
+            raise LocalError(f"Kafka could not format {broker.folder}. {RESET_ADVICE}. {hint}")
+
+    def _command(self, broker: Broker) -> Command:
+        return Command(name=broker.name, arguments=self._java("kafka.Kafka", broker.folder / "server.properties"))
+
+    def _java(self, main_class: str, *arguments: str | Path) -> list[str | Path]:
+        log_option = f"-Dlog4j2.configurationFile={LOG_CONFIG}"
+        return ["java", *JAVA_OPTIONS, log_option, "-cp", f"{self._jars.folder}/*", main_class, *arguments]
+
+    def _properties(self, broker: Broker) -> dict[str, object]:
+        copies = self.copies
+        in_sync = 2 if copies > 2 else 1
+        voters = ",".join(f"{other.id}@{HOST}:{other.controller_port}" for other in self.brokers.values())
+        return {
+            "process.roles": "broker,controller",
+            "node.id": broker.id,
+            "controller.quorum.voters": voters,
+            "listeners": f"PLAINTEXT://{broker.address},CONTROLLER://{HOST}:{broker.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{broker.address}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": broker.folder / "data",
+            # Topics come from the catalogue; a topic that exists by accident has the wrong settings.
+            "auto.create.topics.enable": "false",
+            "unclean.leader.election.enable": "false",
+            "default.replication.factor": copies,
+            "min.insync.replicas": in_sync,
+            "offsets.topic.replication.factor": copies,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": in_sync,
+            "share.coordinator.state.topic.replication.factor": copies,
+            "share.coordinator.state.topic.min.isr": in_sync,
+            # Fewer partitions of the internal topics: their files are made on the first use, while somebody waits.
+            "offsets.topic.num.partitions": 6,
+            "transaction.state.log.num.partitions": 3,
+            "share.coordinator.state.topic.num.partitions": 3,
+            # Groups form at once, and a member that was killed is missed after seconds instead of 45.
+            "group.coordinator.rebalance.protocols": "classic,consumer",
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
+            "group.consumer.min.session.timeout.ms": 6000,
+            "group.consumer.session.timeout.ms": 6000,
+            "group.consumer.min.heartbeat.interval.ms": 500,
+            "group.consumer.heartbeat.interval.ms": 500,
+            # A broker that was killed may come back after this long: until then its old registration counts as alive.
+            "broker.session.timeout.ms": 4000,
+            "broker.heartbeat.interval.ms": 500,
+            # Thread pools and buffers for two cores and a small heap.
+            "num.network.threads": 2,
+            "num.io.threads": 4,
+            "background.threads": 4,
+            "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+        }
+
+
+class _Readiness:
+    """Whether a broker answers, and counts itself among the brokers that serve."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._client: AdminClient | None = None
+
+    def reached(self) -> bool:
+        if self._client is None:
+            with contextlib.suppress(OSError), socket.create_connection((HOST, self._broker.port), timeout=1):
+                self._client = quiet_client(self._broker.address)
+            return False
+        with contextlib.suppress(KafkaException):
+            return self._broker.id in self._client.list_topics(timeout=1).brokers
+        return False
+
+
+def quiet_client(bootstrap_servers: str) -> AdminClient:
+    """A client that keeps to itself what it thinks of brokers that are not there yet."""
+    config: dict[str, Any] = {"bootstrap.servers": bootstrap_servers, "log_level": 0, "error_cb": _ignore}
+    return AdminClient(config)
+
+
+def _ignore(_: KafkaError) -> None:
+    """Whoever waits sees it by itself."""

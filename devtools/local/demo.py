@@ -1,0 +1,342 @@
+"""The demo: every service and every role on this machine, from one command, until Ctrl-C."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import re
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from django.conf import settings
+from rich.console import Console
+
+from devtools.local import kafka_choice, ports, roles
+from devtools.local.embedded_kafka import EmbeddedKafka
+from devtools.local.errors import LocalError, Stopped
+from devtools.local.kafka_choice import Choice
+from devtools.local.postgres import Postgres
+from devtools.local.redis import Redis
+from devtools.local.roles import ANY_HOST, PROJECT, Roles
+from devtools.local.state_dir import StateDir, disk_full, is_full, translating_full_disk
+from devtools.local.supervisor import Command, Supervisor
+
+# Everything down within ten seconds: first the roles, then what they use.
+ROLES_STOP_SECONDS, SERVICES_STOP_SECONDS = 5.0, 3.5
+# What a reset deletes; downloads stay, and so do the folders of test runs.
+DEMO_PARTS = (
+    *("demo.env", "kafka", "logs", "mail", "postgres", "postgres.new", "redis", "run"),
+    *("secret-key", "webhook-secret"),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line said."""
+
+    host: str
+    port: int
+    kafka: str
+    state: Path
+    reset: bool
+    open_browser: bool
+
+
+class Demo:
+    """One run of the demo. `run` may be called once."""
+
+    def __init__(self, options: Options, console: Console) -> None:
+        self.options = options
+        self._console = console
+        self._stop = threading.Event()
+        self._state = StateDir(options.state)
+        self._environment: dict[str, str] = {}
+        self._supervisor: Supervisor
+        self._roles: Roles
+        self._choice: Choice
+
+    def run(self) -> None:
+        """Start everything, say so, keep it running until SIGTERM, SIGHUP or Ctrl-C, and stop everything.
+
+        Raises:
+            LocalError: something is in the way; what had been started is stopped.
+        """
+        self._check_options()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # Under nohup, SIGHUP stays ignored. Not so SIGINT, which shells ignore for what runs in the background.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: self._stop.set())
+        self._state.open(note=f"at {self._url(self.options.port)}/")
+        self._supervisor = Supervisor(
+            logs=self._state.logs, stop=self._stop, say=self._say, held=(self._state.lock_descriptor,)
+        )
+        try:
+            with translating_full_disk(self._state.path):
+                self._start()
+                self._welcome()
+                while not self._stop.wait(0.2):
+                    self._supervisor.look_after()
+        except Stopped:
+            pass
+        except LocalError as error:
+            # With no space left, what failed had often no room to log why.
+            if is_full(self._state.path) or "No space left on device" in str(error):
+                raise disk_full(self._state.path) from error
+            raise
+        finally:
+            self._end()
+
+    # -- before anything is started ---------------------------------------------------------------
+    def _check_options(self) -> None:
+        kafka_choice.check(self.options.kafka)
+        if missing := missing_modules(PROJECT / "requirements.txt"):
+            raise LocalError(f"Python module {missing[0]!r} is missing: run `make install`.")
+        if ":" in self.options.host:
+            raise LocalError(f"--host (HOST=) takes a name or an IPv4 address, not {self.options.host}.")
+        if not 1 <= self.options.port <= 65533:
+            raise LocalError(
+                "--port (PORT=) takes a number from 1 to 65533; live sockets and the sandbox gateway take the two "
+                "ports after it."
+            )
+        wanted = ["the shop", "its live sockets", *(["the sandbox gateway"] if self._is_sandbox else [])]
+        for port, role in enumerate(wanted, start=self.options.port):
+            self._check_port(port, role)
+
+    def _check_port(self, port: int, role: str) -> None:
+        try:
+            free = ports.is_free(port, host=self.options.host)
+        except OSError as error:
+            raise LocalError(
+                f"The shop cannot listen on {self.options.host}, port {port} ({error.strerror}): "
+                "choose others with --host and --port (HOST=, PORT=)."
+            ) from error
+        if not free:
+            raise LocalError(
+                f"Port {port}, wanted for {role}, is taken by another program: stop that one, or choose another with "
+                f"`make demo PORT={self.options.port + 100}` (manage.py demo --port)."
+            )
+
+    # -- starting -----------------------------------------------------------------------------------
+    def _start(self) -> None:
+        if self.options.reset:
+            self._state.remove(*DEMO_PARTS, *(path.name for path in self._state.path.glob("sandbox-gateway*")))
+            for folder in (self._state.logs, self._state.run):
+                folder.mkdir()
+        self._say(f"Bookrush demo; its data and logs are in {_short(self._state.path)}")
+        self._choice = kafka_choice.choose(
+            self.options.kafka, supervisor=self._supervisor, state=self._state, say=self._say
+        )
+        postgres = Postgres(self._supervisor, data=self._state.path / "postgres", sockets=self._state.sockets)
+        redis = Redis(self._supervisor, folder=self._state.path / "redis", sockets=self._state.sockets)
+        self._watch_embedded_kafka()
+        with self._step("PostgreSQL") as done:
+            # A broker takes seconds to boot, so everything else goes on beside it.
+            self._choice.kafka.launch()
+            postgres.start()
+            postgres.ensure_database()
+            done(f"PostgreSQL {postgres.version()}")
+        with self._step("Redis") as done:
+            redis.start()
+            done(f"Redis {redis.version()}")
+        self._environment = self._make_environment(postgres.url(), redis.url())
+        self._write_environment()
+        self._prepare("migrate", "seed", "topics", "republish")
+        self._roles = Roles(
+            self._supervisor,
+            host=self.options.host,
+            port=self.options.port,
+            environment=self._environment,
+            run=self._state.run,
+        )
+        with self._step("the roles") as done:
+            self._roles.start()
+            self._roles.wait_ready()
+            done(f"{len(self._roles.names)} roles: {', '.join(self._roles.names)}")
+
+    def _make_environment(self, database_url: str, redis_url: str) -> dict[str, str]:
+        hosts = list(dict.fromkeys(["localhost", "127.0.0.1", *self._other_hosts(), *settings.ALLOWED_HOSTS]))
+        return {
+            "BOOKRUSH_STATE_DIR": str(self._state.path),
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            **self._choice.environment(),
+            "SECRET_KEY": self._secret("secret-key"),
+            **self._gateway_environment(),
+            "ALLOWED_HOSTS": ",".join(hosts),
+            "LIVE_PORT": str(self.options.port + 1),
+            "LIVE_ORIGINS": ",".join(f"http://{host}:{self.options.port}" for host in hosts),
+            "EMAIL_URL": "filemail://",
+            "EMAIL_FILE_PATH": str(self._state.path / "mail"),
+            "SHOW_DEMO_HINTS": "true",
+        }
+
+    def _other_hosts(self) -> list[str]:
+        """By which names browsers elsewhere may call the shop; ALLOWED_HOSTS adds those that cannot be guessed."""
+        if self.options.host != ANY_HOST:
+            return [self.options.host]
+        found = [socket.gethostname()]
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; the system only picks the address it would send from
+            found.append(probe.getsockname()[0])
+        return found
+
+    def _gateway_environment(self) -> dict[str, str]:
+        """Where gateways, the shop and browsers find each other; webhook secrets of one's own (Stripe's) are kept."""
+        host, port = self.options.host, self.options.port
+        webhook_secrets = settings.PAYMENT_WEBHOOK_SECRETS or [self._secret("webhook-secret")]
+        return {
+            "SHOP_URL": self._url(port),
+            "SANDBOX_URL": roles.local_url(host, port + 2),
+            "SANDBOX_PUBLIC_URL": self._url(port + 2),
+            "SANDBOX_WEBHOOK_URL": f"{roles.local_url(host, port)}/webhooks/payments/",
+            "PAYMENT_WEBHOOK_SECRETS": ",".join(webhook_secrets),
+        }
+
+    def _secret(self, name: str) -> str:
+        """Kept, so that sessions, order links and webhooks under way survive a restart."""
+        file = self._state.path / name
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(secrets.token_urlsafe(48))
+        return file.read_text()
+
+    def _write_environment(self) -> None:
+        """Let commands typed in a second terminal find the demo: `shop/settings.py` reads this file."""
+        escaped = {name: value.replace("\\", "\\\\").replace('"', '\\"') for name, value in self._environment.items()}
+        file = self._state.path / "demo.env"
+        file.touch(mode=0o600)
+        file.write_text("".join(f'{name}="{value}"\n' for name, value in escaped.items()))
+
+    def _prepare(self, *steps: str) -> None:
+        """Run `manage.py prepare` with the demo's environment while Kafka boots, and say what was done.
+
+        Raises:
+            LocalError: a step failed, or Kafka does not start.
+        """
+        log = self._supervisor.log("prepare")
+        log.unlink(missing_ok=True)
+        arguments = [sys.executable, "manage.py", "prepare", "--json", "--demo-users", *steps]
+        self._supervisor.start(
+            Command(name="prepare", arguments=arguments, environment=self._environment, folder=PROJECT)
+        )
+        with self._step("Kafka") as done:
+            self._choice.kafka.wait_ready()
+            done(f"{self._choice.description} at {self._choice.kafka.bootstrap_servers} ({self._choice.because})")
+        with self._step("database and topics") as done:
+            if self._supervisor.finish("prepare", timeout_seconds=180):
+                raise LocalError(
+                    f"The database or the topics could not be prepared. {self._supervisor.hint('prepare')}"
+                )
+            printed = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+            done(" ".join(line["text"].replace("\n", " ") for line in printed))
+
+    # -- while it runs --------------------------------------------------------------------------------
+    def _watch_embedded_kafka(self) -> None:
+        if isinstance(self._choice.kafka, EmbeddedKafka):
+            self._choice.kafka.on_end = self._replace_embedded_kafka
+
+    def _replace_embedded_kafka(self) -> None:
+        """A new embedded broker has another address and no events: all roles start again, what was unheard is sent."""
+        self._say("The embedded Kafka broker ended; starting another one, and the roles with it.")
+        self._roles.stop(within_seconds=ROLES_STOP_SECONDS)
+        self._choice.kafka.launch()
+        self._environment |= self._choice.environment()
+        self._write_environment()
+        self._prepare("topics", "republish")
+        self._roles.start()
+        self._roles.wait_ready()
+        self._say("All roles work again.")
+
+    def _welcome(self) -> None:
+        url, python = self._url(self.options.port), _short(Path(sys.executable))
+        lines = {
+            "Shop": f"{url}/",
+            "Admin": f"{url}/admin/   (admin / admin; a customer is reader / reader)",
+            "Live sockets": f"{self._url(self.options.port + 1, scheme='ws')}/",
+            **({"Sandbox bank": f"{self._url(self.options.port + 2)}/"} if self._is_sandbox else {}),
+            "Kafka": self._choice.kafka.bootstrap_servers,
+            "Mail sent": _short(self._state.path / "mail"),
+            "Logs": _short(self._state.logs),
+            "Stop": "Ctrl-C",
+            "In a second terminal": f"{python} manage.py run_consumer --list   (what listens to what)",
+            "": f"{python} manage.py run_consumer {'analytics' if self._is_embedded else 'inventory --instances 2'}",
+        }
+        self._say("")
+        for name, text in lines.items():
+            self._say(f"  {name:<22}{text}")
+        self._say("")
+        self._say("Ready")
+        if self.options.open_browser:
+            webbrowser.open(f"{url}/")
+
+    # -- stopping -------------------------------------------------------------------------------------
+    def _end(self) -> None:
+        started, something_ran = time.monotonic(), self._supervisor.names != []
+        if something_ran:
+            self._say("Stopping …")
+        with contextlib.suppress(AttributeError):  # not that far yet
+            self._roles.stop(within_seconds=ROLES_STOP_SECONDS)
+        (self._state.path / "demo.env").unlink(missing_ok=True)
+        self._supervisor.stop_all(within_seconds=SERVICES_STOP_SECONDS)
+        self._state.close()
+        if something_ran:
+            self._say(f"Stopped after {time.monotonic() - started:.1f} s. The data is kept.")
+
+    # -- saying ---------------------------------------------------------------------------------------
+    @contextlib.contextmanager
+    def _step(self, what: str) -> Iterator[Callable[[str], None]]:
+        """A spinner on a terminal while it lasts; a line with its time when it is done."""
+        started = time.monotonic()
+
+        def done(text: str) -> None:
+            self._say(f"  ✓ {time.monotonic() - started:5.1f} s  {text}")
+
+        with self._console.status(f"starting {what}") if self._console.is_terminal else contextlib.nullcontext():
+            yield done
+
+    def _say(self, text: str) -> None:
+        try:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._console.file.flush()
+        except BrokenPipeError:  # nobody reads any more: as good as Ctrl-C
+            self._console.quiet = True
+            self._stop.set()
+
+    def _url(self, port: int, *, scheme: str = "http") -> str:
+        # Cookies are kept by name: buyers whom a bank sends back to another name of this machine would be strangers.
+        host = "localhost" if self.options.host in (ANY_HOST, "127.0.0.1") else self.options.host
+        return f"{scheme}://{host}:{port}"
+
+    @property
+    def _is_sandbox(self) -> bool:
+        return bool(settings.PAYMENT_GATEWAY == roles.SANDBOX)
+
+    @property
+    def _is_embedded(self) -> bool:
+        return self._choice.mode == kafka_choice.EMBEDDED
+
+
+def missing_modules(requirements: Path) -> list[str]:
+    """Distributions that a requirements file names and that are not installed."""
+    names = re.findall(r"^([A-Za-z0-9._-]+)", requirements.read_text(), flags=re.MULTILINE)
+    return [name for name in names if not _is_installed(name)]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _short(path: Path) -> str:
+    """Relative to the project where it lies inside."""
+    return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)

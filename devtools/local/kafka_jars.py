@@ -1,0 +1,140 @@
+"""Apache Kafka's jars, brought from Maven Central once and kept in the state folder."""
+
+import fcntl
+import hashlib
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from devtools.local.errors import LocalError
+from devtools.local.supervisor import Command, Supervisor
+
+PROJECT = Path(__file__).parents[2]
+POM = PROJECT / "deploy" / "kafka" / "pom.xml"
+LEAST_JAVA = 17
+DOWNLOAD_TIMEOUT_SECONDS = 900
+
+
+class KafkaUnavailable(LocalError):
+    """A real Apache Kafka cannot be run here; `KAFKA=embedded` can."""
+
+
+class JavaMissing(KafkaUnavailable):
+    """Install a Java 17 runtime or newer (Debian: `apt install openjdk-17-jre-headless`)."""
+
+
+class MavenMissing(KafkaUnavailable):
+    """Install Maven (Debian: `apt install maven`); it is needed once, to download Kafka."""
+
+
+class DownloadFailed(KafkaUnavailable):
+    """Maven Central could not be reached, or did not give what was asked for."""
+
+
+class Jars:
+    """The jars of the version that `deploy/kafka/pom.xml` pins."""
+
+    def __init__(self, folder: Path) -> None:
+        digest = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
+        self.folder = folder / f"kafka-{version()}-{digest}"
+
+    @property
+    def are_here(self) -> bool:
+        """Whether nothing needs to be downloaded."""
+        return self.folder.is_dir()
+
+    def check(self) -> None:
+        """Whether a broker could be run, as far as can be said without downloading.
+
+        Raises:
+            JavaMissing: no Java, or too old a one.
+            MavenMissing: the jars are not here and nothing could download them.
+        """
+        java_version()
+        if not self.are_here and shutil.which("mvn") is None:
+            raise MavenMissing("Apache Kafka needs Maven (`mvn`) for its first download: install Maven.")
+
+    def ensure(self, supervisor: Supervisor) -> None:
+        """Download the jars unless they are here.
+
+        Raises:
+            KafkaUnavailable: see `check` and `DownloadFailed`.
+            Stopped: told to stop meanwhile.
+        """
+        self.check()
+        if self.are_here:
+            return
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        # Test processes that start side by side: the first one downloads, the others wait and find it done.
+        with (self.folder.parent / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.are_here:
+                self._download(supervisor)
+
+    def _download(self, supervisor: Supervisor) -> None:
+        draft = self.folder.with_suffix(".new")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        command = Command(name="maven", arguments=_maven(draft), folder=draft)
+        try:
+            code = supervisor.run(command, timeout_seconds=DOWNLOAD_TIMEOUT_SECONDS)
+        except LocalError as error:
+            raise DownloadFailed(f"The download of Apache Kafka took too long: {error}") from error
+        if code:
+            raise DownloadFailed(
+                f"Apache Kafka {version()} could not be downloaded from Maven Central. {supervisor.hint('maven')}"
+            )
+        draft.replace(self.folder)
+
+
+def version() -> str:
+    """The version of Apache Kafka that the pom pins."""
+    names = {"m": "http://maven.apache.org/POM/4.0.0"}
+    found = ET.parse(POM).findtext("m:properties/m:kafka.version", namespaces=names)  # noqa: S314 - our own file
+    if found is None:
+        raise LocalError(f"{POM} does not say which Kafka to use: restore it.")
+    return found
+
+
+def java_version() -> int:
+    """The major version of the `java` on the PATH.
+
+    Raises:
+        JavaMissing: there is none, or it is too old.
+    """
+    java = shutil.which("java")
+    printed = subprocess.run([java, "-version"], capture_output=True, text=True, check=False) if java else None  # noqa: S603
+    found = re.search(r'version "(?:1\.)?(\d+)', printed.stderr) if printed and printed.returncode == 0 else None
+    if found is None:
+        raise JavaMissing(f"Apache Kafka needs Java {LEAST_JAVA} or newer, and there is no `java` here: install it.")
+    if int(found[1]) < LEAST_JAVA:
+        raise JavaMissing(
+            f"Apache Kafka needs Java {LEAST_JAVA} or newer; `java` here is {found[1]}: install a newer one."
+        )
+    return int(found[1])
+
+
+def _maven(target: Path) -> list[str]:
+    arguments = [
+        *("mvn", "-B", "-q", "-Dstyle.color=never", "-f", str(POM), f"-Djars={target}"),
+        # An unreachable repository is to be said in seconds (the first two: Maven 3.9 and later, the others: before).
+        *("-Daether.connector.connectTimeout=10000", "-Daether.connector.requestTimeout=60000"),
+        *("-Dmaven.wagon.http.connectionTimeout=10000", "-Dmaven.wagon.rto=60000"),
+        "dependency:copy-dependencies",
+    ]
+    home = Path.home()
+    if not (home / ".m2").exists() and not _is_writable(home):
+        arguments.insert(1, f"-Dmaven.repo.local={target.parent / 'maven'}")
+    return arguments
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        probe = folder / ".bookrush-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,140 @@
+"""The shop's own processes: web, live sockets, relay, consumers, timekeeper; and the sandbox gateway's."""
+
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from devtools.local.supervisor import Command, Supervisor
+from kafka_bridge.consuming import consumer_groups
+
+PROJECT = Path(__file__).parents[2]
+WEB, LIVE, RELAY, TIMEKEEPER, GATEWAY = "web", "live", "relay", "timekeeper", "gateway"
+SANDBOX = "payments.gateways.sandbox.SandboxGateway"
+ANY_HOST = "0.0.0.0"  # noqa: S104 - compared with, not bound
+# A frame of a browser of ours is under a hundred bytes; whoever sends more is not one.
+FRAME_LIMIT_BYTES = "4096"
+
+
+@dataclass(frozen=True)
+class Role:
+    """One process: its arguments to Python, and how to see that it is at work."""
+
+    name: str
+    arguments: list[str]
+    is_ready: Callable[[], bool]
+
+
+class Roles:
+    """The roles of one shop under one supervisor."""
+
+    def __init__(
+        self, supervisor: Supervisor, *, host: str, port: int, environment: Mapping[str, str], run: Path
+    ) -> None:
+        """Sockets are served on the port after `port`, and the sandbox gateway, where that is the gateway in use, on
+        the one after that; the folder `run` holds the files by which roles say "ready".
+        """
+        self._supervisor = supervisor
+        self._host, self._port = host, port
+        self._environment = environment
+        self._run = run
+        # First what payments will call.
+        gateway = [GATEWAY] if environment.get("PAYMENT_GATEWAY", settings.PAYMENT_GATEWAY) == SANDBOX else []
+        self.names = [*gateway, WEB, LIVE, RELAY, *group_names(), TIMEKEEPER]
+
+    def start(self, *names: str) -> None:
+        """Start these roles (all, if none is named) without waiting."""
+        for name in names or self.names:
+            self._ready_file(name).unlink(missing_ok=True)
+            environment = {
+                **self._environment,
+                "BOOKRUSH_ROLE": name,
+                "BOOKRUSH_READY_FILE": str(self._ready_file(name)),
+                "PYTHONUNBUFFERED": "1",
+            }
+            arguments = [sys.executable, *self._role(name).arguments]
+            self._supervisor.start(Command(name=name, arguments=arguments, environment=environment, folder=PROJECT))
+
+    def wait_ready(self, *names: str, timeout_seconds: float = 60) -> None:
+        """Wait until these roles (all, if none is named) are at work.
+
+        Raises:
+            LocalError: one ended, or took too long.
+            Stopped: told to stop meanwhile.
+        """
+        for name in names or self.names:
+            self._supervisor.wait_ready(name, self._role(name).is_ready, timeout_seconds=timeout_seconds)
+
+    def stop(self, *names: str, within_seconds: float = 10) -> None:
+        """SIGTERM to these roles (all, if none is named), and SIGKILL to what is left after that time."""
+        self._supervisor.stop(*(names or self.names), within_seconds=within_seconds)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL one role."""
+        self._supervisor.kill(name)
+
+    def _role(self, name: str) -> Role:
+        if name == WEB:
+            return Role(name, _web(self._host, self._port), lambda: answers(f"{self._local(self._port)}/healthz"))
+        if name == LIVE:
+            return Role(
+                name, _live(self._host, self._port + 1), lambda: answers(self._local(self._port + 1), any_status=True)
+            )
+        if name == GATEWAY:
+            port = self._port + 2
+            return Role(name, _gateway(self._host, port), lambda: answers(f"{self._local(port)}/healthz"))
+        arguments = {RELAY: ["run_relay"], TIMEKEEPER: ["run_timekeeper"]}.get(name, ["run_consumer", name])
+        return Role(name, ["manage.py", *arguments], self._ready_file(name).exists)
+
+    def _ready_file(self, name: str) -> Path:
+        return self._run / f"{name}.ready"
+
+    def _local(self, port: int) -> str:
+        return local_url(self._host, port)
+
+
+def local_url(host: str, port: int) -> str:
+    """Where a process on this machine reaches what listens there."""
+    return f"http://{'127.0.0.1' if host == ANY_HOST else host}:{port}"
+
+
+def group_names() -> Iterable[str]:
+    """Every group that any app has handlers for, and the one that stores dead letters."""
+    return [subscriber.name for subscriber in consumer_groups.every()]
+
+
+def answers(url: str, *, any_status: bool = False) -> bool:
+    """Whether a GET is answered with 200 (or at all)."""
+    # Never through a proxy of the environment: the address is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=5) as response:
+            return any_status or response.status == 200
+    except urllib.error.HTTPError:
+        return any_status
+    except OSError:
+        return False
+
+
+def _web(host: str, port: int) -> list[str]:
+    return [
+        *("-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port), "--no-ws"),
+        *("--workers", "1", "--blocking-threads", "16", "--respawn-failed-workers", "--workers-kill-timeout", "3"),
+        *("--log-level", "warning", "shop.wsgi:application"),
+    ]
+
+
+def _live(host: str, port: int) -> list[str]:
+    return [
+        *("-m", "daphne", "-b", host, "-p", str(port), "--no-server-name", "-v", "0"),
+        *("--websocket-max-message-size", FRAME_LIMIT_BYTES, "--websocket-max-frame-size", FRAME_LIMIT_BYTES),
+        "shop.asgi:application",
+    ]
+
+
+def _gateway(host: str, port: int) -> list[str]:
+    return ["manage.py", "run_sandbox_gateway", "--host", host, "--port", str(port)]

@@ -1,0 +1,251 @@
+"""The pytest plugin: starts PostgreSQL and Redis for the run, says what it works against, offers the fixtures.
+
+Loaded early (`-p devtools.testing.plugin` in pyproject.toml): the environment must be right before Django reads it.
+"""
+
+import dataclasses
+import os
+import shutil
+import uuid
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_client
+from django.conf import settings as django_settings
+from django.db import connections
+
+from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.errors import LocalError
+from devtools.local.kafka_jars import KafkaUnavailable
+from devtools.local.postgres import Postgres
+from devtools.local.redis import Redis
+from devtools.testing import browser, processes, sharing
+from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.services import Services
+from kafka_bridge.runtime import clients, topics
+from payments import gateways
+
+SERVICES = pytest.StashKey[Services]()
+BROWSER = pytest.StashKey[str]()
+DISTRIBUTED = "each process has a PostgreSQL, a Redis and a Kafka of its own"
+NO_BROWSER = "there is no Chromium here (`make test` installs one where it can)"
+
+
+# -- the run ------------------------------------------------------------------------------------
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of our own."""
+    parser.addoption(
+        "--seeds", type=int, metavar="N", help="play the flash sales with N seeds each (default: 1 or 2 of them)"
+    )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """Start the services and point the settings at them, before pytest-django reads the settings."""
+    services = Services()
+    early_config.add_cleanup(services.stop)
+    try:
+        if not _is_distributing(early_config):
+            services.start()
+    except LocalError as error:
+        raise pytest.UsageError(str(error)) from error
+    os.environ.update(services.environment())
+    early_config.stash[SERVICES] = services
+    early_config.stash[BROWSER] = browser.find()
+    yield
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say first what the run works against (also with `-q`)."""
+    services, reporter = session.config.stash[SERVICES], session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    alone = not _is_distributing(session.config)
+    lines = {
+        "PostgreSQL": f"{services.postgres.version()} in {services.postgres.data}" if alone else DISTRIBUTED,
+        "Redis": f"{services.redis.version()} at {services.redis.socket}" if alone else DISTRIBUTED,
+        "Kafka": services.describe_kafka(),
+        "browser": session.config.stash[BROWSER] or f"none: {NO_BROWSER}",
+    }
+    reporter.write_line("\n".join(f"{name + ':':<12}{text}" for name, text in lines.items()))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The sequence of the run; see `sharing`."""
+    items.sort(key=sharing.place_in_line)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> sharing.Scheduling:
+    """How the tests are shared between several processes."""
+    return sharing.Scheduling(config, log)
+
+
+def _is_distributing(config: pytest.Config) -> bool:
+    """Whether this process only hands the tests to others (pytest-xdist)."""
+    return bool(config.known_args_namespace.numprocesses) and "PYTEST_XDIST_WORKER" not in os.environ
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine cannot run, with the reason; in CI that is a failure."""
+    if item.get_closest_marker("kafka") and (reason := item.config.stash[SERVICES].why_no_kafka()):
+        _cannot_run(reason)
+    if item.get_closest_marker("browser"):
+        if not item.config.stash[BROWSER]:
+            _cannot_run(NO_BROWSER)
+        # Django takes Playwright's event loop for an asynchronous program and would refuse the database.
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+
+def _cannot_run(reason: str) -> None:
+    if django_settings.CI:
+        pytest.fail(f"CI=true, and this test cannot run: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+# -- PostgreSQL and Redis -------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def services(request: pytest.FixtureRequest) -> Services:
+    """Everything that was started for the run."""
+    return request.config.stash[SERVICES]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_guests(django_db_setup: None, services: Services) -> Iterator[None]:
+    """Before the test database is dropped, end the sessions that threads of ours still have in it."""
+    yield
+    connections.close_all()
+    services.postgres.end_sessions()
+
+
+@pytest.fixture
+def postgres_server(services: Services) -> Iterator[Postgres]:
+    """The PostgreSQL of the run, to be killed and started by the test; it runs again afterwards."""
+    yield services.postgres
+    connections.close_all()  # they led to a server that is no more
+    if not services.supervisor.is_running("postgres"):
+        services.postgres.start()
+
+
+@pytest.fixture
+def redis_server(services: Services) -> Iterator[Redis]:
+    """The Redis of the run, to be killed and started by the test; it runs again afterwards."""
+    yield services.redis
+    if not services.supervisor.is_running("redis"):
+        services.redis.start()
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis(services: Services) -> None:
+    """No test sees what another left in Redis."""
+    with redis_client.Redis.from_url(services.redis.url()) as client:
+        client.flushall()
+
+
+# -- the gateway ----------------------------------------------------------------------------------
+@pytest.fixture
+def sandbox_gateway(settings: Any, tmp_path: Path) -> Iterator[InProcessGateway]:
+    """The sandbox as the gateway in use: its client and its server in this process, with a ledger of the test's own
+    (`.bank`), without delays, and with a breaker that stays closed.
+    """
+    settings.PAYMENT_GATEWAY = "devtools.testing.sandbox_bank.InProcessGateway"
+    settings.PAYMENT_BREAKER_FAILURES = 1_000_000
+    settings.SANDBOX_LATENCY_SECONDS = settings.SANDBOX_SLOW_SECONDS = 0
+    settings.SANDBOX_STALL_SECONDS = 0.01
+    settings.SANDBOX_LEDGER_PATH = str(tmp_path / "ledger.sqlite3")
+    gateways.current.cache_clear()
+    current = gateways.current().gateway
+    if not isinstance(current, InProcessGateway):
+        raise TypeError(f"{current} is not the sandbox in this process")
+    yield current
+    gateways.current.cache_clear()
+    current.bank.close()
+
+
+# -- Kafka ----------------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def _kafka_possible(services: Services) -> None:
+    try:
+        services.kafka()
+    except KafkaUnavailable as error:
+        _cannot_run(str(error))
+
+
+@pytest.fixture
+def real_kafka(_kafka_possible: None, services: Services) -> ApacheKafka:
+    """A real Apache Kafka broker, the same for the whole run: `bootstrap_servers`, stop, start, kill, pause, resume."""
+    return services.kafka()
+
+
+@pytest.fixture
+def kafka_cluster(_kafka_possible: None, services: Services) -> Iterator[ApacheKafka]:
+    """Three brokers of the test's own, with nothing in them; they are gone afterwards."""
+    folder = services.state.path / "kafka-cluster"
+    shutil.rmtree(folder, ignore_errors=True)
+    cluster = ApacheKafka(services.supervisor, folder=folder, jars=services.jars, brokers=3, name="cluster")
+    cluster.start()
+    yield cluster
+    running = [broker.id for broker in cluster.brokers.values() if services.supervisor.is_running(broker.name)]
+    if running:
+        cluster.kill(*running)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def kafka(real_kafka: ApacheKafka, settings: Any) -> Iterator[ApacheKafka]:
+    """The real broker with topics and groups of this test's own; `settings.KAFKA_BRIDGE` names them.
+
+    A process that the test starts finds them by `kafka_environment(settings.KAFKA_BRIDGE)`.
+    """
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    settings.KAFKA_BRIDGE = dataclasses.replace(
+        settings.KAFKA_BRIDGE,
+        bootstrap_servers=real_kafka.bootstrap_servers,
+        topic_prefix=prefix,
+        group_prefix=prefix,
+        group_protocol="consumer",
+        replication_factor=1,
+        min_insync_replicas=1,
+    )
+    topics.apply(topics.plan())
+    yield real_kafka
+    real_kafka.resume()
+    real_kafka.start()
+    admin = clients.admin()
+    names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)]
+    for future in admin.delete_topics(names).values():
+        future.result(timeout=30)
+
+
+# -- the whole shop -------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def _shop(_kafka_possible: None, services: Services) -> Iterator[processes.Shop]:
+    shop = processes.Shop(services)
+    shop.open()
+    yield shop
+    shop.close()
+
+
+@pytest.fixture
+def running_shop(_shop: processes.Shop, real_kafka: ApacheKafka) -> processes.Shop:
+    """All of the shop's processes at work on a database, Redis and topics of their own, seeded; every role running.
+
+    The processes are shared by the tests of the run: a test stops and kills roles as it likes, the next one finds
+    them started again.
+    """
+    _shop.ensure_running()
+    return _shop
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the roles logged during a test that failed."""
+    report = yield
+    shop = item.funcargs.get("running_shop") if isinstance(item, pytest.Function) else None
+    if report.failed and call.when == "call" and isinstance(shop, processes.Shop):
+        report.sections.append(("logs of the roles", shop.logs()))
+    return report

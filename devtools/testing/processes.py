@@ -1,0 +1,181 @@
+"""A whole shop in processes of its own, for tests of what happens between them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from devtools.local import ports, roles
+from devtools.local.redis import Redis
+from devtools.local.roles import PROJECT, Roles
+from devtools.testing.services import Services
+from kafka_bridge.runtime import waiting
+from kafka_bridge.runtime.conf import BridgeSettings
+
+DATABASE = "whole_shop"
+PREFIX = "shop."
+
+
+def kafka_environment(bridge: BridgeSettings) -> dict[str, str]:
+    """The environment that gives a process the same Kafka, topics and groups."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": bridge.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": bridge.topic_prefix,
+        "KAFKA_GROUP_PREFIX": bridge.group_prefix,
+        "KAFKA_GROUP_PROTOCOL": bridge.group_protocol,
+        "KAFKA_REPLICATION_FACTOR": str(bridge.replication_factor),
+        "KAFKA_MIN_INSYNC_REPLICAS": str(bridge.min_insync_replicas),
+    }
+
+
+class Shop:
+    """Web, live sockets, relay, consumers, timekeeper and sandbox gateway as processes, on a database, Redis, topics
+    and a ledger of their own.
+    """
+
+    def __init__(self, services: Services, *, settings: Mapping[str, str] | None = None) -> None:
+        """`settings` are environment variables that take the place of ours."""
+        self._services = services
+        self._settings = settings or {}
+        self._supervisor = services.supervisor
+        state = services.state
+        self._folder = state.path / "shop"
+        self.redis = Redis(self._supervisor, folder=self._folder, sockets=state.sockets, name="shop-redis")
+        self.port = ports.pick_neighbours()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.live_url = f"ws://127.0.0.1:{self.port + 1}"
+        self.gateway_url = f"http://127.0.0.1:{self.port + 2}"
+        self.environment: dict[str, str] = {}
+        self.roles: Roles
+
+    @property
+    def ledger_path(self) -> Path:
+        """The sandbox gateway's ledger; `payments.sandbox.bank.Bank` reads it beside the process."""
+        return self._folder / "sandbox-gateway.sqlite3"
+
+    def open(self) -> None:
+        """Make the database and the topics, seed, and start every role.
+
+        Raises:
+            LocalError: something did not start.
+        """
+        kafka = self._services.kafka()
+        # A database that begins anew and a gateway that remembers the one before would accuse each other.
+        for ledger in self._folder.glob("sandbox-gateway*"):
+            ledger.unlink()
+        self._services.postgres.drop_database(DATABASE)
+        self._services.postgres.ensure_database(DATABASE)
+        self.redis.start()
+        self.environment = {
+            **self._services.environment(),
+            "DATABASE_URL": self._services.postgres.url(DATABASE),
+            "REDIS_URL": self.redis.url(),
+            "BOOKRUSH_STATE_DIR": str(self._folder),
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": PREFIX,
+            "KAFKA_GROUP_PREFIX": PREFIX,
+            "KAFKA_REPLICATION_FACTOR": str(kafka.copies),
+            "KAFKA_MIN_INSYNC_REPLICAS": "2" if kafka.copies > 2 else "1",
+            "LIVE_PORT": str(self.port + 1),
+            "LIVE_ORIGINS": self.url,
+            "EMAIL_URL": "filemail://",
+            "CARRIER_SHIP_DELAY_SECONDS": "0.5",
+            "CARRIER_DELIVER_DELAY_SECONDS": "0.5",
+            "PAYMENT_GATEWAY": roles.SANDBOX,
+            "PAYMENT_TIMEOUT_SECONDS": "2",
+            "PAYMENT_BREAKER_SECONDS": "1",
+            "PAYMENT_WEBHOOK_SECRETS": "whole-shop",
+            "SHOP_URL": self.url,
+            "SANDBOX_URL": self.gateway_url,
+            "SANDBOX_PUBLIC_URL": self.gateway_url,
+            "SANDBOX_WEBHOOK_URL": f"{self.url}/webhooks/payments/",
+            "SANDBOX_LEDGER_PATH": str(self.ledger_path),
+            "SANDBOX_SLOW_SECONDS": "1",
+            "SANDBOX_STALL_SECONDS": "2.5",
+            **self._settings,
+        }
+        self.manage("prepare", "--demo-users")
+        self.roles = Roles(
+            self._supervisor, host="127.0.0.1", port=self.port, environment=self.environment, run=self._folder
+        )
+        self.ensure_running()
+
+    def close(self) -> None:
+        """Stop every role and the Redis."""
+        self.roles.stop()
+        self.redis.stop()
+
+    def ensure_running(self) -> None:
+        """Start the roles that a test left stopped, and wait until all are at work."""
+        if not self._supervisor.is_running("shop-redis"):
+            self.redis.start()
+        missing = [name for name in self.roles.names if not self._supervisor.is_running(name)]
+        if missing:
+            self.start(*missing)
+
+    def start(self, *roles: str) -> None:
+        """Start these roles and wait until they are at work."""
+        self.roles.start(*roles)
+        self.roles.wait_ready(*roles)
+
+    def stop(self, *roles: str) -> None:
+        """SIGTERM to these roles; returns when they have ended."""
+        self.roles.stop(*roles)
+
+    def kill(self, role: str) -> None:
+        """SIGKILL one role."""
+        self.roles.kill(role)
+
+    def restart(self, *roles: str) -> None:
+        """Stop and start these roles."""
+        self.stop(*roles)
+        self.start(*roles)
+
+    def process_ids(self) -> dict[str, int]:
+        """Of the roles that run."""
+        return {name: self._supervisor.pid(name) for name in self.roles.names if self._supervisor.is_running(name)}
+
+    def log(self, role: str) -> Path:
+        """Where a role's output goes."""
+        return self._supervisor.log(role)
+
+    def manage(self, *arguments: str) -> str:
+        """Run a `manage.py` command against this shop; returns what it printed.
+
+        Raises:
+            AssertionError: it failed; the message has its output.
+        """
+        done = subprocess.run(  # noqa: S603 - our own command line
+            [sys.executable, "manage.py", *arguments],
+            env={**os.environ, **self.environment},
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode:
+            raise AssertionError(f"manage.py {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Rows of the shop's database, read past Django, whose own connection is another database's."""
+        with psycopg.connect(self.environment["DATABASE_URL"], autocommit=True) as connection:
+            return connection.execute(statement.encode(), parameters).fetchall()
+
+    def wait_until(self, condition: Callable[[], object], *, what: str, timeout_seconds: float = 30) -> None:
+        """Wait for a condition with a deadline.
+
+        Raises:
+            TimeoutError: it did not come true; the message says what was waited for.
+        """
+        waiting.until(condition, what=what, timeout_seconds=timeout_seconds)
+
+    def logs(self) -> str:
+        """The ends of all roles' logs, for a report."""
+        return "\n".join(f"--- {name}\n{self._supervisor.tail(name, lines=15)}" for name in self.roles.names)
