@@ -19,7 +19,8 @@ from benchmarks.effort import QUICK, Effort, Outcome
 from benchmarks.results import Results
 from benchmarks.stage import Stage, TaskFailed
 from devtools.local import kafka_choice
-from devtools.local.errors import LocalError, Stopped
+from devtools.local.errors import LocalError
+from kafka_bridge.runtime.waiting import Stopped
 
 DESCRIPTION = """\
 Measure the shop on this machine: everything is started for the purpose, in a folder of its own, and removed

@@ -17,7 +17,7 @@ from django.db import connection, connections, transaction
 from django.test import override_settings
 
 from benchmarks import drafts, stats
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.consuming import consumer_process, inbox, registry
 from kafka_bridge.publishing import outbox, relay
 from kafka_bridge.runtime import clients

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from django.conf import settings
 
-from kafka_bridge import catalogue
+from events import catalogue
 from orders import checkout
 from payments.models import Charge
 from shop import pricing

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from benchmarks import drafts, stats
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.consuming import consumer_process, registry
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import clients, topics

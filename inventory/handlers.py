@@ -6,8 +6,8 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from events import catalogue
 from inventory import models, services
-from kafka_bridge import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox
 

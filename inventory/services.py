@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils.module_loading import import_string
 
+from events import catalogue
 from inventory import gate, ledger
 from inventory.ledger import Entry, Kind, Locked
 from inventory.models import UNITS_MAX, Reservation
-from kafka_bridge import catalogue
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows
 

@@ -6,14 +6,14 @@ from django.utils.module_loading import autodiscover_modules
 
 
 class KafkaBridgeConfig(AppConfig):
-    """The bridge looks for `handlers`, `previews` and `jobs` in every app; it never imports upward by name."""
+    """The bridge looks for these modules in every app; it never imports upward by name."""
 
     name = "kafka_bridge"
     verbose_name = "Kafka bridge"
 
     def ready(self) -> None:
-        """Load every app's handlers, previews and jobs, then let `manage.py check` judge them."""
-        autodiscover_modules("handlers", "previews", "jobs")
+        """Load every app's events, handlers, previews and jobs, then let `manage.py check` judge them."""
+        autodiscover_modules("events", "handlers", "previews", "jobs")
         from kafka_bridge.consuming import registry  # noqa: PLC0415 - apps must be loaded first
         from kafka_bridge.runtime import housekeeping  # noqa: PLC0415 - apps must be loaded first
 

@@ -15,14 +15,12 @@ from uuid import UUID
 
 from django.db import connection
 
-from kafka_bridge import catalogue
 from kafka_bridge.consuming import message_processing, registry
 from kafka_bridge.models import InboxRow, OutboxRow, ParkedMessage
 from kafka_bridge.retrying import parking
-from kafka_bridge.wire import envelope
+from kafka_bridge.wire import envelope, event_types
 from kafka_bridge.wire.events import Event
 
-_OWNERS = {topic.name: topic.owner for topic in catalogue.TOPICS}
 Place = tuple[str, int]
 
 
@@ -115,7 +113,7 @@ class MemoryBroker:
                 event_id=row.event_id,
                 event_type=row.type,
                 version=row.version,
-                source=_OWNERS[row.topic],
+                source=_owner_of(row.topic),
                 subject=row.key,
                 time=row.created_at,
                 correlation_id=row.correlation_id,
@@ -188,9 +186,19 @@ def _subscribes(group: registry.Group, topic: str) -> bool:
 def stated(*types: type[Event]) -> list[Event]:
     """The events in the outbox, oldest first; of these types, or all."""
     rows = OutboxRow.objects.order_by("id")
-    known = catalogue.BY_TYPE_AND_VERSION
-    events = [envelope.decode_body(known[row.type, row.version], bytes(row.body)) for row in rows]
+    events = [envelope.decode_body(_type_of(row), bytes(row.body)) for row in rows]
     return [event for event in events if not types or isinstance(event, types)]
+
+
+def _type_of(row: OutboxRow) -> type[Event]:
+    event_type = event_types.find(row.type, row.version)
+    if event_type is None:
+        raise LookupError(f"no event {row.type!r} version {row.version} is registered")
+    return event_type
+
+
+def _owner_of(topic: str) -> str:
+    return next(each.owner for each in event_types.topics() if each.name == topic)
 
 
 def give(group: str, *events: Event, topic_offset: int = 0) -> int:

@@ -16,7 +16,7 @@ a payment.refunded says that some of the money is still with us, it is too early
 import enum
 from collections.abc import Mapping
 
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.wire.events import Event
 from orders.models import Status
 

@@ -10,7 +10,7 @@ import msgspec
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows, error_classes
 from orders.group_commit import GroupCommit

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.consuming import registry
 from orders import mails, recording, shipping
 from orders.models import OrderMail

@@ -12,10 +12,10 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils import timezone
 
-from kafka_bridge import catalogue
+from events import catalogue
+from events.base import OrderEvent
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows
-from kafka_bridge.wire.events import OrderEvent
 from orders import live
 from orders.answers import Answer
 from orders.models import Order, OrderLine, Status

@@ -10,7 +10,7 @@ from django.db import connection, models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.runtime import bulk_rows
 
 

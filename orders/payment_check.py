@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.models import F, Sum
 from django.utils.module_loading import import_string
 
-from kafka_bridge import catalogue
+from events import catalogue
 from orders.models import Order, OrderLine
 
 Captured = tuple[UUID, int, str]

@@ -1,6 +1,6 @@
 """What orders would make of an event now, in a sentence: for people who decide about dead letters."""
 
-from kafka_bridge.wire.events import OrderEvent
+from events.base import OrderEvent
 from orders.answers import ANSWERS, Answer, answer_to
 from orders.handlers import orders
 from orders.models import Order, Status

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
-from kafka_bridge import catalogue
+from events import catalogue
 from orders import trail, wording
 from orders.models import Order, OrderLine, ReturnRequest, Shipment, Status, TrailEntry
 

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from kafka_bridge import catalogue
-from kafka_bridge.wire.events import OrderEvent
+from events import catalogue
+from events.base import OrderEvent
 from orders import payment_check, trail
 from orders.answers import Answer, answer_to
 from orders.ledger import Ledger, UnknownOrder, open_ledger

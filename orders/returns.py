@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from kafka_bridge import catalogue
+from events import catalogue
 from orders import mails, trail
 from orders.answers import Answer
 from orders.ledger import lines_of, open_one, units_of

@@ -11,8 +11,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models.functions import Now
 
-from kafka_bridge import catalogue
-from kafka_bridge.wire.events import OrderEvent
+from events import catalogue
+from events.base import OrderEvent
 from orders import trail
 from orders.answers import Answer
 from orders.ledger import lines_of, open_ledger, open_one, units_of

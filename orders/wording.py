@@ -1,6 +1,6 @@
 """What buyers are told about their orders, on the page and in mails: plain sentences, made here and nowhere else."""
 
-from kafka_bridge import catalogue
+from events import catalogue
 from orders.models import Order, PaymentWait, Status
 
 _HEADLINES = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.consuming import registry
 from payments import services
 from payments.cashier import Cashier

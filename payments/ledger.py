@@ -10,9 +10,9 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from events.base import OrderEvent
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows
-from kafka_bridge.wire.events import OrderEvent
 from payments.models import Charge, Refund
 
 State = Charge.State

@@ -2,7 +2,7 @@
 
 from django.db.models import Sum
 
-from kafka_bridge import catalogue
+from events import catalogue
 from payments import queries
 from payments.handlers import group
 from payments.models import Refund

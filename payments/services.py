@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.runtime import bulk_rows
 from payments import ledger, reviews

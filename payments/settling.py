@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Sum, prefetch_related_objects
 
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.runtime import bulk_rows, processes
 from payments import answers, ledger, reviews
 from payments.answers import Heard

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.publishing import outbox
 from payments import reviews
 from payments.gateways import NotGenuine, Notice

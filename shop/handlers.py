@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.consuming.registry import Dated
 from shop import sales

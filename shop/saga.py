@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.consuming import registry
 
 COLUMNS = ("event", "topic", "said by", *(f"heard by ({flow})" for flow in catalogue.FLOWS))
@@ -24,7 +24,7 @@ def rows() -> list[Row]:
                 event.TYPE,
                 event.TOPIC.name,
                 event.TOPIC.owner,
-                *(", ".join(registry.listeners(event, flow)) for flow in catalogue.FLOWS),
+                *(", ".join(registry.listeners(event, {"flow": flow})) for flow in catalogue.FLOWS),
             ),
             so_that=(event.__doc__ or "").splitlines()[0],
         )
@@ -45,7 +45,7 @@ def as_mermaid() -> str:
     """A flowchart: apps and groups as boxes, events as arrows; an arrow of one flow only names it."""
     lines = ["flowchart LR"]
     for event in catalogue.EVENTS:
-        heard = {flow: registry.listeners(event, flow) for flow in catalogue.FLOWS}
+        heard = {flow: registry.listeners(event, {"flow": flow}) for flow in catalogue.FLOWS}
         for listener in sorted({name for names in heard.values() for name in names}):
             flows = [flow for flow, names in heard.items() if listener in names]
             label = event.TYPE if len(flows) == len(catalogue.FLOWS) else f"{event.TYPE}<br/>{flows[0]}"

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from django.db import connection
 
-from kafka_bridge import catalogue
+from events import catalogue
+from events.base import OrderEvent
 from kafka_bridge.consuming.registry import Dated
-from kafka_bridge.wire.events import OrderEvent
 
 _COUNTS = ("confirmed", "cancelled", "shipped", "delivered", "units", "revenue_minor")
 _ADD_TO_DAYS = f"""

@@ -10,7 +10,7 @@ from itertools import pairwise
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from devtools.testing.processes import Shop
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.wire import envelope
 
 _ANSWER_SECONDS = 20.0

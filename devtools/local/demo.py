@@ -20,13 +20,14 @@ from rich.console import Console
 
 from devtools.local import kafka_choice, ports, roles
 from devtools.local.embedded_kafka import EmbeddedKafka
-from devtools.local.errors import LocalError, Stopped
+from devtools.local.errors import LocalError
 from devtools.local.kafka_choice import Choice
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
 from devtools.local.roles import ANY_HOST, PROJECT, Roles
 from devtools.local.state_dir import StateDir, disk_full, is_full, translating_full_disk
 from devtools.local.supervisor import Command, Supervisor
+from kafka_bridge.runtime.waiting import Stopped
 
 # Everything down within ten seconds: first the roles, then what they use.
 ROLES_STOP_SECONDS, SERVICES_STOP_SECONDS = 5.0, 3.5

@@ -3,7 +3,3 @@
 
 class LocalError(Exception):
     """Something on this machine is in the way. The message is one sentence that says what, and what to do: show it."""
-
-
-class Stopped(Exception):
-    """Told to stop while something was being waited for: leave, without a message."""

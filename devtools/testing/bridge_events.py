@@ -2,7 +2,7 @@
 
 from uuid import UUID, uuid4
 
-from kafka_bridge import catalogue
+from events import catalogue
 
 
 def created(order_id: UUID | None = None, **changes: object) -> catalogue.OrderCreated:

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from django.db import transaction
 
-from kafka_bridge import catalogue
+from events import catalogue
 from payments import services, settling
 from payments.answers import Heard
 from payments.gateways import Standing, Unknown

@@ -13,13 +13,14 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from django.db import connection, transaction
 
 from devtools.testing.bridge_events import cancelled, created, delivered
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from events.base import OrderEvent
+from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow, OutboxRow
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import clients
 from kafka_bridge.wire import envelope
-from kafka_bridge.wire.events import OrderEvent
 
 STORY = ("order.created", "order.delivered", "order.cancelled")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from kafka_bridge import catalogue
+from events import catalogue
 from orders import checkout, shipping
 from orders.models import Order, Status
 

@@ -68,7 +68,7 @@ class Sale:
             what=f"deciding {orders} orders",
             timeout_seconds=60,
         )
-        assert self.is_running, self.finish()  # noqa: S101 - a test asked for it
+        assert self.is_running, self.finish()
 
     def wait_for_more(self, orders: int) -> None:
         """Wait until inventory has decided about so many more orders, and see that the sale is still under way."""

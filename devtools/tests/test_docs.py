@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import get_commands, load_command_class
 from django.urls import resolve
 
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.consuming import consumer_groups, registry
 from orders import answers
 from shop import saga
@@ -57,7 +57,7 @@ def test_each_arrow_of_a_flow_is_heard(flow: str) -> None:
     assert arrows
     for speaker, listener, event in arrows:
         assert events[event].TOPIC.owner == speaker
-        assert listener in registry.listeners(events[event], flow), f"{listener} does not hear {event}"
+        assert listener in registry.listeners(events[event], {"flow": flow}), f"{listener} does not hear {event}"
 
 
 # -- Commands ------------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def test_files_that_are_named_exist() -> None:
 
 
 def test_every_sentence_of_the_troubleshooting_table_is_one_that_is_said() -> None:
-    python = [*sorted((ROOT / "shop" / "local").glob("*.py")), ROOT / "manage.py"]
+    python = [*sorted((ROOT / "devtools" / "local").glob("*.py")), ROOT / "manage.py"]
     joined = re.sub(r"['\"]\s*\n\s*f?['\"]", "", "\n".join(source.read_text() for source in python))
     said = re.sub(r"\{[^{}]*\}", "…", joined) + MAKEFILE
     table = README.split("## When it does not start")[1].split("\n## ")[0]
@@ -137,7 +137,7 @@ def test_every_sentence_of_the_troubleshooting_table_is_one_that_is_said() -> No
 # -- Dependencies ----------------------------------------------------------------------------------------
 def test_each_dependency_has_its_reason_and_no_other_has_one() -> None:
     text = (ROOT / "docs" / "decisions.md").read_text()
-    for file in ("requirements.txt", "requirements-dev.txt"):
+    for file in ("requirements.txt", "requirements-demo.txt", "requirements-dev.txt"):
         listed = set(re.findall(r"^([A-Za-z][\w-]*)", (ROOT / file).read_text(), re.MULTILINE))
         section = text.split(f"(`{file}`)")[1].split("\n#")[0]
         assert set(re.findall(r"^\| ([\w-]+) \|", section, re.MULTILINE)) - {"package"} == listed

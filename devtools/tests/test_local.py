@@ -16,12 +16,13 @@ from confluent_kafka import Consumer, Producer
 
 from devtools.local import demo, kafka_choice, kafka_jars, ports, roles, state_dir
 from devtools.local.embedded_kafka import EmbeddedKafka
-from devtools.local.errors import LocalError, Stopped
+from devtools.local.errors import LocalError
 from devtools.local.postgres import Postgres
 from devtools.local.roles import PROJECT
 from devtools.local.state_dir import StateDir
 from devtools.local.supervisor import Command, Supervisor
 from kafka_bridge.runtime import waiting
+from kafka_bridge.runtime.waiting import Stopped
 
 SLEEP = [sys.executable, "-S", "-c", "import time; print('up', flush=True); time.sleep(600)"]
 DEAF = [

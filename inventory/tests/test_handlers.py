@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction
 
+from events import catalogue
 from inventory import services, shelving
 from inventory.models import Reservation, Stock
-from kafka_bridge import catalogue, testing
+from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]

@@ -15,10 +15,10 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 
-from kafka_bridge import catalogue
 from kafka_bridge.admin import pages
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow, OutboxRow
+from kafka_bridge.wire import event_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Hearing:
     """When its effects were committed; None if it has not had it yet."""
     stated_at: datetime
     is_wanted: bool
-    """Whether the event means something to the group in this flow; if not, the group only notes that it passed by."""
+    """Whether the event means something to the group; if not, the group only notes that it passed by."""
 
     @property
     def delay(self) -> str:
@@ -83,10 +83,10 @@ def hearings(rows: Sequence[OutboxRow]) -> dict[UUID, list[Hearing]]:
 
 def _listeners(row: OutboxRow) -> list[str]:
     """Groups to which this event means something; none for an event that this code no longer knows."""
-    event = catalogue.BY_TYPE_AND_VERSION.get((row.type, row.version))
+    event = event_types.find(row.type, row.version)
     if event is None:
         return []
-    return registry.listeners(event, str(msgspec.json.decode(bytes(row.body)).get("flow", "")))
+    return registry.listeners(event, msgspec.json.decode(bytes(row.body)))
 
 
 class PublishedFilter(admin.SimpleListFilter):
@@ -114,7 +114,7 @@ class TopicFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices."""
-        return [(topic.name, topic.name) for topic in catalogue.TOPICS]
+        return [(topic.name, topic.name) for topic in event_types.topics()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxRow]) -> QuerySet[OutboxRow]:
         """The rows of the choice."""
@@ -129,7 +129,7 @@ class TypeFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices."""
-        return [(event.TYPE, event.TYPE) for event in catalogue.EVENTS]
+        return [(event.TYPE, event.TYPE) for event in event_types.every()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxRow]) -> QuerySet[OutboxRow]:
         """The rows of the choice."""

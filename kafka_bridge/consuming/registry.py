@@ -4,7 +4,7 @@ An app's `handlers.py` makes a `Group` and decorates plain functions; `runner.py
 """
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -12,8 +12,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from django.core.checks import CheckMessage, Error
 from django.db.models import AutoField, Model
 
-from kafka_bridge import catalogue
 from kafka_bridge.retrying import retries
+from kafka_bridge.wire import event_types
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.events import Event, Topic
 
@@ -46,7 +46,8 @@ class Handler:
     """A function and what it hears."""
 
     event: type[Event]
-    flow: str
+    where: tuple[tuple[str, Any], ...]
+    """Fields of the event and the values they must have; none: it hears every event of the type."""
     form: Form
     function: Callable[[Any], None]
     retry: retries.Policy | None = field(default=None, compare=False)
@@ -55,6 +56,14 @@ class Handler:
     def name(self) -> str:
         """Where the function is found."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    def hears(self, event: Event) -> bool:
+        """Whether the event, of the handler's type, fulfils its conditions."""
+        return all(getattr(event, field) == value for field, value in self.where)
+
+    def may_hear(self, fields: Mapping[str, Any]) -> bool:
+        """Whether an event of which these fields are known could fulfil the conditions."""
+        return all(fields.get(field, value) == value for field, value in self.where)
 
     def call(self, messages: Sequence[Received]) -> None:
         """Give the function the events of these messages, in order, in the form it asked for."""
@@ -80,7 +89,7 @@ class Group:
         self.name = name
         self.retry = retry
         """How its messages are tried again, where a handler does not say; None for what the settings say."""
-        self.handlers: dict[tuple[type[Event], str], Handler] = {}
+        self.handlers: dict[type[Event], list[Handler]] = {}
         self.workers: list[Work] = []
         self.preview: dict[type[Event], Callable[[Any], str]] = {}
         """By event, a function that says in a sentence what handling it now would do, and does nothing. An app's
@@ -90,22 +99,29 @@ class Group:
         _groups[name] = self
 
     def on(
-        self, event: type[E], *, flow: str | None = None, retry: retries.Policy | None = None
+        self, event: type[E], *, retry: retries.Policy | None = None, **where: object
     ) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
-        """Hear an event, one at a time; of one flow, or of both. `retry`: not as the group's other events."""
-        return self._register(event, flow, Form.ONE, retry)
+        """Hear an event, one at a time.
+
+        `where`: only those of which these fields have these values, as in `@group.on(OrderCreated, flow="fast")`; the
+        others are none of the group's business. `retry`: another policy than for the group's other events.
+
+        Raises:
+            TypeError: the event has no such field.
+        """
+        return self._register(event, where, Form.ONE, retry)
 
     def on_batch(
-        self, event: type[E], *, flow: str | None = None, retry: retries.Policy | None = None
+        self, event: type[E], *, retry: retries.Policy | None = None, **where: object
     ) -> Callable[[Callable[[Sequence[E]], None]], Callable[[Sequence[E]], None]]:
         """Hear an event, as many at a time as have come in; their order within a key is kept."""
-        return self._register(event, flow, Form.BATCH, retry)
+        return self._register(event, where, Form.BATCH, retry)
 
     def on_dated_batch(
-        self, event: type[E], *, flow: str | None = None, retry: retries.Policy | None = None
+        self, event: type[E], *, retry: retries.Policy | None = None, **where: object
     ) -> Callable[[Callable[[Sequence[Dated[E]]], None]], Callable[[Sequence[Dated[E]]], None]]:
         """Like `on_batch`, for who needs to know when each fact was stated: whoever counts by the day, for one."""
-        return self._register(event, flow, Form.DATED, retry)
+        return self._register(event, where, Form.DATED, retry)
 
     def projection(self, *models: type[Model]) -> None:
         """All that the handlers write is in the tables of these models, and follows from the events alone, whenever
@@ -127,8 +143,8 @@ class Group:
         return function
 
     def handler_of(self, event: Event) -> Handler | None:
-        """Who hears this event in this group; None where its flow is none of the group's business."""
-        return self.handlers.get((type(event), getattr(event, "flow", "")))
+        """Who hears this event in this group; None where it fulfils no handler's conditions."""
+        return next((handler for handler in self.handlers.get(type(event), ()) if handler.hears(event)), None)
 
     def policy(self, event: Event) -> retries.Policy:
         """How this event is tried again when its handler raises: as the handler says, or the group, or the settings."""
@@ -136,26 +152,29 @@ class Group:
         return (handler and handler.retry) or self.retry or retries.default()
 
     def knows(self, event: type[Event]) -> bool:
-        """Whether the group hears this event in any flow."""
-        return any((event, flow) in self.handlers for flow in catalogue.FLOWS)
+        """Whether the group hears events of this type, all or some."""
+        return event in self.handlers
 
     @property
     def topics(self) -> list[Topic]:
         """What the group subscribes to, by name."""
-        return sorted({event.TOPIC for event, _ in self.handlers}, key=lambda topic: topic.name)
+        return sorted({event.TOPIC for event in self.handlers}, key=lambda topic: topic.name)
 
-    def hears(self, event: type[Event], flow: str) -> bool:
-        """Whether this event of this flow means anything to the group."""
-        return (event, flow) in self.handlers
+    def hears(self, event: type[Event], fields: Mapping[str, Any]) -> bool:
+        """Whether an event of this type, with these fields, means anything to the group."""
+        return any(handler.may_hear(fields) for handler in self.handlers.get(event, ()))
 
     def _register(
-        self, event: type[Event], flow: str | None, form: Form, retry: retries.Policy | None
+        self, event: type[Event], where: Mapping[str, object], form: Form, retry: retries.Policy | None
     ) -> Callable[[Any], Any]:
+        if unknown := sorted(set(where) - set(event.__struct_fields__)):
+            raise TypeError(f"{event.TYPE} has no field {unknown[0]!r}; it has: {', '.join(event.__struct_fields__)}")
+
         def decorate(function: Callable[[Any], None]) -> Callable[[Any], None]:
-            for each in [flow] if flow else catalogue.FLOWS:
-                if (event, each) in self.handlers:
-                    self.duplicates.append(f"{event.TYPE} ({each})")
-                self.handlers[event, each] = Handler(event, each, form, function, retry)
+            handler = Handler(event, tuple(sorted(where.items())), form, function, retry)
+            others = self.handlers.setdefault(event, [])
+            self.duplicates += [_in_words(handler) for other in others if other.may_hear(where)]
+            others.append(handler)
             return function
 
         return decorate
@@ -178,25 +197,29 @@ def find(name: str) -> Group:
         raise LookupError(f"no consumer group {name!r}; there are: {', '.join(sorted(_groups))}") from None
 
 
-def listeners(event: type[Event], flow: str) -> list[str]:
-    """Names of the groups that hear this event in this flow."""
-    return [group.name for group in groups() if group.hears(event, flow)]
+def listeners(event: type[Event], fields: Mapping[str, Any] | None = None) -> list[str]:
+    """Names of the groups that hear events of this type; only those to which one with these fields means something."""
+    return [group.name for group in groups() if group.hears(event, fields or {})]
 
 
 def check_registry(**_: object) -> list[CheckMessage]:
-    """System check: one handler per event and group, topics from the catalogue, no event that nobody hears."""
-    return [Error(message, id=f"kafka_bridge.E00{number}") for number, message in _faults()]
+    """System check: one handler for each event of a group, no event that is not registered or that nobody hears."""
+    return [Error(message, id=f"kafka_bridge.E00{number}") for number, message in _problems()]
 
 
-def _faults() -> Iterator[tuple[int, str]]:
+def _problems() -> Iterator[tuple[int, str]]:
+    registered = event_types.every()
     for group in groups():
         for duplicate in group.duplicates:
             yield 1, f"group {group.name!r} has two handlers for {duplicate}"
-        for topic in group.topics:
-            if topic not in catalogue.TOPICS:
-                yield 2, f"group {group.name!r} hears topic {topic.name!r}, which catalogue.TOPICS does not list"
-    yield from ((3, f"nobody hears {event.TYPE}") for event in _unheard(catalogue.EVENTS))
+        for event in group.handlers:
+            if event not in registered:
+                yield 2, f"group {group.name!r} hears {event.TYPE}, which no event_types.register() names"
+    for event in registered:
+        if not listeners(event):
+            yield 3, f"nobody hears {event.TYPE}"
 
 
-def _unheard(events: Iterable[type[Event]]) -> Iterator[type[Event]]:
-    return (event for event in events if not any(listeners(event, flow) for flow in catalogue.FLOWS))
+def _in_words(handler: Handler) -> str:
+    conditions = ", ".join(f"{field}={value!r}" for field, value in handler.where)
+    return handler.event.TYPE + (f" ({conditions})" if conditions else "")

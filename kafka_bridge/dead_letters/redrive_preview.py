@@ -41,7 +41,7 @@ def _handling(letter: DeadLetter) -> str:
         return f"would fail again: the body is no {event_type.TYPE} ({error})"
     handler = group.handler_of(event) if group else None
     if group is None or handler is None:
-        return f"means nothing to {letter.group} in this flow: would only be noted"
+        return f"means nothing to {letter.group}: would only be noted"
     if preview := group.preview.get(event_type):
         return preview(event)
     words = subject_words.get(letter.topic)

@@ -22,13 +22,12 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from kafka_bridge import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.models import DeadLetter, DeadLetterAct
 from kafka_bridge.retrying import parking
 from kafka_bridge.runtime import error_classes
-from kafka_bridge.wire import envelope
+from kafka_bridge.wire import envelope, event_types
 from kafka_bridge.wire.events import Event
 
 State = DeadLetter.State
@@ -120,7 +119,7 @@ def event_type_of(letter: DeadLetter) -> type[Event] | None:
     """What its headers say it is, if this code knows such an event."""
     found = dict(letter_store.unpack(letter.headers))
     version = found.get("ce_dataversion", b"")
-    return catalogue.BY_TYPE_AND_VERSION.get((letter.type, int(version) if version.isdigit() else 0))
+    return event_types.find(letter.type, int(version) if version.isdigit() else 0)
 
 
 # -- Deeds ---------------------------------------------------------------------------------------------

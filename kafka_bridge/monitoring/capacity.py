@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from kafka_bridge import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import LagSample
 from kafka_bridge.monitoring import throughput
 from kafka_bridge.runtime import clients
+from kafka_bridge.wire import event_types
 
 WINDOW = timedelta(days=7)
 # Longer apart, and a pause of the timekeeper would be taken for slowness of the consumers.
@@ -62,7 +62,7 @@ def partitions_now(group: registry.Group) -> int:
 def hearers(topic_names: Iterable[str]) -> list[registry.Group]:
     """The groups that hear any of these topics."""
     wanted = set(topic_names)
-    known = {topic.name for topic in catalogue.TOPICS}
+    known = {topic.name for topic in event_types.topics()}
     if unknown := wanted - known:
         raise LookupError(f"no topic {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
     return [group for group in registry.groups() if wanted & {topic.name for topic in group.topics}]

@@ -13,10 +13,9 @@ import msgspec
 from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
-from kafka_bridge import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.runtime import bulk_rows
-from kafka_bridge.wire import envelope
+from kafka_bridge.wire import envelope, event_types
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.events import Event
 
@@ -155,7 +154,7 @@ def republish_unheard() -> int:
     The inbox makes a second delivery harmless, so this may be called at any start. Returns the number of rows.
     """
     pairs = {
-        (event.TYPE, group.name) for group in registry.groups() for event in catalogue.EVENTS if group.knows(event)
+        (event.TYPE, group.name) for group in registry.groups() for event in event_types.every() if group.knows(event)
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(

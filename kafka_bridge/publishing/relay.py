@@ -27,7 +27,7 @@ import msgspec
 import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from kafka_bridge.catalogue import TOPICS
+from events.catalogue import TOPICS
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows, clients, processes
 from kafka_bridge.wire import envelope

@@ -26,9 +26,9 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
-from kafka_bridge import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.runtime import clients, topics
+from kafka_bridge.wire import event_types
 
 BATCH = 2000
 _DAY_SECONDS = 24 * 3600
@@ -82,7 +82,7 @@ def policies() -> list[RetentionPolicy]:
 
 def message_days() -> float:
     """For how long a message can come (again): its topic's retention, and that of the dead letters."""
-    longest = max(topic.retention_seconds for topic in catalogue.TOPICS) + topics.DEAD_LETTER_RETENTION_SECONDS
+    longest = max(topic.retention_seconds for topic in event_types.topics()) + topics.DEAD_LETTER_RETENTION_SECONDS
     return longest / _DAY_SECONDS
 
 

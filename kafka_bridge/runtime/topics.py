@@ -14,10 +14,10 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from kafka_bridge import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.retrying import retries
 from kafka_bridge.runtime import clients
+from kafka_bridge.wire import event_types
 from kafka_bridge.wire.events import Topic
 
 DEAD_LETTER_RETENTION_SECONDS = 30 * 24 * 3600
@@ -56,7 +56,10 @@ def dead_letter_topics() -> list[Topic]:
 def wanted() -> list[Topic]:
     """The catalogue's topics; for each group that hears one, a retry topic and a dead letter topic."""
     heard = [
-        (topic.name, group.name) for topic in catalogue.TOPICS for group in registry.groups() if topic in group.topics
+        (topic.name, group.name)
+        for topic in event_types.topics()
+        for group in registry.groups()
+        if topic in group.topics
     ]
     retry = [retry_topic(topic, group) for topic, group in heard]
     dead = [
@@ -68,7 +71,7 @@ def wanted() -> list[Topic]:
         )
         for topic, group in heard
     ]
-    return [*catalogue.TOPICS, *retry, *dead]
+    return [*event_types.topics(), *retry, *dead]
 
 
 def plan() -> list[TopicChange]:

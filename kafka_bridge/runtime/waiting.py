@@ -4,9 +4,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from devtools.local.errors import Stopped
-
 NEVER = threading.Event()
+
+
+class Stopped(Exception):
+    """Told to stop while something was being waited for: leave, without a message."""
 
 
 def until(condition: Callable[[], object], *, what: str, timeout_seconds: float, stop: threading.Event = NEVER) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from devtools.testing import group_members
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from kafka_bridge.consuming import registry, runner
 from kafka_bridge.runtime import clients
 

@@ -14,7 +14,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from django.db import connection
 
 from devtools.testing.bridge_events import cancelled, created, delivered
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from kafka_bridge.consuming import consumer_groups, consumer_process, registry
 from kafka_bridge.dead_letters import consumer, redrive_preview, redrive_sender, redriving
 from kafka_bridge.models import DeadLetter, InboxRow, ParkedMessage

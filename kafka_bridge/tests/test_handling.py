@@ -8,12 +8,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from devtools.testing.bridge_events import cancelled, created, delivered
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from events.base import OrderEvent
+from kafka_bridge import testing
 from kafka_bridge.consuming import message_processing, registry
 from kafka_bridge.models import InboxRow, OutboxRow
 from kafka_bridge.publishing import outbox
 from kafka_bridge.wire.envelope import Received
-from kafka_bridge.wire.events import OrderEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MakeGroup = Callable[[str], registry.Group]
@@ -109,6 +110,6 @@ def test_two_handlers_for_one_event_are_reported(make_group: MakeGroup) -> None:
     def again(event: catalogue.OrderDelivered) -> None: ...
 
     assert [error.msg for error in registry.check_registry()] == [
-        "group 'listening' has two handlers for order.delivered (payment_first)"
+        "group 'listening' has two handlers for order.delivered (flow='payment_first')"
     ]
     assert testing.stated() == []

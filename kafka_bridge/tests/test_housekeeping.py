@@ -19,7 +19,7 @@ from uuid_utils.compat import uuid7
 
 from devtools.testing.bridge_events import cancelled, created
 from devtools.testing.dead_letters import a_letter, parked
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow, LagSample, OutboxRow, ParkedMessage
 from kafka_bridge.runtime import clients, housekeeping
 

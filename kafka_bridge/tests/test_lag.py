@@ -19,7 +19,8 @@ from django.utils import timezone
 from devtools.testing.bridge_events import created, delivered
 from devtools.testing.group_members import running
 from devtools.testing.kafka_logs import put, put_all
-from kafka_bridge import catalogue, jobs, testing
+from events import catalogue
+from kafka_bridge import jobs, testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import LagSample
 from kafka_bridge.monitoring import lag, pause_notices, throughput

@@ -13,7 +13,9 @@ from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from devtools.testing.bridge_events import cancelled, created, delivered
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from events.base import OrderEvent
+from kafka_bridge import testing
 from kafka_bridge.consuming import inbox, message_processing, registry
 from kafka_bridge.models import InboxRow, ParkedMessage
 from kafka_bridge.publishing import outbox
@@ -22,7 +24,6 @@ from kafka_bridge.retrying.parking import Head, State
 from kafka_bridge.runtime import error_classes
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
-from kafka_bridge.wire.events import OrderEvent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 MakeGroup = Callable[[str], registry.Group]

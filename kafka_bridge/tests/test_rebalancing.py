@@ -20,12 +20,13 @@ from django.db import transaction
 
 from devtools.testing.bridge_events import cancelled, created, delivered
 from devtools.testing.kafka_logs import put_all
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from events.base import OrderEvent
+from kafka_bridge import testing
 from kafka_bridge.consuming import registry, runner
 from kafka_bridge.models import InboxRow
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients
-from kafka_bridge.wire.events import OrderEvent
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

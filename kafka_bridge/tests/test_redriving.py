@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from devtools.testing.bridge_events import cancelled, created, delivered
 from devtools.testing.dead_letters import a_letter, age, headers_of, parked
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import redrive_preview, redrive_sender, redriving
 from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow, ParkedMessage
@@ -191,7 +191,7 @@ def test_a_dry_run_says_what_would_happen() -> None:
         "Would fail again: the body is no order.delivered (Object missing"
     )
     assert redrive_preview.dry_run(unknown) == "Would fail again: its headers name no event that this code knows."
-    assert redrive_preview.dry_run(foreign) == "Means nothing to shipping in this flow: would only be noted."
+    assert redrive_preview.dry_run(foreign) == "Means nothing to shipping: would only be noted."
     assert redrive_preview.dry_run(behind) == (
         "There is no such order here; mail_delivered is called. Behind it 2 messages wait and would follow."
     )

@@ -16,7 +16,8 @@ from confluent_kafka import TopicPartition
 from devtools.testing import group_members
 from devtools.testing.bridge_events import cancelled, created, delivered
 from devtools.testing.kafka_logs import forget, member, put, put_all, said, told
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from kafka_bridge.consuming import registry, runner
 from kafka_bridge.models import InboxRow, OutboxRow
 from kafka_bridge.publishing import outbox

@@ -14,14 +14,15 @@ from django.db import OperationalError, connection, transaction
 
 from devtools.testing.bridge_events import cancelled, created, delivered
 from devtools.testing.group_members import running
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from events.base import OrderEvent
+from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow
 from kafka_bridge.publishing import outbox
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients, error_classes
 from kafka_bridge.tests.test_relay import read_topic, running_relay
-from kafka_bridge.wire.events import OrderEvent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka", "quick")]
 MakeGroup = Callable[[str], registry.Group]

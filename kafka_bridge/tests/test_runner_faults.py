@@ -17,7 +17,8 @@ from django.test import Client
 from devtools.testing.bridge_events import created
 from devtools.testing.group_members import running
 from devtools.testing.kafka_logs import headers, put, put_all
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow
 from kafka_bridge.replaying import offsets

@@ -11,7 +11,8 @@ import pytest
 from devtools.testing.bridge_events import created
 from devtools.testing.group_members import running
 from devtools.testing.kafka_logs import put
-from kafka_bridge import catalogue, jobs, testing
+from events import catalogue
+from kafka_bridge import jobs, testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.monitoring import lag, stall_detector
 from kafka_bridge.monitoring.alarms import Alarm

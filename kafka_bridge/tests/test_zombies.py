@@ -17,7 +17,8 @@ from django.db import connection, transaction
 from devtools.testing.bridge_events import created, delivered
 from devtools.testing.group_members import running
 from devtools.testing.kafka_logs import put_all, told
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from kafka_bridge.consuming import registry, runner
 from kafka_bridge.models import InboxRow
 from kafka_bridge.replaying import offsets

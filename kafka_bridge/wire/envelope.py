@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from kafka_bridge import catalogue
+from kafka_bridge.wire import event_types
 from kafka_bridge.wire.events import Event
 
 _encode = msgspec.json.Encoder().encode
@@ -115,7 +115,7 @@ def decode(message: Any) -> Received:
         raise Malformed(f"header {missing} is missing") from missing
     except (ValueError, UnicodeDecodeError) as error:
         raise Malformed(f"a header cannot be read: {error}") from error
-    known = catalogue.BY_TYPE_AND_VERSION.get((event_type, version))
+    known = event_types.find(event_type, version)
     if known is None:
         raise Malformed(f"unknown event {event_type!r} version {version}")
     try:

@@ -1,4 +1,4 @@
-"""What an event and a topic are; which ones there are stands in `catalogue.py`."""
+"""What an event and a topic are; which ones there are stands in `event_types.py`."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -44,20 +44,3 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def correlation_id(self) -> UUID:
         """What ties all events of one story together."""
         raise NotImplementedError
-
-
-class OrderEvent(Event, frozen=True, kw_only=True):
-    """A fact about one order; the flow travels with it, so that both flows can be under way at once."""
-
-    order_id: UUID
-    flow: str
-
-    @property
-    def key(self) -> str:
-        """The order's id: all facts of one app about one order stay in sequence."""
-        return str(self.order_id)
-
-    @property
-    def correlation_id(self) -> UUID:
-        """The order's id."""
-        return self.order_id

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from kafka_bridge import catalogue
+from kafka_bridge.wire import event_types
 from kafka_bridge.wire.events import Event
 
 Schema = dict[str, Any]
@@ -39,7 +39,7 @@ def render(schema: Schema) -> str:
 
 def write(folder: Path, *, dry_run: bool) -> Iterator[tuple[str, str, list[str]]]:
     """Bring the folder up to the catalogue; yields (file, `new`, `changed`, `same` or `refused`, why refused)."""
-    for event in catalogue.EVENTS:
+    for event in event_types.every():
         path, wanted = folder / file_name(event), schema_of(event)
         if not path.exists():
             outcome, breaks = "new", []

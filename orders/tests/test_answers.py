@@ -7,9 +7,11 @@ import pytest
 from django.db import transaction
 
 from devtools.testing.orders import CHARGE, draft
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from events.base import OrderEvent
+from kafka_bridge import testing
 from kafka_bridge.consuming import registry
-from kafka_bridge.wire.events import OrderEvent
+from kafka_bridge.wire import event_types
 from orders import answers, checkout
 from orders.answers import Answer
 from orders.models import Order, Status, TrailEntry
@@ -68,7 +70,7 @@ def test_the_table_in_the_docstring_is_the_table() -> None:
     rows = re.findall(r"^\| ([A-Z]+) +\| (.+) \|$", answers.__doc__ or "", re.MULTILINE)
     names = re.search(r"^\| status \| (.+) \|$", answers.__doc__ or "", re.MULTILINE)
     assert names is not None
-    kinds = [catalogue.BY_TYPE_AND_VERSION[name.strip(), 1] for name in names[1].split("|")]
+    kinds = [event for name in names[1].split("|") if (event := event_types.find(name.strip(), 1))]
     written = {
         (Status(status), kind): Answer(cell.strip())
         for status, cells in rows

@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 
 from devtools.testing.orders import SKU, draft
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from orders import checkout
 from orders.models import Order, Status, TrailEntry
 

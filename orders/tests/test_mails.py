@@ -12,8 +12,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from devtools.testing.orders import CHARGE, SKU, draft
-from kafka_bridge import catalogue, testing
-from kafka_bridge.wire.events import Event, OrderEvent
+from events import catalogue
+from events.base import OrderEvent
+from kafka_bridge import testing
+from kafka_bridge.wire.events import Event
 from orders import checkout, links, mails
 from orders import services as orders
 from orders.models import Order, OrderMail, Status

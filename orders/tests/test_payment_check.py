@@ -8,7 +8,8 @@ import pytest
 from django.db import transaction
 
 from devtools.testing.orders import CHARGE, SKU, draft
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from orders import checkout, services, shipping
 from orders.models import Order, Status
 

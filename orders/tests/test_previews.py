@@ -7,7 +7,7 @@ from django.db import transaction
 
 from devtools.testing.dead_letters import a_letter
 from devtools.testing.orders import draft
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import redrive_preview
 from orders import checkout

@@ -8,7 +8,8 @@ import pytest
 from django.db import connection, transaction
 
 from devtools.testing.orders import CHARGE, OTHER, SKU, confirmed, draft
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from orders import checkout, mails, queries, services
 from orders.ledger import UnknownOrder
 from orders.models import Order, OrderMail, Status

@@ -9,7 +9,8 @@ from django.core import mail
 from django.db import connection, transaction
 
 from devtools.testing.orders import OTHER, SKU, confirmed, draft
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from orders import checkout, mails, returns, services, shipping
 from orders.ledger import UnknownOrder
 from orders.models import Order, OrderMail, ReturnRequest, Status

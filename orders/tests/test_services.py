@@ -7,7 +7,8 @@ from django.core import mail
 from django.db import transaction
 
 from devtools.testing.orders import SKU, draft
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from orders import checkout, mails, services, shipping
 from orders.models import IllegalMove, Order, OrderMail, Shipment, Status
 

@@ -12,7 +12,8 @@ from django.utils import timezone
 from devtools.testing.charges import PRICE, ask_for, due, forestall, undo
 from devtools.testing.payments import make_due, run, run_to_the_end
 from devtools.testing.sandbox_bank import InProcessGateway
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from payments import calls, gateways, queries, services, settling
 from payments.answers import Heard
 from payments.cashier import Cashier

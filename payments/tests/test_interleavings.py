@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from devtools.testing.charges import PRICE, ask_for, forestall, undo
 from devtools.testing.payments import make_due, run_to_the_end
 from devtools.testing.sandbox_bank import InProcessGateway
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from payments import calls, services, settling
 from payments.answers import Heard
 from payments.cashier import Cashier

@@ -8,8 +8,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from devtools.testing.charges import ask_for, cancelled, captured_by_hand
-from kafka_bridge import catalogue, testing
-from kafka_bridge.wire.events import OrderEvent
+from events import catalogue
+from events.base import OrderEvent
+from kafka_bridge import testing
 from payments import services, settling
 from payments.gateways import Succeeded
 from payments.models import Charge, Refund

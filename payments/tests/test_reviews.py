@@ -8,7 +8,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from devtools.testing.charges import answer, ask_for, captured_by_hand, claim, forestall, undo
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from payments import jobs, reviews
 from payments.gateways import Standing, Unknown
 from payments.models import Charge, Refund, Review

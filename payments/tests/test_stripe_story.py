@@ -10,7 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from devtools.testing.stripe_process import Double
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from payments import checks, gateways, services
 from payments.cashier import Cashier
 from payments.models import Charge, Refund

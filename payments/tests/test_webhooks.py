@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction
 
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from payments import webhooks
 from payments.gateways import NotGenuine, Notice
 from payments.models import Charge, GatewayNotice, Review

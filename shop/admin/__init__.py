@@ -6,8 +6,8 @@ stock with titles, the start page) is here.
 
 from uuid import UUID
 
+from events import catalogue
 from kafka_bridge import admin as facts
-from kafka_bridge import catalogue
 from kafka_bridge.dead_letters import redrive_preview
 from orders.models import Order
 from shop.admin import audits, books, charges, flash_sales, log, orders, people, returns, reviews, sales, stock

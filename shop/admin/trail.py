@@ -13,10 +13,11 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from events import catalogue
 from kafka_bridge import admin as facts
-from kafka_bridge import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import OutboxRow
+from kafka_bridge.wire import event_types
 from orders.models import Order, TrailEntry
 
 _LED_TO = {
@@ -121,5 +122,5 @@ def _answers(
 
 
 def _owner(row: OutboxRow) -> str:
-    event = catalogue.BY_TYPE_AND_VERSION.get((row.type, row.version))
+    event = event_types.find(row.type, row.version)
     return "" if event is None else event.TOPIC.owner

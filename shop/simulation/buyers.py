@@ -4,7 +4,7 @@ import random
 import uuid
 from dataclasses import dataclass, field
 
-from kafka_bridge import catalogue
+from events import catalogue
 from shop.ordering import Contact
 
 BUYERS_MAX = 100_000

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db import connection
 
+from events import catalogue
 from inventory import gate, queries
-from kafka_bridge import catalogue
 from kafka_bridge.consuming import registry
 from shop.simulation.stall import Stall
 
@@ -116,7 +116,7 @@ def waiting_for(stall: Stall) -> dict[str, int]:
         (event.TYPE, flow, group)
         for event in catalogue.EVENTS
         for flow in catalogue.FLOWS
-        for group in registry.listeners(event, flow)
+        for group in registry.listeners(event, {"flow": flow})
     ]
     types, flows, groups = (list(column) for column in zip(*heard, strict=True))
     unheard = _all(_UNHEARD, {**mine, "types": types, "flows": flows, "groups": groups})

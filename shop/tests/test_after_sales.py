@@ -12,7 +12,8 @@ from django.test import Client
 from django.utils import timezone
 
 from devtools.testing.storefront import a_book, api_order
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from orders import links, queries, returns
 from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Shipment, Status
 from shop.models import AuditEntry

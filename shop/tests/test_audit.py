@@ -11,9 +11,10 @@ from django.utils import timezone
 from devtools.testing import shop_at_rest
 from devtools.testing.shop_at_rest import GROUPS, Shop, broken, execute, place
 from devtools.testing.storefront import a_book
+from events import catalogue
 from inventory import shelving, upkeep
 from inventory.models import Stock
-from kafka_bridge import catalogue, testing
+from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
 from orders import returns
 from orders import services as orders

@@ -15,10 +15,11 @@ from django.utils import timezone
 from devtools.testing.orders import SKU, draft
 from devtools.testing.payments import make_due
 from devtools.testing.sandbox_bank import InProcessGateway
+from events import catalogue
 from inventory import services as inventory
 from inventory import shelving
 from inventory.models import Movement, Reservation, Stock
-from kafka_bridge import catalogue, testing
+from kafka_bridge import testing
 from kafka_bridge.publishing import outbox
 from orders import checkout
 from orders import services as orders

@@ -21,7 +21,7 @@ from devtools.local.roles import PROJECT
 from devtools.testing import sales
 from devtools.testing.processes import Shop
 from devtools.testing.sales import Result, Sale
-from kafka_bridge import catalogue
+from events import catalogue
 
 pytestmark = [pytest.mark.stock, pytest.mark.kafka, pytest.mark.slow]
 # Of the quick sales; of those with many buyers or with a fault one.

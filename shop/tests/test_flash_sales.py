@@ -15,10 +15,11 @@ from django.utils import timezone
 
 from devtools.testing.flash_sales import HOUR, a_sale, move
 from devtools.testing.storefront import a_book, api_order, checkout_form, put_in_cart
+from events import catalogue
 from inventory import services as inventory
 from inventory import shelving, upkeep
 from inventory.models import Hold, Stock, bin_of
-from kafka_bridge import catalogue, testing
+from kafka_bridge import testing
 from orders import queries
 from orders.models import Order, OrderLine, Status, new_id
 from payments.models import Refund

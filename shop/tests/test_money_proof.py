@@ -16,7 +16,7 @@ import pytest
 from devtools.testing import gateway_books
 from devtools.testing.buyers import Buyers
 from devtools.testing.processes import Shop
-from kafka_bridge import catalogue
+from events import catalogue
 
 pytestmark = [pytest.mark.money, pytest.mark.kafka, pytest.mark.slow]
 

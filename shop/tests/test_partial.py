@@ -8,9 +8,10 @@ from django.db import transaction
 
 from devtools.testing.orders import SKU, draft
 from devtools.testing.shop_at_rest import broken
+from events import catalogue
 from inventory import upkeep
 from inventory.models import Hold
-from kafka_bridge import catalogue, testing
+from kafka_bridge import testing
 from orders import checkout, services
 from orders.models import Order, Status
 from payments.models import Refund

@@ -10,9 +10,10 @@ from django.db.models import F, Sum
 
 from devtools.testing.orders import SKU, draft
 from devtools.testing.payments import make_due
+from events import catalogue
 from inventory import shelving
 from inventory.models import Reservation, Stock
-from kafka_bridge import catalogue, testing
+from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from orders import checkout
 from orders import services as orders

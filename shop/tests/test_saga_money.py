@@ -17,7 +17,8 @@ from django.utils import timezone
 
 from devtools.testing.orders import SKU, draft
 from devtools.testing.payments import make_due
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from orders import checkout, queries, returns
 from orders import services as orders
 from orders.models import Order, PaymentWait, Status

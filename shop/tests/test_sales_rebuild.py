@@ -12,7 +12,9 @@ import pytest
 from django.utils import timezone
 
 from devtools.testing.kafka_logs import forget, put, put_all, said, told
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from events.base import OrderEvent
+from kafka_bridge import testing
 from kafka_bridge.consuming import message_processing, registry, runner
 from kafka_bridge.models import DeadLetter, InboxRow
 from kafka_bridge.publishing import outbox
@@ -20,7 +22,6 @@ from kafka_bridge.replaying import projections, replay
 from kafka_bridge.runtime import clients
 from kafka_bridge.tests.conftest import make_group
 from kafka_bridge.wire import envelope
-from kafka_bridge.wire.events import OrderEvent
 from shop.models import BookSales, DailySales
 
 __all__ = ["make_group"]

@@ -11,9 +11,10 @@ from django.db import connection
 from rich.console import Console
 
 from devtools.testing.storefront import a_book
+from events import catalogue
 from inventory import upkeep
 from inventory.models import Stock
-from kafka_bridge import catalogue, testing
+from kafka_bridge import testing
 from orders import services
 from orders.models import Order, Status
 from payments.gateways.sandbox import SandboxGateway

@@ -11,7 +11,8 @@ from django.db import connection
 from django.test import Client
 from uuid_utils.compat import uuid7
 
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
 from payments.gateways import sandbox, signatures
 from payments.gateways.sandbox import SandboxGateway

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from devtools.testing.sandbox_bank import InProcessGateway
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
 from payments import services
 from payments.gateways import Standing, sandbox, signatures

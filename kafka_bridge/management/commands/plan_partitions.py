@@ -10,9 +10,9 @@ from django.db import Error as DatabaseError
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.monitoring import capacity
+from kafka_bridge.wire import event_types
 
 BAD_OPTIONS, NOT_KNOWN = 2, 3
 
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         """Advise, or say what is missing."""
         self._refuse_nonsense(options)
         try:
-            groups = capacity.hearers(options["topic"] or [topic.name for topic in catalogue.TOPICS])
+            groups = capacity.hearers(options["topic"] or [topic.name for topic in event_types.topics()])
             advice = capacity.advise(
                 rate=options["rate"],
                 groups=groups,

@@ -1,6 +1,7 @@
 """`manage.py run_consumer NAME…`."""
 
 import argparse
+import itertools
 import json
 import threading
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from kafka_bridge.consuming import consumer_groups, consumer_process, registry, 
 from kafka_bridge.dead_letters import burial, consumer
 from kafka_bridge.retrying import retries
 from kafka_bridge.runtime import clients, idle_timeouts, processes, supervision
+from kafka_bridge.wire.events import Event
 
 BAD_OPTIONS = 2
 
@@ -161,10 +163,15 @@ def _wake(beside: list[workers.Worker]) -> None:
 def _heard(group: consumer_groups.Subscriber) -> list[str]:
     if not isinstance(group, registry.Group):
         return ["dead letters of all groups"]
-    flows: dict[str, list[str]] = {}
-    for event, flow in group.handlers:
-        flows.setdefault(event.TYPE, []).append(flow)
-    return [kind if len(found) > 1 else f"{kind} ({found[0]})" for kind, found in flows.items()]
+    return [_conditions(event, handlers) for event, handlers in group.handlers.items()]
+
+
+def _conditions(event: type[Event], handlers: list[registry.Handler]) -> str:
+    """An event's type, with the values of fields by which the group tells which ones it hears."""
+    if not all(handler.where for handler in handlers):
+        return event.TYPE
+    values = ["+".join(str(value) for _, value in handler.where) for handler in handlers]
+    return f"{event.TYPE} ({', '.join(values)})"
 
 
 def _tries(group: consumer_groups.Subscriber) -> list[str]:
@@ -176,7 +183,8 @@ def _tries(group: consumer_groups.Subscriber) -> list[str]:
 
 
 def _policies(group: registry.Group) -> tuple[retries.Policy, dict[str, retries.Policy]]:
-    own = {handler.event.TYPE: handler.retry for handler in group.handlers.values() if handler.retry}
+    handlers = itertools.chain.from_iterable(group.handlers.values())
+    own = {handler.event.TYPE: handler.retry for handler in handlers if handler.retry}
     return group.retry or retries.default(), own
 
 

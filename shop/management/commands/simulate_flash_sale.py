@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 from rich.console import Console
 
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.runtime import processes
 from shop.simulation import playing, report, screen
 from shop.simulation.buyers import BadPlan, Plan

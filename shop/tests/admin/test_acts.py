@@ -10,8 +10,9 @@ from django.core import mail
 from django.test import Client
 
 from devtools.testing.admin_desk import ORDERS, act, confirmed, place, run, select, text_of, told
+from events import catalogue
 from inventory.models import Stock
-from kafka_bridge import catalogue, testing
+from kafka_bridge import testing
 from orders.models import Order, Shipment, Status, TrailEntry
 from payments.models import Refund
 from shop.admin import acting

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from devtools.testing.admin_desk import ORDERS, confirmed, place, run, shown, text_of
 from devtools.testing.storefront import a_book
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.models import OutboxRow
 from orders.models import Order
 from payments.models import Charge, Refund

@@ -8,7 +8,8 @@ from playwright.sync_api import Page, expect
 from devtools.testing.admin_desk import BOOKS, ORDERS, STOCK, confirmed, place, run
 from devtools.testing.bridge_events import cancelled
 from devtools.testing.dead_letters import a_letter, parked
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from orders import returns, services
 from orders.models import Order
 from payments.models import Charge, Review

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from devtools.testing.admin_desk import EVERYBODY, ORDERS, STOCK, place, run
 from devtools.testing.storefront import a_book
-from kafka_bridge import catalogue
+from events import catalogue
 from kafka_bridge.consuming import registry
 from orders.models import Status
 from payments.models import Refund

@@ -10,8 +10,9 @@ from django.test import Client
 from devtools.testing.admin_desk import ORDERS, act, confirmed, place, run, text_of, told
 from devtools.testing.orders import draft
 from devtools.testing.storefront import a_book
+from events import catalogue
 from inventory.models import Stock
-from kafka_bridge import catalogue, testing
+from kafka_bridge import testing
 from orders import checkout, links
 from orders.models import Order, Status
 from payments.models import Refund

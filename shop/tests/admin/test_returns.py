@@ -9,7 +9,8 @@ from django.test import Client
 from devtools.testing.admin_desk import ORDERS, act, confirmed, run, text_of, told
 from devtools.testing.orders import draft
 from devtools.testing.storefront import a_book
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from orders import checkout
 from orders.models import Order, OrderLine, ReturnRequest
 from payments.models import Charge, Refund

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from devtools.testing.admin_desk import ORDERS, confirmed, place, run, text_of
 from devtools.testing.storefront import a_book
-from kafka_bridge import catalogue, testing
+from events import catalogue
+from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
 from orders import returns, services
 from orders.models import Order, TrailEntry

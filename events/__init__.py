@@ -1,0 +1,27 @@
+"""The published language: every event type, topic and flow, a module per app that states them. Nothing here runs.
+
+The saga on one screen (`manage.py saga` prints it from the live registry):
+
+| event                   | topic            | said by   | heard by (reserve_first)                      | heard by (payment_first)                      |
+|-------------------------|------------------|-----------|-----------------------------------------------|-----------------------------------------------|
+| order.created           | orders.events    | orders    | inventory                                     | payments                                      |
+| inventory.reserved      | inventory.events | inventory | orders, payments                              | orders                                        |
+| inventory.insufficient  | inventory.events | inventory | orders                                        | orders                                        |
+| inventory.expired       | inventory.events | inventory | orders                                        |                                               |
+| payment.action_required | payments.events  | payments  | notifications, orders                         | notifications, orders                         |
+| payment.unknown         | payments.events  | payments  | orders                                        | orders                                        |
+| payment.notified        | payments.events  | payments  | payments                                      | payments                                      |
+| payment.confirmed       | payments.events  | payments  | inventory, orders                             | inventory, orders                             |
+| payment.failed          | payments.events  | payments  | orders                                        | orders                                        |
+| order.payment_refused   | orders.events    | orders    | payments                                      | payments                                      |
+| order.confirmed         | orders.events    | orders    | analytics, notifications, shipping            | analytics, notifications, shipping            |
+| order.shipped           | orders.events    | orders    | analytics, notifications                      | analytics, notifications                      |
+| order.delivered         | orders.events    | orders    | analytics, notifications                      | analytics, notifications                      |
+| order.reduced           | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
+| order.returned          | orders.events    | orders    | notifications, payments                       | notifications, payments                       |
+| order.cancelled         | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
+| payment.refunded        | payments.events  | payments  | notifications, orders                         | notifications, orders                         |
+
+reserve_first: order.created → stock is held → inventory.reserved → the card is charged → payment.confirmed → order.confirmed.
+payment_first: order.created → the card is charged → payment.confirmed → stock is held → inventory.reserved → order.confirmed.
+"""  # noqa: E501 - a table's row is one line

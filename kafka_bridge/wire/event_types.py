@@ -1,0 +1,34 @@
+"""Which event types there are: the project registers its own, and the bridge knows no others."""
+
+from kafka_bridge.wire.events import Event, Topic
+
+_by_type_and_version: dict[tuple[str, int], type[Event]] = {}
+
+
+def register(*event_types: type[Event]) -> None:
+    """Make event types known, in the sequence in which people shall see them; a second time changes nothing.
+
+    Call it where the types are defined: the bridge imports the `events` module of every app, then its `handlers`.
+
+    Raises:
+        ValueError: another class has the same type and version.
+    """
+    for event_type in event_types:
+        known = _by_type_and_version.setdefault((event_type.TYPE, event_type.VERSION), event_type)
+        if known is not event_type:
+            raise ValueError(f"{event_type.TYPE} version {event_type.VERSION} is {known.__qualname__} already")
+
+
+def every() -> tuple[type[Event], ...]:
+    """All of them, in the sequence of their registration."""
+    return tuple(_by_type_and_version.values())
+
+
+def find(event_type: str, version: int) -> type[Event] | None:
+    """The class of events of that type and version; None where nobody registered one."""
+    return _by_type_and_version.get((event_type, version))
+
+
+def topics() -> tuple[Topic, ...]:
+    """Every topic that some event type goes to, in the sequence of registration."""
+    return tuple(dict.fromkeys(event_type.TOPIC for event_type in every()))
