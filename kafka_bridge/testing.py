@@ -113,7 +113,7 @@ class MemoryBroker:
                 event_id=row.event_id,
                 event_type=row.type,
                 version=row.version,
-                source=_owner_of(row.topic),
+                source=event_types.owner_of(row.topic),
                 subject=row.key,
                 time=row.created_at,
                 correlation_id=row.correlation_id,
@@ -195,10 +195,6 @@ def _type_of(row: OutboxRow) -> type[Event]:
     if event_type is None:
         raise LookupError(f"no event {row.type!r} version {row.version} is registered")
     return event_type
-
-
-def _owner_of(topic: str) -> str:
-    return next(each.owner for each in event_types.topics() if each.name == topic)
 
 
 def give(group: str, *events: Event, topic_offset: int = 0) -> int:

@@ -27,15 +27,13 @@ import msgspec
 import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from events.catalogue import TOPICS
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows, clients, processes
-from kafka_bridge.wire import envelope
+from kafka_bridge.wire import envelope, event_types
 
 log = logging.getLogger(__name__)
 
 LEADER_LOCK = 0x626F6F6B72  # any number will do, so long as nobody else in this database uses it
-_OWNERS = {topic.name: topic.owner for topic in TOPICS}
 Connection = psycopg.Connection[Any]
 
 _UNSENT = """
@@ -170,7 +168,7 @@ def _produce(producer: Producer, row: ClaimedRow, flight: Flight, stop: threadin
         event_id=row.event_id,
         event_type=row.type,
         version=row.version,
-        source=_OWNERS.get(row.topic, "unknown"),
+        source=event_types.owner_of(row.topic),
         subject=row.key,
         time=row.created_at,
         correlation_id=row.correlation_id,

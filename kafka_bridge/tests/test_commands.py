@@ -21,7 +21,6 @@ from django.db import connection
 
 from kafka_bridge import testing
 from kafka_bridge.runtime import clients
-from shop import saga
 
 
 def printed(*arguments: str) -> str:
@@ -29,15 +28,6 @@ def printed(*arguments: str) -> str:
     out = StringIO()
     call_command(*arguments, stdout=out)
     return out.getvalue()
-
-
-def test_the_saga_is_printed_as_a_table_as_markdown_and_as_mermaid() -> None:
-    assert "inventory.insufficient" in printed("saga")
-    assert printed("saga", "--markdown").strip() == saga.as_markdown()
-    mermaid = printed("saga", "--mermaid").splitlines()
-    assert mermaid[0] == "flowchart LR"
-    assert '    orders -- "order.created<br/>reserve_first" --> inventory' in mermaid
-    assert '    payments -- "payment.failed" --> orders' in mermaid
 
 
 def test_the_groups_are_listed_for_people_and_for_machines() -> None:

@@ -3,6 +3,7 @@
 from kafka_bridge.wire.events import Event, Topic
 
 _by_type_and_version: dict[tuple[str, int], type[Event]] = {}
+_owners: dict[str, str] = {}
 
 
 def register(*event_types: type[Event]) -> None:
@@ -17,6 +18,7 @@ def register(*event_types: type[Event]) -> None:
         known = _by_type_and_version.setdefault((event_type.TYPE, event_type.VERSION), event_type)
         if known is not event_type:
             raise ValueError(f"{event_type.TYPE} version {event_type.VERSION} is {known.__qualname__} already")
+        _owners[event_type.TOPIC.name] = event_type.TOPIC.owner
 
 
 def every() -> tuple[type[Event], ...]:
@@ -32,3 +34,8 @@ def find(event_type: str, version: int) -> type[Event] | None:
 def topics() -> tuple[Topic, ...]:
     """Every topic that some event type goes to, in the sequence of registration."""
     return tuple(dict.fromkeys(event_type.TOPIC for event_type in every()))
+
+
+def owner_of(topic: str) -> str:
+    """The app that states facts in the topic of that name (without prefix); "unknown" where no event goes there."""
+    return _owners.get(topic, "unknown")
