@@ -26,7 +26,7 @@ from benchmarks import bridge, drafts, machine
 from devtools.local.roles import PROJECT
 from kafka_bridge.models import InboxRow
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import clients, processes
+from kafka_bridge.runtime import clients, processes, waiting
 from orders import checkout
 from payments.models import Charge
 
@@ -194,8 +194,4 @@ def _wait(condition: Callable[[], bool], what: str, *, every_seconds: float = 0.
     Raises:
         TimeoutError: it did not become true in time.
     """
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError(f"no {what} after {PATIENCE_SECONDS:g} s")
-        time.sleep(every_seconds)
+    waiting.until(condition, what=what, timeout_seconds=PATIENCE_SECONDS, every_seconds=every_seconds)

@@ -18,6 +18,7 @@ from django.db import connection
 from kafka_bridge.consuming import message_processing, registry
 from kafka_bridge.models import InboxRow, OutboxRow, ParkedMessage
 from kafka_bridge.retrying import parking
+from kafka_bridge.runtime import waiting
 from kafka_bridge.wire import envelope, event_types
 from kafka_bridge.wire.events import Event
 
@@ -223,13 +224,9 @@ def had_by(group: str) -> int:
 
 
 def wait_until(condition: Any, *, what: str, timeout_seconds: float = 30, every_seconds: float = 0.05) -> None:
-    """Wait for a condition with a deadline.
+    """`waiting.until`, with the deadline that most tests want.
 
     Raises:
         TimeoutError: it did not come true; the message says what was waited for.
     """
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {timeout_seconds} s for {what}")
-        time.sleep(every_seconds)
+    waiting.until(condition, what=what, timeout_seconds=timeout_seconds, every_seconds=every_seconds)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from devtools.local import reaper
 from devtools.local.errors import LocalError
-from kafka_bridge.runtime import waiting
+from kafka_bridge.runtime import backoff, waiting
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, HEALTHY_SECONDS = 0.5, 10.0, 20.0
 LOG_KEEP_BYTES = 5 * 1024 * 1024
@@ -233,7 +233,9 @@ class Supervisor:
             return
         lived = time.monotonic() - child.started_at
         child.failures = 1 if lived > HEALTHY_SECONDS else child.failures + 1
-        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (child.failures - 1))
+        pause = backoff.exponential(
+            child.failures, first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS
+        )
         child.start_at = time.monotonic() + pause
         name = child.command.name
         self._say(f"{name} ended ({_describe(code)}); starting it again in {pause:g} s. Its log: {self.log(name)}")

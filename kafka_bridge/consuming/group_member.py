@@ -13,8 +13,8 @@ from django.db import close_old_connections, connection
 from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId
 from kafka_bridge.dead_letters import burial
 from kafka_bridge.monitoring import pause_notices
-from kafka_bridge.retrying import retries
-from kafka_bridge.runtime import clients, error_classes, processes
+from kafka_bridge.runtime import backoff, clients, error_classes
+from kafka_bridge.runtime.waiting import Stopped
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
@@ -23,10 +23,6 @@ T = TypeVar("T")
 
 class Revoked(Exception):
     """Partitions went to another member while messages were in hand; what is still ours is fetched again."""
-
-
-class Stopped(Exception):
-    """The process was told to stop while it waited; what is in hand stays uncommitted and is delivered again."""
 
 
 class GroupMember:
@@ -119,16 +115,19 @@ class GroupMember:
             self._look_again_at = now + 1
 
     def _back_off(self, failures: int) -> None:
-        pause = processes.backoff(
-            failures, first_seconds=self._options.backoff_seconds, longest_seconds=self._options.backoff_max_seconds
+        pause = backoff.exponential(
+            failures,
+            first_seconds=self._options.backoff_seconds,
+            longest_seconds=self._options.backoff_max_seconds,
+            jitter=backoff.QUARTER,
         )
-        self._wait(retries.jittered(pause))
+        self._wait(pause)
 
     def _wait(self, seconds: float) -> None:
         """Wait with the partitions paused, polling on, so that the group does not take us for dead.
 
         Raises:
-            Stopped: the process shall end.
+            Stopped: the process shall end; what is in hand stays uncommitted and is delivered again.
             Revoked: a partition went to another member meanwhile.
         """
         until = time.monotonic() + seconds

@@ -7,7 +7,7 @@ from django.db import close_old_connections, connection
 
 from kafka_bridge.consuming.registry import Work
 from kafka_bridge.dead_letters import burial
-from kafka_bridge.runtime import error_classes, processes
+from kafka_bridge.runtime import backoff, error_classes
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
@@ -41,7 +41,7 @@ class Worker(threading.Thread):
                 connection.close()
                 self._log(error, failures)
                 self._stop_event.wait(
-                    processes.backoff(failures, first_seconds=0.5, longest_seconds=LONGEST_PAUSE_SECONDS)
+                    backoff.exponential(failures, first_seconds=0.5, longest_seconds=LONGEST_PAUSE_SECONDS)
                 )
             if not more:
                 self._wake.wait(IDLE_SECONDS)

@@ -16,7 +16,7 @@ from kafka_bridge.consuming.consumer_groups import DEAD_LETTERS
 from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId
 from kafka_bridge.dead_letters import burial, letter_store, redrive_sender
 from kafka_bridge.monitoring import pause_notices
-from kafka_bridge.runtime import clients, processes
+from kafka_bridge.runtime import backoff, clients, processes
 
 log = logging.getLogger(__name__)
 NAME = DEAD_LETTERS.name
@@ -81,7 +81,7 @@ class DeadLetterConsumer:
     def _wait(self, failures: int, why: str) -> None:
         """Back off with the partitions paused, polling on, so that the group does not take us for dead."""
         options = clients.conf()
-        pause = processes.backoff(
+        pause = backoff.exponential(
             failures, first_seconds=options.backoff_seconds, longest_seconds=options.backoff_max_seconds
         )
         self._waiting = True

@@ -28,7 +28,7 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows, clients, processes
+from kafka_bridge.runtime import backoff, bulk_rows, clients, processes
 from kafka_bridge.wire import envelope, event_types
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def run(stop: threading.Event) -> int:
                     sent += _lead(connection, stop)
         except psycopg.OperationalError as error:
             failures += 1
-            pause = processes.backoff(failures, first_seconds=0.5, longest_seconds=clients.conf().backoff_max_seconds)
+            pause = backoff.exponential(failures, first_seconds=0.5, longest_seconds=clients.conf().backoff_max_seconds)
             log.warning("PostgreSQL cannot be reached (%s); next try in %.1f s", str(error).strip(), pause)
             stop.wait(pause)
     return sent

@@ -7,13 +7,12 @@ it is due. Each further round is one attempt. After the last one it goes to the 
 nothing else: what is handled is the parked row, and a copy whose row is gone, or in another round, is dropped.
 """
 
-import random
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from kafka_bridge.retrying import republish
-from kafka_bridge.runtime import clients, processes
+from kafka_bridge.runtime import backoff, clients
 from kafka_bridge.wire import records
 from kafka_bridge.wire.envelope import Headers
 from kafka_bridge.wire.records import Record
@@ -34,13 +33,15 @@ class Policy:
         """Seconds to the next attempt in its place, after so many; None: no further one there."""
         if tried >= self.attempts:
             return None
-        return jittered(processes.backoff(tried, first_seconds=self.backoff_seconds, longest_seconds=60))
+        return backoff.exponential(
+            tried, first_seconds=self.backoff_seconds, longest_seconds=60, jitter=backoff.QUARTER
+        )
 
     def delay(self, rounds: int) -> float | None:
         """Seconds to the next round, after so many; None: it was the last one."""
         if rounds > len(self.delays_seconds):
             return None
-        return jittered(self.delays_seconds[rounds - 1])
+        return backoff.spread(self.delays_seconds[rounds - 1])
 
     def __str__(self) -> str:
         rounds = ", ".join(f"{delay:g}" for delay in self.delays_seconds)
@@ -55,11 +56,6 @@ def default() -> Policy:
         backoff_seconds=options.backoff_seconds,
         delays_seconds=options.retry_delays_seconds,
     )
-
-
-def jittered(seconds: float) -> float:
-    """A quarter more or less, so that what failed together does not come back together."""
-    return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
 
 
 def topic_name(topic: str, group: str) -> str:

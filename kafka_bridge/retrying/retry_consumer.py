@@ -22,13 +22,14 @@ from functools import partial
 from confluent_kafka import Message
 
 from kafka_bridge.consuming import group_member, message_processing
-from kafka_bridge.consuming.group_member import Revoked, Stopped
+from kafka_bridge.consuming.group_member import Revoked
 from kafka_bridge.consuming.registry import Group, Reject
 from kafka_bridge.dead_letters import burial
 from kafka_bridge.dead_letters.burial import DeadLetterLimit
 from kafka_bridge.retrying import parking, retries
 from kafka_bridge.retrying.parking import Head, State
 from kafka_bridge.retrying.retries import Copy
+from kafka_bridge.runtime.waiting import Stopped
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.records import Record
 

@@ -87,11 +87,6 @@ def announce_ready() -> None:
         Path(settings.READY_FILE).touch()
 
 
-def backoff(attempt: int, *, first_seconds: float, longest_seconds: float) -> float:
-    """Seconds to wait after the `attempt`-th failure (from 1): doubling, with a ceiling."""
-    return float(min(longest_seconds, first_seconds * 2 ** min(attempt - 1, 30)))
-
-
 def connection_parameters() -> dict[str, Any]:
     """How Django reaches PostgreSQL, for a connection of our own beside Django's."""
     parameters: dict[str, Any] = connections["default"].get_connection_params()

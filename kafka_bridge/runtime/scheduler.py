@@ -17,7 +17,7 @@ import psycopg
 from django.db import close_old_connections, connection
 
 from kafka_bridge.dead_letters import burial
-from kafka_bridge.runtime import error_classes, processes
+from kafka_bridge.runtime import backoff, error_classes, processes
 
 log = logging.getLogger(__name__)
 LEADER_LOCK = 0x626F6F6B74
@@ -70,7 +70,7 @@ def run(stop: threading.Event) -> None:
                     _lead(leader, stop)
         except psycopg.OperationalError as error:
             failures += 1
-            pause = processes.backoff(failures, first_seconds=0.5, longest_seconds=10)
+            pause = backoff.exponential(failures, first_seconds=0.5, longest_seconds=10)
             log.warning("PostgreSQL cannot be reached (%s); next try in %.1f s", str(error).strip(), pause)
             stop.wait(pause)
     connection.close()

@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from kafka_bridge.runtime import processes
+from kafka_bridge.runtime import backoff
 
 log = logging.getLogger(__name__)
 STOP_SECONDS = 8.0
@@ -84,7 +84,7 @@ def _look_after(child: Child) -> None:
         child.process, child.is_given_up = None, True
         return
     child.failures = 1 if now - child.started_at > HEALTHY_SECONDS else child.failures + 1
-    pause = processes.backoff(child.failures, first_seconds=1, longest_seconds=30)
+    pause = backoff.exponential(child.failures, first_seconds=1, longest_seconds=30)
     log.warning("%s ended with exit code %d; starting it again in %.0f s", child.name, code, pause)
     child.process, child.start_at = None, now + pause
 
