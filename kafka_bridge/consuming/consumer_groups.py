@@ -3,7 +3,6 @@
 from typing import Protocol
 
 from kafka_bridge.consuming import registry
-from kafka_bridge.retrying import retries
 from kafka_bridge.runtime import topics
 from kafka_bridge.wire.events import Topic
 
@@ -38,7 +37,7 @@ class RetryGroup:
     """The Kafka group of a group's retry consumers: nobody starts it by name, but it has a lag of its own."""
 
     def __init__(self, group: registry.Group) -> None:
-        self.name = retries.group_name(group.name)
+        self.name = topics.retry_group_name(group.name)
         self._group = group
 
     @property

@@ -12,7 +12,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from django.core.checks import CheckMessage, Error
 from django.db.models import AutoField, Model
 
-from kafka_bridge.retrying import retries
+from kafka_bridge.retrying import policy
+from kafka_bridge.retrying.policy import RetryPolicy
+from kafka_bridge.runtime import clients
 from kafka_bridge.wire import event_types
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.events import Event, Topic
@@ -50,7 +52,7 @@ class Handler:
     """Fields of the event and the values they must have; none: it hears every event of the type."""
     form: Form
     function: Callable[[Any], None]
-    retry: retries.Policy | None = field(default=None, compare=False)
+    retry: RetryPolicy | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -83,7 +85,7 @@ class Group:
     (a gateway call, a mail) the handler only records; a *worker* then does it, in a thread of the same process.
     """
 
-    def __init__(self, name: str, *, retry: retries.Policy | None = None) -> None:
+    def __init__(self, name: str, *, retry: RetryPolicy | None = None) -> None:
         if name in _groups:
             raise ValueError(f"two groups are called {name!r}")
         self.name = name
@@ -99,7 +101,7 @@ class Group:
         _groups[name] = self
 
     def on(
-        self, event: type[E], *, retry: retries.Policy | None = None, **where: object
+        self, event: type[E], *, retry: RetryPolicy | None = None, **where: object
     ) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
         """Hear an event, one at a time.
 
@@ -112,13 +114,13 @@ class Group:
         return self._register(event, where, Form.ONE, retry)
 
     def on_batch(
-        self, event: type[E], *, retry: retries.Policy | None = None, **where: object
+        self, event: type[E], *, retry: RetryPolicy | None = None, **where: object
     ) -> Callable[[Callable[[Sequence[E]], None]], Callable[[Sequence[E]], None]]:
         """Hear an event, as many at a time as have come in; their order within a key is kept."""
         return self._register(event, where, Form.BATCH, retry)
 
     def on_dated_batch(
-        self, event: type[E], *, retry: retries.Policy | None = None, **where: object
+        self, event: type[E], *, retry: RetryPolicy | None = None, **where: object
     ) -> Callable[[Callable[[Sequence[Dated[E]]], None]], Callable[[Sequence[Dated[E]]], None]]:
         """Like `on_batch`, for who needs to know when each fact was stated: whoever counts by the day, for one."""
         return self._register(event, where, Form.DATED, retry)
@@ -146,10 +148,10 @@ class Group:
         """Who hears this event in this group; None where it fulfils no handler's conditions."""
         return next((handler for handler in self.handlers.get(type(event), ()) if handler.hears(event)), None)
 
-    def policy(self, event: Event) -> retries.Policy:
+    def policy(self, event: Event) -> RetryPolicy:
         """How this event is tried again when its handler raises: as the handler says, or the group, or the settings."""
         handler = self.handler_of(event)
-        return (handler and handler.retry) or self.retry or retries.default()
+        return (handler and handler.retry) or self.retry or policy.from_settings(clients.conf())
 
     def knows(self, event: type[Event]) -> bool:
         """Whether the group hears events of this type, all or some."""
@@ -165,7 +167,7 @@ class Group:
         return any(handler.may_hear(fields) for handler in self.handlers.get(event, ()))
 
     def _register(
-        self, event: type[Event], where: Mapping[str, object], form: Form, retry: retries.Policy | None
+        self, event: type[Event], where: Mapping[str, object], form: Form, retry: RetryPolicy | None
     ) -> Callable[[Any], Any]:
         if unknown := sorted(set(where) - set(event.__struct_fields__)):
             raise TypeError(f"{event.TYPE} has no field {unknown[0]!r}; it has: {', '.join(event.__struct_fields__)}")

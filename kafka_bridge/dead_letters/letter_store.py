@@ -64,11 +64,11 @@ class Death:
 
 
 # -- From Kafka ----------------------------------------------------------------------------------------
-def read(message: Message) -> Death:
+def parse_dead_letter(message: Message) -> Death:
     """What the copy says. Never raises: what is missing or cannot be read is told as well as it can be."""
     headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
     found = {name: value or b"" for name, value in headers}
-    own = [(name, value) for name, value in headers if not name.startswith(records.OURS)]
+    own = [(name, value) for name, value in headers if not name.startswith(records.BRIDGE_HEADERS)]
     prefix = clients.conf().topic_prefix
     topic = str(message.topic()).removeprefix(prefix)
     source, _, group = topic.removesuffix(".dlq").rpartition(".")

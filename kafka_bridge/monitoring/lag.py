@@ -30,8 +30,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.monitoring import pause_notices
 from kafka_bridge.replaying import offsets
-from kafka_bridge.retrying import parking
-from kafka_bridge.retrying.parking import Parked
+from kafka_bridge.retrying import waiting_heads
+from kafka_bridge.retrying.waiting_heads import ParkedCounts
 from kafka_bridge.runtime import clients
 
 _ANSWER_SECONDS = 10.0
@@ -63,7 +63,7 @@ class Lag:
     """When it was paused, or when the oldest of what is tried again began to wait."""
     reason: str = ""
     """Why it is paused, or why a message is tried again: the error, on one line."""
-    parked: Parked | None = None
+    parked: ParkedCounts | None = None
     """Messages put down out of their sequence; None where that was not asked, or PostgreSQL did not say."""
 
 
@@ -109,11 +109,12 @@ def with_parked(found: Sequence[Lag]) -> list[Lag]:
     Raises:
         django.db.Error: PostgreSQL cannot be reached.
     """
-    counted = parking.count()
-    return [_with_parked(row, *counted.get((row.group, row.topic, row.partition), (Parked(), None))) for row in found]
+    counted = waiting_heads.count_parked()
+    nothing = (ParkedCounts(), None)
+    return [_with_parked(row, *counted.get((row.group, row.topic, row.partition), nothing)) for row in found]
 
 
-def _with_parked(row: Lag, parked: Parked, retrying: parking.Retrying | None) -> Lag:
+def _with_parked(row: Lag, parked: ParkedCounts, retrying: waiting_heads.OldestRetry | None) -> Lag:
     row = replace(row, parked=parked)
     if retrying is None or row.state != "reading":
         return row

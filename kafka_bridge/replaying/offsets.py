@@ -182,7 +182,7 @@ def committed_with_notices(
     with _outsider(group) as consumer:
         found = _once_found(lambda: consumer.committed(asked, timeout=_ANSWER_SECONDS))
     return {
-        (place.topic, place.partition): (place.offset, pause_notices.read(place.metadata))
+        (place.topic, place.partition): (place.offset, pause_notices.parse_notice(place.metadata))
         for place in found
         if place.offset >= 0
     }

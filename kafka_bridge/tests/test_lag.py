@@ -309,7 +309,9 @@ def test_a_message_that_waits_in_its_place_is_seen_to_wait(group: registry.Group
 
 def test_words_of_who_has_the_partition_no_more_say_nothing() -> None:
     notice = pause_notices.PauseNotice(state="paused", since=1000.0, reason="why", by="a", said_at=1010.0)
-    assert pause_notices.read(msgspec.json.encode(notice).decode()) == notice
+    assert pause_notices.parse_notice(msgspec.json.encode(notice).decode()) == notice
     assert (notice.is_current("a", 1039.0), notice.is_current("b", 1039.0)) == (True, False)
     assert notice.is_current("a", 1041.0) is False
-    assert [pause_notices.read(words) for words in (None, "", "somebody's own", '{"state": "well"}')] == [None] * 4
+    assert [pause_notices.parse_notice(words) for words in (None, "", "somebody's own", '{"state": "well"}')] == [
+        None
+    ] * 4

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.monitoring import lag, throughput
-from kafka_bridge.retrying.parking import Parked
+from kafka_bridge.retrying.waiting_heads import ParkedCounts
 from kafka_bridge.runtime import clients, processes
 
 BAD_OPTIONS, NO_KAFKA = 2, 1
@@ -214,7 +214,7 @@ def _parked(found: Sequence[lag.Lag]) -> list[Text]:
     ]
 
 
-def _words(parked: Parked) -> list[str]:
+def _words(parked: ParkedCounts) -> list[str]:
     counts = {
         "to be tried again": parked.retrying,
         "behind one of the same key": parked.waiting,

@@ -1,10 +1,7 @@
-"""How often a message is tried, when, and how it travels to the next attempt.
+"""The retry topic of a group: what a copy in it says, and how one is put there.
 
-# Note [Rounds]
-A handler that raises is tried some times in its place, with short pauses; that is the first round. Then the message is
-parked (see Note [Sequence behind a failure]), and a copy of it goes to the group's retry topic, with the time at which
-it is due. Each further round is one attempt. After the last one it goes to the dead letters. The copy is a clock and
-nothing else: what is handled is the parked row, and a copy whose row is gone, or in another round, is dropped.
+A copy is a clock and nothing else. What is handled is the parked row (see Note [Sequence behind a failure] in
+`models.py`), and a copy whose row is gone, or is in another round, is dropped.
 """
 
 import time
@@ -12,70 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from kafka_bridge.retrying import republish
-from kafka_bridge.runtime import backoff, clients
+from kafka_bridge.runtime import topics
 from kafka_bridge.wire import records
 from kafka_bridge.wire.envelope import Headers
 from kafka_bridge.wire.records import Record
 
 
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """How often and when a message whose handler raises is tried again; times in seconds."""
-
-    attempts: int = 3
-    """In its place, before it is parked."""
-    backoff_seconds: float = 0.2
-    """Pause before the second attempt in its place; it doubles with each further one."""
-    delays_seconds: tuple[float, ...] = (5.0, 30.0, 120.0)
-    """Pauses before the attempts that follow, from the retry topic; none: straight to the dead letters."""
-
-    def pause(self, tried: int) -> float | None:
-        """Seconds to the next attempt in its place, after so many; None: no further one there."""
-        if tried >= self.attempts:
-            return None
-        return backoff.exponential(
-            tried, first_seconds=self.backoff_seconds, longest_seconds=60, jitter=backoff.QUARTER
-        )
-
-    def delay(self, rounds: int) -> float | None:
-        """Seconds to the next round, after so many; None: it was the last one."""
-        if rounds > len(self.delays_seconds):
-            return None
-        return backoff.spread(self.delays_seconds[rounds - 1])
-
-    def __str__(self) -> str:
-        rounds = ", ".join(f"{delay:g}" for delay in self.delays_seconds)
-        return f"{self.attempts} in place" + (f", then after {rounds} s" if rounds else "")
-
-
-def default() -> Policy:
-    """What the settings say."""
-    options = clients.conf()
-    return Policy(
-        attempts=options.attempts,
-        backoff_seconds=options.backoff_seconds,
-        delays_seconds=options.retry_delays_seconds,
-    )
-
-
-def topic_name(topic: str, group: str) -> str:
-    """Where copies of a topic's messages wait for a group's next attempt (both without prefixes)."""
-    return f"{topic}.{group}.retry"
-
-
-def group_name(group: str) -> str:
-    """The Kafka group of a group's retry consumers (both without the prefix)."""
-    return f"{group}.retry"
-
-
-# -- The copy --------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Copy:
+class RetryCopy:
     """A message in a retry topic."""
 
     record: Record
     attempt: int
-    """Rounds the message had when the copy was made; 0 where somebody sent a dead letter again."""
+    """Rounds the message had when the copy was made; 0 where a dead letter was sent again."""
     tries: int
     """Calls of its handler until then."""
     due: float
@@ -117,7 +63,7 @@ def forward(
         "retry_error": error,
     }
     republish.put(
-        topic_name(topic, group),
+        topics.retry_topic_name(topic, group),
         key=key.encode() if isinstance(key, str) else key,
         value=value,
         headers=[
@@ -130,7 +76,7 @@ def forward(
 
 def forward_record(group: str, record: Record, *, attempt: int, tries: int, due: float, error: str) -> None:
     """`forward` for a record."""
-    topic, partition, offset = record.place
+    topic, partition, offset = record.coordinates
     forward(
         group=group,
         topic=topic,
@@ -146,11 +92,11 @@ def forward_record(group: str, record: Record, *, attempt: int, tries: int, due:
     )
 
 
-def read(message: Any) -> Copy:
+def parse_copy(message: Any) -> RetryCopy:
     """A message of a retry topic as a copy.
 
     Raises:
-        ValueError: it is none; whoever wrote it there was not the bridge.
+        ValueError: it is none; something else than the bridge wrote it there.
     """
     found = {name: (value or b"").decode(errors="replace") for name, value in message.headers() or ()}
     try:
@@ -165,4 +111,4 @@ def read(message: Any) -> Copy:
         attempt, tries, due = int(found["retry_attempt"]), int(found["retry_tries"]), float(found["retry_due"])
     except KeyError as missing:
         raise ValueError(f"header {missing} is missing") from missing
-    return Copy(record=record, attempt=attempt, tries=tries, due=due)
+    return RetryCopy(record=record, attempt=attempt, tries=tries, due=due)
