@@ -404,7 +404,7 @@ def test_supervision_does_not_start_a_group_again_that_stopped_itself(caplog: py
     quitting = ["shell", "--command", "raise SystemExit(4)"]
     outcome = supervision.supervise({"one": quitting, "two": quitting}, threading.Event())
     assert outcome == supervision.ExitOutcome(killed=0, given_up=["one", "two"])
-    assert caplog.text.count("is not started again: somebody must look") == 2
+    assert caplog.text.count("is not started again: a person must look") == 2
 
 
 @pytest.mark.usefixtures("patient")
