@@ -25,7 +25,7 @@ from typing import NamedTuple
 from django.db import transaction
 
 from kafka_bridge.consuming import inbox
-from kafka_bridge.consuming.registry import Form, Group, Handler
+from kafka_bridge.consuming.registry import CallStyle, Group, Handler
 from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.publishing import outbox
 from kafka_bridge.retrying import parking
@@ -161,7 +161,7 @@ def _call_handlers(group: Group, fresh: Sequence[Received], attempt: Attempt) ->
         attempt.handler = handler
         # Each message of a key in a wave has the same cause for what follows: the last one.
         with outbox.collect({message.event.key: message for message in calls}):
-            if handler.form is Form.ONE:
+            if handler.form is CallStyle.ONE:
                 for message in calls:
                     attempt.suspects = (message,)
                     handler.call(attempt.suspects)

@@ -151,7 +151,10 @@ def republish_unheard() -> int:
     The inbox makes a second delivery harmless, so this may be called at any start. Returns the number of rows.
     """
     pairs = {
-        (event.TYPE, group.name) for group in registry.groups() for event in event_types.every() if group.knows(event)
+        (event.TYPE, group.name)
+        for group in registry.groups()
+        for event in event_types.registered()
+        if group.knows(event)
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(

@@ -71,7 +71,7 @@ class Delivered(msgspec.Struct):
 
 
 @dataclass
-class Flight:
+class InFlight:
     """The rows on their way, and what was reported of them."""
 
     expected: int = 0
@@ -135,7 +135,7 @@ def relay_batch(connection: Connection, producer: Producer, stop: threading.Even
         FatalProducerError: the producer cannot go on.
         psycopg.OperationalError: PostgreSQL is gone; what was sent will be sent again.
     """
-    flight = Flight()
+    flight = InFlight()
     for row in first_of_each_key(connection):
         _produce(producer, row, flight, stop)
     while not flight.landed and not stop.is_set():
@@ -158,7 +158,7 @@ def first_of_each_key(connection: Connection) -> list[ClaimedRow]:
     return list(first.values())
 
 
-def _produce(producer: Producer, row: ClaimedRow, flight: Flight, stop: threading.Event) -> None:
+def _produce(producer: Producer, row: ClaimedRow, flight: InFlight, stop: threading.Event) -> None:
     headers = envelope.headers(
         event_id=row.event_id,
         event_type=row.type,
@@ -189,7 +189,7 @@ def _produce(producer: Producer, row: ClaimedRow, flight: Flight, stop: threadin
             return
 
 
-def _judge(flight: Flight, stop: threading.Event) -> None:
+def _judge(flight: InFlight, stop: threading.Event) -> None:
     """Say what went wrong, and slow down: the rows are still there."""
     if not flight.failed:
         return

@@ -143,7 +143,7 @@ def test_kinds_are_counted_over_what_waits() -> None:
     a_letter(error="KeyError: 'x'")
     DeadLetter.objects.filter(pk=other.pk).update(state=State.DISCARDED)
 
-    found = letter_store.kinds()
+    found = letter_store.error_kinds()
     assert found[0].count == 3
     assert sorted((kind.count, kind.groups, kind.type) for kind in found) == [
         (1, ["notifications"], "order.created"),
@@ -151,5 +151,5 @@ def test_kinds_are_counted_over_what_waits() -> None:
         (3, ["notifications"], "order.created"),
     ]
     assert (found[0].first.timestamp(), found[0].last.timestamp(), found[0].example) == (1, 3, letters[2].pk)
-    assert letter_store.kind_of(found[0].fingerprint) == found[0]
-    assert letter_store.kind_of("none") is None
+    assert letter_store.error_kind(found[0].fingerprint) == found[0]
+    assert letter_store.error_kind("none") is None

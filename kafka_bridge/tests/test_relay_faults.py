@@ -137,7 +137,7 @@ def test_what_a_replaced_leader_has_in_its_producer_comes_late_and_is_a_repeat(
     """FAILURES 5: the worst case, made certain: the old leader's rows leave when the new one has sent all there is."""
     group, orders = sea
     orders.state(100)
-    old, flight, stop = clients.producer(linger_ms=200_000), relay.Flight(), threading.Event()
+    old, flight, stop = clients.producer(linger_ms=200_000), relay.InFlight(), threading.Event()
     with psycopg.connect(**leadership.connection_parameters(), autocommit=True) as session:
         for row in relay.first_of_each_key(session):
             relay._produce(old, row, flight, stop)

@@ -79,7 +79,7 @@ def configure(topic: str, largest_message: str) -> None:
 def committed() -> int:
     """How far the group has come in the partition of these tests."""
     place = clients.topic_name("orders.events"), 0
-    return offsets.committed("notifications", [place]).get(place, 0)
+    return offsets.committed_offsets("notifications", [place]).get(place, 0)
 
 
 def had() -> int:

@@ -244,7 +244,7 @@ def members(group: str, number: int, *, timeout_seconds: float = 60) -> None:
 
     def are_there() -> bool:
         try:
-            return len(offsets.members(group)) == number
+            return len(offsets.members_of(group)) == number
         except KafkaException:
             return False  # a broker that has just started takes its time to choose the group's coordinator
 

@@ -88,7 +88,7 @@ class Command(BaseCommand):
     # -- Looking -----------------------------------------------------------------------------------
     def _list(self, options: Mapping[str, Any]) -> None:
         if options["kinds"]:
-            kinds = letter_store.kinds(limit=options["limit"])
+            kinds = letter_store.error_kinds(limit=options["limit"])
             self._out(options, {"kinds": [_kind_facts(kind) for kind in kinds]}, lambda: _kinds_table(kinds))
             return
         found = _chosen(options, state=options["state"] or "")
@@ -275,7 +275,7 @@ def _facts(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _kind_facts(kind: letter_store.Kind) -> dict[str, Any]:
+def _kind_facts(kind: letter_store.ErrorKind) -> dict[str, Any]:
     return {
         "kind": kind.fingerprint,
         "count": kind.count,
@@ -324,7 +324,7 @@ def _table(letters: Sequence[DeadLetter], *, of: int) -> RenderableType:
     return table
 
 
-def _kinds_table(kinds: Sequence[letter_store.Kind]) -> RenderableType:
+def _kinds_table(kinds: Sequence[letter_store.ErrorKind]) -> RenderableType:
     if not kinds:
         return "No dead letter waits."
     table = Table(title="Dead letters that wait, by kind", title_justify="left")

@@ -66,7 +66,7 @@ class Command(BaseCommand):
 
     def _groups(self, names: list[str], *, every: bool) -> list[consumer_groups.Subscriber]:
         if every:
-            return consumer_groups.every()
+            return consumer_groups.all_groups()
         if not names:
             raise CommandError("Name one or more groups, or --all; --list shows them.", returncode=BAD_OPTIONS)
         try:
@@ -134,13 +134,13 @@ class Command(BaseCommand):
 
     def _list(self, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps({group.name: _facts(group) for group in consumer_groups.every()}))
+            self.stdout.write(json.dumps({group.name: _facts(group) for group in consumer_groups.all_groups()}))
             return
         table = Table(title="Consumer groups")
         table.add_column("group", no_wrap=True)
         for column in ("hears", "topics", "tries"):
             table.add_column(column)
-        for group in consumer_groups.every():
+        for group in consumer_groups.all_groups():
             topics = "\n".join(topic.name for topic in group.topics)
             table.add_row(
                 clients.conf().group_prefix + group.name, "\n".join(_heard(group)), topics, "\n".join(_tries(group))

@@ -71,7 +71,7 @@ class Command(BaseCommand):
 
     def _once(self, options: Mapping[str, Any]) -> None:
         found = _read(options["groups"])
-        paces = throughput.between(_earlier(), throughput.looks(found))
+        paces = throughput.measure(_earlier(), throughput.snapshots_of(found))
         shown = _shown(found, options)
         if options["json"]:
             self.stdout.write(_json(shown, paces))
@@ -81,13 +81,13 @@ class Command(BaseCommand):
     def _watch(self, options: Mapping[str, Any]) -> None:
         stop = processes.stop_on_signals()
         console = Console(file=cast(IO[str], self.stdout))
-        before: dict[throughput.Key, throughput.Look] = {}
+        before: dict[throughput.Key, throughput.Snapshot] = {}
         with Live(console=console, auto_refresh=False, transient=options["json"]) as live:
             while not stop.is_set():
                 begun = time.monotonic()
                 found = _read(options["groups"])
-                now = throughput.looks(found)
-                paces = throughput.between(before or _earlier(), now)
+                now = throughput.snapshots_of(found)
+                paces = throughput.measure(before or _earlier(), now)
                 before = now
                 shown = _shown(found, options)
                 if options["json"]:
@@ -98,9 +98,9 @@ class Command(BaseCommand):
                 stop.wait(max(0.0, options["watch"] - (time.monotonic() - begun)))
 
 
-def _read(groups: Sequence[str]) -> list[lag.Lag]:
+def _read(groups: Sequence[str]) -> list[lag.PartitionLag]:
     try:
-        found = lag.read(groups)
+        found = lag.read_lag(groups)
     except LookupError as error:
         raise CommandError(str(error.args[0]), returncode=BAD_OPTIONS) from error
     except KafkaException as error:
@@ -110,30 +110,30 @@ def _read(groups: Sequence[str]) -> list[lag.Lag]:
             returncode=NO_KAFKA,
         ) from error
     try:
-        return lag.with_parked(found)
+        return lag.with_parked_counts(found)
     except DatabaseError:
         return found  # all but that needs only Kafka
 
 
-def _earlier() -> dict[throughput.Key, throughput.Look]:
+def _earlier() -> dict[throughput.Key, throughput.Snapshot]:
     """Samples of the last minutes; none where PostgreSQL is away, for the lag itself needs only Kafka."""
     try:
-        return throughput.earlier_looks()
+        return throughput.earlier_snapshots()
     except DatabaseError:
         return {}
 
 
-def _shown(found: Sequence[lag.Lag], options: Mapping[str, Any]) -> list[lag.Lag]:
+def _shown(found: Sequence[lag.PartitionLag], options: Mapping[str, Any]) -> list[lag.PartitionLag]:
     if options["behind"]:
         return [row for row in found if row.messages]
     if options["json"] or options["groups"]:
         return list(found)
     # Retry topics are many, and mostly nothing is in them: people see those in which copies wait.
-    usual = {group.name for group in consumer_groups.every()}
+    usual = {group.name for group in consumer_groups.all_groups()}
     return [row for row in found if row.messages or row.state == "paused" or row.group in usual]
 
 
-def _json(found: Sequence[lag.Lag], paces: Mapping[throughput.Key, throughput.Pace]) -> str:
+def _json(found: Sequence[lag.PartitionLag], paces: Mapping[throughput.Key, throughput.Throughput]) -> str:
     rows = []
     for row in found:
         speed = paces.get(throughput.key_of(row))
@@ -153,7 +153,7 @@ def _as_json(moment: datetime) -> str:
 
 
 # -- For people ---------------------------------------------------------------------------------------
-def _page(found: Sequence[lag.Lag], paces: Mapping[throughput.Key, throughput.Pace]) -> RenderableType:
+def _page(found: Sequence[lag.PartitionLag], paces: Mapping[throughput.Key, throughput.Throughput]) -> RenderableType:
     if not found:
         return _summary(found)
     table = Table(title="Consumer lag", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -172,7 +172,7 @@ def _page(found: Sequence[lag.Lag], paces: Mapping[throughput.Key, throughput.Pa
     return Group(table, *_standing_still(found), *_parked(found), _summary(found))
 
 
-def _cells(row: lag.Lag, speed: throughput.Pace | None) -> list[str | Text]:
+def _cells(row: lag.PartitionLag, speed: throughput.Throughput | None) -> list[str | Text]:
     behind = Text(f"{row.messages:,}", style="bold yellow" if row.messages else "green")
     nobody = Text("nobody", style="bold red" if row.messages else "dim")
     return [
@@ -187,16 +187,16 @@ def _cells(row: lag.Lag, speed: throughput.Pace | None) -> list[str | Text]:
     ]
 
 
-def _standing_still(found: Sequence[lag.Lag]) -> list[Text]:
+def _standing_still(found: Sequence[lag.PartitionLag]) -> list[Text]:
     """Who is paused or tries again, for how long, and why; partitions for the same reason together."""
-    why: dict[tuple[str, str, str], list[lag.Lag]] = defaultdict(list)
+    why: dict[tuple[str, str, str], list[lag.PartitionLag]] = defaultdict(list)
     for row in found:
         if row.since is not None:
             why[row.group, row.state, row.reason].append(row)
     return [_sentence(rows) for rows in why.values()]
 
 
-def _sentence(rows: Sequence[lag.Lag]) -> Text:
+def _sentence(rows: Sequence[lag.PartitionLag]) -> Text:
     first = min(rows, key=lambda row: row.since or datetime.max)
     for_long = (timezone.now() - (first.since or timezone.now())).total_seconds()
     places = ", ".join(f"{row.topic}[{row.partition}]" for row in rows)
@@ -204,7 +204,7 @@ def _sentence(rows: Sequence[lag.Lag]) -> Text:
     return Text(said, style=STYLES[first.state])
 
 
-def _parked(found: Sequence[lag.Lag]) -> list[Text]:
+def _parked(found: Sequence[lag.PartitionLag]) -> list[Text]:
     if any(row.parked is None for row in found):
         return [Text("PostgreSQL does not answer, so parked messages are not counted.")]
     return [
@@ -223,13 +223,13 @@ def _words(parked: ParkedCounts) -> list[str]:
     return [f"{count:,} {words}" for words, count in counts.items() if count]
 
 
-def _age(row: lag.Lag) -> str:
+def _age(row: lag.PartitionLag) -> str:
     if not row.messages:
         return ""
     return "unknown" if row.seconds is None else duration(row.seconds)
 
 
-def _drain(row: lag.Lag, speed: throughput.Pace | None) -> str:
+def _drain(row: lag.PartitionLag, speed: throughput.Throughput | None) -> str:
     if not row.messages:
         return ""
     if speed is None:
@@ -238,7 +238,7 @@ def _drain(row: lag.Lag, speed: throughput.Pace | None) -> str:
     return "never, so" if seconds is None else duration(seconds)
 
 
-def _summary(found: Sequence[lag.Lag]) -> str:
+def _summary(found: Sequence[lag.PartitionLag]) -> str:
     behind = sum(row.messages for row in found)
     if not found:
         return "Nothing is behind."
