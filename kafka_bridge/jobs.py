@@ -52,7 +52,7 @@ def sample_lag() -> None:
     _standing_still.update(_not_moving(_stall_detector.find_stalled(found)))
 
 
-@scheduler.every(seconds=60, after_seconds=60, aside=True)
+@scheduler.every(seconds=60, after_seconds=60, background=True)
 def prune() -> None:
     """Forget what is too old to matter."""
     for name, count in housekeeping.prune().items():
@@ -60,7 +60,7 @@ def prune() -> None:
             log.info("%d old rows of %s are gone", count, name)
 
 
-@scheduler.every(seconds=30, after_seconds=10, aside=True)
+@scheduler.every(seconds=30, after_seconds=10, background=True)
 def watch_dead_letters() -> None:
     """Say once that too many dead letters wait for a person, and once that it is over; mend heads that were left."""
     if mended := redrive_sender.mend_heads():
@@ -97,6 +97,6 @@ def _not_moving(stuck: Sequence[lag.PartitionLag]) -> str:
 
 
 if settings.LAG_SAMPLE_SECONDS > 0:
-    scheduler.every(seconds=settings.LAG_SAMPLE_SECONDS, after_seconds=settings.LAG_SAMPLE_SECONDS, aside=True)(
+    scheduler.every(seconds=settings.LAG_SAMPLE_SECONDS, after_seconds=settings.LAG_SAMPLE_SECONDS, background=True)(
         sample_lag
     )

@@ -132,11 +132,11 @@ def _take_free(
     fresh = inbox.take_unless_parked(group=group.name, messages=messages)
     if fresh:
         return messages, fresh
-    free = _put_parked_aside(group, messages, attempt)
+    free = _set_parked_apart(group, messages, attempt)
     return free, inbox.take(group=group.name, messages=free) if free else free
 
 
-def _put_parked_aside(group: Group, messages: Sequence[Received], attempt: Attempt) -> Sequence[Received]:
+def _set_parked_apart(group: Group, messages: Sequence[Received], attempt: Attempt) -> Sequence[Received]:
     heads = parking.lock_heads(group=group.name, keys={message.event.key for message in messages})
     if not heads:
         return messages

@@ -2,14 +2,14 @@
 
 # Note [Said beside the offset]
 A member that waits for PostgreSQL cannot say so in PostgreSQL. It says it in Kafka: next to a committed offset there is
-room for words, and whoever asks for the offset gets them too. The offset itself stays what it is.
+room for metadata, and a client that asks for the offset gets it too. The offset itself stays what it is.
 
 - A commit that names offsets can rewind a group after a revoke. So a member speaks only between two polls, only of
   partitions that it has at this moment, and only after it has asked the brokers what is committed there now.
 - Where nothing is committed yet, nothing is said: saying it would commit something.
-- A notice is renewed as long as it is true, and signed. One that is old, or that was signed by somebody who does not
-  have the partition any more, says nothing about now. So nobody has to tidy up behind a member that was killed.
-- While Kafka cannot be reached nothing can be said, and nobody could read it.
+- A notice is renewed as long as it is true, and signed. One that is old, or that was signed by a member that does
+  not have the partition any more, says nothing about now. So nothing is left to tidy up when a member is killed.
+- While Kafka cannot be reached nothing can be said, and nothing could be read.
 """
 
 import logging
@@ -23,7 +23,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId
 
 log = logging.getLogger(__name__)
-# A shorter standstill is over before anybody looks.
+# A shorter standstill is over before a person looks.
 SAY_AFTER_SECONDS = 2.0
 RENEW_SECONDS = 10.0
 STALE_SECONDS = 30.0
@@ -62,7 +62,7 @@ def parse_notice(words: str | None) -> PauseNotice | None:
 
 
 class PauseNotices:
-    """Where one member says it. See Note [Said beside the offset]."""
+    """Where one member publishes what it waits for. See Note [Said beside the offset]."""
 
     def __init__(
         self, name: str, consumer: Consumer, *, offsets: OffsetTracker, assigned: Callable[[], set[PartitionId]]
@@ -75,7 +75,7 @@ class PauseNotices:
         self._looked_at = 0.0
         self._said: set[PartitionId] = set()
 
-    def publish(self, state: State, reason: str, places: set[PartitionId]) -> None:
+    def publish(self, state: State, reason: str, partitions: set[PartitionId]) -> None:
         """This is true of these partitions of ours now; call it again and again while it is.
 
         Says nothing in the first seconds, and renews what it has said now and then. Blocks for two seconds at most.
@@ -93,8 +93,8 @@ class PauseNotices:
             by=self._consumer.memberid() or "",
             said_at=time.time(),
         )
-        self._said |= self._write(places, msgspec.json.encode(notice).decode())
-        self._said -= self._write(self._said - places, "")
+        self._said |= self._write(partitions, msgspec.json.encode(notice).decode())
+        self._said -= self._write(self._said - partitions, "")
 
     def clear(self) -> None:
         """It is true no longer. Costs nothing where nothing was said."""
@@ -103,20 +103,22 @@ class PauseNotices:
             self._write(self._said, "")
             self._said.clear()
 
-    def _write(self, places: set[PartitionId], words: str) -> set[PartitionId]:
+    def _write(self, partitions: set[PartitionId], words: str) -> set[PartitionId]:
         """Write this next to the offsets of these partitions, where they are ours and have one; returns where."""
-        ours = places & self._assigned()
+        ours = partitions & self._assigned()
         if not ours:
             return set()
         try:
-            found = self._consumer.committed([TopicPartition(*place) for place in ours], timeout=_ANSWER_SECONDS)
+            found = self._consumer.committed(
+                [TopicPartition(*partition) for partition in ours], timeout=_ANSWER_SECONDS
+            )
             there = [
-                TopicPartition(*place, offset, metadata=words)
-                for place, offset in self._offsets.at_least(found).items()
+                TopicPartition(*partition, offset, metadata=words)
+                for partition, offset in self._offsets.at_least(found).items()
             ]
             if there:
                 self._consumer.commit(offsets=there, asynchronous=True)
         except KafkaException as error:
             log.debug("%s: cannot say what it waits for: %s", self._name, error)
             return set()
-        return {(place.topic, place.partition) for place in there}
+        return {(each.topic, each.partition) for each in there}

@@ -56,7 +56,7 @@ class BridgeSettings:
     consumer_silent_seconds: float = 60.0
     """A consumer that keeps a transaction open and asks PostgreSQL nothing for so long loses it."""
     leader_silent_seconds: float = 30.0
-    """A leader that PostgreSQL has not heard for so long is replaced by whoever stands by."""
+    """A leader that PostgreSQL has not heard for so long is replaced by one that stands by."""
     inbox_days: float = 40.0
     """How long it is kept which events a group has had; longer than any message can come again."""
     outbox_days: float = 40.0

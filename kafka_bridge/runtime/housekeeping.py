@@ -1,4 +1,4 @@
-"""Old rows are deleted, or folded, table by table, in batches too small to be in anybody's way.
+"""Old rows are deleted, or folded, table by table, in batches too small to hold up other work.
 
 The bridge's own tables are named here; an app names its own in its `jobs.py`, with `keep`.
 
@@ -7,7 +7,7 @@ The inbox is what makes a second delivery harmless. It must remember an event fo
 while its topic keeps it, and after that while it lies among the dead letters and may be sent again. A system check
 holds the settings to that. And since events that no group seems to have had are stated again for a Kafka that lost its
 data, the outbox must not remember events that the inbox has forgotten. A dead letter is kept for longer than its copy
-in Kafka, too: whoever reads the copies again from their beginning would otherwise take it for a new one.
+in Kafka, too: a consumer that reads the copies again from their beginning would otherwise take it for a new one.
 
 # Note [Append-only, until it is old]
 Rows that say who did what are protected by triggers: nobody changes them, and nobody deletes them, except in a
@@ -40,7 +40,7 @@ LIMIT_SECONDS = 20.0
 
 
 def _delete(cursor: CursorWrapper, kept: "RetentionPolicy", names: Names) -> int:
-    """Delete a batch of what is old; rows that somebody has locked are left for the next time."""
+    """Delete a batch of what is old; rows that are locked are left for the next time."""
     cursor.execute(
         f"DELETE FROM {kept.table} WHERE ctid = ANY(ARRAY({kept.old} FOR UPDATE SKIP LOCKED))",  # noqa: S608
         names,

@@ -53,7 +53,7 @@ def stop_at_end_of_input(stop: threading.Event, *, within_seconds: float) -> Non
         # Not through sys.stdin: the interpreter could not shut down while a thread reads from it.
         while os.read(0, 4096):
             pass
-        log.warning("whoever started this process is gone: finishing what is under way, then stopping")
+        log.warning("the parent process is gone: finishing what is under way, then stopping")
         stop.set()
         time.sleep(within_seconds)
         os._exit(1)
@@ -62,6 +62,6 @@ def stop_at_end_of_input(stop: threading.Event, *, within_seconds: float) -> Non
 
 
 def announce_ready() -> None:
-    """Touch the file that whoever started this process watches, if it asked for one."""
+    """Touch the file that the parent process watches, if it asked for one."""
     if settings.READY_FILE:
         Path(settings.READY_FILE).touch()

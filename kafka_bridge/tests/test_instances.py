@@ -181,7 +181,7 @@ def test_members_whose_parent_is_killed_stop_by_themselves(settings: Any) -> Non
                     os.kill(pid, signal.SIGKILL)
             _, said = parent.communicate(timeout=20)
         assert offsets.members_of(GROUP) == []
-        assert said.count("whoever started this process is gone") == len(members) == INSTANCES
+        assert said.count("the parent process is gone") == len(members) == INSTANCES
         assert (sums(said), committed()) == ((had(), 0), had())
     with instances(settings.KAFKA_BRIDGE) as parent:
         wait_until_had(sum(sent))

@@ -34,7 +34,7 @@ def test_a_job_aside_holds_up_nobody_and_is_not_started_twice(caplog: pytest.Log
     def tick() -> None:
         ticks.append(1)
 
-    @scheduler.every(seconds=0.1, aside=True)
+    @scheduler.every(seconds=0.1, background=True)
     def take_long() -> None:
         starts.append(1)
         let_go.wait(20)
@@ -49,11 +49,11 @@ def test_a_job_aside_holds_up_nobody_and_is_not_started_twice(caplog: pytest.Log
         testing.wait_until(lambda: len(starts) > 1, what="the long job again")
 
 
-@pytest.mark.parametrize("aside", [False, True])
-def test_a_job_that_fails_runs_again(aside: bool, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("background", [False, True])
+def test_a_job_that_fails_runs_again(background: bool, caplog: pytest.LogCaptureFixture) -> None:
     runs: list[int] = []
 
-    @scheduler.every(seconds=0.1, aside=aside)
+    @scheduler.every(seconds=0.1, background=background)
     def stumble() -> None:
         runs.append(1)
         if len(runs) == 1:

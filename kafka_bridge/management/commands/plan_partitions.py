@@ -100,6 +100,7 @@ class Command(BaseCommand):
         most = max((one.members or 0 for one in advice), default=0)
         if most > min(capacity.partitions_now(registry.find(one.group)) for one in advice):
             console.print(
-                f"Set KAFKA_PARTITIONS={most} and run manage.py create_topics. Keys are spread anew then: events of an "
-                "order that is under way may take another partition than its earlier ones, so do it when little is."
+                f"Set KAFKA_PARTITIONS={most} and run manage.py create_topics. Keys are then spread over all of "
+                "them: events of an order that is under way may take another partition than its earlier ones, so do it "
+                "when little is."
             )
