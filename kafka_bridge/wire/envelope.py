@@ -1,8 +1,8 @@
 """An event on the wire: CloudEvents 1.0, Kafka binary content mode.
 
 Every attribute is a `ce_…` header, the body is JSON, the record's key is the event's key. Any CloudEvents SDK reads it
-(`kafka_bridge/tests/test_envelope.py` does, with the official one). Written by hand because headers are the hot path:
-the SDK's event objects cost ten times what these few lines do. Source: CloudEvents Kafka protocol binding 1.0.2.
+(`kafka_bridge/tests/wire/test_envelope.py` does, with the official one). Written by hand because headers are the hot
+path: the SDK's event objects cost ten times what these few lines do. Source: CloudEvents Kafka protocol binding 1.0.2.
 """
 
 from collections.abc import Iterable, Mapping

@@ -4,21 +4,15 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
-from django.db import connection
 
+from devtools.testing.manage_processes import children, environment_of, process
 from kafka_bridge import testing
 from kafka_bridge.runtime import clients
 
@@ -86,34 +80,6 @@ def partitions_of(topic: str) -> int:
     return len(admin.list_topics(timeout=10).topics[clients.topic_name(topic)].partitions)
 
 
-@contextmanager
-def process(*arguments: str, environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
-    """A `manage.py` command in a process of its own; killed if the test leaves it running."""
-    started = subprocess.Popen(  # noqa: S603 - our own command line
-        [sys.executable, "manage.py", *arguments],
-        cwd=django_settings.BASE_DIR,
-        env=os.environ | environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield started
-    finally:
-        started.kill()
-        started.wait()
-
-
-def environment_of(bridge: Any) -> dict[str, str]:
-    """What tells a process of this test's database, topics and groups."""
-    database = urlsplit(os.environ["DATABASE_URL"])
-    return {
-        "DATABASE_URL": urlunsplit(database._replace(path=f"/{connection.settings_dict['NAME']}")),
-        "KAFKA_BOOTSTRAP_SERVERS": bridge.bootstrap_servers,
-        "KAFKA_TOPIC_PREFIX": bridge.topic_prefix,
-        "KAFKA_GROUP_PREFIX": bridge.group_prefix,
-    }
-
-
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
@@ -157,9 +123,3 @@ def test_instances_are_started_again_and_stopped_together(settings: Any) -> None
         supervisor.communicate(timeout=12)
     assert supervisor.returncode == 0
     assert [pid for pid in members if Path(f"/proc/{pid}").exists()] == []
-
-
-def children(pid: int) -> list[int]:
-    """Processes whose parent this is."""
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607
-    return [int(line) for line in listed.stdout.split()]

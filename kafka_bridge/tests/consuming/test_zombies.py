@@ -11,18 +11,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import Message, TopicPartition
 from django.db import connection, transaction
 
 from devtools.testing.bridge_events import created, delivered
-from devtools.testing.group_members import running
+from devtools.testing.group_members import running, wait_for_members
 from devtools.testing.kafka_logs import put_all, told
+from devtools.testing.manage_processes import environment_of, process
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry, runner
 from kafka_bridge.models import InboxRow
-from kafka_bridge.replaying import offsets
-from kafka_bridge.tests.test_commands import environment_of, process
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -171,17 +170,17 @@ def test_a_zombie_wakes_up_and_nothing_is_lost_or_doubled(settings: Any, protoco
         process("run_consumer", "analytics", environment=environment) as zombie,
         process("run_consumer", "analytics", environment=environment) as successor,
     ):
-        members("analytics", 2)
+        wait_for_members("analytics", 2)
         for _ in range(4):
             send(200)
         testing.wait_until(lambda: had("analytics") > 0, what="some handled")
         os.kill(zombie.pid, signal.SIGSTOP)
         send(200)
-        members("analytics", 1, timeout_seconds=90)
+        wait_for_members("analytics", 1, timeout_seconds=90)
         os.kill(zombie.pid, signal.SIGCONT)
         send(200)
         testing.wait_until(lambda: had("analytics") == 1200, what="1,200 handled", timeout_seconds=60)
-        members("analytics", 2, timeout_seconds=60)
+        wait_for_members("analytics", 2, timeout_seconds=60)
         for role in (zombie, successor):
             role.terminate()
         for role in (zombie, successor):
@@ -198,7 +197,7 @@ def test_a_zombie_that_was_frozen_in_a_transaction_does_not_keep_its_locks(setti
         "CONSUMER_SILENT_SECONDS": "5",
     }
     with process("run_consumer", "analytics", environment=environment) as zombie:
-        members("analytics", 1)
+        wait_for_members("analytics", 1)
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("LOCK TABLE kafka_bridge_inboxrow IN SHARE MODE")
@@ -209,7 +208,7 @@ def test_a_zombie_that_was_frozen_in_a_transaction_does_not_keep_its_locks(setti
         with process("run_consumer", "analytics", environment=environment) as successor:
             testing.wait_until(lambda: had("analytics") == 90, what="90 handled", timeout_seconds=90)
             os.kill(zombie.pid, signal.SIGCONT)
-            members("analytics", 2, timeout_seconds=60)
+            wait_for_members("analytics", 2, timeout_seconds=60)
             send(90)
             testing.wait_until(lambda: had("analytics") == 180, what="180 handled", timeout_seconds=60)
             for role in (zombie, successor):
@@ -237,15 +236,3 @@ def had(group: str) -> int:
 def send(number: int) -> None:
     """So many facts over three partitions."""
     put_all([(delivered(), each % 3, datetime.now(UTC)) for each in range(number)])
-
-
-def members(group: str, number: int, *, timeout_seconds: float = 60) -> None:
-    """Wait until the group has so many."""
-
-    def are_there() -> bool:
-        try:
-            return len(offsets.members_of(group)) == number
-        except KafkaException:
-            return False  # a broker that has just started takes its time to choose the group's coordinator
-
-    testing.wait_until(are_there, what=f"{number} members", timeout_seconds=timeout_seconds, every_seconds=0.5)

@@ -1,8 +1,6 @@
 """The relay on a real broker: nothing skipped, nothing out of order, one leader."""
 
 import dataclasses
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,14 +8,14 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from confluent_kafka import Consumer, Message
 from django.db import connection, transaction
 
 from devtools.testing.bridge_events import cancelled, created, delivered
+from devtools.testing.relays import read_topic, running_relay
 from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
 from kafka_bridge.publishing import outbox, relay
-from kafka_bridge.runtime import bulk_rows, clients, leadership
+from kafka_bridge.runtime import bulk_rows, leadership
 from kafka_bridge.wire import envelope
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka")]
@@ -27,41 +25,6 @@ LEADING = """
 FROM pg_locks WHERE locktype = 'advisory' AND objid = %s
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-
-
-@contextmanager
-def running_relay() -> Iterator[threading.Event]:
-    """A relay in a thread; it is stopped on leaving."""
-    stop = threading.Event()
-    thread = threading.Thread(target=relay.run, args=[stop])
-    thread.start()
-    try:
-        yield stop
-    finally:
-        stop.set()
-        thread.join(20)
-        assert not thread.is_alive()
-
-
-def read_topic(topic: str, *, count: int, timeout_seconds: float = 20) -> list[Message]:
-    """The first `count` messages of a topic, by partition and offset."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": clients.conf().bootstrap_servers,
-            "group.id": uuid4().hex,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-        }
-    )
-    consumer.subscribe([clients.topic_name(topic)])
-    found: list[Message] = []
-    deadline = time.monotonic() + timeout_seconds
-    try:
-        while len(found) < count and time.monotonic() < deadline:
-            found += [message for message in consumer.consume(count, 0.2) if message.error() is None]
-    finally:
-        consumer.close()
-    return sorted(found, key=lambda m: (m.partition(), m.offset()))
 
 
 def publish(*events: Any) -> None:

@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,8 +16,10 @@ from django.db import connection
 from django.utils import timezone
 
 from devtools.testing.bridge_events import created, delivered
-from devtools.testing.group_members import running
+from devtools.testing.group_members import committed, running
 from devtools.testing.kafka_logs import put, put_all
+from devtools.testing.manage_processes import environment_of, process
+from devtools.testing.relays import send
 from events import catalogue
 from kafka_bridge import jobs, testing
 from kafka_bridge.consuming import registry
@@ -27,14 +28,12 @@ from kafka_bridge.monitoring import lag, pause_notices, throughput
 from kafka_bridge.monitoring.alarms import Alarm
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients
-from kafka_bridge.tests.test_commands import environment_of, process
-from kafka_bridge.tests.test_runner import committed, group, quick, send  # noqa: F401 - fixtures too
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka", "quick")]
 HEARD = "orders.events"
 
 
-def listen(group: registry.Group, *, gate: Callable[[], object] = lambda: None) -> None:  # noqa: F811
+def listen(group: registry.Group, *, gate: Callable[[], object] = lambda: None) -> None:
     """The group hears order.created, and waits at the gate with each batch."""
 
     @group.on_batch(catalogue.OrderCreated)
@@ -48,7 +47,7 @@ def messages() -> int:
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
-def test_no_commit_yet_is_everything_and_never_nothing(group: registry.Group, settings: Any, protocol: str) -> None:  # noqa: F811
+def test_no_commit_yet_is_everything_and_never_nothing(group: registry.Group, settings: Any, protocol: str) -> None:
     settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, group_protocol=protocol)
     listen(group)
     send(*(created() for _ in range(40)))
@@ -66,7 +65,7 @@ def test_no_commit_yet_is_everything_and_never_nothing(group: registry.Group, se
         assert {row.owner.split(" ")[-1] for row in rows} == {"127.0.0.1"}
 
 
-def test_it_tells_messages_and_seconds_while_the_group_is_stuck(group: registry.Group) -> None:  # noqa: F811
+def test_it_tells_messages_and_seconds_while_the_group_is_stuck(group: registry.Group) -> None:
     go_on = threading.Event()
     listen(group, gate=lambda: go_on.wait(30))
     send(*(created() for _ in range(10)))
@@ -83,7 +82,7 @@ def test_it_tells_messages_and_seconds_while_the_group_is_stuck(group: registry.
 
 
 def test_two_groups_at_different_places_of_a_partition_have_ages_of_their_own(
-    group: registry.Group,  # noqa: F811
+    group: registry.Group,
     make_group: Callable[[str], registry.Group],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -103,7 +102,7 @@ def test_two_groups_at_different_places_of_a_partition_have_ages_of_their_own(
     assert oldest["notifications"] > oldest["analytics"] > 0
 
 
-def test_samples_tell_the_pace_and_when_it_will_be_over(group: registry.Group) -> None:  # noqa: F811
+def test_samples_tell_the_pace_and_when_it_will_be_over(group: registry.Group) -> None:
     listen(group)
     send(*(created() for _ in range(60)))
     jobs.sample_lag()
@@ -127,7 +126,7 @@ def test_time_to_drain(handled: float, written: float, left: int, seconds: float
 
 @pytest.mark.faults
 def test_unread_messages_that_are_about_to_be_deleted_raise_an_alarm(
-    group: registry.Group,  # noqa: F811
+    group: registry.Group,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -157,7 +156,7 @@ def show(*options: str) -> str:
     return out.getvalue()
 
 
-def test_the_command_says_none_yet_and_nobody(group: registry.Group, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_the_command_says_none_yet_and_nobody(group: registry.Group, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     listen(group)
     send(*(created() for _ in range(12)))
@@ -241,7 +240,14 @@ def test_who_waits_for_postgresql_is_seen_to_wait_and_buries_nothing(
         page = show("analytics")
         assert "analytics is paused, orders.events[0], orders.events[1], orders.events[2], for " in page
         assert "PostgreSQL does not answer, so parked messages are not counted." in page
-        time.sleep(pause_notices.STALE_SECONDS + 2)
+        first = min(notice.said_at for notice in notices_of("analytics").values())
+        testing.wait_until(
+            lambda: (
+                min(notice.said_at for notice in notices_of("analytics").values()) > first + pause_notices.STALE_SECONDS
+            ),
+            what="notices that are younger than the first ones can hold",
+            timeout_seconds=90,
+        )
         assert all_paused(), "what stays true is said again"
 
         postgres_server.start()
@@ -255,7 +261,7 @@ def test_who_waits_for_postgresql_is_seen_to_wait_and_buries_nothing(
 
 
 def test_messages_that_are_tried_again_are_seen_and_counted(
-    group: registry.Group,  # noqa: F811
+    group: registry.Group,
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -286,7 +292,7 @@ def test_messages_that_are_tried_again_are_seen_and_counted(
     assert {row["state"] for row in rows_of("notifications")} == {"nobody"}
 
 
-def test_a_message_that_waits_in_its_place_is_seen_to_wait(group: registry.Group, settings: Any) -> None:  # noqa: F811
+def test_a_message_that_waits_in_its_place_is_seen_to_wait(group: registry.Group, settings: Any) -> None:
     settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, attempts=2, backoff_seconds=20.0)
     bad, is_mended = created(), threading.Event()
 

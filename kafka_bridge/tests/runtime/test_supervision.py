@@ -19,15 +19,15 @@ import pytest
 from django.db import connection
 
 from devtools.testing.bridge_events import delivered
+from devtools.testing.group_members import wait_for_members
 from devtools.testing.kafka_logs import put_all, told
+from devtools.testing.manage_processes import children, environment_of, process
 from kafka_bridge import testing
 from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.models import InboxRow
 from kafka_bridge.monitoring import lag
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients, supervision
-from kafka_bridge.tests.test_commands import children, environment_of, process
-from kafka_bridge.tests.test_zombies import members as wait_for_members
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from django.db import connection
 
 from devtools.testing.bridge_events import cancelled, created, delivered
+from devtools.testing.relays import send
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.consuming import consumer_groups, consumer_process, registry
@@ -21,7 +22,6 @@ from kafka_bridge.dead_letters import consumer, redrive_preview, redrive_sender,
 from kafka_bridge.models import DeadLetter, InboxRow, ParkedMessage
 from kafka_bridge.monitoring import lag
 from kafka_bridge.runtime import clients, topics
-from kafka_bridge.tests.test_runner import send
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

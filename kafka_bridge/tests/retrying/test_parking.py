@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from devtools.testing.bridge_events import cancelled, created, delivered
+from devtools.testing.bridge_events import cancelled, created, delivered, payment_failed
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing
@@ -75,11 +75,6 @@ def handle_head(group: registry.Group, message: Received) -> bool:
 def states(key: str) -> list[tuple[str, str]]:
     """Type and state of what is parked of a key, in sequence."""
     return list(ParkedMessage.objects.filter(key=key).order_by("id").values_list("type", "state"))
-
-
-def payment_failed(order_id: UUID, reason: str = "test") -> catalogue.PaymentFailed:
-    """A payment.failed, which comes from another topic."""
-    return catalogue.PaymentFailed(order_id=order_id, flow=catalogue.RESERVE_FIRST, charge_id=uuid4(), reason=reason)
 
 
 def test_what_follows_a_parked_message_waits_from_whatever_topic_and_others_pass(

@@ -19,13 +19,13 @@ import pytest
 from django.db import connection
 
 from devtools.testing.group_members import running
+from devtools.testing.kafka_logs import leader_of
+from devtools.testing.manage_processes import environment_of, process
 from devtools.testing.order_stream import OrderStream, count_repeats, orders_coming_in, start_order_stream
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox, relay
 from kafka_bridge.runtime import clients, leadership
-from kafka_bridge.tests.test_cluster import leader_of
-from kafka_bridge.tests.test_commands import environment_of, process
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 NAMES = ("relay-one", "relay-two")

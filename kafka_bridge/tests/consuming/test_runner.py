@@ -4,70 +4,32 @@ import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg.errors
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 
 from devtools.testing.bridge_events import cancelled, created, delivered
-from devtools.testing.group_members import running
+from devtools.testing.group_members import committed, rewind, running
+from devtools.testing.kafka_logs import headers_of
+from devtools.testing.relays import read_topic, send
 from events import catalogue
-from events.base import OrderEvent
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow
 from kafka_bridge.publishing import outbox
-from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients, error_classes
-from kafka_bridge.tests.test_relay import read_topic, running_relay
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka", "quick")]
 MakeGroup = Callable[[str], registry.Group]
 DEAD = "orders.events.notifications.dlq"
 
 
-@pytest.fixture
-def quick(settings: Any, kafka: Any) -> None:
-    """Short pauses between attempts, and no further rounds."""
-    settings.KAFKA_BRIDGE = dataclasses.replace(
-        settings.KAFKA_BRIDGE, backoff_seconds=0.02, backoff_max_seconds=0.2, retry_delays_seconds=()
-    )
-
-
-@pytest.fixture
-def group(make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch) -> registry.Group:
-    """A group of the test's own in the place of notifications, whose dead letter topic exists."""
-    monkeypatch.delitem(registry._groups, "notifications")
-    return make_group("notifications")
-
-
-def send(*events: OrderEvent) -> None:
-    """Through the outbox and the relay."""
-    with transaction.atomic():
-        outbox.publish(*events)
-    with running_relay():
-        testing.wait_until(lambda: outbox.backlog() == 0, what="an empty outbox")
-
-
 def had() -> int:
     """How many the group has handled."""
     return InboxRow.objects.filter(group="notifications").count()
-
-
-def headers_of(message: Message) -> dict[str, bytes]:
-    """A message's headers by name."""
-    return dict(cast(list[tuple[str, bytes]], message.headers()))
-
-
-def committed(group: str) -> int:
-    """The sum of the group's committed offsets."""
-    admin = clients.admin()
-    ours = {n: t for n, t in admin.list_topics(timeout=10).topics.items() if n.startswith(clients.conf().topic_prefix)}
-    places = [(name, number) for name, topic in ours.items() for number in topic.partitions]
-    return sum(offsets.committed_offsets(group, places).values())
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
@@ -259,13 +221,3 @@ def test_members_share_the_partitions_and_a_leaver_gives_them_back(group: regist
         send(*(created() for _ in range(60)))
         testing.wait_until(lambda: had() == 180, what="180 handled")
     assert (len(seen), set(seen.values())) == (180, {1})
-
-
-def rewind(group: str) -> None:
-    """Commit offset 0 everywhere, as if the last commits had been lost."""
-    consumer = Consumer(clients.common() | {"group.id": clients.conf().group_prefix + group})
-    topic = clients.topic_name("orders.events")
-    try:
-        consumer.commit(offsets=[TopicPartition(topic, number, 0) for number in range(3)], asynchronous=False)
-    finally:
-        consumer.close()

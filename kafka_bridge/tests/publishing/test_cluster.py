@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from devtools.testing.group_members import running
+from devtools.testing.kafka_logs import leader_of
 from devtools.testing.order_stream import OrderStream, orders_coming_in, start_order_stream
+from devtools.testing.relays import running_relay
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
-from kafka_bridge.runtime import clients
-from kafka_bridge.tests.test_relay import running_relay
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 
@@ -23,12 +23,6 @@ def sea(
     group, sea = start_order_stream(make_group, monkeypatch)
     with running_relay(), running(group):
         yield sea
-
-
-def leader_of(partition: int = 0) -> int:
-    """The broker that leads a partition of the orders' topic."""
-    found = clients.admin().list_topics(timeout=20).topics[clients.topic_name("orders.events")]
-    return int(found.partitions[partition].leader)
 
 
 def test_each_broker_killed_in_turn_and_then_two_at_once(sea: OrderStream, brokers: Any) -> None:

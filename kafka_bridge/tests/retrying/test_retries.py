@@ -4,8 +4,7 @@ import dataclasses
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,21 +13,19 @@ from confluent_kafka import Message
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, transaction
 
-from devtools.testing.bridge_events import cancelled, created, delivered
-from devtools.testing.group_members import running
+from devtools.testing.bridge_events import cancelled, created, delivered, payment_failed
+from devtools.testing.group_members import committed, rewind, running, working
+from devtools.testing.kafka_logs import headers_of
+from devtools.testing.relays import read_topic, send
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing
-from kafka_bridge.consuming import consumer_process, registry
-from kafka_bridge.dead_letters import limit
+from kafka_bridge.consuming import registry
 from kafka_bridge.models import ParkedMessage
 from kafka_bridge.retrying import parking, policy, republish, retry_topic
 from kafka_bridge.retrying.parking import State
 from kafka_bridge.retrying.policy import RetryPolicy
 from kafka_bridge.runtime import clients, supervision
-from kafka_bridge.tests.test_parking import payment_failed
-from kafka_bridge.tests.test_relay import read_topic
-from kafka_bridge.tests.test_runner import committed, had, headers_of, rewind, send
 from kafka_bridge.wire import envelope
 
 pytestmark = [
@@ -89,30 +86,6 @@ def group(make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch, book: Book) ->
     return group
 
 
-@contextmanager
-def working(group: registry.Group) -> Iterator[consumer_process.ConsumerProcess]:
-    """A member of the group with its retries, in threads; stopped on leaving."""
-    stop = threading.Event()
-    member = consumer_process.ConsumerProcess(group, stop)
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            member.run()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield member
-    finally:
-        stop.set()
-        thread.join(20)
-        assert not thread.is_alive()
-    assert [error for error in errors if not isinstance(error, limit.TooManyDeadLetters)] == []
-
-
 def parked(order_id: UUID) -> list[tuple[str, str]]:
     """Type and state of what is parked of an order, in sequence."""
     return list(ParkedMessage.objects.filter(key=str(order_id)).order_by("id").values_list("type", "state"))
@@ -136,7 +109,7 @@ def test_order_holds_through_a_parked_head_and_others_pass(group: registry.Group
         testing.wait_until(lambda: parked(stuck) == [], what="nothing parked")
         testing.wait_until(lambda: committed("notifications") == 6, what="6 committed")
     assert book.of(stuck) == ["order.created", "payment.failed", "order.cancelled"]
-    assert had() == 6
+    assert testing.had_by("notifications") == 6
     assert member.handled == 6
 
 
@@ -173,7 +146,7 @@ def test_after_the_last_round_it_is_dead_and_a_redrive_brings_it_back(group: reg
             b"orders.events", str(head.offset).encode(), b"notifications",
         )  # fmt: skip
         assert (headers["dlq_attempts"], headers["dlq_event"]) == (b"5", b"order.created"), "3 in place, 2 rounds"
-        assert headers["dlq_handler"] == b"kafka_bridge.tests.test_retries.Book.handle"
+        assert headers["dlq_handler"] == b"kafka_bridge.tests.retrying.test_retries.Book.handle"
         assert not [name for name in headers if name.startswith("retry_")]
         assert book.calls[stuck] in (5, 6), "and perhaps one in a batch"
         book.poison.clear()
@@ -253,7 +226,7 @@ def test_a_crash_before_the_copy_was_sent(group: registry.Group, book: Book) -> 
     send(created(order), cancelled(order))
     park_by_hand(read_topic("orders.events", count=2)[0])
     with working(group):
-        testing.wait_until(lambda: had() == 2, what="2 handled")
+        testing.wait_until(lambda: testing.had_by("notifications") == 2, what="2 handled")
         testing.wait_until(lambda: committed("notifications") == 2, what="2 committed")
     assert book.of(order) == ["order.created", "order.cancelled"]
     assert len(read_topic(RETRY, count=2, timeout_seconds=1)) == 1
@@ -273,7 +246,7 @@ def test_a_crash_between_the_copy_and_the_offset(group: registry.Group, book: Bo
     with running(group):  # alone, so that the first copy is not quicker
         testing.wait_until(lambda: committed("notifications") == 1, what="1 committed")
     with working(group):
-        testing.wait_until(lambda: had() == 1, what="1 handled")
+        testing.wait_until(lambda: testing.had_by("notifications") == 1, what="1 handled")
         testing.wait_until(lambda: committed("notifications.retry") >= 2, what="both copies read")
     assert book.of(order) == ["order.created"]
     assert ParkedMessage.objects.count() == 0
@@ -348,7 +321,7 @@ def test_one_that_waits_long_blocks_nobody_and_is_not_thrown_out(
         testing.wait_until(lambda: parked(fast) != [] and parked(elsewhere) != [], what="the others parked")
         owned = set(member.retrying.assigned)
         book.poison.clear()
-        testing.wait_until(lambda: had() == 2, what="the others handled")
+        testing.wait_until(lambda: testing.had_by("notifications") == 2, what="the others handled")
         assert time.monotonic() - began < 8, "while the slow one waits"
         assert book.of(slow) == []
         testing.wait_until(lambda: book.of(slow) == ["order.created"], what="the slow one")
@@ -374,7 +347,7 @@ def test_too_many_dead_letters_in_a_row_stop_the_group(group: registry.Group, bo
     assert committed("notifications") <= dead
     book.poison.clear()
     with working(group):
-        testing.wait_until(lambda: had() == 20 - dead, what="the rest, once it is mended")
+        testing.wait_until(lambda: testing.had_by("notifications") == 20 - dead, what="the rest, once it is mended")
         testing.wait_until(lambda: committed("notifications") == 20, what="all of them behind us")
     assert ParkedMessage.objects.count() == dead
 
@@ -390,7 +363,7 @@ def test_a_handled_message_ends_the_row(group: registry.Group, book: Book, setti
             send(created(order))
             testing.wait_until(lambda: len(parked_rows()) == bad.index(order) + 1, what="a dead letter")  # noqa: B023
             send(created())
-            testing.wait_until(lambda: had() == bad.index(order) + 1, what="a good one")  # noqa: B023
+            testing.wait_until(lambda: testing.had_by("notifications") == bad.index(order) + 1, what="a good one")  # noqa: B023
         assert not member.stop.is_set()
 
 
@@ -418,7 +391,7 @@ def test_two_members_share_one_order(group: registry.Group, book: Book) -> None:
         testing.wait_until(lambda: ParkedMessage.objects.count() == 30, what="30 parked")
         send(*map(payment_failed, orders), *map(cancelled, orders))
         book.poison.clear()
-        testing.wait_until(lambda: had() == 90, what="90 handled")
+        testing.wait_until(lambda: testing.had_by("notifications") == 90, what="90 handled")
         testing.wait_until(lambda: ParkedMessage.objects.count() == 0, what="nothing parked")
     for order in orders:
         told = book.of(order)

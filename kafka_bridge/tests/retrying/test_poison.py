@@ -11,7 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction
 
-from devtools.testing.bridge_events import cancelled, created, delivered
+from devtools.testing.bridge_events import cancelled, created, delivered, payment_failed
+from devtools.testing.group_members import working
+from devtools.testing.relays import running_relay
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing
@@ -19,9 +21,6 @@ from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import consumer, redriving
 from kafka_bridge.models import DeadLetter, InboxRow, OutboxRow, ParkedMessage
 from kafka_bridge.publishing import outbox
-from kafka_bridge.tests.test_parking import payment_failed
-from kafka_bridge.tests.test_relay import running_relay
-from kafka_bridge.tests.test_retries import working
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 POISONED, HEALTHY = 1000, 2000

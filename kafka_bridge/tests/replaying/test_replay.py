@@ -1,11 +1,9 @@
 """Replay on a real broker: it repeats nothing, mends what is missing, and says what it cannot do."""
 
-import dataclasses
 import os
 import signal
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,17 +11,16 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import TopicPartition
 
-from devtools.testing import group_members
 from devtools.testing.bridge_events import cancelled, created, delivered
 from devtools.testing.kafka_logs import forget, member, put, put_all, said, told
+from devtools.testing.manage_processes import environment_of, process
+from devtools.testing.replays import PROTOCOLS, TOPIC, consuming, had, use
 from events import catalogue
 from kafka_bridge import testing
-from kafka_bridge.consuming import registry, runner
+from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow, OutboxRow
-from kafka_bridge.publishing import outbox
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients
-from kafka_bridge.tests.test_commands import environment_of, process
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -32,47 +29,12 @@ pytestmark = [
     pytest.mark.usefixtures("kafka"),
 ]
 MakeGroup = Callable[[str], registry.Group]
-TOPIC = "orders.events"
 ALL = ("replay_events", "--group", "notifications", "--topic", TOPIC, "--from", "beginning", "--to", "end")
-PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
-
-
-@pytest.fixture
-def seen(make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """What a group in the place of notifications has done, by key; it hears created and delivered, and answers."""
-    monkeypatch.delitem(registry._groups, "notifications")
-    group, calls = make_group("notifications"), Counter[str]()
-
-    @group.on(catalogue.OrderCreated)
-    def act(event: catalogue.OrderCreated) -> None:
-        calls[event.key] += 1
-        outbox.publish(delivered(event.order_id))
-
-    @group.on(catalogue.OrderDelivered)
-    def note(event: catalogue.OrderDelivered) -> None:
-        calls[event.key] += 1
-
-    return calls
-
-
-def consuming() -> AbstractContextManager[runner.Runner]:
-    """The group at work."""
-    return group_members.running(registry.find("notifications"))
-
-
-def had() -> int:
-    """How many the group has had."""
-    return InboxRow.objects.filter(group="notifications").count()
 
 
 def committed() -> dict[tuple[str, int], int]:
     """Where the group stands."""
     return offsets.committed_offsets("notifications", [(clients.topic_name(TOPIC), number) for number in range(3)])
-
-
-def use(settings: Any, protocol: str) -> None:
-    """Members speak this protocol."""
-    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, group_protocol=protocol)
 
 
 @PROTOCOLS

@@ -17,13 +17,13 @@ from django.test import Client
 from devtools.testing.bridge_events import created
 from devtools.testing.group_members import running
 from devtools.testing.kafka_logs import headers, put, put_all
+from devtools.testing.relays import read_topic
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients, leadership
-from kafka_bridge.tests.test_relay import read_topic
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

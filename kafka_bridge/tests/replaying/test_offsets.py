@@ -9,13 +9,12 @@ import pytest
 
 from devtools.testing.bridge_events import created
 from devtools.testing.kafka_logs import forget, member, put, said, told
+from devtools.testing.replays import PROTOCOLS, TOPIC, consuming, had, use
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients
-from kafka_bridge.tests.test_replay import PROTOCOLS, TOPIC, consuming, had, seen, use
 
-__all__ = ["seen"]
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.kafka,
