@@ -27,7 +27,7 @@ from devtools.local.roles import PROJECT
 from kafka_bridge.models import InboxRow
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import clients, processes
-from orders import checkout
+from orders.placing import placement
 from payments.models import Charge
 
 PATIENCE_SECONDS = 60.0
@@ -106,7 +106,7 @@ def _all_have_joined(group: str, members: int) -> bool:
 def _state(orders: int, *, seed: int) -> None:
     """Two facts for each of so many new orders, held and paid: the second one confirms it. They wait in the outbox."""
     for some in bridge.chunks(islice(drafts.endless(seed=seed), orders), 500):
-        checkout._commit(some)
+        placement._commit(some)
         paid = list(map(drafts.paid, some))
         with transaction.atomic():
             Charge.objects.bulk_create(map(drafts.captured, paid))

@@ -6,7 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from benchmarks import plain
-from orders import checkout, links, models
+from orders import links, models
+from orders.placing import placement
 from shop import ordering, pricing
 from shop.views import api
 
@@ -33,12 +34,12 @@ def orm(request: HttpRequest) -> HttpResponse:
     return _answer(request, str(placed.order_id), placed.reference, links.key_for(placed.order_id))
 
 
-def _draft(body: api.OrderRequest, wanted: list[ordering.WantedLine]) -> checkout.Draft:
+def _draft(body: api.OrderRequest, wanted: list[ordering.WantedLine]) -> placement.Draft:
     offers = pricing.offers()
-    return checkout.Draft(
+    return placement.Draft(
         idempotency_key=body.idempotency_key,
         lines=tuple(
-            checkout.DraftLine(
+            placement.DraftLine(
                 sku=line.sku,
                 title=offers[line.sku].title,
                 unit_price_minor=offers[line.sku].price_minor,

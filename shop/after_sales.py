@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
 
-from orders import returns, services
+from orders.actions import cancellation, returns
 from orders.models import Order, ReturnRequest
 from shop import audit_log
 
@@ -20,17 +20,17 @@ def cancel(*, order_id: UUID, user: Visitor) -> Order:
     """The buyer cancels an order; whatever was taken for it goes back.
 
     Raises:
-        orders.services.CannotCancel: it has left, or is cancelled already.
+        orders.actions.services.CannotCancel: it has left, or is cancelled already.
     """
     with transaction.atomic(durable=True):
         before = Order.objects.locked([order_id])[order_id].status
-        order = services.cancel(order_id=order_id, reason=services.BY_BUYER, by=BUYER)
+        order = cancellation.cancel(order_id=order_id, reason=cancellation.BY_BUYER, by=BUYER)
         audit_log.record(
             user=user,
             what="order cancelled",
             subject=order,
             order_id=order_id,
-            reason=services.BY_BUYER,
+            reason=cancellation.BY_BUYER,
             before={"status": before},
             after={"status": order.status},
         )
@@ -41,7 +41,7 @@ def ask_return(*, order_id: UUID, units: Mapping[str, int], reason: str, user: V
     """The buyer asks to send copies, by sku, back.
 
     Raises:
-        orders.returns.CannotReturn: it has not left, it has not so many copies, or another return is open.
+        orders.actions.returns.CannotReturn: it has not left, it has not so many copies, or another return is open.
     """
     with transaction.atomic(durable=True):
         wish = returns.ask_return(order_id=order_id, units=units, reason=reason)

@@ -9,7 +9,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
 from django.http import HttpRequest
 
-from orders.checkout import LINES_MAX
+from orders.placing.placement import LINES_MAX
 from shop import models
 
 SESSION_KEY = "cart"

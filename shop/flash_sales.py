@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from inventory import shelving
+from inventory import stock_adjustments
 from shop import models, snapshots
 
 # So long does a book's page still say that its sale is over.
@@ -167,10 +167,10 @@ def closes_at(sale: models.FlashSale) -> datetime:
     return sale.ends_at + _LAST_ORDERS
 
 
-def allotments(sale: models.FlashSale, books: Iterable[models.FlashSaleBook]) -> list[shelving.Allotment]:
+def allotments(sale: models.FlashSale, books: Iterable[models.FlashSaleBook]) -> list[stock_adjustments.Allotment]:
     """What inventory is to set aside for these books of the sale."""
     return [
-        shelving.Allotment(
+        stock_adjustments.Allotment(
             sale_id=sale.pk or 0,  # one that is not saved yet is only tried, see `obstacle`
             sku=row.book.isbn,
             units=row.units,
@@ -186,10 +186,10 @@ def set_aside(sale: models.FlashSale, *, by: str) -> None:
     """Bring the sale's bins to what the sale says; needs a transaction, and is safe to repeat.
 
     Raises:
-        inventory.shelving.NotEnough: some book has too few units, or has held and sold more; nothing is changed.
+        inventory.stock_adjustments.NotEnough: some book has too few units, or has held and sold more; nothing changes.
     """
     books = sale.books.select_related("book")
-    shelving.set_aside(allotments=allotments(sale, books), reason=f"sale “{sale.name}”", by=by)
+    stock_adjustments.set_aside(allotments=allotments(sale, books), reason=f"sale “{sale.name}”", by=by)
     transaction.on_commit(forget)
 
 
@@ -197,11 +197,11 @@ def give_back(sale: models.FlashSale, skus: Iterable[str], *, by: str) -> None:
     """These books leave the sale: their units go back to the ordinary ones; needs a transaction.
 
     Raises:
-        inventory.shelving.NotEnough: some units are held or sold already; nothing is changed.
+        inventory.stock_adjustments.NotEnough: some units are held or sold already; nothing is changed.
     """
-    shelving.set_aside(
+    stock_adjustments.set_aside(
         allotments=[
-            shelving.Allotment(
+            stock_adjustments.Allotment(
                 sale_id=sale.pk,
                 sku=sku,
                 units=0,
@@ -217,13 +217,13 @@ def give_back(sale: models.FlashSale, skus: Iterable[str], *, by: str) -> None:
     transaction.on_commit(forget)
 
 
-def obstacle(allotment: shelving.Allotment) -> str:
+def obstacle(allotment: stock_adjustments.Allotment) -> str:
     """What would stand in the way of setting this aside, in words; empty if nothing would. Nothing is changed."""
     try:
         with transaction.atomic():
-            shelving.set_aside(allotments=[allotment], reason="tried", by="")
+            stock_adjustments.set_aside(allotments=[allotment], reason="tried", by="")
             transaction.set_rollback(True)
-    except shelving.NotEnough as error:
+    except stock_adjustments.NotEnough as error:
         return str(error)
     return ""
 

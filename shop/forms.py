@@ -9,7 +9,7 @@ from django.contrib.auth.forms import BaseUserCreationForm
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 
-from orders.checkout import LINES_MAX, QUANTITY_MAX
+from orders.placing.placement import LINES_MAX, QUANTITY_MAX
 from shop import countries, ordering, paying
 
 QUANTITY_ERROR = f"The quantity must be a whole number from 1 to {QUANTITY_MAX}."

@@ -8,7 +8,8 @@ import msgspec
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from orders import checkout, queries
+from orders import queries
+from orders.placing import placement
 from shop import flash_sales, money, pricing
 
 # What a browser or a tool is told to wait before it tries again.
@@ -64,15 +65,15 @@ def place(
     contact: Contact,
     payment_method: str,
     user_id: int | None,
-) -> checkout.Placed:
+) -> placement.Placed:
     """Place the order at the server's prices; the same key again gives the same order.
 
     Quantities, addresses and the payment method must have been validated. Blocks for a few milliseconds.
 
     Raises:
         Changed: a price or the stock is not what the buyer saw.
-        orders.checkout.IdempotencyConflict: the key was used for another order.
-        orders.checkout.CheckoutUnavailable: nothing is known to be ordered; try again later with the same key.
+        orders.placing.placement.IdempotencyConflict: the key was used for another order.
+        orders.placing.placement.CheckoutUnavailable: nothing is known to be ordered; try again later with the same key.
     """
     try:
         # Looked at once: an order placed at the very moment a sale starts has one price, the one that was checked.
@@ -81,9 +82,9 @@ def place(
         # A key that has its order already gives that order, whatever became of prices and stock meanwhile.
         if found and not queries.is_placed(idempotency_key):
             raise Changed(found)
-        return checkout.place(_draft(idempotency_key, lines, contact, payment_method, user_id, offers))
+        return placement.place(_draft(idempotency_key, lines, contact, payment_method, user_id, offers))
     except (OperationalError, InterfaceError) as error:
-        raise checkout.CheckoutUnavailable from error
+        raise placement.CheckoutUnavailable from error
 
 
 def differences(lines: Sequence[WantedLine]) -> list[Difference]:
@@ -99,7 +100,7 @@ def most(offer: pricing.Offer, left: int) -> int:
 def most_with(offer: pricing.Offer) -> int:
     """The same, however many are left."""
     limit = offer.customer_limit
-    return checkout.QUANTITY_MAX if limit is None else min(limit, checkout.QUANTITY_MAX)
+    return placement.QUANTITY_MAX if limit is None else min(limit, placement.QUANTITY_MAX)
 
 
 def _differences(lines: Sequence[WantedLine], offers: Mapping[str, pricing.Offer]) -> list[Difference]:
@@ -171,13 +172,13 @@ def _draft(
     payment_method: str,
     user_id: int | None,
     offers: Mapping[str, pricing.Offer],
-) -> checkout.Draft:
+) -> placement.Draft:
     wanted = [(line, offers.get(line.sku)) for line in lines]
     is_limited = any(offer is not None and offer.customer_limit is not None for _, offer in wanted)
-    return checkout.Draft(
+    return placement.Draft(
         idempotency_key=idempotency_key,
         lines=tuple(
-            checkout.DraftLine(
+            placement.DraftLine(
                 sku=line.sku,
                 # A book that is not for sale any more comes here only with a key that has its order already.
                 title=offer.title if offer else "",

@@ -14,8 +14,8 @@ from devtools.drills.load import Bought, OrderLoad
 from devtools.drills.plans import Plan
 from devtools.testing.processes import Shop
 from kafka_bridge.monitoring import lag
-from orders import services
-from payments.gateways import Standing
+from orders.actions import cancellation
+from payments.gateways import PaymentStatus
 from payments.sandbox.bank import Bank
 
 # Mails, parcels and figures of the last orders follow within this time, and the timekeeper mends the gate.
@@ -138,7 +138,7 @@ def _of_ends(plan: Plan, shop: Shop, bought: Sequence[Bought]) -> Finding:
 def _given_up(plan: Plan) -> set[str]:
     """Why orders may have been given up, for they waited long enough."""
     waited = plan.seconds + _MARGIN_SECONDS
-    limits = {services.NOT_PAID: settings.HOLD_SECONDS, services.TIMED_OUT: settings.ORDER_DEADLINE_SECONDS}
+    limits = {cancellation.NOT_PAID: settings.HOLD_SECONDS, cancellation.TIMED_OUT: settings.ORDER_DEADLINE_SECONDS}
     return {reason for reason, limit in limits.items() if waited >= limit}
 
 
@@ -225,7 +225,7 @@ def _of_money(shop: Shop, orders: Sequence[str]) -> Finding:
     open_ = [
         order_of[payment.key]
         for payment in payments
-        if payment.key in order_of and payment.standing in (Standing.ACTION, Standing.AUTHORIZED)
+        if payment.key in order_of and payment.standing in (PaymentStatus.ACTION, PaymentStatus.AUTHORIZED)
     ]
     due = {order: total if status != "CANCELLED" else 0 for _, order, status, total in rows}
     delivered = [order for _, order, status, _ in rows if status == "DELIVERED"]

@@ -1,6 +1,6 @@
 """Shipping, delivering and cancelling by hand: what stands in the way, what was done, and a line in the history.
 
-Everything goes through `orders.services`; nothing here writes a status.
+Everything goes through `orders.actions.services`; nothing here writes a status.
 """
 
 from collections import defaultdict
@@ -12,9 +12,9 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from orders import services
-from orders.ledger import UnknownOrder
+from orders.actions import cancellation, parcels
 from orders.models import Order, Status
+from orders.state_machine.unit_of_work import UnknownOrder
 from shop import audit_log
 
 MOST_AT_ONCE = 500
@@ -136,7 +136,7 @@ def carry_out(act: Act, *, order_ids: Sequence[UUID], user: AbstractBaseUser, re
 
 
 def _advance(report: Report, order_ids: list[UUID], user: AbstractBaseUser) -> None:
-    service = services.ship if report.act is SHIP else services.deliver
+    service = parcels.ship if report.act is SHIP else parcels.deliver
     with transaction.atomic(durable=True):
         report.done = service(order_ids=order_ids, by=user.get_username())
         moved = {order.pk for order in report.done}
@@ -156,7 +156,7 @@ def _cancel(report: Report, order_id: UUID, user: AbstractBaseUser, reason: str)
     try:
         with transaction.atomic(durable=True):
             before = {pk: order.status for pk, order in Order.objects.locked([order_id]).items()}
-            order = services.cancel(order_id=order_id, reason=reason, by=user.get_username())
+            order = cancellation.cancel(order_id=order_id, reason=reason, by=user.get_username())
             _log(user, [order], f"Cancelled: {reason}")
             audit_log.record(
                 user=user,
@@ -167,7 +167,7 @@ def _cancel(report: Report, order_id: UUID, user: AbstractBaseUser, reason: str)
                 before={"status": before[order_id]},
                 after={"status": order.status},
             )
-    except services.CannotCancel:
+    except cancellation.CannotCancel:
         order = Order.objects.get(pk=order_id)
         report.left.append((str(order), report.act.obstacle(order)))
     except UnknownOrder:

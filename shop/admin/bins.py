@@ -12,7 +12,7 @@ from django.db.models.expressions import RowRange
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 
-from inventory import gate
+from inventory import admission
 from inventory.models import Movement, Stock
 from kafka_bridge import admin as facts
 from orders.models import Order
@@ -70,7 +70,7 @@ def free_label(free: int) -> str:
 # -- The gate ---------------------------------------------------------------------------------------------
 def gate_labels(bins: Sequence[Stock]) -> dict[str, str]:
     """What the gate says of these bins, which were read before it is asked, each as a label; one round trip."""
-    told = gate.inspect([stock.bin for stock in bins])
+    told = admission.inspect([stock.bin for stock in bins])
     return {stock.bin: gate_label([stock], told) for stock in bins}
 
 
@@ -79,11 +79,11 @@ def gate_labels_by_book(skus: Sequence[str]) -> dict[str, str]:
     bins: dict[str, list[Stock]] = defaultdict(list)
     for stock in Stock.objects.filter(sku__in=skus).order_by("bin"):
         bins[stock.sku].append(stock)
-    told = gate.inspect([stock.bin for found in bins.values() for stock in found])
+    told = admission.inspect([stock.bin for found in bins.values() for stock in found])
     return {sku: gate_label(bins[sku], told) for sku in skus}
 
 
-def gate_label(bins: Sequence[Stock], told: Mapping[str, gate.Told]) -> str:
+def gate_label(bins: Sequence[Stock], told: Mapping[str, admission.InFlight]) -> str:
     """The units that the gate lets through, in a colour if it is wrong: it has PostgreSQL's count, and another number.
 
     A lower version is a count that is just being told, a higher one was told after PostgreSQL was read.

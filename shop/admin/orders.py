@@ -20,7 +20,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from inventory.models import Reservation
 from kafka_bridge import admin as facts
-from orders import services
+from orders.actions import cancellation
 from orders.models import Order, OrderLine, OrderMail, ReturnRequest, Shipment, Status
 from payments import admin as payments_admin
 from payments.models import Charge, Refund, Review
@@ -168,7 +168,7 @@ class OrderAdmin(facts.FactsAdmin):
             units, reason = form.cleaned_data["units"], form.cleaned_data["reason"]
             try:
                 done = reducing.carry_out(order_id=order_id, units=units, reason=reason, user=site.person(request))
-            except services.CannotCancel as error:
+            except cancellation.CannotCancel as error:
                 form.add_error(None, str(error))
             else:
                 messages.success(request, done)

@@ -8,7 +8,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from orders import services
+from orders.actions import cancellation
 from orders.models import Order, OrderLine, Status
 from shop import audit_log, money
 from shop.admin import copies
@@ -38,12 +38,12 @@ def carry_out(*, order_id: UUID, units: Mapping[str, int], reason: str, user: Ab
     """Cancel these copies and note it in the history; returns a sentence about it.
 
     Raises:
-        orders.services.CannotCancel: see there; nothing was changed.
+        orders.actions.services.CannotCancel: see there; nothing was changed.
     """
     with transaction.atomic(durable=True):
         Order.objects.locked([order_id])
         before = _state(order_id)
-        order = services.cancel_lines(order_id=order_id, units=units, reason=reason, by=user.get_username())
+        order = cancellation.cancel_lines(order_id=order_id, units=units, reason=reason, by=user.get_username())
         what = copies.counted(sum(units.values()))
         LogEntry.objects.log_actions(user.pk, [order], CHANGE, f"Cancelled {what}: {reason}")
         audit_log.record(

@@ -11,7 +11,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from orders import returns
+from orders.actions import returns
 from orders.models import Order, OrderLine, ReturnRequest, Status
 from payments.models import Charge
 from shop import audit_log, money
@@ -98,7 +98,7 @@ def pay_back(
     """Pay these copies back and note it in the history; returns a sentence about it.
 
     Raises:
-        orders.returns.CannotReturn: see there; nothing was changed.
+        orders.actions.returns.CannotReturn: see there; nothing was changed.
     """
     with transaction.atomic(durable=True):
         Order.objects.locked([order_id])
@@ -126,7 +126,7 @@ def decline(*, request_id: int, answer: str, user: AbstractBaseUser) -> str:
     """Decline what the buyer asks for and note it in the history; returns a sentence about it.
 
     Raises:
-        orders.returns.CannotReturn: it was answered before; nothing was changed.
+        orders.actions.returns.CannotReturn: it was answered before; nothing was changed.
     """
     with transaction.atomic(durable=True):
         returns.decline_return(request_id=request_id, answer=answer, by=user.get_username())

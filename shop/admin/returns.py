@@ -15,7 +15,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 
 from kafka_bridge import admin as facts
-from orders import returns
+from orders.actions import returns
 from orders.models import Order, OrderLine, ReturnRequest
 from payments.models import Charge
 from shop import money

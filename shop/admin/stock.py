@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from inventory import shelving
+from inventory import stock_adjustments
 from inventory.models import Movement, Stock
 from kafka_bridge import admin as facts
 from shop.admin import bins, site, stock_acts
@@ -168,7 +168,7 @@ class StockAdmin(facts.FactsAdmin):
                 # The next try is about the records as this page shows them.
                 form.data = {**request.POST.dict(), "expected": str(expected)}
                 form.add_error("counted", str(error))
-            except shelving.NotEnough as error:
+            except stock_adjustments.NotEnough as error:
                 form.add_error(None, str(error))
             else:
                 messages.success(request, f"{sku} corrected by {change:+,}; {_free(sku):,} are free now.")

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import F, Sum
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from inventory import shelving
+from inventory import stock_adjustments
 from inventory.models import Stock
 from shop import audit_log, pricing
 from shop.models import Book
@@ -96,7 +96,7 @@ def on_the_shelf(sku: str) -> int:
 def receive(*, user: AbstractBaseUser, sku: str, units: int, reason: str) -> Stock:
     """Let inventory count the units, and note in the history who said so; one transaction."""
     with transaction.atomic(durable=True):
-        shelving.receive(quantities={sku: units}, reason=reason, by=_name(user))
+        stock_adjustments.receive(quantities={sku: units}, reason=reason, by=_name(user))
         stock = Stock.objects.get(bin=sku)
         _record(user, "stock received", sku, units=units, reason=reason)
         LogEntry.objects.log_actions(user.pk, [stock], CHANGE, f"Received {units:,} units: {reason}")
@@ -126,7 +126,7 @@ def correct(
         list(Stock.objects.filter(sku=sku).order_by("bin").select_for_update())
         if change is None:
             change = _difference(sku, counted or 0, expected)
-        shelving.correct(sku=sku, change=change, reason=reason, by=_name(user))
+        stock_adjustments.correct(sku=sku, change=change, reason=reason, by=_name(user))
         _record(user, "stock corrected", sku, units=change, reason=reason)
         LogEntry.objects.log_actions(
             user.pk, [Stock.objects.get(bin=sku)], CHANGE, f"Corrected by {change:+,} units: {reason}"

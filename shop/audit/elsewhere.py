@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import redis
 
-from inventory import gate, upkeep
+from inventory import admission, counter_sync
 from kafka_bridge.dead_letters import letter_store
 from shop.audit.invariants import Rule
 from shop.audit.report import EXAMPLES, Finding
@@ -48,7 +48,7 @@ def gate_findings(*, grace_seconds: float) -> list[Finding]:
     """Compare the gate with PostgreSQL as it is now. Not within a snapshot, which would be older than the gate."""
     try:
         wrong = [_words(difference) for difference in _lasting_differences()]
-        late = _kept_back(gate.read(), grace_seconds)
+        late = _kept_back(admission.read(), grace_seconds)
     except (redis.RedisError, OSError) as error:
         trouble = f"Redis does not answer ({type(error).__name__}: {error}); PostgreSQL decides alone"
         note = "not compared, because the gate cannot be read"
@@ -56,24 +56,24 @@ def gate_findings(*, grace_seconds: float) -> list[Finding]:
     return [finding(GATE_READ), finding(GATE_SUM, wrong), finding(GATE_FREE, late)]
 
 
-def _lasting_differences() -> list[upkeep.Difference]:
+def _lasting_differences() -> list[counter_sync.CounterDifference]:
     """Differences that are the same at every look: what was just written is told within moments."""
-    found = upkeep.differences()
+    found = counter_sync.differences()
     for _ in range(_LOOKS - 1):
         if not found:
             break
         time.sleep(_LOOK_AGAIN_SECONDS)
-        again = set(upkeep.differences())
+        again = set(counter_sync.differences())
         found = [difference for difference in found if difference in again]
     return found
 
 
-def _words(difference: upkeep.Difference) -> str:
+def _words(difference: counter_sync.CounterDifference) -> str:
     told = "of which the gate knows nothing" if difference.gate is None else f"but the gate says {difference.gate}"
     return f"bin {difference.bin}: {difference.postgresql} free, {told}"
 
 
-def _kept_back(mirror: gate.Mirror, grace_seconds: float) -> list[str]:
+def _kept_back(mirror: admission.CounterMirror, grace_seconds: float) -> list[str]:
     """Orders that were admitted long ago and are not settled; units that are kept back while there is no such order."""
     limit = time.time() - grace_seconds - _TIDIED_WITHIN_SECONDS
     late = [

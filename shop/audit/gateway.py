@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from payments import gateways, reviews
-from payments.gateways import Payment, Standing, Unknown
+from payments.gateways import Payment, PaymentStatus, Unknown
 from payments.models import Charge, Refund, Review
 from shop.audit import elsewhere
 from shop.audit.invariants import Rule
@@ -268,7 +268,7 @@ def _is_taken(charge: Charge) -> bool:
 
 def _is_open(payment: Payment) -> bool:
     """Whether money is, or may soon be, set aside for it."""
-    return payment.standing in (Standing.ACTION, Standing.AUTHORIZED)
+    return payment.standing in (PaymentStatus.ACTION, PaymentStatus.AUTHORIZED)
 
 
 def _kept_minor(payment: Payment) -> int:

@@ -12,10 +12,10 @@ from uuid import UUID
 import redis
 from django.db import IntegrityError, connection, transaction
 
-from inventory import ledger, services, shelving, upkeep
-from inventory.ledger import Entry, Kind
+from inventory import counter_sync, holds, ledger, stock_adjustments
+from inventory.ledger import Kind, MovementEntry
 from inventory.models import Stock
-from orders import services as order_services
+from orders.actions import cancellation
 from shop.audit import elsewhere, orders, running, stock
 from shop.audit.report import Finding, Report
 
@@ -87,20 +87,22 @@ def _has(of: list[UUID]) -> str:
 # -- Orders and their holds -----------------------------------------------------------------------------
 def _cancel_overdue() -> str:
     def step() -> int:
-        return order_services.cancel_overdue(limit=_BATCH)
+        return cancellation.cancel_overdue(limit=_BATCH)
 
     return f"{_number(_until_done(step), 'order')} past the deadline cancelled; what they have goes back by events"
 
 
 def _expire() -> str:
     def step() -> int:
-        return services.expire(limit=_BATCH)
+        return holds.expire(limit=_BATCH)
 
     return f"{_number(_until_done(step), 'hold')} given up; those whose payment is under way stay"
 
 
 def _return_unsold() -> str:
-    return f"{_number(_until_done(shelving.return_unsold), 'unit')} of sales that are over returned to the shelf"
+    return (
+        f"{_number(_until_done(stock_adjustments.return_unsold), 'unit')} of sales that are over returned to the shelf"
+    )
 
 
 def _until_done(step: Callable[[], int]) -> int:
@@ -132,7 +134,7 @@ def _release(order_ids: list[UUID], by: str) -> str:
     # A cancelled order stays cancelled, so these can be released however long ago they were found.
     for start in range(0, len(order_ids), _BATCH):
         with transaction.atomic(durable=True):
-            services.release(
+            holds.release(
                 order_ids=order_ids[start : start + _BATCH], reason=f"order cancelled; found by the audit of {by}"
             )
     return f"{_number(len(order_ids), 'cancelled order')} released: {_listed(order_ids)}"
@@ -217,7 +219,9 @@ def _correct_locked(name: str, by: str) -> str:
         Stock.objects.filter(bin=name).update(held=held, sold=sold)
     (held, sold), (had_held, had_sold) = state.orders, state.ledger
     reason = f"audit: orders have {_pair(state.orders)}, the stock row said {_pair(state.row)}"
-    entry = Entry(bin=name, kind=Kind.CORRECTED, held=held - had_held, sold=sold - had_sold, by=by, reason=reason)
+    entry = MovementEntry(
+        bin=name, kind=Kind.CORRECTED, held=held - had_held, sold=sold - had_sold, by=by, reason=reason
+    )
     ledger.write([entry])
     return f"bin {name} corrected: {_pair(state.orders)}, instead of {_pair(state.row)}"
 
@@ -228,7 +232,7 @@ def _pair(units: tuple[int, int]) -> str:
 
 def _rebuild_gate(by: str) -> str:
     try:
-        done = upkeep.rebuild(f"the audit of {by} asked for it")
+        done = counter_sync.rebuild(f"the audit of {by} asked for it")
     except (redis.RedisError, OSError) as error:
         return f"the gate could not be made anew: Redis does not answer ({error})"
     return f"the gate: {done or 'somebody else is making it anew right now'}"

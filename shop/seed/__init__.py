@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from inventory import shelving
+from inventory import stock_adjustments
 from shop import flash_sales, pricing
 from shop.models import Book, Category, FlashSale
 
@@ -71,7 +71,7 @@ def seed() -> Report:
         if is_new and entry["stock"]:
             arrived[entry["isbn"]] = entry["stock"]
     if arrived:
-        shelving.receive(quantities=arrived, reason="first stock")
+        stock_adjustments.receive(quantities=arrived, reason="first stock")
     report.units = sum(arrived.values())
     transaction.on_commit(pricing.forget)
     return report

@@ -16,7 +16,7 @@ import msgspec
 from django.conf import settings
 from django.db import connection
 
-from orders import checkout
+from orders.placing import placement
 from shop import flash_sales
 from shop.simulation.buyers import Buyer, Plan
 from shop.simulation.stall import SALE_PRICE_MINOR, Stall
@@ -153,8 +153,8 @@ def through_checkout(stall: Stall, plan: Plan) -> Door:
 
     def click(buyer: Buyer) -> Answer:
         try:
-            checkout.place(_draft(buyer, stall, plan))
-        except checkout.CheckoutUnavailable as error:
+            placement.place(_draft(buyer, stall, plan))
+        except placement.CheckoutUnavailable as error:
             raise NoAnswer(str(error)) from error
         return Answer.ACCEPTED
 
@@ -225,12 +225,12 @@ def post_order(client: http.client.HTTPConnection, body: Mapping[str, Any]) -> t
         raise NoAnswer(f"{type(error).__name__}: {error}") from error
 
 
-def _draft(buyer: Buyer, stall: Stall, plan: Plan) -> checkout.Draft:
+def _draft(buyer: Buyer, stall: Stall, plan: Plan) -> placement.Draft:
     contact = buyer.contact
-    return checkout.Draft(
+    return placement.Draft(
         idempotency_key=buyer.key,
         lines=tuple(
-            checkout.DraftLine(
+            placement.DraftLine(
                 sku=stall.books[number].isbn,
                 title=stall.books[number].title,
                 unit_price_minor=SALE_PRICE_MINOR,

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from inventory import shelving
+from inventory import stock_adjustments
 from inventory.models import bin_of
 from shop import flash_sales, isbn, pricing
 from shop.models import Book, Category, FlashSale, FlashSaleBook
@@ -80,7 +80,9 @@ def _open(plan: Plan) -> Stall:
         )
         for number in range(1, plan.books + 1)
     ]
-    shelving.receive(quantities={book.isbn: plan.units for book in books}, reason="for a simulated sale", by=BY)
+    stock_adjustments.receive(
+        quantities={book.isbn: plan.units for book in books}, reason="for a simulated sale", by=BY
+    )
     now = timezone.now()
     sale = FlashSale.objects.create(
         name=f"Simulation of {now:%Y-%m-%d %H:%M:%S}",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from inventory.models import Stock
-from orders import services
+from orders.actions import cancellation
 from shop import audit
 from shop.simulation import watching
 from shop.simulation.buyers import Plan
@@ -13,7 +13,7 @@ from shop.simulation.stall import Stall
 from shop.simulation.watching import Loser, State
 
 # Ends that an order must not come to in a sale whose buyers all pay at once and want no more than they may have.
-_FAILURES_OF_THE_SHOP = frozenset({services.OVER_LIMIT, services.NOT_PAID, services.TIMED_OUT})
+_FAILURES_OF_THE_SHOP = frozenset({cancellation.OVER_LIMIT, cancellation.NOT_PAID, cancellation.TIMED_OUT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ def of_losers(losers: Iterable[Loser], counts: Sequence[Count], *, turned_away: 
     end. Where units came back (a card was declined, somebody cancelled), they may have done so after the refusal.
     """
     losers = list(losers)
-    if any(loser.reason != services.OUT_OF_STOCK for loser in losers):
+    if any(loser.reason != cancellation.OUT_OF_STOCK for loser in losers):
         return []
     left = {count.sku for count in counts if count.free > 0}
     wronged = [loser.reference for loser in losers if left.issuperset(loser.skus)]

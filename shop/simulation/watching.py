@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection
 
 from events import catalogue
-from inventory import gate, queries
+from inventory import admission, queries
 from kafka_bridge.consuming import registry
 from shop.simulation.stall import Stall
 
@@ -99,7 +99,7 @@ def state(stall: Stall) -> State:
     with connection.cursor() as cursor:
         cursor.execute(_STATE, mine)
         counts = dict(zip([column.name for column in cursor.description or ()], cursor.fetchone(), strict=True))
-    by_gate = gate.look(stall.bins)
+    by_gate = admission.read_counters(stall.bins)
     return State(
         **counts,
         cancelled=dict(_all(_REASONS, mine)),

@@ -14,7 +14,8 @@ from django.utils import timezone
 from devtools.testing.storefront import a_book, api_order
 from events import catalogue
 from kafka_bridge import testing
-from orders import links, queries, returns
+from orders import links, queries
+from orders.actions import returns
 from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Shipment, Status
 from shop.models import AuditEntry
 

@@ -12,12 +12,11 @@ from devtools.testing import shop_at_rest
 from devtools.testing.shop_at_rest import GROUPS, Shop, broken, execute, place
 from devtools.testing.storefront import a_book
 from events import catalogue
-from inventory import shelving, upkeep
+from inventory import counter_sync, stock_adjustments
 from inventory.models import Stock
 from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
-from orders import returns
-from orders import services as orders
+from orders.actions import cancellation, parcels, returns
 from orders.models import Order
 from payments.models import Charge
 from shop import audit
@@ -32,7 +31,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest
 @pytest.mark.parametrize("deliveries", [{}, {"duplicates": True, "seed": 3}], ids=["straight", "permuted"])
 def test_after_whole_stories_everything_is_exact(flow: str, deliveries: dict[str, Any]) -> None:
     book, other = a_book(stock=30), a_book(stock=0)
-    upkeep.tend()
+    counter_sync.sync()
     broker = testing.MemoryBroker(**deliveries)
     for card in ("pm_success", "pm_declined", "pm_success"):
         place(book, flow=flow, payment_method=card)
@@ -41,9 +40,9 @@ def test_after_whole_stories_everything_is_exact(flow: str, deliveries: dict[str
     returned = place(book, flow=flow, quantity=3)
     broker.drain()
     with transaction.atomic():
-        orders.cancel(order_id=cancelled, reason="changed my mind", by="ada")
-        orders.cancel_lines(order_id=reduced, units={book.isbn: 1}, reason="changed my mind", by="ada")
-        orders.ship(order_ids=[returned], by="ada")
+        cancellation.cancel(order_id=cancelled, reason="changed my mind", by="ada")
+        cancellation.cancel_lines(order_id=reduced, units={book.isbn: 1}, reason="changed my mind", by="ada")
+        parcels.ship(order_ids=[returned], by="ada")
         returns.accept_return(order_id=returned, units={book.isbn: 2}, reason="torn", by="ada")
     broker.drain()
     assert broken() == {}
@@ -192,7 +191,7 @@ def test_all_are_counted_and_a_few_are_given(shop: Shop) -> None:
 def test_events_under_way_are_no_violation(shop: Shop) -> None:
     """Payments and inventory have not heard yet what orders say."""
     with transaction.atomic():
-        orders.cancel(order_id=shop.kept, reason="changed my mind", by="ada")
+        cancellation.cancel(order_id=shop.kept, reason="changed my mind", by="ada")
     more = place(shop.book, quantity=3)
     testing.MemoryBroker(groups=GROUPS - {"payments", "inventory"}).drain()
     assert broken(grace_seconds=60) == {}
@@ -202,7 +201,7 @@ def test_events_under_way_are_no_violation(shop: Shop) -> None:
 
 def test_a_reduction_under_way_is_no_violation(shop: Shop) -> None:
     with transaction.atomic():
-        orders.cancel_lines(order_id=shop.kept, units={shop.book.isbn: 1}, reason="changed my mind", by="ada")
+        cancellation.cancel_lines(order_id=shop.kept, units={shop.book.isbn: 1}, reason="changed my mind", by="ada")
     assert broken(grace_seconds=60) == {}
     assert broken() == {LINES: 1, KEPT: 1}
     testing.MemoryBroker().drain()
@@ -212,7 +211,7 @@ def test_a_reduction_under_way_is_no_violation(shop: Shop) -> None:
 @pytest.mark.money
 def test_a_return_under_way_is_no_violation(shop: Shop) -> None:
     with transaction.atomic():
-        orders.ship(order_ids=[shop.kept], by="ada")
+        parcels.ship(order_ids=[shop.kept], by="ada")
         returns.accept_return(order_id=shop.kept, units={shop.book.isbn: 1}, reason="torn", by="ada")
     assert broken(grace_seconds=60) == {}
     assert broken() == {KEPT: 1}
@@ -302,7 +301,7 @@ def test_a_snapshot_is_one_moment_and_changes_nothing(shop: Shop) -> None:
     def receive() -> None:
         try:
             with transaction.atomic():
-                shelving.receive(quantities={shop.book.isbn: 1}, reason="a lorry")
+                stock_adjustments.receive(quantities={shop.book.isbn: 1}, reason="a lorry")
         finally:
             connection.close()
 

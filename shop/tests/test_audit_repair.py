@@ -10,7 +10,7 @@ from django_redis import get_redis_connection
 from devtools.local.redis import Redis
 from devtools.testing import shop_at_rest
 from devtools.testing.shop_at_rest import Shop, audit_command, broken, execute
-from inventory import gate
+from inventory import admission
 from inventory.models import Hold, Movement, Reservation, Stock
 from kafka_bridge import testing
 from orders.models import Order
@@ -40,11 +40,11 @@ def test_there_is_nothing_to_mend_in_a_clean_shop(shop: Shop) -> None:
 
 
 def test_the_gate_is_made_anew(shop: Shop) -> None:
-    get_redis_connection("stock").hset(gate.FREE, shop.book.isbn, 99)
+    get_redis_connection("stock").hset(admission.FREE, shop.book.isbn, 99)
     before = everything()
     code, told = repair()
     assert (code, len(told["repaired"])) == (0, 1)
-    assert gate.look([shop.book.isbn]) == {shop.book.isbn: 37}
+    assert admission.read_counters([shop.book.isbn]) == {shop.book.isbn: 37}
     assert everything() == before
 
 
@@ -181,7 +181,7 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(shop: Shop) -> None
     execute("UPDATE orders_order SET deadline_at = now() - interval '1 min', cancel_reason = ''", {})
     execute("UPDATE inventory_stock SET closes_at = now() - interval '1 min' WHERE bin = %(sale_bin)s", shop.names)
     execute("UPDATE inventory_stock SET held = 9 WHERE bin = %(sku)s", shop.names)
-    before, mirror = everything(), gate.read()
+    before, mirror = everything(), admission.read()
     code, told = repair("--dry-run")
     assert code == 1
     assert told["planned"] == [
@@ -194,7 +194,7 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(shop: Shop) -> None
         "ledger adds up",
         "every cancelled order has a reason",
     ]
-    assert (everything(), gate.read()) == (before, mirror)
+    assert (everything(), admission.read()) == (before, mirror)
 
 
 def test_a_repair_is_told_in_words(shop: Shop) -> None:

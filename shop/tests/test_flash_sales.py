@@ -16,8 +16,8 @@ from django.utils import timezone
 from devtools.testing.flash_sales import HOUR, a_sale, move
 from devtools.testing.storefront import a_book, api_order, checkout_form, put_in_cart
 from events import catalogue
-from inventory import services as inventory
-from inventory import shelving, upkeep
+from inventory import counter_sync, stock_adjustments
+from inventory import holds as inventory
 from inventory.models import Hold, Stock, bin_of
 from kafka_bridge import testing
 from orders import queries
@@ -54,7 +54,9 @@ def panel(client: Client, book: Book) -> tuple[dict[str, str], str]:
 def hold(book: Book, sale: FlashSale, units: int) -> Any:
     """An order that is not paid yet holds so many units of the sale; returns its id."""
     order_id = new_id()
-    wish = inventory.Wish(order_id=order_id, units={bin_of(book.isbn, sale.pk): units}, customer=str(order_id)[:32])
+    wish = inventory.ReservationRequest(
+        order_id=order_id, units={bin_of(book.isbn, sale.pk): units}, customer=str(order_id)[:32]
+    )
     with transaction.atomic():
         (outcome,) = inventory.hold(wishes=[wish]).values()
     assert outcome.held
@@ -192,7 +194,7 @@ def test_the_page_shows_the_panel_and_the_lists_the_price(client: Client) -> Non
 def test_the_panel_is_never_cached_and_costs_no_query_of_books(client: Client, django_assert_num_queries: Any) -> None:
     book = a_book(stock=30)
     a_sale(book)
-    upkeep.rebuild("so that PostgreSQL need not be asked")
+    counter_sync.rebuild("so that PostgreSQL need not be asked")
     pricing.offers()
     with django_assert_num_queries(0):
         response = client.get(f"/books/{book.isbn}/panel/")
@@ -381,7 +383,7 @@ def test_after_the_end_what_is_left_is_sold_as_usual(client: Client, flow: str) 
     move(sale, starts_in=-3 * HOUR)
     assert order(client, book)[1]["error"]["code"] == "sold_out"
     with transaction.atomic():
-        assert shelving.return_unsold() == 3
+        assert stock_adjustments.return_unsold() == 3
     pricing.forget()
     after = order(client, book, 3)[1]["order"]
     testing.MemoryBroker().drain()

@@ -12,10 +12,10 @@ from rich.console import Console
 
 from devtools.testing.storefront import a_book
 from events import catalogue
-from inventory import upkeep
+from inventory import counter_sync
 from inventory.models import Stock
 from kafka_bridge import testing
-from orders import services
+from orders.actions import cancellation
 from orders.models import Order, Status
 from payments.gateways.sandbox import SandboxGateway
 from shop import flash_sales
@@ -40,7 +40,7 @@ def at_work(then: Callable[[Moment], None] = lambda moment: None) -> playing.Sho
     broker = testing.MemoryBroker()
 
     def show(moment: Moment) -> None:
-        upkeep.tend()
+        counter_sync.sync()
         broker.drain()
         then(moment)
 
@@ -92,7 +92,7 @@ def test_each_unit_is_sold_once_and_every_loser_hears_why(flow: str) -> None:
     result = play(Plan(buyers=30, units=4, flow=flow, threads=8, customer_limit=1), at_work())
     assert result.problems == []
     assert (result.units_sold, result.state.confirmed, result.state.left) == (4, 4, 0)
-    assert result.state.cancelled == {services.OUT_OF_STOCK: 26}
+    assert result.state.cancelled == {cancellation.OUT_OF_STOCK: 26}
     assert [(c.set_aside, c.held, c.sold, c.by_orders) for c in result.counts] == [(4, 0, 4, 4)]
     assert AuditRun.objects.get().is_clean
 
@@ -151,7 +151,7 @@ def test_counts_that_do_not_fit_are_noticed(count: Count, problems: int) -> None
 def test_whoever_could_have_been_served_was_wronged() -> None:
     counts = [Count(sku=sku, set_aside=5, held=0, sold=sold, by_orders=sold) for sku, sold in (("a", 5), ("b", 3))]
 
-    def loser(*skus: str, reason: str = services.OUT_OF_STOCK) -> Loser:
+    def loser(*skus: str, reason: str = cancellation.OUT_OF_STOCK) -> Loser:
         return Loser(reference="BR-1", reason=reason, skus=skus)
 
     assert verdict.of_losers([loser("a"), loser("a", "b")], counts, turned_away=[["a"]]) == []

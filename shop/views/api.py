@@ -15,8 +15,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 from msgspec import Meta
 
-from orders import checkout, links, queries
-from orders.checkout import LINES_MAX, QUANTITY_MAX
+from orders import links, queries
+from orders.placing import placement
+from orders.placing.placement import LINES_MAX, QUANTITY_MAX
 from shop import countries, ordering, paying
 from shop.views import orders
 
@@ -90,9 +91,9 @@ def place_order(request: HttpRequest) -> HttpResponse:
         )
     except ordering.Changed as changed:
         return _changed(changed)
-    except checkout.IdempotencyConflict:
+    except placement.IdempotencyConflict:
         return _error(409, "idempotency_conflict", "This idempotency key was used for another order.")
-    except checkout.CheckoutUnavailable:
+    except placement.CheckoutUnavailable:
         return _unavailable()
     return _answer(201 if placed.created else 200, _links_of(request, placed))
 
@@ -119,7 +120,7 @@ def _collection() -> str:
     return reverse("api_orders")
 
 
-def _links_of(request: HttpRequest, placed: checkout.Placed) -> dict[str, Any]:
+def _links_of(request: HttpRequest, placed: placement.Placed) -> dict[str, Any]:
     key = links.key_for(placed.order_id)
     host, secure = request.get_host(), "s" if request.is_secure() else ""
     live_host = f"{re.sub(r':[0-9]+$', '', host)}:{settings.LIVE_PORT}" if settings.LIVE_PORT else host

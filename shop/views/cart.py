@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from orders.checkout import LINES_MAX, QUANTITY_MAX
+from orders.placing.placement import LINES_MAX, QUANTITY_MAX
 from shop import cart, forms, ordering, pricing
 
 

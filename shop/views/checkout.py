@@ -16,9 +16,10 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from orders import checkout, links
+from orders import links
 from orders import queries as order_queries
 from orders.models import Order
+from orders.placing import placement
 from shop import cart, forms, money, ordering, paying, pricing
 from shop.views import cart as cart_views
 from shop.views import errors
@@ -87,9 +88,9 @@ def _place(request: HttpRequest) -> HttpResponse:
         )
     except ordering.Changed as changed:
         return _form_page(request, form, wanted, changed.differences, status=422)
-    except checkout.IdempotencyConflict:
+    except placement.IdempotencyConflict:
         return _conflict(request, form.cleaned_data["idempotency_key"])
-    except (checkout.CheckoutUnavailable, OperationalError, InterfaceError):
+    except (placement.CheckoutUnavailable, OperationalError, InterfaceError):
         return _unavailable(request, form, wanted)
     cart.of(request).take_out(line.sku for line in wanted)
     query = {"key": links.key_for(placed.order_id)}

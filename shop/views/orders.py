@@ -16,7 +16,8 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from orders import links, queries, returns, services
+from orders import links, queries
+from orders.actions import cancellation, returns
 from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Status
 from shop import after_sales, cart, forms, pricing
 
@@ -122,7 +123,7 @@ def order_cancel(request: HttpRequest, order_id: UUID) -> HttpResponse:
     if request.method == "POST":
         try:
             after_sales.cancel(order_id=order_id, user=request.user)
-        except services.CannotCancel:
+        except cancellation.CannotCancel:
             order.refresh_from_db()  # it has moved on meanwhile
         else:
             return redirect(page)

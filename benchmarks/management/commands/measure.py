@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from benchmarks import bridge, commits, crews, poison, stock
-from inventory import shelving
+from inventory import stock_adjustments
 from shop import models, seed
 
 
@@ -36,7 +36,7 @@ def prepare(*, units: int) -> dict[str, Any]:
     seed.seed()
     skus = list(models.Book.objects.filter(is_listed=True).values_list("isbn", flat=True))
     with transaction.atomic():
-        shelving.receive(quantities=dict.fromkeys(skus, units), reason="benchmark")
+        stock_adjustments.receive(quantities=dict.fromkeys(skus, units), reason="benchmark")
     return {"skus": skus}
 
 

@@ -9,7 +9,7 @@ from django.db.models import F
 from django.test import Client
 
 from devtools.testing.admin_desk import confirmed, text_of, told
-from inventory import upkeep
+from inventory import counter_sync
 from inventory.models import Stock
 from orders.models import Order
 from shop import audit
@@ -23,7 +23,7 @@ AUDITS = "/admin/shop/auditrun/"
 @pytest.fixture(autouse=True)
 def gate(book: Book) -> None:
     """The gate knows the stock."""
-    upkeep.tend()
+    counter_sync.sync()
 
 
 def tile(client: Client) -> tuple[str, str, bool]:

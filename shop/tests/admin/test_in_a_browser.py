@@ -10,7 +10,7 @@ from devtools.testing.bridge_events import cancelled
 from devtools.testing.dead_letters import a_letter, parked
 from events import catalogue
 from kafka_bridge import testing
-from orders import returns, services
+from orders.actions import parcels, returns
 from orders.models import Order
 from payments.models import Charge, Review
 from shop import audit_log
@@ -70,7 +70,7 @@ def shipped_with_a_wish(book: Book) -> Order:
     """An order that has left, and of which the buyer asks to return two copies."""
     order = confirmed(book, quantity=3)
     with transaction.atomic():
-        services.ship(order_ids=[order.pk], by="ada")
+        parcels.ship(order_ids=[order.pk], by="ada")
         returns.ask_return(order_id=order.pk, units={book.isbn: 2}, reason="the pages are upside down")
     return order
 

@@ -13,8 +13,9 @@ from devtools.testing.storefront import a_book
 from events import catalogue
 from inventory.models import Stock
 from kafka_bridge import testing
-from orders import checkout, links
+from orders import links
 from orders.models import Order, Status
+from orders.placing import placement
 from payments.models import Refund
 from shop.admin import trail
 from shop.models import Book
@@ -32,10 +33,10 @@ def other() -> Book:
 def order(book: Book, other: Book) -> Order:
     """A confirmed order of three copies of one book and one of the other."""
     lines = tuple(
-        checkout.DraftLine(sku=b.isbn, title=b.title, unit_price_minor=b.price_minor, quantity=n)
+        placement.DraftLine(sku=b.isbn, title=b.title, unit_price_minor=b.price_minor, quantity=n)
         for b, n in ((book, 3), (other, 1))
     )
-    order_id = checkout.place(draft(lines=lines)).order_id
+    order_id = placement.place(draft(lines=lines)).order_id
     run()
     return Order.objects.get(pk=order_id)
 

@@ -15,7 +15,7 @@ from devtools.testing.storefront import a_book
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
-from orders import returns, services
+from orders.actions import cancellation, parcels, returns
 from orders.models import Order, TrailEntry
 from payments.models import Charge
 from shop.admin import trail
@@ -111,7 +111,7 @@ def test_every_entry_finds_its_fact_whatever_the_order_of_delivery(book: Book, f
     broker.advance(seed * 2)
     with transaction.atomic():
         Order.objects.filter(pk=ids[0]).update(deadline_at=timezone.now() - timedelta(seconds=1))
-        services.cancel_overdue()
+        cancellation.cancel_overdue()
     broker.drain()
     for order_id in ids:
         moments = trail.of(Order.objects.get(pk=order_id))
@@ -143,7 +143,7 @@ def test_what_the_gateway_has_not_answered_is_said(book: Book, admin_client: Cli
 def test_a_return_is_told_on_the_trail(book: Book, admin_client: Client) -> None:
     order = confirmed(book, quantity=2)
     with transaction.atomic():
-        services.ship(order_ids=[order.pk], by="ada")
+        parcels.ship(order_ids=[order.pk], by="ada")
         returns.accept_return(order_id=order.pk, units={book.isbn: 1}, reason="torn", by="ada")
     run()
     moments = {moment.row.type: moment for moment in trail.of(order) if moment.row}

@@ -8,10 +8,10 @@ from datetime import datetime
 from uuid import UUID
 
 from events import catalogue
-from orders import mails, trail
-from orders.answers import Answer
-from orders.ledger import lines_of, open_one, units_of
+from orders import mails, timeline
 from orders.models import Order, OrderLine, OrderMail, ReturnRequest, Status, TrailEntry
+from orders.state_machine.transitions import Answer
+from orders.state_machine.unit_of_work import begin_one, lines_of, units_of
 
 
 class CannotReturn(Exception):
@@ -26,12 +26,12 @@ def ask_return(*, order_id: UUID, units: Mapping[str, int], reason: str) -> Retu
         CannotReturn: it has not been shipped, it does not have so many copies, or another return is not answered yet.
         UnknownOrder: there is no such order.
     """
-    ledger, order = open_one(order_id)
+    ledger, order = begin_one(order_id)
     _refuse_return(order, lines_of(order), units)
     if ReturnRequest.objects.filter(order=order, state=ReturnRequest.State.ASKED).exists():
         raise CannotReturn(f"A return of {order} has been asked for already, and is not answered yet.")
     request = ReturnRequest.objects.create(order=order, units=dict(units), reason=reason)
-    ledger.note(order, trail.RETURN_ASKED, Answer.MOVE, f"{trail.counted(units)}: {reason}")
+    ledger.note(order, timeline.RETURN_ASKED, Answer.MOVE, f"{timeline.counted(units)}: {reason}")
     ledger.close()
     return request
 
@@ -48,7 +48,7 @@ def accept_return(
             request is not an open one of this order.
         UnknownOrder: there is no such order.
     """
-    ledger, order = open_one(order_id)
+    ledger, order = begin_one(order_id)
     lines = lines_of(order)
     _refuse_return(order, lines, units)
     if request_id is not None:
@@ -67,13 +67,13 @@ def accept_return(
             flow=order.flow,
             lines=tuple(units_of(line, units[line.sku]) for line in returned),
             amount_minor=amount_minor,
-            number=TrailEntry.objects.filter(order=order, what=trail.RETURNED).count() + 1,
+            number=TrailEntry.objects.filter(order=order, what=timeline.RETURNED).count() + 1,
             currency=order.currency,
             reason=reason,
         )
     )
-    back = f"{trail.money(amount_minor, order.currency)} back"
-    ledger.note(order, trail.RETURNED, Answer.MOVE, f"by {by}: {reason} ({back}, {trail.counted(units)})")
+    back = f"{timeline.money(amount_minor, order.currency)} back"
+    ledger.note(order, timeline.RETURNED, Answer.MOVE, f"by {by}: {reason} ({back}, {timeline.counted(units)})")
     ledger.close()
     return order
 
@@ -87,13 +87,13 @@ def decline_return(*, request_id: int, answer: str, by: str) -> Order:
     order_id = ReturnRequest.objects.filter(pk=request_id).values_list("order_id", flat=True).first()
     if order_id is None:
         raise CannotReturn(f"There is no return {request_id}.")
-    ledger, order = open_one(order_id)
+    ledger, order = begin_one(order_id)
     request = _open_request(order, request_id)
     _answer_request(request, ReturnRequest.State.DECLINED, answer, by, at=ledger.now)
     declined = ReturnRequest.objects.filter(order=order, state=ReturnRequest.State.DECLINED).count()
     mail = mails.Notice(order_id=order.pk, kind=OrderMail.Kind.RETURN_DECLINED, number=declined, reason=answer)
     mails.queue_each(notices=[mail])
-    ledger.note(order, trail.RETURN_DECLINED, Answer.MOVE, f"by {by}: {answer}")
+    ledger.note(order, timeline.RETURN_DECLINED, Answer.MOVE, f"by {by}: {answer}")
     ledger.close()
     return order
 

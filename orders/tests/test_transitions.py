@@ -12,9 +12,10 @@ from events.base import OrderEvent
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.wire import event_types
-from orders import answers, checkout
-from orders.answers import Answer
 from orders.models import Order, Status, TrailEntry
+from orders.placing import placement
+from orders.state_machine import transitions
+from orders.state_machine.transitions import Answer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HEARD = [event for event in catalogue.EVENTS if registry.find("orders").knows(event)]
@@ -22,7 +23,7 @@ HEARD = [event for event in catalogue.EVENTS if registry.find("orders").knows(ev
 
 def make_order(status: Status) -> Order:
     """An order that got to this status on the usual way; PAID is paid and not yet held."""
-    placed = checkout.place(draft())
+    placed = placement.place(draft())
     order = Order.objects.get(pk=placed.order_id)
     path = {
         Status.PENDING: [],
@@ -63,12 +64,12 @@ def make_event(kind: type[OrderEvent], order: Order) -> OrderEvent:
 
 
 def test_every_pair_has_an_answer() -> None:
-    assert set(answers.ANSWERS) == {(status, event) for status in Status for event in HEARD}
+    assert set(transitions.ANSWERS) == {(status, event) for status in Status for event in HEARD}
 
 
 def test_the_table_in_the_docstring_is_the_table() -> None:
-    rows = re.findall(r"^\| ([A-Z]+) +\| (.+) \|$", answers.__doc__ or "", re.MULTILINE)
-    names = re.search(r"^\| status \| (.+) \|$", answers.__doc__ or "", re.MULTILINE)
+    rows = re.findall(r"^\| ([A-Z]+) +\| (.+) \|$", transitions.__doc__ or "", re.MULTILINE)
+    names = re.search(r"^\| status \| (.+) \|$", transitions.__doc__ or "", re.MULTILINE)
     assert names is not None
     kinds = [event for name in names[1].split("|") if (event := event_types.find(name.strip(), 1))]
     written = {
@@ -76,7 +77,7 @@ def test_the_table_in_the_docstring_is_the_table() -> None:
         for status, cells in rows
         for kind, cell in zip(kinds, cells.split("|"), strict=True)
     }
-    assert written == dict(answers.ANSWERS)
+    assert written == dict(transitions.ANSWERS)
 
 
 @pytest.mark.parametrize("event", HEARD, ids=lambda e: e.TYPE)
@@ -87,7 +88,7 @@ def test_the_order_does_what_the_table_says(status: Status, event: type[OrderEve
     testing.give("orders", make_event(event, order))
 
     order.refresh_from_db()
-    answer = answers.ANSWERS[status, event]
+    answer = transitions.ANSWERS[status, event]
     entry = TrailEntry.objects.filter(order=order).latest("id")
     assert (entry.what, entry.answer, entry.status) == (event.TYPE, answer, order.status)
     if answer is not Answer.MOVE:

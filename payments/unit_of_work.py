@@ -45,7 +45,7 @@ FROM json_to_recordset(%s) AS n(charge_id uuid, what text, state text, amount_mi
 
 
 @dataclass
-class Ledger:
+class UnitOfWork:
     """Some charges, locked, and what is written and stated about them at the end."""
 
     charges: dict[UUID, Charge]
@@ -122,17 +122,17 @@ class Ledger:
             cursor.execute(_WRITE, [bulk_rows.as_json(written)])
 
 
-def of_orders(order_ids: Iterable[UUID]) -> Ledger:
+def of_orders(order_ids: Iterable[UUID]) -> UnitOfWork:
     """The charges of these orders."""
     return _open("order_id", order_ids)
 
 
-def of_charges(charge_ids: Iterable[UUID]) -> Ledger:
+def of_charges(charge_ids: Iterable[UUID]) -> UnitOfWork:
     """These charges; ids that belong to none are left out."""
     return _open("id", charge_ids)
 
 
-def _open(column: str, ids: Iterable[UUID]) -> Ledger:
+def _open(column: str, ids: Iterable[UUID]) -> UnitOfWork:
     """Lock in one sequence, as everybody does, so that nobody waits for another in a circle."""
     require_transaction()
     statement = f"SELECT * FROM payments_charge WHERE {column} = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"  # noqa: S608
@@ -140,7 +140,7 @@ def _open(column: str, ids: Iterable[UUID]) -> Ledger:
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         [now] = cursor.fetchone()
-    return Ledger({charge.pk: charge for charge in locked}, now)
+    return UnitOfWork({charge.pk: charge for charge in locked}, now)
 
 
 def write_history(entries: list[dict[str, object]]) -> None:

@@ -1,27 +1,28 @@
-"""What the shop does with orders by itself: they are cancelled, whole or in part, shipped and delivered.
-
-All of these need a transaction under way, lock the orders they touch, write them in one statement, state what follows,
-and leave a line on the trail. What others state about orders is in `recording.py`, returns are in `returns.py`.
-"""
+"""Cancelling: a whole order, some copies of one, or what did not get confirmed in time."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models.functions import Now
 
 from events import catalogue
-from events.base import OrderEvent
-from orders import trail
-from orders.answers import Answer
-from orders.ledger import lines_of, open_ledger, open_one, units_of
+from orders import timeline
 from orders.models import Order, OrderLine, Shipment, Status, TrailEntry
+from orders.state_machine.transitions import Answer
+from orders.state_machine.unit_of_work import begin, begin_one, lines_of, units_of
 
 OUT_OF_STOCK = "out of stock"
+
+
 OVER_LIMIT = "limit per customer reached"
+
+
 NOT_PAID = "not paid in time"
+
+
 TIMED_OUT = "not completed in time"
+
+
 BY_BUYER = "cancelled by the buyer"
 
 
@@ -30,7 +31,6 @@ class CannotCancel(Exception):
     many copies; the message says which, and nothing was changed."""
 
 
-# -- Cancelling --------------------------------------------------------------------------------------
 def cancel(*, order_id: UUID, reason: str, by: str) -> Order:
     """End an order that has not been shipped; inventory and payments give back what they took.
 
@@ -38,7 +38,7 @@ def cancel(*, order_id: UUID, reason: str, by: str) -> Order:
         CannotCancel: it is shipped, delivered or cancelled already.
         UnknownOrder: there is no such order.
     """
-    ledger, order = open_one(order_id)
+    ledger, order = begin_one(order_id)
     if order.status not in (Status.PENDING, Status.PAID):
         raise CannotCancel(f"{order} is {order.status}; only an order that has not been shipped can be cancelled.")
     ledger.cancel(order, reason)
@@ -56,7 +56,7 @@ def cancel_lines(*, order_id: UUID, units: Mapping[str, int], reason: str, by: s
             copies; or nothing would be left of it.
         UnknownOrder: there is no such order.
     """
-    ledger, order = open_one(order_id)
+    ledger, order = begin_one(order_id)
     if order.status != Status.PAID or not order.is_confirmed:
         raise CannotCancel(
             f"{order} is {order.status}; single copies can only be cancelled of an order that is confirmed and has "
@@ -76,14 +76,14 @@ def cancel_lines(*, order_id: UUID, units: Mapping[str, int], reason: str, by: s
             flow=order.flow,
             lines=tuple(units_of(line, line.cancelled) for line in lines if line.cancelled),
             amount_minor=amount_minor,
-            reduction=TrailEntry.objects.filter(order=order, what=trail.REDUCED).count() + 1,
+            reduction=TrailEntry.objects.filter(order=order, what=timeline.REDUCED).count() + 1,
             currency=order.currency,
             reason=reason,
             cancelled_now=tuple(units_of(line, units[line.sku]) for line in reduced),
         )
     )
-    back = f"{trail.money(amount_minor, order.currency)} back"
-    ledger.note(order, trail.REDUCED, Answer.MOVE, f"by {by}: {reason} ({back}, {trail.counted(units)})")
+    back = f"{timeline.money(amount_minor, order.currency)} back"
+    ledger.note(order, timeline.REDUCED, Answer.MOVE, f"by {by}: {reason} ({back}, {timeline.counted(units)})")
     ledger.close()
     return order
 
@@ -107,7 +107,7 @@ def _refuse_units(order: Order, lines: Sequence[OrderLine], units: Mapping[str, 
 def cancel_overdue(*, limit: int = 500) -> int:
     """End orders whose deadline passed, by the database's clock, before they were confirmed. Returns how many."""
     overdue = Order.objects.filter(confirmed_at=None, status__in=(Status.PENDING, Status.PAID), deadline_at__lt=Now())
-    ledger = open_ledger(list(overdue.order_by("deadline_at").values_list("pk", flat=True)[:limit]))
+    ledger = begin(list(overdue.order_by("deadline_at").values_list("pk", flat=True)[:limit]))
     count = 0
     for order in ledger.orders.values():
         # Looked at again under the lock: a fact may have come in meanwhile, and has won then.
@@ -117,42 +117,3 @@ def cancel_overdue(*, limit: int = 500) -> int:
             count += 1
     ledger.close()
     return count
-
-
-# -- The parcel ----------------------------------------------------------------------------------------
-def ship(*, order_ids: Sequence[UUID], by: str) -> list[Order]:
-    """The parcels of these orders have left. Orders that are not paid, held and unshipped are left alone.
-
-    Returns the orders that were shipped.
-    """
-    return _advance(order_ids, Status.SHIPPED, Shipment.State.SHIPPED, by)
-
-
-def deliver(*, order_ids: Sequence[UUID], by: str) -> list[Order]:
-    """The parcels of these orders have arrived. Orders that are not shipped are left alone.
-
-    Returns the orders that were delivered.
-    """
-    return _advance(order_ids, Status.DELIVERED, Shipment.State.DELIVERED, by)
-
-
-def _advance(order_ids: Sequence[UUID], status: Status, parcel: Shipment.State, by: str) -> list[Order]:
-    before = Status.PAID if status is Status.SHIPPED else Status.SHIPPED
-    ledger = open_ledger(order_ids)
-    tracking = dict(Shipment.objects.filter(order__in=order_ids).values_list("order_id", "tracking_number"))
-    ready = [o for o in ledger.orders.values() if o.status == before and o.is_confirmed and o.pk in tracking]
-    for order in ready:
-        order.move_to(status, at=ledger.now)
-        ledger.stated.append(_left_or_arrived(order, status, tracking[order.pk]))
-        ledger.note(order, status.label.lower(), Answer.MOVE, f"by {by}: parcel {tracking[order.pk]}")
-    Shipment.objects.filter(order__in=ready).update(
-        state=parcel, due_at=ledger.now + timedelta(seconds=settings.CARRIER_DELIVER_DELAY_SECONDS)
-    )
-    ledger.close()
-    return ready
-
-
-def _left_or_arrived(order: Order, status: Status, tracking_number: str) -> OrderEvent:
-    if status is Status.SHIPPED:
-        return catalogue.OrderShipped(order_id=order.pk, flow=order.flow, tracking_number=tracking_number)
-    return catalogue.OrderDelivered(order_id=order.pk, flow=order.flow)

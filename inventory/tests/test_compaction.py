@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from inventory import folding, services, shelving
+from inventory import compaction, holds, stock_adjustments
 from inventory.models import Movement, Reservation, Stock
 from kafka_bridge.runtime import housekeeping
 from kafka_bridge.testing import wait_until
@@ -30,17 +30,17 @@ def days_ago(days: float) -> datetime:
 def receive(units: int, *, sku: str = "a") -> None:
     """Units arrive."""
     with transaction.atomic():
-        shelving.receive(quantities={sku: units}, reason="delivery", by="ada")
+        stock_adjustments.receive(quantities={sku: units}, reason="delivery", by="ada")
 
 
 def order(units: int = 1, *, sku: str = "a", sells: bool = True) -> UUID:
     """An order that holds, and buys, so many units."""
     order_id = uuid4()
     with transaction.atomic():
-        services.hold(wishes=[services.Wish(order_id=order_id, units={sku: units})])
+        holds.hold(wishes=[holds.ReservationRequest(order_id=order_id, units={sku: units})])
     if sells:
         with transaction.atomic():
-            services.sell(order_ids=[order_id])
+            holds.sell(order_ids=[order_id])
     return order_id
 
 
@@ -80,15 +80,15 @@ def history() -> None:
     receive(20)
     receive(5)
     with transaction.atomic():
-        aside = shelving.Allotment(
+        aside = stock_adjustments.Allotment(
             sale_id=7, sku="a", units=4, customer_limit=None, hold_seconds=None, closes_at=days_ago(-1)
         )
-        shelving.set_aside(allotments=[aside], reason="the sale", by="ada")
+        stock_adjustments.set_aside(allotments=[aside], reason="the sale", by="ada")
     order(2)
     order(3)
     order(1, sku="a@7")
     with transaction.atomic():
-        services.release(order_ids=[order(2)])
+        holds.release(order_ids=[order(2)])
     age(500)
 
 
@@ -179,9 +179,9 @@ def test_old_lines_cannot_be_deleted_by_others() -> None:
 
 
 def test_a_setting_that_is_too_short_is_found_before_the_database_refuses(settings: Any) -> None:
-    settings.KEEP_MOVEMENTS_DAYS = folding.LEAST_DAYS - 1
+    settings.KEEP_MOVEMENTS_DAYS = compaction.LEAST_DAYS - 1
     assert [message.id for message in housekeeping.check_retention()] == ["kafka_bridge.E004"]
-    settings.KEEP_MOVEMENTS_DAYS = folding.LEAST_DAYS
+    settings.KEEP_MOVEMENTS_DAYS = compaction.LEAST_DAYS
     assert housekeeping.check_retention() == []
 
 
@@ -196,7 +196,7 @@ def a_fold_under_way(lines: int) -> Iterator[None]:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute("SET LOCAL bookrush.pruning = 'on'")
                 names: housekeeping.Names = {"before": days_ago(400), "limit": lines}
-                assert folding.fold(cursor, folding.MOVEMENTS, names) == lines
+                assert compaction.fold(cursor, compaction.MOVEMENTS, names) == lines
                 begun.set()
                 assert may_end.wait(60)
         finally:
@@ -220,7 +220,7 @@ def test_nobody_waits_for_a_fold() -> None:
             receive(3)
             bought = order(2)
             with transaction.atomic():
-                services.release(order_ids=[bought])
+                holds.release(order_ids=[bought])
             order(1, sku="a@7", sells=False)
         finally:
             cursor.execute("RESET lock_timeout")

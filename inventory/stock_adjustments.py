@@ -10,7 +10,7 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from inventory import ledger
-from inventory.ledger import Entry, Kind
+from inventory.ledger import Kind, MovementEntry
 from inventory.models import Stock, bin_of
 
 MOST_AT_ONCE = 10_000_000
@@ -52,7 +52,10 @@ def receive(*, quantities: Mapping[str, int], reason: str, by: str = "shop") -> 
     _open({sku: sku for sku in quantities})
     ledger.lock(quantities)
     ledger.write(
-        [Entry(bin=sku, kind=Kind.RECEIVED, received=units, by=by, reason=reason) for sku, units in quantities.items()]
+        [
+            MovementEntry(bin=sku, kind=Kind.RECEIVED, received=units, by=by, reason=reason)
+            for sku, units in quantities.items()
+        ]
     )
 
 
@@ -70,7 +73,7 @@ def correct(*, sku: str, change: int, reason: str, by: str) -> None:
     free = ledger.lock([sku])[sku].free
     if free + change < 0:
         raise NotEnough(f"Only {free:,} units of {sku} are free, so {-change:,} cannot be missing.")
-    ledger.write([Entry(bin=sku, kind=Kind.CORRECTED, received=change, by=by, reason=reason)])
+    ledger.write([MovementEntry(bin=sku, kind=Kind.CORRECTED, received=change, by=by, reason=reason)])
 
 
 def set_aside(*, allotments: Iterable[Allotment], reason: str, by: str) -> None:
@@ -90,7 +93,7 @@ def set_aside(*, allotments: Iterable[Allotment], reason: str, by: str) -> None:
     received = dict(Stock.objects.filter(bin__in=list(bins)).values_list("bin", "received"))
     for allotment in wanted.values():
         _tell(allotment)
-    entries: list[Entry] = []
+    entries: list[MovementEntry] = []
     for name, allotment in sorted(wanted.items()):
         more = allotment.units - received[name]
         if more > locked[allotment.sku].free:
@@ -125,13 +128,13 @@ def return_unsold(*, limit: int = 100) -> int:
     return sum(entry.received for entry in entries if entry.received > 0)
 
 
-def _moved(sku: str, name: str, units: int, *, by: str, reason: str) -> list[Entry]:
+def _moved(sku: str, name: str, units: int, *, by: str, reason: str) -> list[MovementEntry]:
     """So many units go from the ordinary bin to that of a sale; below 0, back."""
     if not units:
         return []
     return [
-        Entry(bin=sku, kind=Kind.SET_ASIDE, received=-units, by=by, reason=reason),
-        Entry(bin=name, kind=Kind.SET_ASIDE, received=units, by=by, reason=reason),
+        MovementEntry(bin=sku, kind=Kind.SET_ASIDE, received=-units, by=by, reason=reason),
+        MovementEntry(bin=name, kind=Kind.SET_ASIDE, received=units, by=by, reason=reason),
     ]
 
 
@@ -159,4 +162,6 @@ def _tell(allotment: Allotment) -> None:
 
 def _require_transaction() -> None:
     if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("inventory.shelving must be called inside transaction.atomic()")
+        raise transaction.TransactionManagementError(
+            "inventory.stock_adjustments must be called inside transaction.atomic()"
+        )

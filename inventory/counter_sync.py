@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from inventory import gate, queries
+from inventory import admission, queries
 from inventory.models import Reservation
 
 REBUILDER_LOCK = 0x676174655F
@@ -21,7 +21,7 @@ _GIVEN_UP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class CounterDifference:
     """A bin of which the gate and PostgreSQL do not say the same."""
 
     bin: str
@@ -31,13 +31,13 @@ class Difference:
     version: int
 
 
-def tend() -> str:
+def sync() -> str:
     """Mend what is wrong with the gate. Returns what was done, in words; empty if nothing had to be.
 
     Raises:
         redis.RedisError, OSError: Redis cannot be reached.
     """
-    mirror = gate.read()
+    mirror = admission.read()
     if not mirror.verified:
         return rebuild("it was empty, or made on another server")
     if mirror.taken != mirror.promised:
@@ -45,14 +45,14 @@ def tend() -> str:
     done = []
     if settled := _settle_decided(mirror):
         done.append(f"{settled} orders settled late")
-    younger: list[Difference] = []
-    wrong: list[Difference] = []
+    younger: list[CounterDifference] = []
+    wrong: list[CounterDifference] = []
     for difference, in_gate in _compare(mirror):
         (younger if in_gate < difference.version else wrong).append(difference)
     if wrong:
         return rebuild(f"it said otherwise than PostgreSQL of {', '.join(d.bin for d in wrong[:3])}")
     if younger:
-        gate.settle(counts=[(d.bin, d.postgresql, d.version) for d in younger])
+        admission.settle(counts=[(d.bin, d.postgresql, d.version) for d in younger])
         done.append(f"{len(younger)} counts told late")
     return ", ".join(done)
 
@@ -66,23 +66,23 @@ def rebuild(why: str) -> str:
     with _alone() as alone:
         if not alone:
             return ""
-        gate.rebuild(queries.counts)
+        admission.rebuild(queries.counts)
     return f"made anew from PostgreSQL, because {why}"
 
 
-def differences() -> list[Difference]:
+def differences() -> list[CounterDifference]:
     """Bins of which the gate does not say what PostgreSQL does, though it has had the time to.
 
     Raises:
         redis.RedisError, OSError: Redis cannot be reached.
     """
-    mirror = gate.read()
+    mirror = admission.read()
     if not mirror.verified:
-        return [Difference(name, None, free, version) for name, free, version in queries.counts()]
+        return [CounterDifference(name, None, free, version) for name, free, version in queries.counts()]
     return [difference for difference, _ in _compare(mirror)]
 
 
-def _compare(mirror: gate.Mirror) -> Iterator[tuple[Difference, int]]:
+def _compare(mirror: admission.CounterMirror) -> Iterator[tuple[CounterDifference, int]]:
     """Differences, each with the version that the gate has of the bin.
 
     The mirror was read before; so PostgreSQL may be younger, but not by long, and never older.
@@ -98,10 +98,10 @@ def _compare(mirror: gate.Mirror) -> Iterator[tuple[Difference, int]]:
             if known == version and mirror.free[name] == free:
                 continue
             if known >= version or is_settled:
-                yield Difference(name, mirror.free.get(name), free, version), known
+                yield CounterDifference(name, mirror.free.get(name), free, version), known
 
 
-def _settle_decided(mirror: gate.Mirror) -> int:
+def _settle_decided(mirror: admission.CounterMirror) -> int:
     """Let go of orders that were admitted and are decided by now, or never came again."""
     now = time.time()
     old = [order_id for order_id, at in mirror.admitted.items() if at < now - _DECIDED_WITHIN_SECONDS]
@@ -109,7 +109,7 @@ def _settle_decided(mirror: gate.Mirror) -> int:
         return 0
     decided: set[UUID] = set(Reservation.objects.filter(pk__in=old).values_list("pk", flat=True))
     over = [i for i in old if i in decided or mirror.admitted[i] < now - _GIVEN_UP_SECONDS]
-    gate.settle(orders=over)
+    admission.settle(orders=over)
     return len(over)
 
 

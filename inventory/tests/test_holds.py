@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import Sum
 
-from inventory import queries, services, shelving
+from inventory import holds, queries, stock_adjustments
 from inventory.models import Hold, Reservation, Stock
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
@@ -17,15 +17,15 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 
 def receive(**quantities: int) -> None:
     with transaction.atomic():
-        shelving.receive(quantities=quantities, reason="test")
+        stock_adjustments.receive(quantities=quantities, reason="test")
 
 
-def hold(*wishes: dict[str, int], as_sold: bool = False) -> tuple[list[UUID], dict[UUID, services.Outcome]]:
+def hold(*wishes: dict[str, int], as_sold: bool = False) -> tuple[list[UUID], dict[UUID, holds.ReservationOutcome]]:
     """Hold these baskets in one batch: the orders' ids, and what became of them."""
     ids = [uuid4() for _ in wishes]
     with transaction.atomic():
-        outcomes = services.hold(
-            wishes=[services.Wish(order_id=i, units=units) for i, units in zip(ids, wishes, strict=True)],
+        outcomes = holds.hold(
+            wishes=[holds.ReservationRequest(order_id=i, units=units) for i, units in zip(ids, wishes, strict=True)],
             as_sold=as_sold,
         )
     return ids, outcomes
@@ -40,11 +40,11 @@ def test_all_lines_or_none_first_come_first_served() -> None:
     receive(a=3, b=1)
     ids, outcomes = hold({"a": 2, "b": 1}, {"a": 1, "b": 1}, {"a": 1}, {"a": 1}, {"unheard-of": 1})
     assert [outcomes[i] for i in ids] == [
-        services.Outcome(held=True),
-        services.Outcome(held=False, missing=("b",)),
-        services.Outcome(held=True),
-        services.Outcome(held=False, missing=("a",)),
-        services.Outcome(held=False, missing=("unheard-of",)),
+        holds.ReservationOutcome(held=True),
+        holds.ReservationOutcome(held=False, missing=("b",)),
+        holds.ReservationOutcome(held=True),
+        holds.ReservationOutcome(held=False, missing=("a",)),
+        holds.ReservationOutcome(held=False, missing=("unheard-of",)),
     ]
     assert (counts("a"), counts("b")) == ((3, 3, 0), (1, 1, 0))
     assert queries.free_by_bin(["a", "b", "unheard-of"]) == {"a": 0, "b": 0}
@@ -55,7 +55,7 @@ def test_a_hold_becomes_a_sale_once() -> None:
     ids, _ = hold({"a": 2})
     for _ in range(2):
         with transaction.atomic():
-            services.sell(order_ids=ids)
+            holds.sell(order_ids=ids)
     assert counts("a") == (5, 0, 2)
 
 
@@ -65,7 +65,7 @@ def test_a_release_gives_back_exactly_what_was_taken_once(as_sold: bool) -> None
     ids, _ = hold({"a": 2, "b": 1}, {"a": 1}, as_sold=as_sold)
     for _ in range(2):
         with transaction.atomic():
-            services.release(order_ids=ids[:1])
+            holds.release(order_ids=ids[:1])
     assert counts("a") == ((5, 0, 1) if as_sold else (5, 1, 0))
     assert counts("b") == (5, 0, 0)
 
@@ -74,9 +74,9 @@ def test_a_hold_that_comes_after_the_release_holds_nothing() -> None:
     receive(a=5)
     late = uuid4()
     with transaction.atomic():
-        services.release(order_ids=[late])
+        holds.release(order_ids=[late])
     with transaction.atomic():
-        assert services.hold(wishes=[services.Wish(order_id=late, units={"a": 1})]) == {}
+        assert holds.hold(wishes=[holds.ReservationRequest(order_id=late, units={"a": 1})]) == {}
     assert counts("a") == (5, 0, 0)
 
 
@@ -93,7 +93,7 @@ def test_nonsense_is_refused_and_raises_no_stock(units: dict[str, int]) -> None:
 
 def test_outside_of_a_transaction_nothing_is_done() -> None:
     with pytest.raises(transaction.TransactionManagementError):
-        services.hold(wishes=[services.Wish(order_id=uuid4(), units={"a": 1})])
+        holds.hold(wishes=[holds.ReservationRequest(order_id=uuid4(), units={"a": 1})])
 
 
 def test_opposite_baskets_at_once_never_deadlock_and_never_oversell() -> None:
@@ -125,6 +125,6 @@ def test_opposite_baskets_at_once_never_deadlock_and_never_oversell() -> None:
 def _settle(ids: Sequence[UUID], chance: random.Random) -> None:
     """Some are sold, some released, some stay held."""
     with transaction.atomic():
-        services.sell(order_ids=[i for i in ids if chance.random() < 0.4])
+        holds.sell(order_ids=[i for i in ids if chance.random() < 0.4])
     with transaction.atomic():
-        services.release(order_ids=[i for i in ids if chance.random() < 0.4])
+        holds.release(order_ids=[i for i in ids if chance.random() < 0.4])

@@ -17,8 +17,8 @@ from events.base import OrderEvent
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows
 from orders import live
-from orders.answers import Answer
 from orders.models import Order, OrderLine, Status
+from orders.state_machine.transitions import Answer
 
 _LEAVE_TRAIL = """
 INSERT INTO orders_trailentry (order_id, version, what, answer, status, detail)
@@ -27,7 +27,7 @@ SELECT * FROM json_to_recordset(%s) AS t(order_id uuid, version int, what text, 
 
 
 @dataclass
-class Ledger:
+class UnitOfWork:
     """Orders under change: what is written, stated and noted at the end of one service call."""
 
     orders: dict[UUID, Order]
@@ -119,20 +119,20 @@ class UnknownOrder(LookupError):
     """There is no such order; nothing was done."""
 
 
-def open_ledger(order_ids: Sequence[UUID]) -> Ledger:
+def begin(order_ids: Sequence[UUID]) -> UnitOfWork:
     """Lock these orders, until the transaction ends; one that does not exist is absent."""
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("orders are changed inside transaction.atomic()")
-    return Ledger(orders=Order.objects.locked(order_ids), now=timezone.now(), stated=[], trail=[], confirmed=[])
+    return UnitOfWork(orders=Order.objects.locked(order_ids), now=timezone.now(), stated=[], trail=[], confirmed=[])
 
 
-def open_one(order_id: UUID) -> tuple[Ledger, Order]:
+def begin_one(order_id: UUID) -> tuple[UnitOfWork, Order]:
     """Lock this order, until the transaction ends.
 
     Raises:
         UnknownOrder: there is no such order.
     """
-    ledger = open_ledger([order_id])
+    ledger = begin([order_id])
     try:
         return ledger, ledger.orders[order_id]
     except KeyError:

@@ -13,8 +13,8 @@ from django.db import DatabaseError, connection
 from events import catalogue
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows, error_classes
-from orders.group_commit import GroupCommit
 from orders.models import new_id
+from orders.placing.group_commit import GroupCommit
 
 QUANTITY_MAX = 20
 LINES_MAX = 50

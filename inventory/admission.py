@@ -174,7 +174,7 @@ def settle(*, orders: Iterable[UUID | str] = (), counts: Sequence[Count] = ()) -
     _ask(lambda: _run(_SETTLE, _json(ids), _json(counts)), else_forget=[name for name, _, _ in counts])
 
 
-def look(bins: Sequence[str]) -> dict[str, int]:
+def read_counters(bins: Sequence[str]) -> dict[str, int]:
     """Units that can be ordered right now, by bin; a bin that the gate cannot vouch for is absent."""
     if not bins:
         return {}
@@ -182,7 +182,7 @@ def look(bins: Sequence[str]) -> dict[str, int]:
     return {name: max(0, int(free)) for name, free in zip(bins, found, strict=False) if free is not None}
 
 
-class Told(msgspec.Struct, frozen=True):
+class InFlight(msgspec.Struct, frozen=True):
     """What the gate has of one bin."""
 
     free: int
@@ -192,7 +192,7 @@ class Told(msgspec.Struct, frozen=True):
     """Units of orders that are admitted and not written down yet."""
 
 
-def inspect(bins: Sequence[str]) -> dict[str, Told]:
+def inspect(bins: Sequence[str]) -> dict[str, InFlight]:
     """What the gate has of these bins, in one round trip; one that it cannot vouch for is absent."""
 
     def ask() -> Any:
@@ -206,13 +206,13 @@ def inspect(bins: Sequence[str]) -> dict[str, Told]:
     if answer is None or not answer[0]:
         return {}
     return {
-        name: Told(free=int(free), version=int(version), taken=int(taken or 0))
+        name: InFlight(free=int(free), version=int(version), taken=int(taken or 0))
         for name, free, version, taken in zip(bins, *answer[1:], strict=True)
         if free is not None and version is not None
     }
 
 
-class Mirror(msgspec.Struct, frozen=True):
+class CounterMirror(msgspec.Struct, frozen=True):
     """Everything that the gate has, read at one moment."""
 
     verified: bool
@@ -225,7 +225,7 @@ class Mirror(msgspec.Struct, frozen=True):
     """The units of those orders by bin; `taken` says the same unless something is wrong."""
 
 
-def read() -> Mirror:
+def read() -> CounterMirror:
     """All of the gate.
 
     Raises:
@@ -243,7 +243,7 @@ def read() -> Mirror:
         at, _, lines = value.partition(b" ")
         moments[UUID(order_id.decode())] = float(at)
         promised.update(dict(msgspec.json.decode(lines, type=list[tuple[str, int]])))
-    return Mirror(
+    return CounterMirror(
         verified=bool(verified),
         free=_numbers(free),
         version=_numbers(version),

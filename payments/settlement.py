@@ -2,13 +2,13 @@
 
 # Note [Never inside a transaction]
 A call over a network takes as long as it takes, and its effect does not roll back. So a handler only writes that a
-charge is *requested*; `cashier.py` takes such rows for a while (a lease), calls the gateway with a key made of the
-row's id, and comes back here with the answer. A crash at any point leaves the row as it was taken; when the lease is
-over, somebody asks again with the same key and hears the same answer.
+charge is *requested*; `gateway_worker.py` takes such rows for a while (a lease), calls the gateway with a key made of
+the row's id, and comes back here with the answer. A crash at any point leaves the row as it was taken; when the lease
+is over, a worker asks again with the same key and gets the same answer.
 
 # Note [Barred meanwhile]
 While the call is under way anybody may lock the row and bar the charge. So an answer is an answer to the step that the
-charge was taken at: it is written only if the charge is still there, and `answers.py` looks at it as it is now.
+charge was taken at: it is written only if the charge is still there, and `transitions.py` looks at it as it is now.
 """
 
 import logging
@@ -24,11 +24,11 @@ from django.db.models import Count, Sum, prefetch_related_objects
 
 from events import catalogue
 from kafka_bridge.runtime import bulk_rows, processes
-from payments import answers, ledger, reviews
-from payments.answers import Heard
-from payments.gateways import Answer, Standing, Succeeded, Unknown
-from payments.ledger import Ledger
+from payments import reviews, transitions, unit_of_work
+from payments.gateways import Answer, PaymentStatus, Succeeded, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review
+from payments.transitions import Heard
+from payments.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
 State = Charge.State
@@ -45,11 +45,11 @@ _STEPS = {
     State.VOIDING: "void",
 }
 _WORDS = {
-    Standing.ACTION: "confirmation required",
-    Standing.AUTHORIZED: "authorized",
-    Standing.CAPTURED: "captured",
-    Standing.VOIDED: "voided",
-    Standing.DECLINED: "declined",
+    PaymentStatus.ACTION: "confirmation required",
+    PaymentStatus.AUTHORIZED: "authorized",
+    PaymentStatus.CAPTURED: "captured",
+    PaymentStatus.VOIDED: "voided",
+    PaymentStatus.DECLINED: "declined",
     None: "not known to the gateway",
 }
 # Whatever the last of these lines says of a charge is what the order was told last.
@@ -116,7 +116,7 @@ def settle(*, charges: Sequence[tuple[Charge, Heard | Unknown]], refunds: Sequen
     """
     # All of them at once: what is left of a charge is told with each refund, so two of one charge must not be settled
     # at the same time by two processes.
-    books = ledger.of_charges({row.pk for row, _ in charges} | {refund.charge_id for refund, _ in refunds})
+    books = unit_of_work.of_charges({row.pk for row, _ in charges} | {refund.charge_id for refund, _ in refunds})
     unknown: dict[UUID, Charge] = {}
     for claimed, heard in charges:
         charge = books.charges[claimed.pk]
@@ -133,22 +133,22 @@ def settle(*, charges: Sequence[tuple[Charge, Heard | Unknown]], refunds: Sequen
     books.close()
 
 
-def _note_unknown(books: Ledger, charge: Charge, claimed: Charge, answer: Unknown) -> None:
+def _note_unknown(books: UnitOfWork, charge: Charge, claimed: Charge, answer: Unknown) -> None:
     charge.unknown_since = charge.unknown_since or books.now
-    charge.last_error = ledger.clean(answer.detail, 300)
+    charge.last_error = unit_of_work.clean(answer.detail, 300)
     pause = processes.backoff(claimed.attempts, first_seconds=1, longest_seconds=LONGEST_PAUSE_SECONDS)
     _postpone(books, charge, claimed, books.now + timedelta(seconds=pause))
     log.warning("%s: no answer (%s); the same key again in %.0f s", charge, answer.detail, pause)
 
 
-def _postpone(books: Ledger, charge: Charge, claimed: Charge, until: datetime) -> None:
+def _postpone(books: UnitOfWork, charge: Charge, claimed: Charge, until: datetime) -> None:
     """Ask again then; unless somebody has made it due while we were asking, which may have been too early."""
     if charge.next_attempt_at == claimed.next_attempt_at:
         charge.next_attempt_at = until
     books.touch(charge)
 
 
-def _state_unknown(books: Ledger, charges: Sequence[Charge]) -> None:
+def _state_unknown(books: UnitOfWork, charges: Sequence[Charge]) -> None:
     """An order is told once that nobody knows; and again if it has been told something else since."""
     if not charges:
         return
@@ -163,14 +163,14 @@ def _state_unknown(books: Ledger, charges: Sequence[Charge]) -> None:
         books.note(charge, what, charge.last_error)
 
 
-def _note_answer(books: Ledger, charge: Charge, claimed: Charge, heard: Heard) -> None:
+def _note_answer(books: UnitOfWork, charge: Charge, claimed: Charge, heard: Heard) -> None:
     was = State(charge.state)
-    following = answers.next_state(charge, heard, is_late=_is_late(charge, claimed))
+    following = transitions.next_state(charge, heard, is_late=_is_late(charge, claimed))
     if charge.unknown_since is not None:
         charge.unknown_since = None
         note = f"The gateway answered: {_WORDS[heard.standing]}."
         reviews.settle(kind=Review.Kind.UNKNOWN, subject=str(charge.pk), note=note)
-    charge.transaction_id = charge.transaction_id or ledger.clean(heard.transaction_id, 120)
+    charge.transaction_id = charge.transaction_id or unit_of_work.clean(heard.transaction_id, 120)
     if following is was:
         _wait(books, charge, claimed, heard)
         return
@@ -187,10 +187,10 @@ def _is_late(charge: Charge, claimed: Charge) -> bool:
     return charge.act_by is not None and claimed.next_attempt_at - lease() >= charge.act_by
 
 
-def _wait(books: Ledger, charge: Charge, claimed: Charge, heard: Heard) -> None:
+def _wait(books: UnitOfWork, charge: Charge, claimed: Charge, heard: Heard) -> None:
     """Nothing has changed: the buyer has not confirmed, or the gateway does not let go."""
     if charge.state == State.VOIDING:
-        charge.last_error = ledger.clean(heard.reason, 300)
+        charge.last_error = unit_of_work.clean(heard.reason, 300)
         books.note(charge, "void refused", heard.reason, amount_minor=charge.amount_minor)
         reviews.open_review(
             kind=Review.Kind.VOID_REFUSED,
@@ -213,18 +213,18 @@ def _in_words(was: State, following: State, heard: Heard) -> tuple[str, str]:
     """A line of history: what, and a detail."""
     if was is State.CAPTURING and following is State.VOIDING:
         return "capture refused", heard.reason
-    if was is State.ACTION_REQUIRED and following is State.VOIDING and heard.standing is Standing.ACTION:
-        return answers.NOT_IN_TIME, ""
+    if was is State.ACTION_REQUIRED and following is State.VOIDING and heard.standing is PaymentStatus.ACTION:
+        return transitions.NOT_IN_TIME, ""
     if following is State.VOIDING:
         return _WORDS[heard.standing], "the order is over: it is let go"
     return _WORDS[heard.standing], heard.reason
 
 
-def _follow(books: Ledger, charge: Charge, was: State, heard: Heard) -> None:
+def _follow(books: UnitOfWork, charge: Charge, was: State, heard: Heard) -> None:
     """What follows from a step that was just taken."""
     match charge.state:
         case State.ACTION_REQUIRED:
-            charge.action_url = ledger.clean(heard.url, 2000)
+            charge.action_url = unit_of_work.clean(heard.url, 2000)
             longest = books.now + timedelta(seconds=settings.PAYMENT_ACTION_SECONDS)
             charge.act_by = min(longest, charge.act_by or longest)
             charge.next_attempt_at = books.now + timedelta(seconds=FIRST_LOOK_SECONDS)
@@ -237,14 +237,14 @@ def _follow(books: Ledger, charge: Charge, was: State, heard: Heard) -> None:
             elif charge.cancel_requested:
                 books.give_back(charge, charge.left_minor, CANCELLED_MEANWHILE)
         case State.FAILED:
-            withdrawn = answers.WITHDRAWN if heard.standing is Standing.VOIDED else heard.reason
+            withdrawn = transitions.WITHDRAWN if heard.standing is PaymentStatus.VOIDED else heard.reason
             _fail(books, charge, withdrawn)
         case State.VOIDING if not charge.cancel_requested:
-            _fail(books, charge, heard.reason if was is State.CAPTURING else answers.NOT_IN_TIME)
+            _fail(books, charge, heard.reason if was is State.CAPTURING else transitions.NOT_IN_TIME)
 
 
-def _fail(books: Ledger, charge: Charge, reason: str) -> None:
-    charge.failure_reason = ledger.clean(reason, 120) or "declined"
+def _fail(books: UnitOfWork, charge: Charge, reason: str) -> None:
+    charge.failure_reason = unit_of_work.clean(reason, 120) or "declined"
     books.stated.append(
         catalogue.PaymentFailed(
             order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk, reason=charge.failure_reason
@@ -284,7 +284,7 @@ def _confirmed(charge: Charge) -> catalogue.PaymentConfirmed:
 
 
 # -- Refunds ------------------------------------------------------------------------------------------
-def _settle_refunds(books: Ledger, answered: Sequence[tuple[Refund, Answer]]) -> None:
+def _settle_refunds(books: UnitOfWork, answered: Sequence[tuple[Refund, Answer]]) -> None:
     if not answered:
         return
     by_id = {refund.pk: answer for refund, answer in answered}
@@ -310,10 +310,10 @@ def _given_back(charge_ids: set[UUID]) -> dict[UUID, tuple[int, int]]:
 
 
 def _refund_done(
-    books: Ledger, charge: Charge, refund: Refund, answer: Succeeded, number: int, back_minor: int
+    books: UnitOfWork, charge: Charge, refund: Refund, answer: Succeeded, number: int, back_minor: int
 ) -> None:
     refund.state, refund.settled_at, refund.last_error = Refund.State.SUCCEEDED, books.now, ""
-    refund.transaction_id = ledger.clean(answer.transaction_id, 120)
+    refund.transaction_id = unit_of_work.clean(answer.transaction_id, 120)
     books.note(charge, "refunded", refund.reason, amount_minor=refund.amount_minor)
     books.stated.append(
         catalogue.PaymentRefunded(
@@ -333,7 +333,7 @@ def _refund_done(
             reviews.settle(kind=kind, subject=str(refund.pk), note="The refund went through.")
 
 
-def _refund_open(books: Ledger, charge: Charge, refund: Refund, answer: Answer) -> None:
+def _refund_open(books: UnitOfWork, charge: Charge, refund: Refund, answer: Answer) -> None:
     """It stays due: with the same key it cannot be made twice."""
     if isinstance(answer, Unknown):
         what, detail = "refund unknown", answer.detail
@@ -349,7 +349,7 @@ def _refund_open(books: Ledger, charge: Charge, refund: Refund, answer: Answer) 
             detail=f"The gateway refuses to give {refund.amount} {charge.currency} back: {detail}",
             charge=charge,
         )
-    refund.last_error, refund.next_attempt_at = ledger.clean(detail, 300), books.now + pause
+    refund.last_error, refund.next_attempt_at = unit_of_work.clean(detail, 300), books.now + pause
     books.note(charge, what, detail, amount_minor=refund.amount_minor)
     log.warning("%s: %s (%s); the same key again in %s", refund, what, detail, pause)
 

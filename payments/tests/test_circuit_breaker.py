@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from devtools.testing.sandbox_bank import InProcessGateway
 from payments import gateways
 from payments.gateways import Declined, Gateway, Guarded, RequiresAction, Succeeded, Unknown
-from payments.gateways.guard import Breaker, Ticket
+from payments.gateways.circuit_breaker import CircuitBreaker, Ticket
 
 pytestmark = pytest.mark.money
 FAILURES, SECONDS = 3, 5.0
@@ -35,24 +35,24 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
+def breaker(clock: Clock) -> CircuitBreaker:
     """A closed one."""
-    return Breaker(failures=FAILURES, seconds=SECONDS, now=clock)
+    return CircuitBreaker(failures=FAILURES, seconds=SECONDS, now=clock)
 
 
-def call(breaker: Breaker, *, answered: bool) -> None:
+def call(breaker: CircuitBreaker, *, answered: bool) -> None:
     ticket = breaker.admit()
     assert ticket is not None
     breaker.note(ticket, answered=answered)
 
 
-def open_it(breaker: Breaker) -> None:
+def open_it(breaker: CircuitBreaker) -> None:
     for _ in range(FAILURES):
         call(breaker, answered=False)
 
 
 # -- The breaker ----------------------------------------------------------------------------------------
-def test_failures_in_a_row_open_it(breaker: Breaker) -> None:
+def test_failures_in_a_row_open_it(breaker: CircuitBreaker) -> None:
     for _ in range(3):
         for _ in range(FAILURES - 1):
             call(breaker, answered=False)
@@ -63,7 +63,7 @@ def test_failures_in_a_row_open_it(breaker: Breaker) -> None:
     assert breaker.admit() is None
 
 
-def test_one_call_probes_and_its_answer_closes_it(breaker: Breaker, clock: Clock) -> None:
+def test_one_call_probes_and_its_answer_closes_it(breaker: CircuitBreaker, clock: Clock) -> None:
     open_it(breaker)
     clock.now += SECONDS - 0.1
     assert breaker.admit() is None
@@ -76,7 +76,7 @@ def test_one_call_probes_and_its_answer_closes_it(breaker: Breaker, clock: Clock
     assert breaker.room(10) == 10
 
 
-def test_a_probe_without_an_answer_opens_it_again(breaker: Breaker, clock: Clock) -> None:
+def test_a_probe_without_an_answer_opens_it_again(breaker: CircuitBreaker, clock: Clock) -> None:
     open_it(breaker)
     for _ in range(3):
         clock.now += SECONDS
@@ -84,7 +84,7 @@ def test_a_probe_without_an_answer_opens_it_again(breaker: Breaker, clock: Clock
         assert breaker.admit() is None
 
 
-def test_what_was_begun_before_it_opened_says_nothing(breaker: Breaker, clock: Clock) -> None:
+def test_what_was_begun_before_it_opened_says_nothing(breaker: CircuitBreaker, clock: Clock) -> None:
     old = [ticket for ticket in (breaker.admit() for _ in range(6)) if ticket is not None]
     open_it(breaker)
     breaker.note(old[0], answered=True)
@@ -107,7 +107,7 @@ STEPS = st.lists(st.sampled_from(["begin", "answer", "lose", "wait"]), max_size=
 @given(steps=STEPS)
 def test_whatever_happens_it_lets_calls_through_again(steps: list[str]) -> None:
     clock = Clock()
-    breaker = Breaker(failures=FAILURES, seconds=SECONDS, now=clock)
+    breaker = CircuitBreaker(failures=FAILURES, seconds=SECONDS, now=clock)
     under_way: list[Ticket] = []
     for step in steps:
         if step == "wait":
@@ -127,7 +127,7 @@ def test_whatever_happens_it_lets_calls_through_again(steps: list[str]) -> None:
     assert breaker.room(7) == 7
 
 
-def test_of_many_callers_one_is_the_probe(breaker: Breaker, clock: Clock) -> None:
+def test_of_many_callers_one_is_the_probe(breaker: CircuitBreaker, clock: Clock) -> None:
     open_it(breaker)
     for _ in range(20):
         clock.now += SECONDS
@@ -163,7 +163,7 @@ class Scripted:
 
 def guarded(answer: object, clock: Clock) -> tuple[Guarded, Scripted]:
     scripted = Scripted(answer)
-    return Guarded(scripted, Breaker(failures=FAILURES, seconds=SECONDS, now=clock)), scripted
+    return Guarded(scripted, CircuitBreaker(failures=FAILURES, seconds=SECONDS, now=clock)), scripted
 
 
 CALLS: Mapping[str, Mapping[str, Any]] = {
@@ -241,7 +241,7 @@ def test_calls_run_beside_each_other(clock: Clock) -> None:
         def __getattr__(self, name: str) -> Callable[..., Any]:
             return lambda **_: Succeeded(str(together.wait(10)))
 
-    gateway = Guarded(Meeting(None), Breaker(failures=1, seconds=SECONDS, now=clock))
+    gateway = Guarded(Meeting(None), CircuitBreaker(failures=1, seconds=SECONDS, now=clock))
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: gateway.void(key=str(n), transaction_id="t"), range(8)))
     assert {type(answer) for answer in answers} == {Succeeded}

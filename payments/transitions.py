@@ -19,7 +19,7 @@ the gateway refuses the capture: then it is let go. Three things turn an answer:
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from payments.gateways import Payment, Standing, Unknown
+from payments.gateways import Payment, PaymentStatus, Unknown
 from payments.models import Charge
 
 State = Charge.State
@@ -31,7 +31,7 @@ WITHDRAWN = "the payment was withdrawn at the bank"
 class Heard:
     """How the payment of a charge stands at the gateway."""
 
-    standing: Standing | None
+    standing: PaymentStatus | None
     """None: the gateway knows of no such payment."""
     transaction_id: str = ""
     url: str = ""
@@ -52,7 +52,14 @@ class Heard:
         )
 
 
-_COLUMNS = (Standing.ACTION, Standing.AUTHORIZED, Standing.CAPTURED, Standing.VOIDED, Standing.DECLINED, None)
+_COLUMNS = (
+    PaymentStatus.ACTION,
+    PaymentStatus.AUTHORIZED,
+    PaymentStatus.CAPTURED,
+    PaymentStatus.VOIDED,
+    PaymentStatus.DECLINED,
+    None,
+)
 _ROWS: Mapping[State, tuple[State, ...]] = {
     State.REQUESTED: (
         State.ACTION_REQUIRED, State.AUTHORIZED, State.SUCCEEDED, State.FAILED, State.FAILED, State.REQUESTED,
@@ -67,7 +74,7 @@ _ROWS: Mapping[State, tuple[State, ...]] = {
         State.VOIDING, State.VOIDING, State.SUCCEEDED, State.CANCELLED, State.CANCELLED, State.CANCELLED,
     ),
 }  # fmt: skip
-NEXT: Mapping[tuple[State, Standing | None], State] = {
+NEXT: Mapping[tuple[State, PaymentStatus | None], State] = {
     (state, standing): following
     for state, row in _ROWS.items()
     for standing, following in zip(_COLUMNS, row, strict=True)
@@ -94,6 +101,6 @@ def next_state(charge: Charge, heard: Heard | Unknown, *, is_late: bool = False)
 def _when_it_is_over(following: State, heard: Heard) -> State:
     if following in (State.ACTION_REQUIRED, State.AUTHORIZED):
         return State.VOIDING
-    if following is State.FAILED and heard.standing is Standing.VOIDED:
+    if following is State.FAILED and heard.standing is PaymentStatus.VOIDED:
         return State.CANCELLED
     return following

@@ -1,4 +1,4 @@
-"""Holding, selling and releasing stock, a batch of orders at a time. Redis admits, PostgreSQL decides (see `gate.py`).
+"""Holding, selling and releasing stock, a batch of orders at a time. Redis admits (`admission.py`), PostgreSQL decides.
 
 Every function needs a transaction under way. An order holds all of its lines or none of them.
 """
@@ -14,8 +14,8 @@ from django.db import connection, transaction
 from django.utils.module_loading import import_string
 
 from events import catalogue
-from inventory import gate, ledger
-from inventory.ledger import Entry, Kind, Locked
+from inventory import admission, ledger
+from inventory.ledger import Kind, Locked, MovementEntry
 from inventory.models import UNITS_MAX, Reservation
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows
@@ -26,7 +26,7 @@ _SECOND_LOOK_SECONDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class ReservationRequest:
     """All that one order wants: units by bin (see `models.bin_of`)."""
 
     order_id: UUID
@@ -37,7 +37,7 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ReservationOutcome:
     """What became of a wish; where nothing is held, the skus that were the reason."""
 
     held: bool
@@ -49,10 +49,10 @@ class Outcome:
     """When the hold is given up unless it is paid."""
 
 
-HELD = Outcome(held=True)
+HELD = ReservationOutcome(held=True)
 
 
-def hold(*, wishes: Sequence[Wish], as_sold: bool = False) -> dict[UUID, Outcome]:
+def hold(*, wishes: Sequence[ReservationRequest], as_sold: bool = False) -> dict[UUID, ReservationOutcome]:
     """Hold all units of each order, or none of them, first come first served.
 
     An order that inventory has dealt with before (held, refused, released because it was cancelled) is left alone and
@@ -65,8 +65,8 @@ def hold(*, wishes: Sequence[Wish], as_sold: bool = False) -> dict[UUID, Outcome
     _refuse_nonsense(wishes)
     new = _new_reservations([(wish.order_id, wish.flow) for wish in wishes])
     wishes = [wish for wish in wishes if wish.order_id in new]
-    verdicts = gate.admit([(wish.order_id, wish.units) for wish in wishes])
-    refused = [wish for wish, verdict in zip(wishes, verdicts, strict=True) if verdict is gate.Verdict.REFUSED]
+    verdicts = admission.admit([(wish.order_id, wish.units) for wish in wishes])
+    refused = [wish for wish, verdict in zip(wishes, verdicts, strict=True) if verdict is admission.Verdict.REFUSED]
     outcomes = _confirm(refused)
     # What the gate let through, what it could not tell, and whom it refused while PostgreSQL has enough after all.
     open_wishes = [wish for wish in wishes if wish.order_id not in outcomes]
@@ -78,9 +78,9 @@ def hold(*, wishes: Sequence[Wish], as_sold: bool = False) -> dict[UUID, Outcome
     _set_state(until, State.SOLD if as_sold else State.HELD)
     outcomes |= {order_id: replace(HELD, until=at) for order_id, at in until.items()}
     entries = [
-        Entry(bin=name, kind=Kind.SOLD, sold=units, order_id=wish.order_id, reason="paid before it was held")
+        MovementEntry(bin=name, kind=Kind.SOLD, sold=units, order_id=wish.order_id, reason="paid before it was held")
         if as_sold
-        else Entry(bin=name, kind=Kind.HELD, held=units, order_id=wish.order_id, reason="ordered")
+        else MovementEntry(bin=name, kind=Kind.HELD, held=units, order_id=wish.order_id, reason="ordered")
         for wish in held
         for name, units in wish.units.items()
     ]
@@ -97,7 +97,7 @@ def sell(*, order_ids: Iterable[UUID]) -> None:
     ledger.lock(part.bin for part in parts)
     ledger.write(
         [
-            Entry(bin=p.bin, kind=Kind.SOLD, held=-p.units, sold=p.units, order_id=p.order_id, reason="paid")
+            MovementEntry(bin=p.bin, kind=Kind.SOLD, held=-p.units, sold=p.units, order_id=p.order_id, reason="paid")
             for p in parts
         ]
     )
@@ -133,7 +133,7 @@ def give_back(*, reductions: Mapping[UUID, Mapping[str, int]], reason: str = "pa
     ledger.lock(part.bin for part in parts)
     ledger.write(
         [
-            Entry(
+            MovementEntry(
                 bin=part.bin,
                 kind=Kind.RELEASED,
                 held=-part.units if part.order_id in held else 0,
@@ -174,34 +174,34 @@ def expire(*, limit: int = 500) -> int:
 class _Counter:
     """The counter at which orders are served in turn: the bins they want, locked, and what is left in each."""
 
-    def __init__(self, wishes: Sequence[Wish]) -> None:
+    def __init__(self, wishes: Sequence[ReservationRequest]) -> None:
         self.bins: Mapping[str, Locked] = ledger.lock(name for wish in wishes for name in wish.units) if wishes else {}
         self._free = Counter({name: locked.free for name, locked in self.bins.items()})
         self._had = self._units_of_customers(wishes)
 
-    def serve(self, wish: Wish) -> Outcome:
+    def serve(self, wish: ReservationRequest) -> ReservationOutcome:
         """All lines of the order, or none."""
         missing = tuple(_skus(name for name, units in wish.units.items() if self._free[name] < units))
         over_limit = tuple(_skus(self._over_limit(wish)))
         if missing or over_limit:
-            return Outcome(held=False, missing=missing, over_limit=over_limit)
+            return ReservationOutcome(held=False, missing=missing, over_limit=over_limit)
         self._free.subtract(wish.units)
         self._had.update({(wish.customer, name): units for name, units in wish.units.items()})
         return HELD
 
-    def expiry(self, wish: Wish) -> datetime:
+    def expiry(self, wish: ReservationRequest) -> datetime:
         """Until when the order is held: as long as the most impatient of its bins says, or the setting."""
         bins = [self.bins[name] for name in wish.units]
         own = [each.hold_seconds for each in bins if each.hold_seconds is not None]
         return min(each.at for each in bins) + timedelta(seconds=min(own, default=settings.HOLD_SECONDS))
 
-    def _over_limit(self, wish: Wish) -> Iterator[str]:
+    def _over_limit(self, wish: ReservationRequest) -> Iterator[str]:
         for name, units in wish.units.items():
             limit = self.bins[name].customer_limit if name in self.bins else None
             if limit is not None and self._had[wish.customer, name] + units > limit:
                 yield name
 
-    def _units_of_customers(self, wishes: Sequence[Wish]) -> Counter[tuple[str, str]]:
+    def _units_of_customers(self, wishes: Sequence[ReservationRequest]) -> Counter[tuple[str, str]]:
         """What customers have of bins with a limit; read after the lock, so nobody else adds to it meanwhile."""
         limited = {name for name, locked in self.bins.items() if locked.customer_limit is not None}
         customers = {wish.customer for wish in wishes if limited & wish.units.keys()}
@@ -220,7 +220,7 @@ class _Counter:
             return Counter({(customer, name): int(units) for customer, name, units in cursor.fetchall()})
 
 
-def _confirm(refused: Sequence[Wish]) -> dict[UUID, Outcome]:
+def _confirm(refused: Sequence[ReservationRequest]) -> dict[UUID, ReservationOutcome]:
     """Of the orders that the gate refused, those for which PostgreSQL has too little as well; no lock is taken."""
     if not refused:
         return {}
@@ -231,7 +231,7 @@ def _confirm(refused: Sequence[Wish]) -> dict[UUID, Outcome]:
         )
         free: Counter[str] = Counter(dict(cursor.fetchall()))
     missing = {wish.order_id: tuple(_skus(n for n, units in wish.units.items() if free[n] < units)) for wish in refused}
-    return {order_id: Outcome(held=False, missing=skus) for order_id, skus in missing.items() if skus}
+    return {order_id: ReservationOutcome(held=False, missing=skus) for order_id, skus in missing.items() if skus}
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +251,7 @@ def _put_back(*, held: Sequence[UUID], sold: Sequence[UUID], state: State, kind:
     were_held = set(held)
     ledger.write(
         [
-            Entry(
+            MovementEntry(
                 bin=part.bin,
                 kind=kind,
                 held=-part.units if part.order_id in were_held else 0,
@@ -272,10 +272,10 @@ def _stop_payments(orders: Mapping[UUID, str]) -> set[UUID]:
 
 def _require_transaction() -> None:
     if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("inventory.services must be called inside transaction.atomic()")
+        raise transaction.TransactionManagementError("inventory.holds must be called inside transaction.atomic()")
 
 
-def _refuse_nonsense(wishes: Sequence[Wish]) -> None:
+def _refuse_nonsense(wishes: Sequence[ReservationRequest]) -> None:
     for wish in wishes:
         if not wish.units or any(not 1 <= units <= UNITS_MAX for units in wish.units.values()):
             raise ValueError(
@@ -330,7 +330,7 @@ def _lock_expired(limit: int) -> dict[UUID, str]:
         return dict(cursor.fetchall())
 
 
-def _insert_holds(wishes: Sequence[Wish], bins: Mapping[str, Locked]) -> None:
+def _insert_holds(wishes: Sequence[ReservationRequest], bins: Mapping[str, Locked]) -> None:
     holds = [
         {
             "reservation_id": wish.order_id,

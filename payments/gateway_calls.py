@@ -9,9 +9,9 @@ from collections.abc import Callable
 from django.conf import settings
 
 from payments import gateways
-from payments.answers import Heard
-from payments.gateways import Answer, Declined, Gateway, RequiresAction, Standing, Succeeded, Unknown
+from payments.gateways import Answer, Declined, Gateway, PaymentStatus, RequiresAction, Succeeded, Unknown
 from payments.models import Charge, Refund
+from payments.transitions import Heard
 
 State = Charge.State
 ASKS_FROM = 4
@@ -56,11 +56,11 @@ def _authorize(charge: Charge, gateway: Gateway) -> Heard | Unknown:
     )
     match answer:
         case Succeeded(transaction_id):
-            return Heard(standing=Standing.AUTHORIZED, transaction_id=transaction_id)
+            return Heard(standing=PaymentStatus.AUTHORIZED, transaction_id=transaction_id)
         case RequiresAction(transaction_id, url):
-            return Heard(standing=Standing.ACTION, transaction_id=transaction_id, url=url)
+            return Heard(standing=PaymentStatus.ACTION, transaction_id=transaction_id, url=url)
         case Declined(reason):
-            return Heard(standing=Standing.DECLINED, reason=reason)
+            return Heard(standing=PaymentStatus.DECLINED, reason=reason)
         case Unknown():
             return answer
 
@@ -75,14 +75,14 @@ def _poll(charge: Charge, gateway: Gateway) -> Heard | Unknown:
 def _capture(charge: Charge, gateway: Gateway) -> Heard | Unknown:
     if charge.attempts >= ASKS_FROM:
         found = _look(charge, gateway)
-        if isinstance(found, Unknown) or found.standing is not Standing.AUTHORIZED:
+        if isinstance(found, Unknown) or found.standing is not PaymentStatus.AUTHORIZED:
             return _unknown_if_lost(found)
     answer = gateway.capture(
         key=capture_key(charge), transaction_id=charge.transaction_id, amount_minor=charge.amount_minor
     )
     match answer:
         case Succeeded(transaction_id):
-            return Heard(standing=Standing.CAPTURED, transaction_id=transaction_id)
+            return Heard(standing=PaymentStatus.CAPTURED, transaction_id=transaction_id)
         case Declined(reason):
             # Somebody may have captured it at the gateway; what its books say counts, and not why it says no to us.
             return _unknown_if_lost(_look(charge, gateway, reason=reason))
@@ -93,12 +93,12 @@ def _capture(charge: Charge, gateway: Gateway) -> Heard | Unknown:
 def _void(charge: Charge, gateway: Gateway) -> Heard | Unknown:
     if charge.attempts >= ASKS_FROM:
         found = _look(charge, gateway)
-        if isinstance(found, Unknown) or found.standing not in (Standing.AUTHORIZED, Standing.ACTION):
+        if isinstance(found, Unknown) or found.standing not in (PaymentStatus.AUTHORIZED, PaymentStatus.ACTION):
             return found
     answer = gateway.void(key=void_key(charge), transaction_id=charge.transaction_id)
     match answer:
         case Succeeded(transaction_id):
-            return Heard(standing=Standing.VOIDED, transaction_id=transaction_id)
+            return Heard(standing=PaymentStatus.VOIDED, transaction_id=transaction_id)
         case Declined(reason):
             return _look(charge, gateway, reason=reason)
         case _:

@@ -1,7 +1,7 @@
 """What others state about an order, and what it does to the order: each fact moves it, or is noted as come too late.
 
 All of these need a transaction under way, lock the orders they touch, write them in one statement, state what follows,
-and leave a line on the trail. `answers.py` says which fact moves an order in which status.
+and leave a line on the trail. `transitions.py` says which fact moves an order in which status.
 """
 
 import logging
@@ -10,15 +10,16 @@ from typing import TypeVar
 
 from events import catalogue
 from events.base import OrderEvent
-from orders import payment_check, trail
-from orders.answers import Answer, answer_to
-from orders.ledger import Ledger, UnknownOrder, open_ledger
+from orders import timeline
+from orders.actions.cancellation import NOT_PAID, OUT_OF_STOCK, OVER_LIMIT
 from orders.models import Order, PaymentWait, Status
-from orders.services import NOT_PAID, OUT_OF_STOCK, OVER_LIMIT
+from orders.state_machine import payment_check
+from orders.state_machine.transitions import Answer, answer_to
+from orders.state_machine.unit_of_work import UnitOfWork, UnknownOrder, begin
 
 log = logging.getLogger(__name__)
 E = TypeVar("E", bound=OrderEvent)
-Effect = Callable[["Ledger", Order, E, Answer], str]
+Effect = Callable[["UnitOfWork", Order, E, Answer], str]
 """What a fact does to an order, given the order's answer; returns a detail for the trail."""
 
 
@@ -78,15 +79,15 @@ def _record(facts: "Sequence[E]", effect: Effect[E]) -> None:
     ledger.close()
 
 
-def _open(facts: Sequence[OrderEvent]) -> Ledger:
-    ledger = open_ledger([fact.order_id for fact in facts])
+def _open(facts: Sequence[OrderEvent]) -> UnitOfWork:
+    ledger = begin([fact.order_id for fact in facts])
     for fact in facts:
         if fact.order_id not in ledger.orders:
             raise UnknownOrder(f"{fact.TYPE} speaks of order {fact.order_id}, which does not exist")
     return ledger
 
 
-def _hear(ledger: Ledger, fact: E, effect: Effect[E]) -> None:
+def _hear(ledger: UnitOfWork, fact: E, effect: Effect[E]) -> None:
     order = ledger.orders[fact.order_id]
     answer = _answer_to(order, fact)
     if answer is Answer.ILLEGAL:
@@ -95,7 +96,7 @@ def _hear(ledger: Ledger, fact: E, effect: Effect[E]) -> None:
     ledger.note(order, fact.TYPE, answer, detail)
 
 
-def _refuse(ledger: Ledger, fact: catalogue.PaymentConfirmed, why: str) -> None:
+def _refuse(ledger: UnitOfWork, fact: catalogue.PaymentConfirmed, why: str) -> None:
     """Nothing moves; payments has a person look at it."""
     order = ledger.orders[fact.order_id]
     log.error("%s: %s is not believed: %s", order, fact.TYPE, why)
@@ -120,7 +121,7 @@ def _answer_to(order: Order, fact: OrderEvent) -> Answer:
     return answer
 
 
-def _held(ledger: Ledger, order: Order, fact: catalogue.InventoryReserved, answer: Answer) -> str:
+def _held(ledger: UnitOfWork, order: Order, fact: catalogue.InventoryReserved, answer: Answer) -> str:
     if answer is Answer.COMPENSATE:
         return "the order was over; inventory releases the hold"
     if order.held_at is None:
@@ -129,7 +130,7 @@ def _held(ledger: Ledger, order: Order, fact: catalogue.InventoryReserved, answe
     return ""
 
 
-def _missing(ledger: Ledger, order: Order, fact: catalogue.InventoryInsufficient, answer: Answer) -> str:
+def _missing(ledger: UnitOfWork, order: Order, fact: catalogue.InventoryInsufficient, answer: Answer) -> str:
     if answer is Answer.MOVE:
         ledger.cancel(order, OUT_OF_STOCK if fact.missing else OVER_LIMIT)
     if fact.missing:
@@ -137,25 +138,25 @@ def _missing(ledger: Ledger, order: Order, fact: catalogue.InventoryInsufficient
     return f"the customer has as many as the sale allows of {', '.join(fact.over_limit)}"
 
 
-def _expired(ledger: Ledger, order: Order, fact: catalogue.InventoryExpired, answer: Answer) -> str:
+def _expired(ledger: UnitOfWork, order: Order, fact: catalogue.InventoryExpired, answer: Answer) -> str:
     if answer is Answer.MOVE:
         ledger.cancel(order, NOT_PAID)
     return "the hold was given up"
 
 
-def _action_required(ledger: Ledger, order: Order, fact: catalogue.PaymentActionRequired, answer: Answer) -> str:
+def _action_required(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentActionRequired, answer: Answer) -> str:
     if answer is Answer.MOVE:
         order.payment_wait, order.payment_url, order.payment_until = PaymentWait.ACTION, fact.url, fact.until
     return "the buyer has to confirm the payment"
 
 
-def _payment_unknown(ledger: Ledger, order: Order, fact: catalogue.PaymentUnknown, answer: Answer) -> str:
+def _payment_unknown(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentUnknown, answer: Answer) -> str:
     if answer is Answer.MOVE:
         order.payment_wait, order.payment_url, order.payment_until = PaymentWait.UNKNOWN, "", None
     return "the gateway has not answered; it is asked again"
 
 
-def _paid(ledger: Ledger, order: Order, fact: catalogue.PaymentConfirmed, answer: Answer) -> str:
+def _paid(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentConfirmed, answer: Answer) -> str:
     if answer is Answer.MOVE:
         order.payment_reference = fact.transaction_id
         order.move_to(Status.PAID, at=ledger.now)
@@ -166,14 +167,14 @@ def _paid(ledger: Ledger, order: Order, fact: catalogue.PaymentConfirmed, answer
     return fact.transaction_id
 
 
-def _payment_failed(ledger: Ledger, order: Order, fact: catalogue.PaymentFailed, answer: Answer) -> str:
+def _payment_failed(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentFailed, answer: Answer) -> str:
     if answer is Answer.MOVE:
         ledger.cancel(order, f"payment failed: {fact.reason}")
     return fact.reason
 
 
-def _refunded(ledger: Ledger, order: Order, fact: catalogue.PaymentRefunded, answer: Answer) -> str:
-    detail = f"{trail.money(fact.amount_minor, fact.currency)}: {fact.reason}"
+def _refunded(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentRefunded, answer: Answer) -> str:
+    detail = f"{timeline.money(fact.amount_minor, fact.currency)}: {fact.reason}"
     if answer is Answer.MOVE:
         order.refunded_at = ledger.now
-    return f"{detail}; {trail.money(fact.left_minor, fact.currency)} are left" if fact.left_minor else detail
+    return f"{detail}; {timeline.money(fact.left_minor, fact.currency)} are left" if fact.left_minor else detail

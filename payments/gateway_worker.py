@@ -14,10 +14,10 @@ from django.db import transaction
 
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import error_classes
-from payments import calls, gateways, settling
-from payments.answers import Heard
+from payments import gateway_calls, gateways, settlement
 from payments.gateways import Answer, Unknown
 from payments.models import Charge, Refund
+from payments.transitions import Heard
 
 log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.02
@@ -25,7 +25,7 @@ Said = TypeVar("Said")
 
 
 @dataclass
-class Answers:
+class GatewayAnswers:
     """What has come in: rows as they were claimed, and what the gateway said."""
 
     charges: list[tuple[Charge, Heard | Unknown]] = field(default_factory=list)
@@ -34,22 +34,22 @@ class Answers:
     def __len__(self) -> int:
         return len(self.charges) + len(self.refunds)
 
-    def __iter__(self) -> "Iterator[Answers]":
+    def __iter__(self) -> "Iterator[GatewayAnswers]":
         """Each alone."""
         for charge in self.charges:
-            yield Answers(charges=[charge])
+            yield GatewayAnswers(charges=[charge])
         for refund in self.refunds:
-            yield Answers(refunds=[refund])
+            yield GatewayAnswers(refunds=[refund])
 
 
-class Cashier:
+class GatewayWorker:
     """Keeps track of the calls under way in this process. `work` is called again and again by one thread."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
         self._charges: dict[Future[Heard | Unknown], Charge] = {}
         self._refunds: dict[Future[Answer], Refund] = {}
-        self._answers = Answers()
+        self._answers = GatewayAnswers()
 
     def work(self) -> bool:
         """Start what is due, settle what was answered. True if there may be more at once.
@@ -73,11 +73,11 @@ class Cashier:
         room = gateways.current().room(settings.PAYMENT_CONCURRENT_CALLS - self._under_way)
         if room <= 0:
             return
-        for charge in settling.claim_charges(limit=room):
-            self._charges[self._pool.submit(calls.carry_out, charge)] = charge
+        for charge in settlement.claim_charges(limit=room):
+            self._charges[self._pool.submit(gateway_calls.carry_out, charge)] = charge
             room -= 1
-        for refund in settling.claim_refunds(limit=room) if room else ():
-            self._refunds[self._pool.submit(calls.give_back, refund)] = refund
+        for refund in settlement.claim_refunds(limit=room) if room else ():
+            self._refunds[self._pool.submit(gateway_calls.give_back, refund)] = refund
 
     def _gather(self) -> None:
         if not self._under_way:
@@ -100,7 +100,7 @@ class Cashier:
             log.exception("%d answers could not be written together; each is tried alone", len(self._answers))
             self._write_each()
         settled = len(self._answers)
-        self._answers = Answers()
+        self._answers = GatewayAnswers()
         return settled
 
     def _write_each(self) -> None:
@@ -112,9 +112,9 @@ class Cashier:
                 log.exception("%s could not be written", answer)
 
 
-def _write(came_in: Answers) -> None:
+def _write(came_in: GatewayAnswers) -> None:
     with transaction.atomic(durable=True), outbox.collect():
-        settling.settle(charges=came_in.charges, refunds=came_in.refunds)
+        settlement.settle(charges=came_in.charges, refunds=came_in.refunds)
 
 
 def _answer_of(call: Future[Said]) -> Said | Unknown:

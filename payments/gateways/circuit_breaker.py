@@ -15,7 +15,7 @@ class Ticket(NamedTuple):
     """Whether the outcome of this one call decides."""
 
 
-class Breaker:
+class CircuitBreaker:
     """Counts calls without an answer. It may be used by many threads at a time, and keeps none of them waiting.
 
     *Closed*, it lets every call through. So many in a row without an answer *open* it, and it lets none through for a

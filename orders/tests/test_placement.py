@@ -10,15 +10,15 @@ from django.db import connection
 from devtools.testing.orders import SKU, draft
 from events import catalogue
 from kafka_bridge import testing
-from orders import checkout
 from orders.models import Order, Status, TrailEntry
+from orders.placing import placement
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_an_order_and_its_event_are_saved_together() -> None:
     wanted = draft(units={SKU: 2, "9780000000026": 1})
-    placed = checkout.place(wanted)
+    placed = placement.place(wanted)
 
     order = Order.objects.get(pk=placed.order_id)
     assert (order.status, order.version, order.total_minor, order.reference) == (
@@ -45,8 +45,8 @@ def test_an_order_and_its_event_are_saved_together() -> None:
 
 
 def test_the_same_key_gives_the_same_order() -> None:
-    first = checkout.place(draft(idempotency_key=(key := uuid.uuid4())))
-    again = checkout.place(draft(idempotency_key=key))
+    first = placement.place(draft(idempotency_key=(key := uuid.uuid4())))
+    again = placement.place(draft(idempotency_key=key))
 
     assert (again.order_id, again.reference) == (first.order_id, first.reference)
     assert (first.created, again.created) == (True, False)
@@ -54,9 +54,9 @@ def test_the_same_key_gives_the_same_order() -> None:
 
 
 def test_other_contents_under_the_same_key_are_refused() -> None:
-    checkout.place(draft(idempotency_key=(key := uuid.uuid4())))
-    with pytest.raises(checkout.IdempotencyConflict):
-        checkout.place(draft(idempotency_key=key, units={SKU: 2}))
+    placement.place(draft(idempotency_key=(key := uuid.uuid4())))
+    with pytest.raises(placement.IdempotencyConflict):
+        placement.place(draft(idempotency_key=key, units={SKU: 2}))
     assert Order.objects.count() == 1
 
 
@@ -64,9 +64,9 @@ def test_many_at_once_with_every_key_twice() -> None:
     keys = [uuid.uuid4() for _ in range(60)] * 2
     barrier = threading.Barrier(24)
 
-    def order(key: uuid.UUID) -> checkout.Placed:
+    def order(key: uuid.UUID) -> placement.Placed:
         barrier.wait(10)
-        return checkout.place(draft(idempotency_key=key))
+        return placement.place(draft(idempotency_key=key))
 
     with ThreadPoolExecutor(24) as pool:
         placed = list(pool.map(order, keys))
@@ -82,21 +82,21 @@ def test_one_impossible_order_hurts_nobody_else() -> None:
     bad = draft(currency="much too long for three letters")
     results = _settle_together([good[0], bad, *good[1:]])
 
-    assert [type(result) for result in results] == [checkout.Placed, checkout.Placed, checkout.Placed]
+    assert [type(result) for result in results] == [placement.Placed, placement.Placed, placement.Placed]
     assert Order.objects.count() == 3
 
 
-def _settle_together(drafts: list[checkout.Draft]) -> list[object]:
+def _settle_together(drafts: list[placement.Draft]) -> list[object]:
     """Hand all of them over while the first is still being committed, so that the rest make up one batch."""
     with ThreadPoolExecutor(len(drafts)) as pool:
-        futures = [pool.submit(checkout.place, each) for each in drafts]
+        futures = [pool.submit(placement.place, each) for each in drafts]
     return [future.result() for future in futures if future.exception() is None]
 
 
 @pytest.mark.parametrize("quantity", [0, -3, 21])
 def test_quantities_out_of_range_are_refused_in_words(quantity: int) -> None:
-    with pytest.raises(checkout.InvalidDraft, match="quantity must be 1 to 20"):
-        checkout.place(draft(units={SKU: quantity}))
+    with pytest.raises(placement.InvalidDraft, match="quantity must be 1 to 20"):
+        placement.place(draft(units={SKU: quantity}))
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def test_quantities_out_of_range_are_refused_in_words(quantity: int) -> None:
     ],
 )
 def test_other_nonsense_is_refused_in_words(changes: dict[str, object], words: str) -> None:
-    with pytest.raises(checkout.InvalidDraft, match=words):
-        checkout.place(draft(**changes))  # type: ignore[arg-type]
+    with pytest.raises(placement.InvalidDraft, match=words):
+        placement.place(draft(**changes))  # type: ignore[arg-type]
 
 
 def test_a_connection_killed_under_the_committer_places_once() -> None:
     """FAILURES 29: the outcome of a commit is unknown, so the same is tried again, and finds what there is."""
-    checkout.place(draft())
+    placement.place(draft())
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -122,6 +122,6 @@ def test_a_connection_killed_under_the_committer_places_once() -> None:
         )
         assert cursor.rowcount >= 1
     key = uuid.uuid4()
-    placed = checkout.place(draft(idempotency_key=key))
+    placed = placement.place(draft(idempotency_key=key))
     assert Order.objects.filter(idempotency_key=key).count() == 1
-    assert checkout.place(draft(idempotency_key=key)).order_id == placed.order_id
+    assert placement.place(draft(idempotency_key=key)).order_id == placed.order_id
