@@ -9,7 +9,7 @@ from django.conf import settings
 from events import catalogue
 from orders.placing import placement
 from payments.models import Charge
-from shop import pricing
+from shop.books import pricing
 
 
 def endless(*, seed: int) -> Iterator[placement.Draft]:

@@ -190,7 +190,7 @@ if BEHIND_TLS:
     # Whoever watches over the process asks it directly, without TLS; the sandbox's webhooks come from inside too.
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^webhooks/payments/$"]
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "shop.views.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "shop.errors.csrf_failure"
 
 # -- Live sockets -------------------------------------------------------------------------------
 # Where browsers find the sockets: a port beside the shop's (demo), or 0 for the shop's own origin (a proxy).
@@ -303,11 +303,11 @@ UNFOLD = {
     "SITE_HEADER": "Bookrush",
     "SITE_SUBHEADER": "Shop administration",
     "SITE_URL": "/",
-    "SITE_ICON": "shop.admin.site.icon",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "shop.admin.site.icon"}],
-    "STYLES": ["shop.admin.site.stylesheet"],
-    "DASHBOARD_CALLBACK": "shop.admin.dashboard.context",
-    "SIDEBAR": {"navigation": "shop.admin.site.navigation"},
+    "SITE_ICON": "shop.admin.site.navigation.icon",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "shop.admin.site.navigation.icon"}],
+    "STYLES": ["shop.admin.site.navigation.stylesheet"],
+    "DASHBOARD_CALLBACK": "shop.admin.site.dashboard.context",
+    "SIDEBAR": {"navigation": "shop.admin.site.navigation.navigation"},
     "BORDER_RADIUS": "6px",
     "COLORS": {  # the storefront's paper and its red
         "base": {

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from devtools.drills import event_log_check, watching
 from devtools.drills.load import Bought, OrderLoad
-from devtools.drills.plans import Plan
+from devtools.drills.plans import DrillPlan
 from devtools.testing.processes import Shop
 from kafka_bridge.monitoring import lag
 from orders.actions import cancellation
@@ -62,7 +62,7 @@ class Timeline:
 class Verdict:
     """All findings."""
 
-    plan: Plan
+    plan: DrillPlan
     course: Timeline
     findings: Sequence[Finding]
 
@@ -77,7 +77,7 @@ class Verdict:
         return not self.problems
 
 
-def reach(plan: Plan, shop: Shop, crowd: OrderLoad, course: Timeline) -> Verdict:
+def reach(plan: DrillPlan, shop: Shop, crowd: OrderLoad, course: Timeline) -> Verdict:
     """Judge a shop to which nobody comes any more; waits a while until it is at rest."""
     bought = list(crowd.bought)
     orders = [each.order_id for each in bought]
@@ -97,7 +97,7 @@ def reach(plan: Plan, shop: Shop, crowd: OrderLoad, course: Timeline) -> Verdict
     return Verdict(plan=plan, course=course, findings=findings)
 
 
-def _of_orders(plan: Plan, crowd: OrderLoad, course: Timeline) -> Finding:
+def _of_orders(plan: DrillPlan, crowd: OrderLoad, course: Timeline) -> Finding:
     problems, refused = [], len(crowd.refused_at)
     if crowd.failures:
         problems.append(f"{len(crowd.failures)} times the shop gave no clean answer, the first: {crowd.failures[0]}")
@@ -115,7 +115,7 @@ def _of_orders(plan: Plan, crowd: OrderLoad, course: Timeline) -> Finding:
     return Finding(name="orders accepted", figure=figure, problems=problems)
 
 
-def _of_ends(plan: Plan, shop: Shop, bought: Sequence[Bought]) -> Finding:
+def _of_ends(plan: DrillPlan, shop: Shop, bought: Sequence[Bought]) -> Finding:
     """DELIVERED, or CANCELLED for a reason that the buyer's card or the length of the outage explains."""
     declined = [each.order_id for each in bought if each.card in _DECLINED]
     payers = [each.order_id for each in bought if each.card not in _DECLINED]
@@ -135,7 +135,7 @@ def _of_ends(plan: Plan, shop: Shop, bought: Sequence[Bought]) -> Finding:
     return Finding(name="orders at their end", figure=figure, problems=problems)
 
 
-def _given_up(plan: Plan) -> set[str]:
+def _given_up(plan: DrillPlan) -> set[str]:
     """Why orders may have been given up, for they waited long enough."""
     waited = plan.seconds + _MARGIN_SECONDS
     limits = {cancellation.NOT_PAID: settings.HOLD_SECONDS, cancellation.TIMED_OUT: settings.ORDER_DEADLINE_SECONDS}

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.test import Client
 
 from inventory import stock_adjustments
-from shop import isbn, pricing
+from shop.books import isbn, pricing
 from shop.models import Book, Category
 
 _numbers = count(1)

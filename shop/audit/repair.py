@@ -16,14 +16,14 @@ from inventory import counter_sync, holds, ledger, stock_adjustments
 from inventory.ledger import Kind, MovementEntry
 from inventory.models import Stock
 from orders.actions import cancellation
-from shop.audit import elsewhere, orders, running, stock
-from shop.audit.report import Finding, Report
+from shop.audit import external_checks, orders, runner, stock
+from shop.audit.report import AuditReport, Finding
 
 _BATCH = 500
 _MENDED = frozenset(
     {
-        elsewhere.GATE_SUM.name,
-        elsewhere.GATE_FREE.name,
+        external_checks.GATE_SUM.name,
+        external_checks.GATE_FREE.name,
         stock.HOLDS.name,
         stock.LEFTOVERS.name,
         stock.EXPIRED.name,
@@ -42,7 +42,7 @@ class Act:
     """Does it, and says in words what was done."""
 
 
-def plan(report: Report, *, grace_seconds: float, by: str) -> list[Act]:
+def plan(report: AuditReport, *, grace_seconds: float, by: str) -> list[Act]:
     """What can be mended of what this audit found, in the sequence in which it is to be done; changes nothing."""
     broken = {finding.name for finding in report.broken}
     acts: list[Act] = []
@@ -61,19 +61,19 @@ def plan(report: Report, *, grace_seconds: float, by: str) -> list[Act]:
         acts += [_correction(state, by) for state in _bins_off()]
     if stock.LEFTOVERS.name in broken:
         acts.append(Act(plan="return what sales that are over have left", carry_out=_return_unsold))
-    if broken & {elsewhere.GATE_SUM.name, elsewhere.GATE_FREE.name}:
+    if broken & {external_checks.GATE_SUM.name, external_checks.GATE_FREE.name}:
         acts.append(Act(plan="make the gate anew from PostgreSQL", carry_out=lambda: _rebuild_gate(by)))
     return acts
 
 
-def left_over(report: Report) -> list[str]:
+def left_over(report: AuditReport) -> list[str]:
     """Of what the audit found before a repair, what a person will have to do, at least in part."""
     return remedies(finding for finding in report.broken if finding.name not in _MENDED)
 
 
 def remedies(findings: Iterable[Finding]) -> list[str]:
     """What is to be done about each of these."""
-    return [f"{finding.name}: {running.RULES[finding.name].remedy}" for finding in findings]
+    return [f"{finding.name}: {runner.RULES[finding.name].remedy}" for finding in findings]
 
 
 def _number(count: int, noun: str) -> str:

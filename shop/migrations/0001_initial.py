@@ -2,7 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
-import shop.isbn
+import shop.books.isbn
 from django.conf import settings
 from django.db import migrations, models
 

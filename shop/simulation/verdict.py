@@ -7,9 +7,9 @@ from inventory.models import Stock
 from orders.actions import cancellation
 from shop import audit
 from shop.simulation import watching
-from shop.simulation.buyers import Plan
-from shop.simulation.driving import Clicks
-from shop.simulation.stall import Stall
+from shop.simulation.buyers import SalePlan
+from shop.simulation.load import Clicks
+from shop.simulation.sale_fixture import SaleFixture
 from shop.simulation.watching import Loser, State
 
 # Ends that an order must not come to in a sale whose buyers all pay at once and want no more than they may have.
@@ -37,13 +37,13 @@ class Count:
 class Verdict:
     """What the sale came to, and all that is wrong with it."""
 
-    plan: Plan
+    plan: SalePlan
     sale: str
     seconds: float
     clicks: Clicks
     state: State
     counts: Sequence[Count]
-    audit: audit.Report
+    audit: audit.AuditReport
     problems: Sequence[str]
 
     @property
@@ -62,7 +62,9 @@ class Verdict:
         return sum(max(0, count.by_orders - self.plan.units) for count in self.counts)
 
 
-def reach(*, plan: Plan, stall: Stall, clicks: Clicks, state: State, report: audit.Report, seconds: float) -> Verdict:
+def reach(
+    *, plan: SalePlan, stall: SaleFixture, clicks: Clicks, state: State, report: audit.AuditReport, seconds: float
+) -> Verdict:
     """Judge a sale in which every order has ended and the shop has come to rest."""
     counts = _counts(stall)
     problems = [
@@ -88,7 +90,7 @@ def reach(*, plan: Plan, stall: Stall, clicks: Clicks, state: State, report: aud
     )
 
 
-def _counts(stall: Stall) -> list[Count]:
+def _counts(stall: SaleFixture) -> list[Count]:
     by_orders = watching.sold_by_orders(stall)
     rows = Stock.objects.filter(sale_id=stall.sale.pk).order_by("bin")
     return [
@@ -97,7 +99,7 @@ def _counts(stall: Stall) -> list[Count]:
     ]
 
 
-def _of_clicks(plan: Plan, clicks: Clicks, state: State) -> Iterator[str]:
+def _of_clicks(plan: SalePlan, clicks: Clicks, state: State) -> Iterator[str]:
     if clicks.failures:
         yield f"{len(clicks.failures)} clicks had no answer, the first: {clicks.failures[0]}"
     elif state.orders != len(clicks.accepted_ms):

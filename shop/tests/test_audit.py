@@ -20,7 +20,7 @@ from orders.actions import cancellation, parcels, returns
 from orders.models import Order
 from payments.models import Charge
 from shop import audit
-from shop.audit import elsewhere, running
+from shop.audit import external_checks, runner
 from shop.models import AuditRun
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]
@@ -57,7 +57,7 @@ def test_a_report_says_what_was_looked_into(shop: Shop) -> None:
     report = audit.run(grace_seconds=0, by="ada")
     names = [finding.name for finding in report.findings]
     assert len(names) == len(set(names)) == 24
-    assert {f.name: f.sentence for f in report.findings} == {r.name: r.sentence for r in running.RULES.values()}
+    assert {f.name: f.sentence for f in report.findings} == {r.name: r.sentence for r in runner.RULES.values()}
     told = report.as_json()
     assert (told["clean"], sorted(told)) == (True, ["clean", "invariants", "seconds"])
     assert [entry["name"] for entry in told["invariants"]] == names
@@ -82,10 +82,13 @@ NOTE = "INSERT INTO inventory_movement (bin, sku, kind, received, held, sold, by
 DAMAGE: list[tuple[str, dict[str, int]]] = [
     (NOTE + "(%(sku)s, %(sku)s, 'received', 1, 0, 0, 'thief', '')", {LEDGER: 1}),
     ("TRUNCATE inventory_movement", {LEDGER: 2}),
-    ("UPDATE inventory_stock SET received = received + 1 WHERE bin = %(sku)s", {LEDGER: 1, elsewhere.GATE_SUM.name: 1}),
+    (
+        "UPDATE inventory_stock SET received = received + 1 WHERE bin = %(sku)s",
+        {LEDGER: 1, external_checks.GATE_SUM.name: 1},
+    ),
     (
         "UPDATE inventory_stock SET held = held + 1 WHERE bin = %(sku)s",
-        {LEDGER: 1, HOLDS: 1, elsewhere.GATE_SUM.name: 1},
+        {LEDGER: 1, HOLDS: 1, external_checks.GATE_SUM.name: 1},
     ),
     ("UPDATE inventory_hold SET given_back = 1 WHERE reservation_id = %(kept)s", {HOLDS: 1, LINES: 1}),
     ("UPDATE inventory_hold SET bin = %(sale_bin)s WHERE reservation_id = %(kept)s", {HOLDS: 2, LINES: 1}),
@@ -150,7 +153,7 @@ def test_an_order_that_was_deleted_leaves_units_and_money_behind(shop: Shop) -> 
             "inventory_stock",
             "stock_never_oversold",
             "UPDATE inventory_stock SET received = 1 WHERE bin = %(sku)s",
-            {OVERSOLD: 1, LEDGER: 1, elsewhere.GATE_SUM.name: 1},
+            {OVERSOLD: 1, LEDGER: 1, external_checks.GATE_SUM.name: 1},
         ),
         (
             "payments_charge",
@@ -305,14 +308,14 @@ def test_a_snapshot_is_one_moment_and_changes_nothing(shop: Shop) -> None:
         finally:
             connection.close()
 
-    with running.snapshot():
+    with runner.snapshot():
         before = Stock.objects.get(pk=shop.book.isbn).received
         lorry = threading.Thread(target=receive)
         lorry.start()
         lorry.join()
         assert Stock.objects.get(pk=shop.book.isbn).received == before, "nobody was held up, and nothing is seen of it"
     assert Stock.objects.get(pk=shop.book.isbn).received == before + 1
-    with pytest.raises(DatabaseError, match="read-only"), running.snapshot():
+    with pytest.raises(DatabaseError, match="read-only"), runner.snapshot():
         Stock.objects.update(held=0)
 
 

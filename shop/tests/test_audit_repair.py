@@ -15,7 +15,7 @@ from inventory.models import Hold, Movement, Reservation, Stock
 from kafka_bridge import testing
 from orders.models import Order
 from payments.models import Charge, Refund
-from shop.audit import elsewhere
+from shop.audit import external_checks
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]
 
@@ -213,4 +213,4 @@ def test_without_redis_everything_else_is_mended(shop: Shop, redis_server: Redis
     execute("UPDATE inventory_stock SET closes_at = now() - interval '1 min' WHERE bin = %(sale_bin)s", shop.names)
     code, told = repair()
     assert (code, told["repaired"]) == (1, ["8 units of sales that are over returned to the shelf"])
-    assert [line.partition(":")[0] for line in told["for_people"]] == [elsewhere.GATE_READ.name]
+    assert [line.partition(":")[0] for line in told["for_people"]] == [external_checks.GATE_READ.name]

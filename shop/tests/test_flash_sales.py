@@ -23,7 +23,9 @@ from kafka_bridge import testing
 from orders import queries
 from orders.models import Order, OrderLine, Status, new_id
 from payments.models import Refund
-from shop import flash_sales, ordering, pricing
+from shop.books import pricing
+from shop.checkout import price_check
+from shop.flashsales import flash_sales
 from shop.models import Book, FlashSale
 from shop.templatetags.shop_words import until
 
@@ -297,8 +299,8 @@ def test_of_two_reasons_both_are_said() -> None:
     a_sale(book, units=1, customer_limit=2)
 
     def found(quantity: int) -> list[tuple[str, int | None]]:
-        wanted = ordering.WantedLine(sku=book.isbn, quantity=quantity)
-        return [(difference.code, difference.left) for difference in ordering.differences([wanted])]
+        wanted = price_check.WantedLine(sku=book.isbn, quantity=quantity)
+        return [(difference.code, difference.left) for difference in price_check.differences([wanted])]
 
     assert [found(quantity) for quantity in (1, 2, 3)] == [
         [],

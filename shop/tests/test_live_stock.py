@@ -17,7 +17,8 @@ from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
 from devtools.testing.storefront import a_book
 from inventory import holds, stock_adjustments
-from shop import flash_sales, live_stock, sockets, stock_sockets
+from shop.flashsales import flash_sales
+from shop.live import live_stock, sockets, stock_sockets
 from shop.models import Book, FlashSale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]

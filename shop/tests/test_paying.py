@@ -14,7 +14,7 @@ from kafka_bridge import testing
 from orders.models import Order
 from payments import checks
 from payments.gateways.sandbox import TEST_CARDS
-from shop import paying
+from shop.checkout import payment_form
 from shop.models import Book
 
 pytestmark = [pytest.mark.money, pytest.mark.django_db(transaction=True)]
@@ -211,7 +211,7 @@ def checkout(page: Page, live_server: LiveServer, by_stripe: None, book: Book) -
 
 def answer_with(script: str) -> Any:
     def answer(route: Route) -> None:
-        assert route.request.url == paying.STRIPE_JS
+        assert route.request.url == payment_form.STRIPE_JS
         route.fulfill(body=script, content_type="text/javascript")
 
     return answer

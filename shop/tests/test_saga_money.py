@@ -28,7 +28,7 @@ from payments.gateway_worker import GatewayWorker
 from payments.gateways import PaymentStatus
 from payments.models import Charge, Refund, Review
 from payments.sandbox.cards import TEST_CARDS, TestCard, Trouble
-from shop import after_sales
+from shop.orderpages import after_sales
 from shop.tests import test_saga as saga
 from shop.tests.test_saga import OTHER, books_balance, counts, the_bank, to_the_end
 

@@ -11,8 +11,9 @@ from django.db import transaction
 from inventory import queries as inventory_queries
 from inventory import stock_adjustments
 from inventory.models import bin_of
-from shop import flash_sales, isbn
-from shop import seed as seeding
+from shop.books import isbn
+from shop.books import seed as seeding
+from shop.flashsales import flash_sales
 from shop.models import Book, Category, FlashSale
 
 pytestmark = pytest.mark.django_db

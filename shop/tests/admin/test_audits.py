@@ -13,7 +13,7 @@ from inventory import counter_sync
 from inventory.models import Stock
 from orders.models import Order
 from shop import audit
-from shop.admin import dashboard
+from shop.admin.site import dashboard
 from shop.models import AuditRun, Book
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]

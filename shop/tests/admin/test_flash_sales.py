@@ -19,7 +19,7 @@ from devtools.testing.storefront import a_book
 from inventory import holds, stock_adjustments
 from inventory.models import Movement, Stock, bin_of
 from orders.models import new_id
-from shop import flash_sales
+from shop.flashsales import flash_sales
 from shop.models import Book, FlashSale
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,8 +13,8 @@ from kafka_bridge import testing
 from orders.actions import parcels, returns
 from orders.models import Order
 from payments.models import Charge, Review
-from shop import audit_log
 from shop.models import AuditEntry, Book
+from shop.operations import activity_log
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 OUTBOX = "/admin/kafka_bridge/outboxrow/"
@@ -115,7 +115,7 @@ def money_pages(book: Book, order: Order) -> list[str]:
         kind=Review.Kind.MISMATCH, subject=str(charge.pk), charge=charge, order_id=order.pk, detail=words
     )
     with transaction.atomic():
-        audit_log.record(
+        activity_log.record(
             user=None, what="copies paid back", subject=sent.reference, order_id=sent.pk, reason="torn",
             before={"copies paid back": {book.isbn: 0}, "money_paid_back_minor": 0},
             after={"copies paid back": {book.isbn: 2}, "money_paid_back_minor": 2500},

@@ -17,7 +17,7 @@ from orders import links
 from orders.models import Order, Status
 from orders.placing import placement
 from payments.models import Refund
-from shop.admin import trail
+from shop.admin.orders import timeline
 from shop.models import Book
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
@@ -79,7 +79,7 @@ def test_some_copies_are_cancelled_on_the_page_of_the_order(
         "by admin: a page is missing (25.00 USD back", "Part of the order cancelled",
     ):  # fmt: skip
         assert words in shown, words
-    moments = {m.row.type: m for m in trail.of(order) if m.row}
+    moments = {m.row.type: m for m in timeline.of(order) if m.row}
     reduced = moments["order.reduced"]
     assert reduced.entry is not None
     assert (reduced.entry.what, reduced.missing) == ("reduced", [])

@@ -19,7 +19,7 @@ from inventory import admission, counter_sync, holds, stock_adjustments
 from inventory.models import Movement, Stock, bin_of
 from orders.actions.cancellation import cancel_lines
 from orders.models import Order
-from shop.admin import bins
+from shop.admin.stock import stock_queries
 from shop.models import Book, FlashSale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
@@ -126,10 +126,10 @@ def test_a_count_that_is_not_told_yet_is_no_alarm(book: Book) -> None:
     stock = Stock.objects.get(bin=book.isbn)
     for version, free in ((stock.version - 1, 3), (stock.version + 1, 3), (stock.version, 50)):
         told_ = {book.isbn: admission.InFlight(free=free, version=version, taken=1)}
-        label = bins.gate_label([stock], told_)
+        label = stock_queries.gate_label([stock], told_)
         assert "otherwise" not in label
         assert f">{free - 1}<" in "".join(label.split())
-    assert "otherwise" in bins.gate_label(
+    assert "otherwise" in stock_queries.gate_label(
         [stock], {book.isbn: admission.InFlight(free=3, version=stock.version, taken=0)}
     )
 
