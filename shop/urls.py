@@ -37,6 +37,7 @@ urlpatterns = [
     path("checkout/", checkout.checkout_page, name="checkout"),
     path("orders/", orders.my_orders, name="my_orders"),
     path("orders/<uuid:order_id>/", orders.order_page, name="order"),
+    path("orders/<uuid:order_id>/fragment/", orders.order_fragment, name="order_fragment"),
     path("orders/<uuid:order_id>/again/", orders.order_again, name="order_again"),
     path("orders/<uuid:order_id>/pay/", orders.order_pay, name="order_pay"),
     path("orders/<uuid:order_id>/cancel/", orders.order_cancel, name="order_cancel"),
