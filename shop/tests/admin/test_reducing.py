@@ -73,7 +73,7 @@ def test_some_copies_are_cancelled_on_the_page_of_the_order(
 
     shown = text_of(admin_client.get(page))
     for words in (
-        '<s class="br-gone">3</s> 1 × $12.50', "2 cancelled", "their money goes back", "<strong>$25.00</strong>",  # noqa: RUF001
+        '<s class="br-gone">3</s> 1 × $12.50', "2 cancelled", "Refund for cancelled copies", "<strong>$25.00</strong>",  # noqa: RUF001
         "by admin: a page is missing (25.00 USD back", "Part of the order cancelled",
     ):  # fmt: skip
         assert words in shown, words
