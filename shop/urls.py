@@ -42,6 +42,7 @@ urlpatterns = [
     path("checkout/", checkout_views.checkout_page, name="checkout"),
     path("orders/", order_views.my_orders, name="my_orders"),
     path("orders/<uuid:order_id>/", order_views.order_page, name="order"),
+    path("orders/<uuid:order_id>/fragment/", order_views.order_fragment, name="order_fragment"),
     path("orders/<uuid:order_id>/again/", order_views.order_again, name="order_again"),
     path("orders/<uuid:order_id>/pay/", order_views.order_pay, name="order_pay"),
     path("orders/<uuid:order_id>/cancel/", order_views.order_cancel, name="order_cancel"),

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -79,11 +78,28 @@ def order_page(request: HttpRequest, order_id: UUID) -> HttpResponse:
         # The bank has sent a buyer back; whoever went there from this browser was allowed to see the order.
         return redirect(reverse("order", kwargs={"order_id": order_id}, query={"key": links.key_for(order_id)}))
     order = visible_order(request, order_id)
+    return render(request, "shop/order.html", _shown(request, order, went_to_bank=went_to_bank))
+
+
+@never_cache
+@require_safe
+def order_fragment(request: HttpRequest, order_id: UUID) -> HttpResponse:
+    """Only the order, as its page shows it now: an open page asks for it when something has changed."""
+    order = visible_order(request, order_id)
+    went_to_bank = after_sales.went_to_bank(request.session, order_id)
+    return render(request, "shop/_order.html", _shown(request, order, went_to_bank=went_to_bank))
+
+
+def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[str, Any]:
+    """What the templates of an order show; never older than the snapshot, whose version they say."""
+    order_id = order.pk
     snapshot = queries.snapshot(order_id)
     if snapshot is None:
         raise Http404
+    if snapshot["version"] != order.version:
+        order.refresh_from_db()  # it has moved on meanwhile
     lines = list(order.lines.all())
-    context: dict[str, Any] = {
+    return {
         "order": order,
         "lines": lines,
         "offers": pricing.offers(),
@@ -94,15 +110,14 @@ def order_page(request: HttpRequest, order_id: UUID) -> HttpResponse:
         "returns": _returns(order_id, lines),
         "can_return": any(_left(lines).values()),
         "is_buyer": is_buyer(request, order),
-        "live_port": settings.LIVE_PORT,
         "live_path": f"/live/orders/{order_id}/{_key_query(request)}",
         "snapshot_url": _address("api_order", request, order_id),
+        "fragment_url": _address("order_fragment", request, order_id),
         "again_url": _address("order_again", request, order_id),
         "pay_url": _address("order_pay", request, order_id),
         "cancel_url": _address("order_cancel", request, order_id),
         "return_url": _address("order_return", request, order_id),
     }
-    return render(request, "shop/order.html", context)
 
 
 @never_cache

@@ -1,4 +1,4 @@
-"""The frame around all admin pages: what the side bar lists, and the style sheet. `settings.UNFOLD` points here."""
+"""The frame around all admin pages: what the side bar lists, and the shop's mark. `settings.UNFOLD` points here."""
 
 from typing import Any
 
@@ -49,11 +49,6 @@ _PAGES = {
         ("Groups", "group", "auth", "group"),
     ],
 }
-
-
-def stylesheet(request: HttpRequest) -> str:
-    """Address of what the shop's pages add to the theme."""
-    return static("shop/admin.css")
 
 
 def icon(request: HttpRequest) -> str:
