@@ -26,7 +26,7 @@ from benchmarks import bridge, drafts, machine
 from devtools.local.roles import PROJECT
 from kafka_bridge.models import InboxRow
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import clients, processes
+from kafka_bridge.runtime import clients, leadership, waiting
 from orders.placing import placement
 from payments.models import Charge
 
@@ -116,7 +116,7 @@ def _state(orders: int, *, seed: int) -> None:
 @contextmanager
 def _locked_inbox() -> Iterator["psycopg.Connection[Any]"]:
     """Nobody can take a message meanwhile. See Note [At the gate]."""
-    with psycopg.connect(**processes.connection_parameters()) as own:
+    with psycopg.connect(**leadership.connection_parameters()) as own:
         own.execute("LOCK TABLE kafka_bridge_inboxrow IN SHARE MODE")
         yield own
 
@@ -194,8 +194,4 @@ def _wait(condition: Callable[[], bool], what: str, *, every_seconds: float = 0.
     Raises:
         TimeoutError: it did not become true in time.
     """
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError(f"no {what} after {PATIENCE_SECONDS:g} s")
-        time.sleep(every_seconds)
+    waiting.until(condition, what=what, timeout_seconds=PATIENCE_SECONDS, every_seconds=every_seconds)

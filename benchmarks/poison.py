@@ -14,7 +14,7 @@ from benchmarks import drafts, stats
 from events import catalogue
 from kafka_bridge.consuming import consumer_process, registry
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import clients, topics
+from kafka_bridge.runtime import clients, topics, waiting
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.events import Event
 
@@ -106,8 +106,4 @@ def _produce(producer: Any, watch: Watch, event: Event) -> None:
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError(f"no {what} after {PATIENCE_SECONDS:g} s")
-        time.sleep(0.02)
+    waiting.until(condition, what=what, timeout_seconds=PATIENCE_SECONDS, every_seconds=0.02)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.utils.module_loading import import_string
 
 from events import catalogue
@@ -18,7 +18,7 @@ from inventory import admission, ledger
 from inventory.ledger import Kind, Locked, MovementEntry
 from inventory.models import UNITS_MAX, Reservation
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime import bulk_rows, transactions
 
 State = Reservation.State
 # So long is a hold left alone whose money is being captured when it runs out, or is in; it becomes a sale any moment.
@@ -61,7 +61,7 @@ def hold(*, wishes: Sequence[ReservationRequest], as_sold: bool = False) -> dict
     Raises:
         ValueError: a quantity is impossible.
     """
-    _require_transaction()
+    transactions.require("inventory.services")
     _refuse_nonsense(wishes)
     new = _new_reservations([(wish.order_id, wish.flow) for wish in wishes])
     wishes = [wish for wish in wishes if wish.order_id in new]
@@ -90,7 +90,7 @@ def hold(*, wishes: Sequence[ReservationRequest], as_sold: bool = False) -> dict
 
 def sell(*, order_ids: Iterable[UUID]) -> None:
     """The holds of these orders become sales; orders without one (released meanwhile, sold already) are left alone."""
-    _require_transaction()
+    transactions.require("inventory.services")
     ids = _lock_reservations(order_ids, State.HELD)
     parts = _parts_of(ids)
     _set_state(dict.fromkeys(ids), State.SOLD)
@@ -108,7 +108,7 @@ def release(*, order_ids: Iterable[UUID], reason: str = "order cancelled") -> No
 
     An order that inventory has not heard of gets a row all the same, so that a hold that comes late finds it is over.
     """
-    _require_transaction()
+    transactions.require("inventory.services")
     ids = list(order_ids)
     _new_reservations([(order_id, "") for order_id in ids])  # as refused: nothing held, and nothing to hold any more
     held, sold = _lock_reservations(ids, State.HELD), _lock_reservations(ids, State.SOLD)
@@ -121,7 +121,7 @@ def give_back(*, reductions: Mapping[UUID, Mapping[str, int]], reason: str = "pa
     As the numbers are totals, hearing them twice or in the wrong sequence is harmless. Orders that hold nothing (any
     more) are left alone.
     """
-    _require_transaction()
+    transactions.require("inventory.services")
     held = set(_lock_reservations(reductions, State.HELD))
     sold = _lock_reservations(reductions, State.SOLD)
     wanted = [
@@ -152,7 +152,7 @@ def expire(*, limit: int = 500) -> int:
     Money that is being captured wins: payments is asked, in the same transaction, to see to it that nothing is taken
     for these orders, and only those of which it can say so lose their hold. Either the money or the hold is gone.
     """
-    _require_transaction()
+    transactions.require("inventory.services")
     due = _lock_expired(limit)
     if not due:
         return 0
@@ -268,11 +268,6 @@ def _stop_payments(orders: Mapping[UUID, str]) -> set[UUID]:
     """Ask payments, which inventory may not import; `settings.INVENTORY_PAYMENT_STOP` names whom to ask."""
     stop: Callable[[Mapping[UUID, str]], set[UUID]] = import_string(settings.INVENTORY_PAYMENT_STOP)
     return stop(orders)
-
-
-def _require_transaction() -> None:
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("inventory.holds must be called inside transaction.atomic()")
 
 
 def _refuse_nonsense(wishes: Sequence[ReservationRequest]) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import connection
 
 from inventory import ledger
 from inventory.ledger import Kind, MovementEntry
 from inventory.models import Stock, bin_of
+from kafka_bridge.runtime import transactions
 
 MOST_AT_ONCE = 10_000_000
 
@@ -46,7 +47,7 @@ def receive(*, quantities: Mapping[str, int], reason: str, by: str = "shop") -> 
     Raises:
         ValueError: a quantity is below 1, or absurdly high.
     """
-    _require_transaction()
+    transactions.require("inventory.shelving")
     if wrong := {sku: units for sku, units in quantities.items() if not 1 <= units <= MOST_AT_ONCE}:
         raise ValueError(f"quantities received must be 1 or more, up to {MOST_AT_ONCE:,} ({reason}): {wrong}")
     _open({sku: sku for sku in quantities})
@@ -66,7 +67,7 @@ def correct(*, sku: str, change: int, reason: str, by: str) -> None:
         NotEnough: fewer units are free than would be taken away.
         ValueError: the change is 0, or absurd.
     """
-    _require_transaction()
+    transactions.require("inventory.shelving")
     if change == 0 or abs(change) > MOST_AT_ONCE:
         raise ValueError(f"a correction changes 1 to {MOST_AT_ONCE:,} units, not {change:,}")
     _open({sku: sku})
@@ -83,7 +84,7 @@ def set_aside(*, allotments: Iterable[Allotment], reason: str, by: str) -> None:
         NotEnough: an ordinary bin has too few free units; or a sale has held and sold more than it is to have.
         ValueError: units are below 0.
     """
-    _require_transaction()
+    transactions.require("inventory.shelving")
     wanted = {allotment.bin: allotment for allotment in allotments}
     if wrong := [allotment.sku for allotment in wanted.values() if allotment.units < 0]:
         raise ValueError(f"units set aside must be 0 or more: {', '.join(wrong)}")
@@ -112,7 +113,7 @@ def set_aside(*, allotments: Iterable[Allotment], reason: str, by: str) -> None:
 
 def return_unsold(*, limit: int = 100) -> int:
     """What is free in the bins of sales that are over goes back to the ordinary ones. Returns the number of units."""
-    _require_transaction()
+    transactions.require("inventory.shelving")
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT bin, sku FROM inventory_stock WHERE closes_at < now() AND received > held + sold LIMIT %s", [limit]
@@ -158,10 +159,3 @@ def _tell(allotment: Allotment) -> None:
         hold_seconds=allotment.hold_seconds,
         closes_at=allotment.closes_at,
     )
-
-
-def _require_transaction() -> None:
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError(
-            "inventory.stock_adjustments must be called inside transaction.atomic()"
-        )

@@ -24,16 +24,16 @@ _too_many_letters = Alarm(over=f"no more than {PARKED_TOO_MANY} dead letters wai
 _not_leaving = Alarm(over="events leave for Kafka again")
 _expiring = Alarm(over="no unread message is about to be deleted any more")
 _standing_still = Alarm(over="every group that has something to read moves again")
-_watch = stall_detector.StallDetector(seconds=STANDSTILL_SECONDS)
+_stall_detector = stall_detector.StallDetector(seconds=STANDSTILL_SECONDS)
 
 
 def sample_lag() -> None:
     """Note how far every group is behind; nothing is noted while Kafka does not answer."""
     try:
-        found = lag.read()
+        found = lag.read_lag()
     except KafkaException as error:
         log.warning("no lag sample: Kafka does not answer (%s)", error)
-        _watch.forget()
+        _stall_detector.forget()
         return
     LagSample.objects.bulk_create(
         LagSample(
@@ -48,8 +48,8 @@ def sample_lag() -> None:
         )
         for row in found
     )
-    _expiring.hear(_too_late(found))
-    _standing_still.hear(_not_moving(_watch.look(found)))
+    _expiring.update(_too_late(found))
+    _standing_still.update(_not_moving(_stall_detector.find_stalled(found)))
 
 
 @scheduler.every(seconds=60, after_seconds=60, aside=True)
@@ -64,13 +64,13 @@ def prune() -> None:
 def watch_dead_letters() -> None:
     """Say once that too many dead letters wait for a person, and once that it is over; mend heads that were left."""
     if mended := redrive_sender.mend_heads():
-        log.warning("%d parked keys were left behind by what somebody did to their dead letters; mended", mended)
-    waiting = letter_store.waiting(limit=PARKED_TOO_MANY + 1)
+        log.warning("%d parked keys were left behind by what was done to their dead letters; mended", mended)
+    waiting = letter_store.count_waiting(limit=PARKED_TOO_MANY + 1)
     many = (
         f"more than {PARKED_TOO_MANY} dead letters wait for a person: see `manage.py dead_letters list --kinds` or the "
         "admin"
     )
-    _too_many_letters.hear(many if waiting > PARKED_TOO_MANY else "")
+    _too_many_letters.update(many if waiting > PARKED_TOO_MANY else "")
 
 
 @scheduler.every(seconds=15, after_seconds=15)
@@ -78,22 +78,22 @@ def watch_outbox() -> None:
     """Say once that events do not leave, and once that they do."""
     seconds = outbox.oldest_seconds()
     waits = f"an event has waited {seconds:.0f} s for the relay: is one running, and does it reach Kafka?"
-    _not_leaving.hear(waits if seconds > OUTBOX_TOO_OLD_SECONDS else "")
+    _not_leaving.update(waits if seconds > OUTBOX_TOO_OLD_SECONDS else "")
 
 
-def _too_late(found: Sequence[lag.Lag]) -> str:
+def _too_late(found: Sequence[lag.PartitionLag]) -> str:
     """Groups that have left messages unread for half of what their topic keeps them; the rest is all they have."""
     kept = {topic.name: topic.retention_seconds for topic in topics.wanted()}
     late = sorted({f"{row.group} ({row.topic})" for row in found if (row.seconds or 0) > kept[row.topic] / 2})
     return f"unread messages are about to be deleted: {', '.join(late)} must catch up" if late else ""
 
 
-def _not_moving(stuck: Sequence[lag.Lag]) -> str:
+def _not_moving(stuck: Sequence[lag.PartitionLag]) -> str:
     """Which groups stand still, and what their members say about it."""
     places = [f"{row.group} ({row.topic}[{row.partition}], {row.reason or row.state})" for row in stuck]
     if not stuck:
         return ""
-    return f"no progress for {_watch.seconds:g} s although there is something to read: {', '.join(places)}"
+    return f"no progress for {_stall_detector.seconds:g} s although there is something to read: {', '.join(places)}"
 
 
 if settings.LAG_SAMPLE_SECONDS > 0:

@@ -17,7 +17,8 @@ from django.db import connection
 
 from kafka_bridge.consuming import message_processing, registry
 from kafka_bridge.models import InboxRow, OutboxRow, ParkedMessage
-from kafka_bridge.retrying import parking
+from kafka_bridge.retrying import parking, waiting_heads
+from kafka_bridge.runtime import waiting
 from kafka_bridge.wire import envelope, event_types
 from kafka_bridge.wire.events import Event
 
@@ -168,9 +169,13 @@ class MemoryBroker:
         """
         if not ParkedMessage.objects.exists():
             return False
-        due = [(group, key) for group in self._groups for key in parking.ready(group=group.name, overdue_seconds=0)]
+        due = [
+            (group, key)
+            for group in self._groups
+            for key in waiting_heads.find_all_ready(group=group.name, overdue_seconds=0)
+        ]
         done = [
-            message_processing.handle_head(group, key, _is_not_dead, message_processing.Trace()) for group, key in due
+            message_processing.handle_head(group, key, _is_not_dead, message_processing.Attempt()) for group, key in due
         ]
         return any(done)
 
@@ -223,13 +228,9 @@ def had_by(group: str) -> int:
 
 
 def wait_until(condition: Any, *, what: str, timeout_seconds: float = 30, every_seconds: float = 0.05) -> None:
-    """Wait for a condition with a deadline.
+    """`waiting.until`, with the deadline that most tests want.
 
     Raises:
         TimeoutError: it did not come true; the message says what was waited for.
     """
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {timeout_seconds} s for {what}")
-        time.sleep(every_seconds)
+    waiting.until(condition, what=what, timeout_seconds=timeout_seconds, every_seconds=every_seconds)

@@ -16,8 +16,7 @@ from django.db.models import F
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from kafka_bridge.dead_letters import burial
-from kafka_bridge.runtime import processes
+from kafka_bridge.runtime import backoff, error_classes
 from orders import links, messages
 from orders.models import Order, OrderMail, Status
 
@@ -109,8 +108,8 @@ def _send(mail: OrderMail, connection: BaseEmailBackend) -> None:
         subject = f"{mail.get_kind_display()}: {mail.order.reference}"
         send_mail(subject, text, None, [mail.order.email], connection=connection)
     except OSError as error:  # smtplib's errors are OSErrors too
-        pause = processes.backoff(mail.attempts, first_seconds=2, longest_seconds=600)
-        log.warning("mail %d was not sent, next try in %.0f s: %s", mail.pk, pause, burial.describe(error))
+        pause = backoff.exponential(mail.attempts, first_seconds=2, longest_seconds=600)
+        log.warning("mail %d was not sent, next try in %.0f s: %s", mail.pk, pause, error_classes.describe(error))
         OrderMail.objects.filter(pk=mail.pk).update(next_attempt_at=timezone.now() + timedelta(seconds=pause))
     else:
         OrderMail.objects.filter(pk=mail.pk).update(sent_at=timezone.now())

@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 from events import catalogue
 from kafka_bridge.consuming import registry
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime import bulk_rows, transactions
 from payments import reviews, unit_of_work
 from payments.models import Charge, GatewayNotice, Refund, Review
 from payments.unit_of_work import REASON_LENGTH, UnitOfWork
@@ -78,7 +78,7 @@ def request_charges(*, dues: Sequence[Due]) -> None:
     Raises:
         ImpossibleSum: an amount or a currency makes no sense.
     """
-    unit_of_work.require_transaction()
+    transactions.require("payments.services")
     for due in dues:
         _refuse_nonsense(due)
     with connection.cursor() as cursor:
@@ -135,7 +135,7 @@ def prevent_charge(orders: Mapping[UUID, str]) -> set[UUID]:
 
 def _bar_unborn(charges: Iterable[Charge]) -> None:
     """An order of whose end we hear before its beginning gets a cancelled charge, so that no other can follow."""
-    unit_of_work.require_transaction()
+    transactions.require("payments.services")
     barred = sorted(charges, key=lambda charge: charge.order_id)
     for charge in barred:
         charge.state, charge.cancel_requested = State.CANCELLED, True
@@ -216,14 +216,14 @@ def look_again(*, notified: Sequence[catalogue.PaymentNotified]) -> None:
 
 def ask_again(*, charge_id: UUID) -> None:
     """Have the gateway asked now, instead of when it would be time; for staff. The keys stay the same."""
-    unit_of_work.require_transaction()
+    transactions.require("payments.services")
     Charge.objects.filter(pk=charge_id, state__in=Charge.OPEN).update(next_attempt_at=Now())
     Refund.objects.filter(charge=charge_id, state=Refund.State.REQUESTED).update(next_attempt_at=Now())
 
 
 def review_refused(*, refused: Sequence[catalogue.OrderPaymentRefused]) -> None:
     """Open a review for each payment event that orders did not believe."""
-    unit_of_work.require_transaction()
+    transactions.require("payments.services")
     charges = {c.order_id: c for c in Charge.objects.filter(order_id__in=[event.order_id for event in refused])}
     for event in refused:
         reviews.open_review(

@@ -23,7 +23,7 @@ from django.db import connection
 from django.db.models import Count, Sum, prefetch_related_objects
 
 from events import catalogue
-from kafka_bridge.runtime import bulk_rows, processes
+from kafka_bridge.runtime import backoff, bulk_rows
 from payments import reviews, transitions, unit_of_work
 from payments.gateways import Answer, PaymentStatus, Succeeded, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review
@@ -136,7 +136,7 @@ def settle(*, charges: Sequence[tuple[Charge, Heard | Unknown]], refunds: Sequen
 def _note_unknown(books: UnitOfWork, charge: Charge, claimed: Charge, answer: Unknown) -> None:
     charge.unknown_since = charge.unknown_since or books.now
     charge.last_error = unit_of_work.clean(answer.detail, 300)
-    pause = processes.backoff(claimed.attempts, first_seconds=1, longest_seconds=LONGEST_PAUSE_SECONDS)
+    pause = backoff.exponential(claimed.attempts, first_seconds=1, longest_seconds=LONGEST_PAUSE_SECONDS)
     _postpone(books, charge, claimed, books.now + timedelta(seconds=pause))
     log.warning("%s: no answer (%s); the same key again in %.0f s", charge, answer.detail, pause)
 
@@ -201,7 +201,7 @@ def _wait(books: UnitOfWork, charge: Charge, claimed: Charge, heard: Heard) -> N
         _postpone(books, charge, claimed, books.now + _pause_after_refusal(claimed.attempts))
         return
     charge.last_error = ""
-    pause = processes.backoff(
+    pause = backoff.exponential(
         claimed.attempts, first_seconds=FIRST_LOOK_SECONDS, longest_seconds=LONGEST_BETWEEN_LOOKS_SECONDS
     )
     look = books.now + timedelta(seconds=pause)
@@ -338,7 +338,7 @@ def _refund_open(books: UnitOfWork, charge: Charge, refund: Refund, answer: Answ
     if isinstance(answer, Unknown):
         what, detail = "refund unknown", answer.detail
         pause = timedelta(
-            seconds=processes.backoff(refund.attempts, first_seconds=1, longest_seconds=LONGEST_PAUSE_SECONDS)
+            seconds=backoff.exponential(refund.attempts, first_seconds=1, longest_seconds=LONGEST_PAUSE_SECONDS)
         )
     else:
         what, detail = "refund refused", getattr(answer, "reason", str(answer))
@@ -372,5 +372,5 @@ def _write_refunds(refunds: Sequence[Refund]) -> None:
 
 def _pause_after_refusal(attempts: int) -> timedelta:
     return timedelta(
-        seconds=processes.backoff(attempts, first_seconds=2, longest_seconds=LONGEST_PAUSE_AFTER_REFUSAL_SECONDS)
+        seconds=backoff.exponential(attempts, first_seconds=2, longest_seconds=LONGEST_PAUSE_AFTER_REFUSAL_SECONDS)
     )

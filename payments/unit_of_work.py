@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 
 from events.base import OrderEvent
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime import bulk_rows, transactions
 from payments.models import Charge, Refund
 
 State = Charge.State
@@ -134,7 +134,7 @@ def of_charges(charge_ids: Iterable[UUID]) -> UnitOfWork:
 
 def _open(column: str, ids: Iterable[UUID]) -> UnitOfWork:
     """Lock in one sequence, as everybody does, so that nobody waits for another in a circle."""
-    require_transaction()
+    transactions.require("a change of charges")
     statement = f"SELECT * FROM payments_charge WHERE {column} = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"  # noqa: S608
     locked = list(Charge.objects.raw(statement, [bulk_rows.uuids(ids)]))
     with connection.cursor() as cursor:
@@ -153,9 +153,3 @@ def write_history(entries: list[dict[str, object]]) -> None:
 def clean(text: str, length: int) -> str:
     """Somebody else's words as PostgreSQL takes them."""
     return text.replace("\0", "")[:length]
-
-
-def require_transaction() -> None:
-    """Charges change together with what is stated about them, or not at all."""
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("charges change inside transaction.atomic() only")

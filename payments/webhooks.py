@@ -9,10 +9,11 @@ all: without them the cashier asks too, only later.
 
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 
 from events import catalogue
 from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import transactions
 from payments import reviews
 from payments.gateways import NotGenuine, WebhookEvent
 from payments.models import Charge, GatewayNotice, Review
@@ -32,8 +33,7 @@ def receive(*, notice: WebhookEvent, body: bytes) -> bool:
     Raises:
         NotGenuine: its fields cannot be stored.
     """
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("webhooks.receive must be called inside transaction.atomic()")
+    transactions.require("webhooks.receive")
     _require_storable(notice)
     charge = _charge_of(notice)
     if not _store(notice, charge, body):

@@ -188,11 +188,11 @@ def _of_moves(shop: Shop, orders: Sequence[str]) -> Finding:
 
 def _of_lag() -> Finding:
     """Asked until there is none."""
-    behind: list[lag.Lag] = []
+    behind: list[lag.PartitionLag] = []
 
     def is_read() -> bool:
         nonlocal behind
-        behind = [row for row in lag.read(with_age=False) if row.messages]
+        behind = [row for row in lag.read_lag(with_age=False) if row.messages]
         return not behind
 
     try:

@@ -77,7 +77,7 @@ def look(shop: Shop, orders: Sequence[str]) -> State:
     else:
         state = State(ended=int(ended), waiting=int(waiting), dead=int(dead))
     try:
-        behind = sum(row.messages for row in lag.read(with_age=False))
+        behind = sum(row.messages for row in lag.read_lag(with_age=False))
     except KafkaException:
         return state
     return dataclasses.replace(state, behind=behind)

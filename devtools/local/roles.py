@@ -104,7 +104,7 @@ def local_url(host: str, port: int) -> str:
 
 def group_names() -> Iterable[str]:
     """Every group that any app has handlers for, and the one that stores dead letters."""
-    return [subscriber.name for subscriber in consumer_groups.every()]
+    return [subscriber.name for subscriber in consumer_groups.all_groups()]
 
 
 def answers(url: str, *, any_status: bool = False) -> bool:

@@ -3,7 +3,7 @@
 # Note [No process left]
 Each child leads a process group of its own, so Ctrl-C in a terminal reaches only the supervisor, which stops its
 children in order. Should the supervisor die without having done so (kill -9, out of memory), two things end them: the
-warden, a small process that notices the end of a pipe, and on Linux the kernel itself (`setpriv --pdeathsig`).
+reaper, a small process that notices the end of a pipe, and on Linux the kernel itself (`setpriv --pdeathsig`).
 """
 
 import contextlib
@@ -13,16 +13,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from devtools.local import reaper
 from devtools.local.errors import LocalError
-from kafka_bridge.runtime import waiting
+from kafka_bridge.runtime import child_processes, waiting
+from kafka_bridge.runtime.child_processes import Process, RestartPolicy
 
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, HEALTHY_SECONDS = 0.5, 10.0, 20.0
+RESTART = RestartPolicy(first_seconds=0.5, longest_seconds=10, healthy_seconds=20)
 LOG_KEEP_BYTES = 5 * 1024 * 1024
 SETPRIV = shutil.which("setpriv") if sys.platform == "linux" else None
 
@@ -40,16 +40,13 @@ class Command:
     """The arguments already ask the kernel for a signal on the supervisor's death."""
 
 
-@dataclass
-class Child:
+class Child(child_processes.Child):
     """A command that runs, or shall run again."""
 
-    command: Command
-    process: "subprocess.Popen[bytes] | None"
-    started_at: float
-    failures: int = 0
-    start_at: float = 0.0
-    on_end: Callable[[], None] | None = None
+    def __init__(self, command: Command, spawn: Callable[[], Process], on_end: Callable[[], None] | None) -> None:
+        super().__init__(command.name, spawn, RESTART)
+        self.command = command
+        self.on_end = on_end
 
 
 class Supervisor:
@@ -73,12 +70,14 @@ class Supervisor:
         self.stop_requested = stop
         self._say = say
         self._children: dict[str, Child] = {}
-        self._warden: subprocess.Popen[bytes] | None = None
+        self._reaper: Process | None = None
 
     # -- one child --------------------------------------------------------------------------------
     def start(self, command: Command, *, on_end: Callable[[], None] | None = None) -> None:
         """Start a child. Should it end by itself, `look_after` starts it again, or calls `on_end` if there is one."""
-        self._children[command.name] = Child(command, self._spawn(command), time.monotonic(), on_end=on_end)
+        child = Child(command, lambda: self._spawn(command), on_end)
+        child.start()
+        self._children[command.name] = child
 
     def wait_ready(self, name: str, condition: Callable[[], object], *, timeout_seconds: float = 60) -> None:
         """Wait until the child is of use.
@@ -137,12 +136,12 @@ class Supervisor:
         self._end(children, within_seconds=within_seconds)
 
     def stop_all(self, *, within_seconds: float = 9) -> None:
-        """Stop every child there still is, together, and dismiss the warden."""
+        """Stop every child there still is, together, and dismiss the reaper."""
         self.stop(*self._children, within_seconds=within_seconds)
-        if self._warden is not None and self._warden.stdin is not None:
-            self._warden.stdin.close()
-            self._warden.wait(timeout=10)
-            self._warden = None
+        if self._reaper is not None and self._reaper.stdin is not None:
+            self._reaper.stdin.close()
+            self._reaper.wait(timeout=10)
+            self._reaper = None
 
     # -- all of them ------------------------------------------------------------------------------
     def look_after(self) -> None:
@@ -150,10 +149,8 @@ class Supervisor:
         for child in list(self._children.values()):
             if self._children.get(child.command.name) is not child:
                 continue  # an `on_end` has just stopped it
-            if child.process is None:
-                if time.monotonic() >= child.start_at:
-                    child.process, child.started_at = self._spawn(child.command), time.monotonic()
-            elif (code := child.process.poll()) is not None:
+            child.start_if_due()
+            if (code := child.exit_code()) is not None:
                 self._note_end(child, code)
 
     def run(self, command: Command, *, timeout_seconds: float) -> int:
@@ -199,13 +196,13 @@ class Supervisor:
         return f"Its log, {self.log(name)}, ends with:\n{self.tail(name)}"
 
     # -- inside -----------------------------------------------------------------------------------
-    def _running(self, name: str) -> "subprocess.Popen[bytes]":
+    def _running(self, name: str) -> Process:
         child = self._children.get(name)
         if child is None or child.process is None:
             raise LookupError(f"{name} does not run")
         return child.process
 
-    def _spawn(self, command: Command) -> "subprocess.Popen[bytes]":
+    def _spawn(self, command: Command) -> Process:
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.log(command.name)
         if log.exists() and log.stat().st_size > LOG_KEEP_BYTES:
@@ -220,55 +217,48 @@ class Supervisor:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
-        self._tell_warden(f"+ {process.pid} {int(command.stop_signal)}")
+        self._tell_reaper(f"+ {process.pid} {int(command.stop_signal)}")
         return process
 
     def _note_end(self, child: Child, code: int) -> None:
-        process, child.process = child.process, None
-        if process is not None:
-            self._sweep(process)
+        if child.process is not None:
+            # It may have left children of its own, which would hold its ports and files.
+            self._sweep(child.process)
         if child.on_end is not None:
-            del self._children[child.command.name]
+            del self._children[child.name]
             child.on_end()
             return
-        lived = time.monotonic() - child.started_at
-        child.failures = 1 if lived > HEALTHY_SECONDS else child.failures + 1
-        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (child.failures - 1))
-        child.start_at = time.monotonic() + pause
-        name = child.command.name
+        pause, name = child.note_end(), child.name
         self._say(f"{name} ended ({_describe(code)}); starting it again in {pause:g} s. Its log: {self.log(name)}")
 
-    def _end(self, children: Iterable[Child], *, within_seconds: float) -> None:
+    def _end(self, children: Sequence[Child], *, within_seconds: float) -> None:
         """Signal, wait, kill; then make sure that nothing is left of their process groups."""
-        pairs = [(child.process, child.command) for child in children if child.process is not None]
-        deadline = time.monotonic() + within_seconds
-        for process, command in pairs:
-            if process.poll() is None and within_seconds > 0:
-                _signal_group(process.pid, command.stop_signal)
-                _signal_group(process.pid, signal.SIGCONT)  # a paused process could not hear the first one
-        for process, _ in pairs:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, deadline - time.monotonic()))
-            self._sweep(process)
+        signals = {child.process: child.command.stop_signal for child in children if child.process is not None}
 
-    def _sweep(self, process: "subprocess.Popen[bytes]") -> None:
+        def ask(process: Process) -> None:
+            _signal_group(process.pid, signals[process])
+            _signal_group(process.pid, signal.SIGCONT)  # a paused process could not hear the first one
+
+        child_processes.stop_together(list(signals), within_seconds=within_seconds, ask=ask, end=self._sweep)
+
+    def _sweep(self, process: Process) -> None:
         """Kill whatever is left of the process and of its group."""
         _signal_group(process.pid, signal.SIGKILL)
         process.wait()
-        self._tell_warden(f"- {process.pid}")
+        self._tell_reaper(f"- {process.pid}")
 
-    def _tell_warden(self, line: str) -> None:
-        if self._warden is None:
-            self._warden = subprocess.Popen(  # noqa: S603 - our own script
+    def _tell_reaper(self, line: str) -> None:
+        if self._reaper is None:
+            self._reaper = subprocess.Popen(  # noqa: S603 - our own script
                 [sys.executable, "-S", "-E", reaper.__file__],
                 stdin=subprocess.PIPE,
                 start_new_session=True,
                 pass_fds=self._held,
             )
-        if self._warden.stdin is not None:
+        if self._reaper.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
-                self._warden.stdin.write(f"{line}\n".encode())
-                self._warden.stdin.flush()
+                self._reaper.stdin.write(f"{line}\n".encode())
+                self._reaper.stdin.flush()
 
 
 def _death_signal(command: Command) -> list[str]:

@@ -103,7 +103,7 @@ def copy_of(
 def a_letter(event: Event | None = None, **how: Any) -> DeadLetter:
     """A stored one; `how` as for `copy_of`."""
     how.setdefault("offset", DeadLetter.objects.count())
-    letter_store.store([letter_store.read(copy_of(event, **how))])
+    letter_store.store([letter_store.parse_dead_letter(copy_of(event, **how))])
     return DeadLetter.objects.latest("id")
 
 

@@ -78,7 +78,7 @@ def _options(name: str) -> list[str]:
 
 
 def test_consumers_that_are_named_exist() -> None:
-    known = {subscriber.name for subscriber in consumer_groups.every()}
+    known = {subscriber.name for subscriber in consumer_groups.all_groups()}
     for document, match in each(r"run_consumer ([a-z_]+)\b"):
         assert match[1] in known, f"{document}: {match[0]}"
 

@@ -38,7 +38,7 @@ class KindFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices, and the kind that is chosen already."""
-        found = [(kind.fingerprint, kind.error[:60]) for kind in letter_store.kinds(limit=12)]
+        found = [(kind.fingerprint, kind.error[:60]) for kind in letter_store.error_kinds(limit=12)]
         chosen = request.GET.get(self.parameter_name, "")
         return found if not chosen or chosen in dict(found) else [*found, (chosen, f"kind {chosen[:16]}")]
 

@@ -138,7 +138,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
         """What waits, grouped by why."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        kinds = letter_store.kinds()
+        kinds = letter_store.error_kinds()
         context = {
             **self._frame(request, "Dead letters by kind"),
             "kinds": [(kind, pages.as_age(timezone.now() - kind.last)) for kind in kinds],

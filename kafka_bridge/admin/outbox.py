@@ -129,7 +129,7 @@ class TypeFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices."""
-        return [(event.TYPE, event.TYPE) for event in event_types.every()]
+        return [(event.TYPE, event.TYPE) for event in event_types.registered()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxRow]) -> QuerySet[OutboxRow]:
         """The rows of the choice."""

@@ -3,7 +3,6 @@
 from typing import Protocol
 
 from kafka_bridge.consuming import registry
-from kafka_bridge.retrying import retries
 from kafka_bridge.runtime import topics
 from kafka_bridge.wire.events import Topic
 
@@ -38,7 +37,7 @@ class RetryGroup:
     """The Kafka group of a group's retry consumers: nobody starts it by name, but it has a lag of its own."""
 
     def __init__(self, group: registry.Group) -> None:
-        self.name = retries.group_name(group.name)
+        self.name = topics.retry_group_name(group.name)
         self._group = group
 
     @property
@@ -47,12 +46,12 @@ class RetryGroup:
         return [topics.retry_topic(topic.name, self._group.name) for topic in self._group.topics]
 
 
-def every() -> list[Subscriber]:
+def all_groups() -> list[Subscriber]:
     """All of them: the apps' groups by name, then the dead letters."""
     return [*registry.groups(), DEAD_LETTERS]
 
 
-def watched() -> list[Subscriber]:
+def groups_with_lag() -> list[Subscriber]:
     """All that have a lag: those that can be run, each app's group followed by that of its retry topics."""
     return [each for group in registry.groups() for each in (group, RetryGroup(group))] + [DEAD_LETTERS]
 
@@ -63,16 +62,16 @@ def find(name: str) -> Subscriber:
     Raises:
         LookupError: there is none; the message lists those there are.
     """
-    return _find(name, every())
+    return _find(name, all_groups())
 
 
-def find_watched(name: str) -> Subscriber:
+def find_with_lag(name: str) -> Subscriber:
     """The one of that name among those that have a lag.
 
     Raises:
         LookupError: there is none; the message lists those there are.
     """
-    return _find(name, watched())
+    return _find(name, groups_with_lag())
 
 
 def _find(name: str, among: list[Subscriber]) -> Subscriber:

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaException
 
 from kafka_bridge.consuming.registry import Group
 from kafka_bridge.consuming.runner import Runner
-from kafka_bridge.dead_letters import burial
+from kafka_bridge.dead_letters.limit import DeadLetterLimit
 from kafka_bridge.retrying.retry_consumer import RetryConsumer
 
 log = logging.getLogger(__name__)
@@ -21,9 +21,9 @@ class ConsumerProcess:
     def __init__(self, group: Group, stop: threading.Event, *, after_commit: Callable[[], None] = lambda: None) -> None:
         self.group = group
         self.stop = stop
-        self.streak = burial.DeadLetterLimit(group.name, stop)
-        self.runner = Runner(group, stop, after_commit=after_commit, streak=self.streak)
-        self.retrying = RetryConsumer(group, stop, after_commit=after_commit, streak=self.streak)
+        self.dead_letter_limit = DeadLetterLimit(group.name, stop)
+        self.runner = Runner(group, stop, after_commit=after_commit, dead_letter_limit=self.dead_letter_limit)
+        self.retrying = RetryConsumer(group, stop, after_commit=after_commit, dead_letter_limit=self.dead_letter_limit)
         self._error: Exception | None = None
 
     @property
@@ -51,7 +51,7 @@ class ConsumerProcess:
 
         Raises:
             KafkaException: a client is beyond repair; end the process with an error, a new one starts afresh.
-            TooMany: the group stopped itself; somebody must look.
+            TooManyDeadLetters: the group stopped itself; a person must look.
         """
         beside = threading.Thread(target=self._retry, name=self.retrying.name, daemon=True)
         beside.start()
@@ -62,11 +62,7 @@ class ConsumerProcess:
             beside.join(LEAVE_SECONDS)
         if self._error is not None:
             raise self._error
-        if self.streak.is_too_long:
-            raise burial.TooManyDeadLetters(
-                f"{self.group.name}: {self.streak.cap} dead letters in a row and nothing handled in between. "
-                "Look at the last errors, mend what they have in common, then start the group again."
-            )
+        self.dead_letter_limit.check()
 
     def _retry(self) -> None:
         try:

@@ -1,4 +1,12 @@
-"""What every member of a consumer group needs: joining, taking messages, waiting without being thrown out, leaving."""
+"""What every member of a consumer group needs: joining, fetching, waiting without being thrown out, leaving.
+
+The runner, the retry consumer and the dead letter consumer are members; each adds a loop of its own.
+
+# Note [Partitions that go while messages are in hand]
+The callbacks of a rebalance run inside `poll`, also inside that of `_wait`. They only note which partitions went. The
+loop then raises `Revoked` at a place where it knows what it has in hand, forgets all of it, and fetches again what it
+still has. So a message is either handled by the member that has its partition, or not at all.
+"""
 
 import logging
 import threading
@@ -11,22 +19,18 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from django.db import close_old_connections, connection
 
 from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId
-from kafka_bridge.dead_letters import burial
 from kafka_bridge.monitoring import pause_notices
-from kafka_bridge.retrying import retries
-from kafka_bridge.runtime import clients, error_classes, processes
+from kafka_bridge.runtime import backoff, clients, error_classes
+from kafka_bridge.runtime.waiting import Stopped
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
+_CHECK_CONNECTION_SECONDS = 1.0
 T = TypeVar("T")
 
 
 class Revoked(Exception):
     """Partitions went to another member while messages were in hand; what is still ours is fetched again."""
-
-
-class Stopped(Exception):
-    """The process was told to stop while it waited; what is in hand stays uncommitted and is delivered again."""
 
 
 class GroupMember:
@@ -38,170 +42,198 @@ class GroupMember:
         self.assigned: set[PartitionId] = set()
         self._options = clients.conf()
         self._consumer: Consumer
-        self._progress = OffsetTracker()
-        self._gone: set[PartitionId] = set()
-        self._waiting = False
+        self._offsets = OffsetTracker()
+        self._revoked: set[PartitionId] = set()
+        """Partitions that went since the loop last looked, those included that have come back since."""
+        self._is_paused = False
         self._commit_again = False
-        self._look_again_at = 0.0
-        self._board: pause_notices.PauseNotices
+        self._check_connection_at = 0.0
+        self._pause_notices: pause_notices.PauseNotices
         self._waits_for = ""
+        """The error that keeps a transaction from being done; empty while nothing does."""
 
     @contextmanager
     def _joined(self, topics: list[str]) -> Iterator[None]:
         """In the group, until told to stop; leaves it at once at the end."""
-        self._consumer = clients.consumer(group=self.name, on_commit=self._committed)
-        self._board = pause_notices.PauseNotices(
-            self.name, self._consumer, progress=self._progress, assigned=lambda: self.assigned
+        self._consumer = clients.consumer(group=self.name, on_commit=self._on_commit)
+        self._pause_notices = pause_notices.PauseNotices(
+            self.name, self._consumer, offsets=self._offsets, assigned=lambda: self.assigned
         )
         try:
             self._consumer.subscribe(
                 [clients.topic_name(topic) for topic in topics],
-                on_assign=self._assigned,
-                on_revoke=self._revoked,
-                on_lost=self._lost,
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_lost,
             )
             yield
         except Stopped:
             pass
         finally:
+            # Leaves the group: others get the partitions now, and not after the session has timed out.
             self._consumer.close()
             connection.close()
 
     # -- messages -------------------------------------------------------------------------------
-    def _take(self, wait_seconds: float) -> list[Message]:
-        """Up to a batch of messages; returns at the latest after half a second, so that SIGTERM is heard."""
+    def _fetch(self, wait_seconds: float, *, at_most: int | None = None) -> list[Message]:
+        """Up to a batch of messages; returns at the latest after half a second, so that SIGTERM is heard.
+
+        Rebalance callbacks run in here. The caller must look at `_revoked` after it has taken hold of the result: a
+        fetched message that nobody has in hand would not be fetched again.
+        """
         first = self._consumer.poll(max(0.0, min(wait_seconds, POLL_SECONDS)))
         if first is None:
             return []
-        rest = self._consumer.consume(self._options.batch_size - 1, self._options.batch_linger_seconds)
+        rest = self._consumer.consume((at_most or self._options.batch_size) - 1, self._options.batch_linger_seconds)
         return [message for message in (first, *rest) if clients.is_usable(message, reader=self.name)]
 
     # -- patience -------------------------------------------------------------------------------
-    def _patiently(self, action: Callable[[], T]) -> T:
+    def patiently(self, action: Callable[[], T]) -> T:
         """Do it; wait out what is not the messages' fault, however long that takes.
 
         Raises:
-            Exception: what the action raised, if it was no conflict and everything it needs could be reached.
+            Exception: what the action raised, if waiting does not help.
+            Stopped: the process shall end.
+            Revoked: a partition went to another member meanwhile.
         """
         try:
-            return self._as_often_as_it_takes(action)
+            return self._until_it_works(action)
         finally:
             if self._waits_for:
                 self._waits_for = ""
-                self._board.take_back()
+                self._pause_notices.clear()
 
-    def _as_often_as_it_takes(self, action: Callable[[], T]) -> T:
+    def _until_it_works(self, action: Callable[[], T]) -> T:
         failures = 0
         while True:
             try:
-                self._look_after_connection()
+                self._check_connection()
                 return action()
             except Exception as error:
-                failures += 1
-                if error_classes.is_conflict(error):
-                    log.info("%s: running the transaction again: %s", self.name, burial.describe(error))
-                elif error_classes.is_infrastructure(error):
-                    connection.close()
-                    self._waits_for = burial.describe(error)
-                    log.warning("%s: paused, try %d follows: %s", self.name, failures + 1, burial.describe(error))
-                else:
+                if not self._is_waited_out(error):
                     raise
+                failures += 1
+                self._note_failure(error, failures)
                 self._back_off(failures)
 
-    def _look_after_connection(self) -> None:
+    def _is_waited_out(self, error: Exception) -> bool:
+        """Whether the same action, done again, is expected to work some day."""
+        return error_classes.is_conflict(error) or error_classes.is_infrastructure(error)
+
+    def _note_failure(self, error: Exception, failures: int) -> None:
+        reason = error_classes.describe(error)
+        if error_classes.is_conflict(error):
+            log.info("%s: running the transaction again: %s", self.name, reason)
+            return
+        # A connection that has seen an error may be half dead, and would fail the next attempt as well.
+        connection.close()
+        self._waits_for = reason
+        log.warning("%s: paused, try %d follows: %s", self.name, failures + 1, reason)
+
+    def _check_connection(self) -> None:
         """Leave one that is too old or broken; once a second is enough, for asking costs a round trip.
 
         One that breaks in between makes a transaction fail, and that is waited out.
         """
         now = time.monotonic()
-        if now >= self._look_again_at:
+        if now >= self._check_connection_at:
             close_old_connections()
-            self._look_again_at = now + 1
+            self._check_connection_at = now + _CHECK_CONNECTION_SECONDS
 
     def _back_off(self, failures: int) -> None:
-        pause = processes.backoff(
-            failures, first_seconds=self._options.backoff_seconds, longest_seconds=self._options.backoff_max_seconds
+        pause = backoff.exponential(
+            failures,
+            first_seconds=self._options.backoff_seconds,
+            longest_seconds=self._options.backoff_max_seconds,
+            jitter=backoff.QUARTER,
         )
-        self._wait(retries.jittered(pause))
+        self._wait(pause)
 
     def _wait(self, seconds: float) -> None:
         """Wait with the partitions paused, polling on, so that the group does not take us for dead.
 
         Raises:
-            Stopped: the process shall end.
+            Stopped: the process shall end; what is in hand stays uncommitted and is delivered again.
             Revoked: a partition went to another member meanwhile.
         """
         until = time.monotonic() + seconds
-        self._waiting = True
-        self._consumer.pause(_partitions(self.assigned))
+        self._is_paused = True
+        self._consumer.pause(_topic_partitions(self.assigned))
         try:
             while (left := until - time.monotonic()) > 0:
                 if self.stop.is_set():
                     raise Stopped
+                # All partitions are paused, so this returns no message; it keeps the member in its group.
                 self._consumer.poll(min(left, POLL_SECONDS))
-                if self._gone:
+                if self._revoked:
                     raise Revoked
                 if self._waits_for:
-                    self._board.say("paused", self._waits_for, self.assigned)
+                    self._pause_notices.publish("paused", self._waits_for, self.assigned)
         finally:
-            self._waiting = False
-            self._consumer.resume(_partitions(self.assigned))
+            self._is_paused = False
+            self._consumer.resume(_topic_partitions(self.assigned))
 
     # -- offsets and partitions -----------------------------------------------------------------
     def _commit(self) -> None:
         """Store, then commit without arguments: a commit that names a message can rewind after a revoke."""
-        offsets = self._progress.to_store(self.assigned)
+        offsets = self._offsets.to_store(self.assigned)
         if offsets:
             self._consumer.store_offsets(offsets=offsets)
         if offsets or self._commit_again:
             self._commit_again = False
+            # Not awaited: the offset may lag behind its effects, which the inbox makes harmless.
             self._consumer.commit(asynchronous=True)
 
-    def _committed(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """A commit was refused, as happens while members come and go: what is stored is committed once more.
 
         The next message would do that as well, but there may be none for hours, and until then a lag is shown.
         """
-        errors = [each for each in (error, *(place.error for place in places)) if each is not None]
+        errors = [each for each in (error, *(partition.error for partition in partitions)) if each is not None]
         if any(each.code() != KafkaError._NO_OFFSET for each in errors):
             self._commit_again = True
 
     def _start_over(self, messages: Iterable[Message]) -> None:
-        """After a partition went: forget all that is in hand, these messages too; fetch again what is still ours."""
-        for message in messages:
-            self._progress.hold(place_of(message), offset_of(message))
-        self._progress.forget(self._gone)
-        self._begin_anew(self._gone & self.assigned)
-        self._gone.clear()
-        for place in self.assigned:
-            start = self._progress.rewind(place)
-            if start is not None:
-                self._consumer.seek(TopicPartition(*place, start))
+        """Forget all that is in hand, these messages too, and fetch again what is still ours.
 
-    def _begin_anew(self, back: set[PartitionId]) -> None:
+        See Note [Partitions that go while messages are in hand].
+        """
+        for message in messages:
+            self._offsets.hold(partition_of(message), offset_of(message))
+        self._offsets.forget(self._revoked)
+        self._restart_from_committed(self._revoked & self.assigned)
+        self._revoked.clear()
+        for partition in self.assigned:
+            start = self._offsets.rewind(partition)
+            if start is not None:
+                self._consumer.seek(TopicPartition(*partition, start))
+
+    def _restart_from_committed(self, returned: set[PartitionId]) -> None:
         """Partitions that went and came back within one call of ours, as after we were frozen for too long.
 
         Messages in hand may be from before or from after, and those from after would not come again by themselves.
         """
-        if back:
-            self._consumer.incremental_unassign(_partitions(back))
-            self._consumer.incremental_assign(_partitions(back))  # from what the group has committed
+        if returned:
+            self._consumer.incremental_unassign(_topic_partitions(returned))
+            self._consumer.incremental_assign(_topic_partitions(returned))  # from what the group has committed
 
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
-        self._progress.forget(_places(partitions))
-        self.assigned |= _places(partitions)
+        # What we knew of a partition that we had before is out of date: another member has had it meanwhile.
+        self._offsets.forget(_partition_ids(partitions))
+        self.assigned |= _partition_ids(partitions)
         # A pause outlives the loss of a partition: one that was paused then would stand still for ever.
-        (consumer.pause if self._waiting else consumer.resume)(partitions)
+        (consumer.pause if self._is_paused else consumer.resume)(partitions)
         log.info("%s: assigned %s", self.name, _names(partitions))
         self._on_joined()
 
     def _on_joined(self) -> None:
         """Partitions have come; the first time says that the member is ready."""
 
-    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._give_up(partitions)
         try:
+            # Synchronous: once this returns, the next owner may have the partitions, and begins where this commit ends.
             consumer.commit(asynchronous=False)
         except KafkaException as error:
             # Nothing stored, or the coordinator is away: the next owner gets some messages twice, which is harmless.
@@ -209,18 +241,18 @@ class GroupMember:
         consumer.incremental_unassign(partitions)
         log.info("%s: gave back %s", self.name, _names(partitions))
 
-    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """The group went on without us: drop the partitions, and never commit for them."""
         self._give_up(partitions)
         consumer.incremental_unassign(partitions)
         log.warning("%s: lost %s", self.name, _names(partitions))
 
     def _give_up(self, partitions: list[TopicPartition]) -> None:
-        self._gone |= _places(partitions)
-        self.assigned -= _places(partitions)
+        self._revoked |= _partition_ids(partitions)
+        self.assigned -= _partition_ids(partitions)
 
 
-def place_of(message: Message) -> PartitionId:
+def partition_of(message: Message) -> PartitionId:
     """A message's topic, as the cluster calls it, and partition."""
     return cast(str, message.topic()), cast(int, message.partition())
 
@@ -230,12 +262,12 @@ def offset_of(message: Message) -> int:
     return cast(int, message.offset())
 
 
-def _places(partitions: Iterable[TopicPartition]) -> set[PartitionId]:
+def _partition_ids(partitions: Iterable[TopicPartition]) -> set[PartitionId]:
     return {(partition.topic, partition.partition) for partition in partitions}
 
 
-def _partitions(places: Iterable[PartitionId]) -> list[TopicPartition]:
-    return [TopicPartition(*place) for place in places]
+def _topic_partitions(partitions: Iterable[PartitionId]) -> list[TopicPartition]:
+    return [TopicPartition(*partition) for partition in partitions]
 
 
 def _names(partitions: list[TopicPartition]) -> str:

@@ -35,8 +35,8 @@ def take(*, group: str, messages: Sequence[Received]) -> list[Received]:
 def take_unless_parked(*, group: str, messages: Sequence[Received]) -> list[Received]:
     """The same, if nothing is parked of any of their keys; else nothing is noted, and none is returned.
 
-    No lock is taken on what is parked. Where none is returned, ask `parking.heads`, which takes them: either a key is
-    parked, or the group has had all these messages.
+    No lock is taken on what is parked. Where none is returned, ask `parking.lock_heads`, which takes them: either a key
+    is parked, or the group has had all these messages.
     """
     keys = bulk_rows.as_json([message.event.key for message in messages])
     return _take(messages, _INSERT_UNLESS_PARKED, [group, _places(messages), group, keys])

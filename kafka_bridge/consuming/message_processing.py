@@ -25,7 +25,7 @@ from typing import NamedTuple
 from django.db import transaction
 
 from kafka_bridge.consuming import inbox
-from kafka_bridge.consuming.registry import Form, Group, Handler
+from kafka_bridge.consuming.registry import CallStyle, Group, Handler
 from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.publishing import outbox
 from kafka_bridge.retrying import parking
@@ -48,8 +48,8 @@ class Handled(NamedTuple):
 
 
 @dataclass(slots=True)
-class Trace:
-    """What a transaction was about: whom to blame when it failed, and what it did not handle."""
+class Attempt:
+    """One attempt to handle messages in a transaction: what made it fail, and what it did not handle."""
 
     handler: Handler | None = None
     """What was called last."""
@@ -59,80 +59,85 @@ class Trace:
     """The parked message that was being handled,"""
     record: Record | None = None
     """and the message itself."""
-    again: list[tuple[Received, Head]] = field(default_factory=list)
-    """Messages that are parked themselves: their copies may never have been made."""
-    waiting: int = 0
+    parked_themselves: list[tuple[Received, Head]] = field(default_factory=list)
+    """Messages that are parked, and have come once more: their copies may never have been made."""
+    put_behind: int = 0
     """Messages that were put behind a parked one."""
 
+    @property
+    def handler_name(self) -> str:
+        """Of what was called last; empty if nothing was."""
+        return self.handler.name if self.handler else ""
 
-def handle(group: Group, messages: Sequence[Received], trace: Trace | None = None) -> Handled:
+
+def handle(group: Group, messages: Sequence[Received], attempt: Attempt | None = None) -> Handled:
     """Handle these messages in one durable transaction; those of parked keys are put behind their heads instead.
 
     Raises:
-        Exception: whatever a handler or the database raised; nothing was written then, and the trace says who it was.
+        Exception: whatever a handler or the database raised; nothing was written, and `attempt` says what failed.
     """
     relevant = [message for message in messages if group.knows(type(message.event))]
     if not relevant:
         return Handled(0, 0)
-    trace = trace or Trace()
+    attempt = attempt or Attempt()
     with transaction.atomic(durable=True):
-        free, fresh = _take_free(group, relevant, trace)
-        _call_handlers(group, fresh, trace)
+        free, fresh = _take_free(group, relevant, attempt)
+        _call_handlers(group, fresh, attempt)
     return Handled(len(fresh), len(free) - len(fresh))
 
 
-def handle_alone(group: Group, message: Received, trace: Trace) -> Handled:
+def handle_alone(group: Group, message: Received, attempt: Attempt) -> Handled:
     """Handle a message that was sent again and is no head; if it was a dead letter, it is one no more.
 
     Raises:
         Exception: as `handle`.
     """
     with transaction.atomic(durable=True):
-        free, fresh = _take_free(group, [message], trace)
-        _call_handlers(group, fresh, trace)
+        free, fresh = _take_free(group, [message], attempt)
+        _call_handlers(group, fresh, attempt)
         if free:
-            _resolve(group, parking.original(message).place)
+            _resolve(group, parking.original(message).coordinates)
     return Handled(len(fresh), len(free) - len(fresh))
 
 
-def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], trace: Trace) -> bool:
+def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], attempt: Attempt) -> bool:
     """Handle the head of a key in one durable transaction, if it is wanted; its row goes with its effects.
 
     False where the key is free or its head is not wanted. A released head is never handled: it counts as had.
 
     Raises:
         Malformed: the parked message cannot be read.
-        Exception: as `handle`; the trace names the head.
+        Exception: as `handle`; the attempt has the head.
     """
     with transaction.atomic(durable=True):
-        trace.head = parking.heads(group=group.name, keys=[key]).get(key)
-        if trace.head is None or not is_wanted(trace.head):
+        attempt.head = parking.lock_heads(group=group.name, keys=[key]).get(key)
+        if attempt.head is None or not is_wanted(attempt.head):
             return False
-        trace.record = parking.record_of(trace.head)
-        message = envelope.decode(trace.record)
-        if trace.head.state == parking.State.RELEASED:
+        attempt.record = parking.read_record(attempt.head)
+        message = envelope.decode(attempt.record)
+        if attempt.head.state == parking.State.RELEASED:
             inbox.take(group=group.name, messages=[message])
         else:
-            _call_handlers(group, inbox.take(group=group.name, messages=[message]), trace)
-            _resolve(group, trace.head.place)
-        parking.remove(trace.head)
+            _call_handlers(group, inbox.take(group=group.name, messages=[message]), attempt)
+            _resolve(group, attempt.head.coordinates)
+        parking.remove(attempt.head)
     return True
 
 
 def _take_free(
-    group: Group, messages: Sequence[Received], trace: Trace
+    group: Group, messages: Sequence[Received], attempt: Attempt
 ) -> tuple[Sequence[Received], Sequence[Received]]:
     """Those whose keys are free, and of them those that are new to the group. See Note [Nothing parked]."""
-    trace.handler, trace.suspects, trace.again, trace.waiting = None, _NOTHING, [], 0
+    attempt.handler, attempt.suspects, attempt.parked_themselves, attempt.put_behind = None, _NOTHING, [], 0
     fresh = inbox.take_unless_parked(group=group.name, messages=messages)
     if fresh:
         return messages, fresh
-    free = _put_parked_aside(group, messages, trace)
+    free = _put_parked_aside(group, messages, attempt)
     return free, inbox.take(group=group.name, messages=free) if free else free
 
 
-def _put_parked_aside(group: Group, messages: Sequence[Received], trace: Trace) -> Sequence[Received]:
-    heads = parking.heads(group=group.name, keys={message.event.key for message in messages})
+def _put_parked_aside(group: Group, messages: Sequence[Received], attempt: Attempt) -> Sequence[Received]:
+    heads = parking.lock_heads(group=group.name, keys={message.event.key for message in messages})
     if not heads:
         return messages
     free, behind = list[Received](), list[Received]()
@@ -140,36 +145,36 @@ def _put_parked_aside(group: Group, messages: Sequence[Received], trace: Trace) 
         head = heads.get(message.event.key)
         if head is None:
             free.append(message)
-        elif parking.original(message).place == head.place:
-            trace.again.append((message, head))
+        elif parking.original(message).coordinates == head.coordinates:
+            attempt.parked_themselves.append((message, head))
         else:
             behind.append(message)
     parking.wait_behind(group=group.name, messages=behind)
-    trace.waiting = len(behind)
+    attempt.put_behind = len(behind)
     return free
 
 
-def _call_handlers(group: Group, fresh: Sequence[Received], trace: Trace) -> None:
+def _call_handlers(group: Group, fresh: Sequence[Received], attempt: Attempt) -> None:
     """Hand over messages that are new to the group, wave by wave."""
-    trace.handler, trace.suspects = None, _NOTHING
+    attempt.handler, attempt.suspects = None, _NOTHING
     for handler, calls in waves(group, fresh):
-        trace.handler = handler
+        attempt.handler = handler
         # Each message of a key in a wave has the same cause for what follows: the last one.
         with outbox.collect({message.event.key: message for message in calls}):
-            if handler.form is Form.ONE:
+            if handler.form is CallStyle.ONE:
                 for message in calls:
-                    trace.suspects = (message,)
-                    handler.call(trace.suspects)
-                trace.suspects = calls
+                    attempt.suspects = (message,)
+                    handler.call(attempt.suspects)
+                attempt.suspects = calls
             else:
-                trace.suspects = calls
+                attempt.suspects = calls
                 handler.call(calls)
     # Whatever fails from here on is not one handler's fault.
-    trace.suspects = _NOTHING
+    attempt.suspects = _NOTHING
 
 
-def _resolve(group: Group, place: tuple[str, int, int]) -> None:
-    topic, partition, offset = place
+def _resolve(group: Group, coordinates: tuple[str, int, int]) -> None:
+    topic, partition, offset = coordinates
     letter_store.resolve(group=group.name, topic=topic, partition=partition, offset=offset)
 
 

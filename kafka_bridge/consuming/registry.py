@@ -12,7 +12,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from django.core.checks import CheckMessage, Error
 from django.db.models import AutoField, Model
 
-from kafka_bridge.retrying import retries
+from kafka_bridge.retrying import policy
+from kafka_bridge.retrying.policy import RetryPolicy
+from kafka_bridge.runtime import clients
 from kafka_bridge.wire import event_types
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.events import Event, Topic
@@ -26,7 +28,7 @@ class Reject(Exception):
     """Raise it in a handler when trying again cannot help: the message goes straight to the dead letters."""
 
 
-class Form(enum.Enum):
+class CallStyle(enum.Enum):
     """How a handler takes its events."""
 
     ONE = "one by one"
@@ -48,9 +50,9 @@ class Handler:
     event: type[Event]
     where: tuple[tuple[str, Any], ...]
     """Fields of the event and the values they must have; none: it hears every event of the type."""
-    form: Form
+    form: CallStyle
     function: Callable[[Any], None]
-    retry: retries.Policy | None = field(default=None, compare=False)
+    retry: RetryPolicy | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -67,9 +69,9 @@ class Handler:
 
     def call(self, messages: Sequence[Received]) -> None:
         """Give the function the events of these messages, in order, in the form it asked for."""
-        if self.form is Form.DATED:
+        if self.form is CallStyle.DATED:
             self.function([Dated(message.event, message.time) for message in messages])
-        elif self.form is Form.BATCH:
+        elif self.form is CallStyle.BATCH:
             self.function([message.event for message in messages])
         else:
             for message in messages:
@@ -83,7 +85,7 @@ class Group:
     (a gateway call, a mail) the handler only records; a *worker* then does it, in a thread of the same process.
     """
 
-    def __init__(self, name: str, *, retry: retries.Policy | None = None) -> None:
+    def __init__(self, name: str, *, retry: RetryPolicy | None = None) -> None:
         if name in _groups:
             raise ValueError(f"two groups are called {name!r}")
         self.name = name
@@ -99,7 +101,7 @@ class Group:
         _groups[name] = self
 
     def on(
-        self, event: type[E], *, retry: retries.Policy | None = None, **where: object
+        self, event: type[E], *, retry: RetryPolicy | None = None, **where: object
     ) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
         """Hear an event, one at a time.
 
@@ -109,32 +111,32 @@ class Group:
         Raises:
             TypeError: the event has no such field.
         """
-        return self._register(event, where, Form.ONE, retry)
+        return self._register(event, where, CallStyle.ONE, retry)
 
     def on_batch(
-        self, event: type[E], *, retry: retries.Policy | None = None, **where: object
+        self, event: type[E], *, retry: RetryPolicy | None = None, **where: object
     ) -> Callable[[Callable[[Sequence[E]], None]], Callable[[Sequence[E]], None]]:
         """Hear an event, as many at a time as have come in; their order within a key is kept."""
-        return self._register(event, where, Form.BATCH, retry)
+        return self._register(event, where, CallStyle.BATCH, retry)
 
     def on_dated_batch(
-        self, event: type[E], *, retry: retries.Policy | None = None, **where: object
+        self, event: type[E], *, retry: RetryPolicy | None = None, **where: object
     ) -> Callable[[Callable[[Sequence[Dated[E]]], None]], Callable[[Sequence[Dated[E]]], None]]:
-        """Like `on_batch`, for who needs to know when each fact was stated: whoever counts by the day, for one."""
-        return self._register(event, where, Form.DATED, retry)
+        """Like `on_batch`, with the time at which each fact was stated, for handlers that count by the day."""
+        return self._register(event, where, CallStyle.DATED, retry)
 
     def projection(self, *models: type[Model]) -> None:
         """All that the handlers write is in the tables of these models, and follows from the events alone, whenever
-        they come: so `manage.py replay_events --shadow` can make them anew from the log.
+        they come: so `manage.py replay_events --shadow` can rebuild them from the log.
 
         Name them in the sequence in which handlers write them: it is the one in which they are locked.
 
         Raises:
-            ValueError: rows of a model have no natural key, so those made anew could not be compared.
+            ValueError: rows of a model have no natural key, so rebuilt ones could not be compared.
         """
         for model in models:
             if isinstance(model._meta.pk, AutoField):
-                raise ValueError(f"{model.__name__} has no natural key: rows made anew would be others")
+                raise ValueError(f"{model.__name__} has no natural key: rebuilt rows would be others")
         self.projected = models
 
     def worker(self, function: Work) -> Work:
@@ -143,13 +145,13 @@ class Group:
         return function
 
     def handler_of(self, event: Event) -> Handler | None:
-        """Who hears this event in this group; None where it fulfils no handler's conditions."""
+        """The handler that hears this event; None where it fulfils no handler's conditions."""
         return next((handler for handler in self.handlers.get(type(event), ()) if handler.hears(event)), None)
 
-    def policy(self, event: Event) -> retries.Policy:
+    def policy(self, event: Event) -> RetryPolicy:
         """How this event is tried again when its handler raises: as the handler says, or the group, or the settings."""
         handler = self.handler_of(event)
-        return (handler and handler.retry) or self.retry or retries.default()
+        return (handler and handler.retry) or self.retry or policy.from_settings(clients.conf())
 
     def knows(self, event: type[Event]) -> bool:
         """Whether the group hears events of this type, all or some."""
@@ -165,7 +167,7 @@ class Group:
         return any(handler.may_hear(fields) for handler in self.handlers.get(event, ()))
 
     def _register(
-        self, event: type[Event], where: Mapping[str, object], form: Form, retry: retries.Policy | None
+        self, event: type[Event], where: Mapping[str, object], form: CallStyle, retry: RetryPolicy | None
     ) -> Callable[[Any], Any]:
         if unknown := sorted(set(where) - set(event.__struct_fields__)):
             raise TypeError(f"{event.TYPE} has no field {unknown[0]!r}; it has: {', '.join(event.__struct_fields__)}")
@@ -208,7 +210,7 @@ def check_registry(**_: object) -> list[CheckMessage]:
 
 
 def _problems() -> Iterator[tuple[int, str]]:
-    registered = event_types.every()
+    registered = event_types.registered()
     for group in groups():
         for duplicate in group.duplicates:
             yield 1, f"group {group.name!r} has two handlers for {duplicate}"

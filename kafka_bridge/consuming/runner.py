@@ -1,6 +1,6 @@
 """The consume loop of one group: take a batch, handle it, commit the transaction, then the offsets.
 
-What happens when something fails (DESIGN section 4):
+What happens when something fails (docs/saga.md, “When a message fails”):
 
 | what failed | what happens |
 |---|---|
@@ -19,10 +19,10 @@ are one piece, and it is the next. Else the pieces are smaller, down to single m
 next ones twice as large. So one bad message among many costs the others little, and many cost no more than single
 handling does.
 
-# Note [Set aside]
-A message that fails alone is set aside until its next attempt is due, and with it whatever comes of its key; all others
-go on. Offsets are committed up to the first one that is set aside. So an attempt is made in the message's place, and
-costs nobody else the pause before it.
+# Note [Deferred]
+A message that fails alone is deferred until its next attempt is due, and with it whatever comes of its key; all others
+go on. Offsets are committed up to the first one that is deferred. So an attempt is made in the message's place, and
+costs no other message the pause before it.
 """
 
 import logging
@@ -36,26 +36,28 @@ from functools import partial
 from confluent_kafka import Message
 
 from kafka_bridge.consuming import group_member, message_processing
-from kafka_bridge.consuming.group_member import Revoked, Stopped
+from kafka_bridge.consuming.group_member import Revoked
+from kafka_bridge.consuming.message_processing import Attempt
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.consuming.registry import Group, Reject
-from kafka_bridge.dead_letters import burial
-from kafka_bridge.dead_letters.burial import DeadLetterLimit
-from kafka_bridge.retrying import parking, republish, retries
-from kafka_bridge.runtime import processes
+from kafka_bridge.dead_letters.limit import DeadLetterLimit
+from kafka_bridge.retrying import parking, republish
+from kafka_bridge.retrying.failed_messages import FailedMessages
+from kafka_bridge.runtime import error_classes, processes
+from kafka_bridge.runtime.waiting import Stopped
 from kafka_bridge.wire import envelope, records
-from kafka_bridge.wire.records import Record
 
 log = logging.getLogger(__name__)
 REPORT_EVERY_SECONDS = 10.0
-SET_ASIDE_AT_MOST = 2000
+# With more than this in hand nothing is fetched until some are done: memory has an end, and so has patience.
+DEFERRED_AT_MOST = 2000
 # Of a large batch: with few bad messages in many, that finds them with less work than halves.
 _PIECES = 8
 
 
 @dataclass(slots=True)
-class Aside:
-    """A message that waits for its next attempt in its place, or for one of its key that does."""
+class Deferred:
+    """A message that waits for its next attempt in its place, or behind one of its key that does."""
 
     received: envelope.Received
     tried: int = 0
@@ -63,6 +65,11 @@ class Aside:
     """By the monotonic clock."""
     error: str = ""
     """Why it failed the last time; empty for one that only waits behind another."""
+
+    @property
+    def partition(self) -> PartitionId:
+        """Where it is from."""
+        return self.received.topic, self.received.partition
 
 
 class Runner(group_member.GroupMember):
@@ -74,15 +81,26 @@ class Runner(group_member.GroupMember):
         stop: threading.Event,
         *,
         after_commit: Callable[[], None] = lambda: None,
-        streak: DeadLetterLimit | None = None,
+        dead_letter_limit: DeadLetterLimit | None = None,
     ) -> None:
         super().__init__(group.name, stop)
         self.group = group
         self.after_commit = after_commit
-        self.streak = streak or DeadLetterLimit(group.name, stop)
-        self.handled = self.duplicates = self.parked = self.dead = 0
-        self._aside: dict[str, deque[Aside]] = {}
+        self.handled = self.duplicates = self._put_behind = 0
+        self._failed = FailedMessages(group, self, dead_letter_limit or DeadLetterLimit(group.name, stop))
+        self._deferred: dict[str, deque[Deferred]] = {}
+        """By key, in sequence; only the first of a key is tried."""
         self._reported = (time.monotonic(), 0)
+
+    @property
+    def parked(self) -> int:
+        """Messages that could not be handled in their place: they failed, or wait behind one that did."""
+        return self._put_behind + self._failed.parked
+
+    @property
+    def dead(self) -> int:
+        """Messages given up."""
+        return self._failed.dead
 
     # -- the loop -------------------------------------------------------------------------------
     def run(self) -> None:
@@ -99,22 +117,24 @@ class Runner(group_member.GroupMember):
     def _step(self) -> None:
         messages: list[Message] = []
         try:
-            if sum(map(len, self._aside.values())) < SET_ASIDE_AT_MOST:
-                messages = self._take(self._seconds_until_due())
+            if sum(map(len, self._deferred.values())) < DEFERRED_AT_MOST:
+                messages = self._fetch(self._seconds_until_due())
             else:
                 self._wait(self._seconds_until_due())
-            if self._gone:
+            # Not inside of `_fetch`: what it has fetched must be in `messages` before anything is raised.
+            if self._revoked:
                 raise Revoked
             self._process(messages)
-            self._try_again()
+            self._retry_due()
         except Revoked:
-            self._aside.clear()
+            self._deferred.clear()
             self._start_over(messages)
         else:
+            # Only now: had we died above, none of these would count as taken, and all would come again.
             for message in messages:
-                self._progress.take(group_member.place_of(message), group_member.offset_of(message))
+                self._offsets.take(group_member.partition_of(message), group_member.offset_of(message))
             self._commit()
-            self._say_what_waits()
+            self._publish_what_waits()
 
     def _process(self, messages: list[Message]) -> None:
         free: list[envelope.Received] = []
@@ -122,156 +142,127 @@ class Runner(group_member.GroupMember):
             try:
                 received = envelope.decode(message)
             except envelope.Malformed as error:
-                self._bury(records.of(message), error, attempts=0)
+                # Its key goes on: a message that cannot be read is not known to be about that key at all.
+                self._failed.bury(records.from_message(message), error, tries=0)
                 continue
-            if received.event.key in self._aside:
-                self._set_aside(Aside(received))
+            if received.event.key in self._deferred:
+                self._defer(Deferred(received))
             else:
                 free.append(received)
         if free:
-            self._handle_what_can_be(free)
+            self._handle_batch(free)
 
-    def _handle_what_can_be(self, batch: Sequence[envelope.Received]) -> None:
-        """Handle a batch; what fails is found, and set aside with what follows it in its key. See Note [Pieces]."""
+    def _handle_batch(self, batch: Sequence[envelope.Received]) -> None:
+        """Handle a batch; what fails is found, and deferred with what follows it in its key. See Note [Pieces]."""
         start, sizes = 0, [len(batch)]
         while start < len(batch):
             size = sizes.pop() if len(sizes) > 1 else sizes[0]
             piece = batch[start : start + size]
-            free = self._without_set_aside(piece) if self._aside else piece
-            trace = message_processing.Trace()
+            free = self._without_deferred(piece) if self._deferred else piece
+            attempt = Attempt()
             try:
-                self._handle(free, trace)
+                self._handle(free, attempt)
             except (Revoked, Stopped):
                 raise
             except Exception as error:
                 if len(free) > 1:
-                    log.debug("%s: %d messages failed: %s", self.name, len(free), burial.describe(error))
+                    log.debug("%s: %d messages failed: %s", self.name, len(free), error_classes.describe(error))
+                    # Without those that were just deferred: in another piece they would be deferred twice.
                     batch, start = [*free, *batch[start + size :]], 0
-                    sizes = _smaller(free, trace.suspects)
+                    sizes = _smaller(free, attempt.suspects)
                     continue
-                self._fail(Aside(free[0]), error, trace)
+                self._fail(Deferred(free[0]), error, attempt)
             else:
                 sizes[0] = max(sizes[0], 2 * size)
             start += size
 
-    def _without_set_aside(self, piece: Sequence[envelope.Received]) -> Sequence[envelope.Received]:
+    def _without_deferred(self, piece: Sequence[envelope.Received]) -> Sequence[envelope.Received]:
         free = []
         for received in piece:
-            if received.event.key in self._aside:
-                self._set_aside(Aside(received))
+            if received.event.key in self._deferred:
+                self._defer(Deferred(received))
             else:
                 free.append(received)
         return free
 
-    def _handle(self, received: Sequence[envelope.Received], trace: message_processing.Trace) -> None:
+    def _handle(self, received: Sequence[envelope.Received], attempt: Attempt) -> None:
         if not received:
             return
-        handled = self._patiently(partial(message_processing.handle, self.group, received, trace))
+        handled = self.patiently(partial(message_processing.handle, self.group, received, attempt))
         self.handled += handled.new
         self.duplicates += handled.seen_before
-        self.parked += trace.waiting
+        self._put_behind += attempt.put_behind
         if handled.new:
-            self.streak.ended()
+            self._failed.handled()
         self.after_commit()
-        for message, head in trace.again:
+        for message, head in attempt.parked_themselves:
             self._send_copy_again(message, head)
 
     # -- what failed ----------------------------------------------------------------------------
-    def _set_aside(self, item: Aside) -> None:
-        self._aside.setdefault(item.received.event.key, deque()).append(item)
-        self._progress.hold(*_place(item))
+    def _defer(self, item: Deferred) -> None:
+        self._deferred.setdefault(item.received.event.key, deque()).append(item)
+        self._offsets.hold(item.partition, item.received.offset)
 
     def _seconds_until_due(self) -> float:
         due = min(
-            (queue[0].due for queue in self._aside.values()), default=time.monotonic() + group_member.POLL_SECONDS
+            (queue[0].due for queue in self._deferred.values()), default=time.monotonic() + group_member.POLL_SECONDS
         )
         return max(0.0, due - time.monotonic())
 
-    def _try_again(self) -> None:
-        """Whatever is due of what was set aside; see Note [Set aside]."""
+    def _retry_due(self) -> None:
+        """Whatever is due of what was deferred; see Note [Deferred]."""
         now = time.monotonic()
-        for key in [key for key, queue in self._aside.items() if queue[0].due <= now]:
-            queue = self._aside[key]
+        for key in [key for key, queue in self._deferred.items() if queue[0].due <= now]:
+            queue = self._deferred[key]
             while queue and queue[0].due <= now and self._is_done_with(queue[0]):
-                self._progress.release(*_place(queue.popleft()))
+                item = queue.popleft()
+                self._offsets.release(item.partition, item.received.offset)
             if not queue:
-                del self._aside[key]
+                del self._deferred[key]
 
-    def _is_done_with(self, item: Aside) -> bool:
+    def _is_done_with(self, item: Deferred) -> bool:
         """One more attempt; False if there will be another one in this place."""
-        trace = message_processing.Trace()
+        attempt = Attempt()
         try:
-            self._handle([item.received], trace)
+            self._handle([item.received], attempt)
         except (Revoked, Stopped):
             raise
         except Exception as error:
-            return not self._is_tried_again_here(item, error, trace)
+            return not self._is_tried_again_here(item, error, attempt)
         return True
 
-    def _fail(self, item: Aside, error: Exception, trace: message_processing.Trace) -> None:
+    def _fail(self, item: Deferred, error: Exception, attempt: Attempt) -> None:
         """It failed alone, for the first time."""
-        if self._is_tried_again_here(item, error, trace):
-            self._set_aside(item)
+        if self._is_tried_again_here(item, error, attempt):
+            self._defer(item)
+            # It may need a copy soon, and the first one of a process would wait for the brokers.
             republish.get_ready()
 
-    def _is_tried_again_here(self, item: Aside, error: Exception, trace: message_processing.Trace) -> bool:
+    def _is_tried_again_here(self, item: Deferred, error: Exception, attempt: Attempt) -> bool:
         item.tried += 1
-        policy = self.group.policy(item.received.event)
-        handler = trace.handler.name if trace.handler else ""
-        pause = policy.pause(item.tried)
+        pause = self.group.policy(item.received.event).pause(item.tried)
         if isinstance(error, Reject):
-            self._bury(parking.original(item.received), error, attempts=item.tried, handler=handler)
+            self._failed.bury(parking.original(item.received), error, tries=item.tried, handler=attempt.handler_name)
         elif pause is None:
-            self._park(item, error, policy, handler)
+            self._failed.park(item.received, error, tries=item.tried, handler=attempt.handler_name)
         else:
-            item.due, item.error = time.monotonic() + pause, burial.describe(error)
+            item.due, item.error = time.monotonic() + pause, error_classes.describe(error)
             return True
         return False
 
-    def _say_what_waits(self) -> None:
+    def _publish_what_waits(self) -> None:
         """People see that messages wait in their place, should that take longer than a moment."""
-        if not self._aside:
-            self._board.take_back()
+        if not self._deferred:
+            self._pause_notices.clear()
             return
-        places = {_place(item)[0] for queue in self._aside.values() for item in queue}
-        self._board.say("retrying", next(iter(self._aside.values()))[0].error, places)
-
-    def _park(self, item: Aside, error: Exception, policy: retries.Policy, handler: str) -> None:
-        """Its key waits from now on, and it goes to the retry topic, or to the dead letters if no round is left."""
-        record, words = parking.original(item.received), burial.describe(error)
-        park = partial(parking.park, group=self.name, message=item.received, attempts=1, error=words)
-        delay = policy.delay(1)
-        if delay is None:
-            self._bury(record, error, attempts=item.tried, handler=handler)
-            self._patiently(partial(park, state=parking.State.DEAD))
-            return
-        due = time.time() + delay
-        state = self._patiently(partial(park, state=parking.State.RETRYING, delay_seconds=delay))
-        self.parked += state is not None
-        if state == parking.State.RETRYING:
-            self._copy(record, attempt=1, tries=item.tried, due=due, error=words)
-            log.warning(
-                "%s: %s[%d]@%d is parked for %.0f s after %d attempts: %s",
-                self.name, *record.place, delay, item.tried, words,
-            )  # fmt: skip
+        partitions = {item.partition for queue in self._deferred.values() for item in queue}
+        self._pause_notices.publish("retrying", next(iter(self._deferred.values()))[0].error, partitions)
 
     def _send_copy_again(self, message: envelope.Received, head: parking.Head) -> None:
         """The message comes once more though it is parked: perhaps we died before its copy was made."""
         if head.state == parking.State.RETRYING and head.attempts and head.due:
-            self._copy(
-                parking.original(message), attempt=head.attempts, tries=head.attempts, due=head.due, error=head.error
-            )
-
-    def _copy(self, record: Record, *, attempt: int, tries: int, due: float, error: str) -> None:
-        self._patiently(
-            partial(retries.forward_record, self.name, record, attempt=attempt, tries=tries, due=due, error=error)
-        )
-
-    def _bury(self, record: Record, error: Exception, *, attempts: int, handler: str = "") -> None:
-        """Put the message among the dead letters, however long the brokers take to say that they have it."""
-        self._patiently(partial(burial.put, self.name, record, error=error, attempts=attempts, handler=handler))
-        self.dead += 1
-        self.streak.another()
+            record = parking.original(message)
+            self._failed.send_copy(record, attempt=head.attempts, tries=head.attempts, due=head.due, error=head.error)
 
     # -- words ----------------------------------------------------------------------------------
     def _on_joined(self) -> None:
@@ -295,8 +286,3 @@ def _smaller(failed: Sequence[envelope.Received], suspects: Sequence[envelope.Re
         at = next(index for index, received in enumerate(failed) if received is suspects[0])
         return [2 * (at + 1), 1, at] if at else [2, 1]
     return [-(-len(failed) // (_PIECES if len(failed) > 8 * _PIECES else 2))]
-
-
-def _place(item: Aside) -> tuple[PartitionId, int]:
-    received = item.received
-    return (received.topic, received.partition), received.offset

@@ -6,8 +6,7 @@ import threading
 from django.db import close_old_connections, connection
 
 from kafka_bridge.consuming.registry import Work
-from kafka_bridge.dead_letters import burial
-from kafka_bridge.runtime import error_classes, processes
+from kafka_bridge.runtime import backoff, error_classes
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
@@ -41,7 +40,7 @@ class Worker(threading.Thread):
                 connection.close()
                 self._log(error, failures)
                 self._stop_event.wait(
-                    processes.backoff(failures, first_seconds=0.5, longest_seconds=LONGEST_PAUSE_SECONDS)
+                    backoff.exponential(failures, first_seconds=0.5, longest_seconds=LONGEST_PAUSE_SECONDS)
                 )
             if not more:
                 self._wake.wait(IDLE_SECONDS)
@@ -49,6 +48,6 @@ class Worker(threading.Thread):
 
     def _log(self, error: Exception, failures: int) -> None:
         if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
-            log.warning("%s: waiting, try %d follows: %s", self.name, failures + 1, burial.describe(error))
+            log.warning("%s: waiting, try %d follows: %s", self.name, failures + 1, error_classes.describe(error))
         else:
             log.exception("%s failed; it will be tried again", self.name)

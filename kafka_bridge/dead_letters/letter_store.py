@@ -39,7 +39,7 @@ INSERT INTO kafka_bridge_deadletteract (letter_id, who, what, reason) SELECT id,
 
 
 @dataclass(frozen=True, kw_only=True)
-class Death:
+class DeadLetterCopy:
     """What a copy in a dead letter topic says: which message it was, and why its group gave up on it."""
 
     group: str
@@ -64,11 +64,11 @@ class Death:
 
 
 # -- From Kafka ----------------------------------------------------------------------------------------
-def read(message: Message) -> Death:
+def parse_dead_letter(message: Message) -> DeadLetterCopy:
     """What the copy says. Never raises: what is missing or cannot be read is told as well as it can be."""
     headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
     found = {name: value or b"" for name, value in headers}
-    own = [(name, value) for name, value in headers if not name.startswith(records.OURS)]
+    own = [(name, value) for name, value in headers if not name.startswith(records.BRIDGE_HEADERS)]
     prefix = clients.conf().topic_prefix
     topic = str(message.topic()).removeprefix(prefix)
     source, _, group = topic.removesuffix(".dlq").rpartition(".")
@@ -78,7 +78,7 @@ def read(message: Message) -> Death:
         if _has_origin(found)
         else (topic, message.partition() or 0, message.offset() or 0)
     )
-    return Death(
+    return DeadLetterCopy(
         group=(_text(found.get("dlq_group", b"")) or group)[:60],
         topic=(origin[0] or source)[:120],
         partition=origin[1],
@@ -135,13 +135,13 @@ def fingerprint_of(*, error: str, handler: str, event_type: str) -> str:
 
 
 # -- Storing -------------------------------------------------------------------------------------------
-def store(deaths: Sequence[Death]) -> int:
+def store(deaths: Sequence[DeadLetterCopy]) -> int:
     """Store them in one durable transaction; how many were news. See Note [A letter and its deaths]."""
     with transaction.atomic(durable=True):
         return sum(map(_store, deaths))
 
 
-def _store(death: Death) -> bool:
+def _store(death: DeadLetterCopy) -> bool:
     place = {"group": death.group, "topic": death.topic, "partition": death.partition, "offset": death.offset}
     letter, is_new = DeadLetter.objects.select_for_update().get_or_create(**place, defaults=_content(death))
     if is_new:
@@ -152,7 +152,7 @@ def _store(death: Death) -> bool:
         _update(
             letter, **_content(death), state=DeadLetter.State.PARKED, edited_value=None, closed_at=None, send_at=None
         )
-        _note(letter, "parked again", "Another message at the same place: the topic was made anew.")
+        _note(letter, "parked again", "Another message at the same place: the topic was created again.")
         return True
     if _was_handled_after_all(death):
         return False
@@ -161,7 +161,7 @@ def _store(death: Death) -> bool:
     return True
 
 
-def _content(death: Death) -> dict[str, Any]:
+def _content(death: DeadLetterCopy) -> dict[str, Any]:
     message = {
         "key": death.key,
         "event_id": death.event_id,
@@ -172,7 +172,7 @@ def _content(death: Death) -> dict[str, Any]:
     return {**message, **_reason(death), "attempts": death.attempts}
 
 
-def _reason(death: Death) -> dict[str, Any]:
+def _reason(death: DeadLetterCopy) -> dict[str, Any]:
     return {
         "error": death.error,
         "handler": death.handler,
@@ -182,13 +182,13 @@ def _reason(death: Death) -> dict[str, Any]:
     }
 
 
-def _is_another(letter: DeadLetter, death: Death) -> bool:
+def _is_another(letter: DeadLetter, death: DeadLetterCopy) -> bool:
     if letter.event_id or death.event_id:
         return letter.event_id != death.event_id
     return death.value not in (bytes(letter.value), letter.edited_value and bytes(letter.edited_value))
 
 
-def _was_handled_after_all(death: Death) -> bool:
+def _was_handled_after_all(death: DeadLetterCopy) -> bool:
     """A copy of a death that was under way while a copy of the message was handled."""
     had = InboxRow.objects.filter(group=death.group, event_id=death.event_id) if death.event_id else None
     return had is not None and had.exists()
@@ -210,14 +210,14 @@ def resolve(*, group: str, topic: str, partition: int, offset: int) -> None:
         cursor.execute(_RESOLVE, [group, topic, partition, offset, group])
 
 
-def waiting(*, limit: int) -> int:
+def count_waiting(*, limit: int) -> int:
     """How many wait for a person; counts no further than the limit."""
     return DeadLetter.objects.filter(state=DeadLetter.State.PARKED).order_by()[:limit].count()
 
 
 # -- Kinds ---------------------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class ErrorKind:
     """Letters that wait for a person for the same reason."""
 
     fingerprint: str
@@ -232,7 +232,7 @@ class Kind:
     """The newest of them."""
 
 
-def kinds(*, limit: int = 100) -> list[Kind]:
+def error_kinds(*, limit: int = 100) -> list[ErrorKind]:
     """The kinds of parked letters, most frequent first; reads parked letters only, in two queries."""
     counted = (
         DeadLetter.objects.filter(state=DeadLetter.State.PARKED)
@@ -252,13 +252,13 @@ def kinds(*, limit: int = 100) -> list[Kind]:
     return [_kind(row, examples[row["example"]]) for row in found if row["example"] in examples]
 
 
-def kind_of(fingerprint: str) -> Kind | None:
+def error_kind(fingerprint: str) -> ErrorKind | None:
     """One of them, if any of its letters waits."""
-    return next((kind for kind in kinds(limit=10_000) if kind.fingerprint == fingerprint), None)
+    return next((kind for kind in error_kinds(limit=10_000) if kind.fingerprint == fingerprint), None)
 
 
-def _kind(row: Mapping[str, Any], example: DeadLetter) -> Kind:
-    return Kind(
+def _kind(row: Mapping[str, Any], example: DeadLetter) -> ErrorKind:
+    return ErrorKind(
         fingerprint=row["fingerprint"],
         error=example.error,
         handler=example.handler,

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.models import DeadLetter
-from kafka_bridge.retrying import parking, retries
+from kafka_bridge.retrying import parking, retry_topic
 
 State = DeadLetter.State
 _SEND_AT_ONCE = 50
@@ -73,7 +73,7 @@ def _send(letter: DeadLetter) -> None:
     with transaction.atomic():
         # Once more: when the redrive was decided, the group may not yet have noted that the head is dead.
         parking.send_again(**letter.place, **message)
-    retries.forward(**letter.place, **message)
+    retry_topic.forward(**letter.place, **message)
 
 
 def mend_heads() -> int:

@@ -30,8 +30,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.monitoring import pause_notices
 from kafka_bridge.replaying import offsets
-from kafka_bridge.retrying import parking
-from kafka_bridge.retrying.parking import Parked
+from kafka_bridge.retrying import waiting_heads
+from kafka_bridge.retrying.waiting_heads import ParkedCounts
 from kafka_bridge.runtime import clients
 
 _ANSWER_SECONDS = 10.0
@@ -42,7 +42,7 @@ State = Literal["nobody", "reading", "paused", "retrying"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lag:
+class PartitionLag:
     """One partition, as one group has read it. Offsets are those of the next message."""
 
     group: str
@@ -63,11 +63,11 @@ class Lag:
     """When it was paused, or when the oldest of what is tried again began to wait."""
     reason: str = ""
     """Why it is paused, or why a message is tried again: the error, on one line."""
-    parked: Parked | None = None
+    parked: ParkedCounts | None = None
     """Messages put down out of their sequence; None where that was not asked, or PostgreSQL did not say."""
 
 
-def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
+def read_lag(groups: Sequence[str] = (), *, with_age: bool = True) -> list[PartitionLag]:
     """Every partition that these groups (or all) hear, in the order of group, topic, partition.
 
     A group's retry topics are read by a group of its own, so they have a lag of their own: `inventory.retry`.
@@ -78,7 +78,7 @@ def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
         KafkaException: the brokers do not answer.
         LookupError: there is no such group.
     """
-    wanted = [consumer_groups.find_watched(name) for name in groups] or consumer_groups.watched()
+    wanted = [consumer_groups.find_with_lag(name) for name in groups] or consumer_groups.groups_with_lag()
     admin = AdminClient(clients.common() | {"log_level": 0})  # what is wrong is raised
     present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
     places = {
@@ -103,27 +103,28 @@ def read(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Lag]:
     return _with_ages(found, starts) if with_age else found
 
 
-def with_parked(found: Sequence[Lag]) -> list[Lag]:
+def with_parked_counts(found: Sequence[PartitionLag]) -> list[PartitionLag]:
     """These lags, with what is parked; see Note [What a partition does].
 
     Raises:
         django.db.Error: PostgreSQL cannot be reached.
     """
-    counted = parking.count()
-    return [_with_parked(row, *counted.get((row.group, row.topic, row.partition), (Parked(), None))) for row in found]
+    counted = waiting_heads.count_parked()
+    nothing = (ParkedCounts(), None)
+    return [_with_parked(row, *counted.get((row.group, row.topic, row.partition), nothing)) for row in found]
 
 
-def _with_parked(row: Lag, parked: Parked, retrying: parking.Retrying | None) -> Lag:
+def _with_parked(row: PartitionLag, parked: ParkedCounts, retrying: waiting_heads.OldestRetry | None) -> PartitionLag:
     row = replace(row, parked=parked)
     if retrying is None or row.state != "reading":
         return row
     return replace(row, state="retrying", since=datetime.fromtimestamp(retrying.since, UTC), reason=retrying.error)
 
 
-def _lag(group: str, place: Partition, committed: int | None, start: int, end: int) -> Lag:
+def _lag(group: str, place: Partition, committed: int | None, start: int, end: int) -> PartitionLag:
     # What was deleted before it was read is not still to be read.
     first = start if committed is None else max(start, committed)
-    return Lag(
+    return PartitionLag(
         group=group,
         topic=place[0].removeprefix(clients.conf().topic_prefix),
         partition=place[1],
@@ -195,9 +196,9 @@ def _owners(admin: AdminClient, groups: Sequence[str]) -> dict[str, dict[Partiti
 
 
 # -- How old the oldest unread message is -----------------------------------------------------------------
-def _with_ages(found: Sequence[Lag], starts: Mapping[Partition, int]) -> list[Lag]:
+def _with_ages(found: Sequence[PartitionLag], starts: Mapping[Partition, int]) -> list[PartitionLag]:
     behind = [lag for lag in found if lag.messages]
-    firsts: dict[Lag, tuple[Partition, int]] = {}
+    firsts: dict[PartitionLag, tuple[Partition, int]] = {}
     for lag in behind:
         place = clients.topic_name(lag.topic), lag.partition
         firsts[lag] = place, max(starts[place], lag.committed or 0)

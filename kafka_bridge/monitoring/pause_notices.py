@@ -51,7 +51,7 @@ class PauseNotice(msgspec.Struct, frozen=True, kw_only=True):
         return self.by == owner and now - self.said_at < STALE_SECONDS
 
 
-def read(words: str | None) -> PauseNotice | None:
+def parse_notice(words: str | None) -> PauseNotice | None:
     """The notice beside an offset; None where there is none of ours."""
     if not words:
         return None
@@ -65,17 +65,17 @@ class PauseNotices:
     """Where one member says it. See Note [Said beside the offset]."""
 
     def __init__(
-        self, name: str, consumer: Consumer, *, progress: OffsetTracker, assigned: Callable[[], set[PartitionId]]
+        self, name: str, consumer: Consumer, *, offsets: OffsetTracker, assigned: Callable[[], set[PartitionId]]
     ) -> None:
         self._name = name
         self._consumer = consumer
-        self._progress = progress
+        self._offsets = offsets
         self._assigned = assigned
         self._begun: tuple[State, float] | None = None
         self._looked_at = 0.0
         self._said: set[PartitionId] = set()
 
-    def say(self, state: State, reason: str, places: set[PartitionId]) -> None:
+    def publish(self, state: State, reason: str, places: set[PartitionId]) -> None:
         """This is true of these partitions of ours now; call it again and again while it is.
 
         Says nothing in the first seconds, and renews what it has said now and then. Blocks for two seconds at most.
@@ -96,7 +96,7 @@ class PauseNotices:
         self._said |= self._write(places, msgspec.json.encode(notice).decode())
         self._said -= self._write(self._said - places, "")
 
-    def take_back(self) -> None:
+    def clear(self) -> None:
         """It is true no longer. Costs nothing where nothing was said."""
         self._begun = None
         if self._said:
@@ -112,7 +112,7 @@ class PauseNotices:
             found = self._consumer.committed([TopicPartition(*place) for place in ours], timeout=_ANSWER_SECONDS)
             there = [
                 TopicPartition(*place, offset, metadata=words)
-                for place, offset in self._progress.at_least(found).items()
+                for place, offset in self._offsets.at_least(found).items()
             ]
             if there:
                 self._consumer.commit(offsets=there, asynchronous=True)

@@ -7,40 +7,40 @@ that went wrong, or behind something that is away. None of that is seen in the g
 import time
 from collections.abc import Callable, Sequence
 
-from kafka_bridge.monitoring.lag import Lag, Partition
+from kafka_bridge.monitoring.lag import Partition, PartitionLag
 
-_Place = tuple[str, Partition]
+_GroupPartition = tuple[str, Partition]
 
 
 class StallDetector:
-    """Remembers since when each group's offset is where it is, from one look to the next."""
+    """Remembers since when each group's offset is where it is, from one sample to the next."""
 
     def __init__(self, *, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
-        """Who has not moved for so long stands still."""
+        """A group that has not moved for so long stands still."""
         self.seconds = seconds
         self._now = now
-        self._since: dict[_Place, tuple[int | None, float]] = {}
+        self._since: dict[_GroupPartition, tuple[int | None, float]] = {}
 
-    def look(self, found: Sequence[Lag]) -> list[Lag]:
-        """Those of these partitions that stand still now. Look more often than `seconds`."""
-        now, before, stuck = self._now(), self._since, list[Lag]()
+    def find_stalled(self, found: Sequence[PartitionLag]) -> list[PartitionLag]:
+        """Those of these partitions that stand still now. Call it more often than `seconds`."""
+        now, before, stuck = self._now(), self._since, list[PartitionLag]()
         self._since = {}
         for row in filter(_should_move, found):
-            committed, since = before.get(_place(row), (row.committed, now))
-            self._since[_place(row)] = row.committed, since if committed == row.committed else now
-            if now - self._since[_place(row)][1] >= self.seconds:
+            committed, since = before.get(_partition_of(row), (row.committed, now))
+            self._since[_partition_of(row)] = row.committed, since if committed == row.committed else now
+            if now - self._since[_partition_of(row)][1] >= self.seconds:
                 stuck.append(row)
         return stuck
 
     def forget(self) -> None:
-        """There was no look: nobody can say who has moved meanwhile."""
+        """There was no sample: which groups have moved meanwhile is not known."""
         self._since.clear()
 
 
-def _should_move(row: Lag) -> bool:
+def _should_move(row: PartitionLag) -> bool:
     """There is something to read, and no copy that waits for its time on purpose."""
     return row.messages > 0 and not row.topic.endswith(".retry")
 
 
-def _place(row: Lag) -> _Place:
+def _partition_of(row: PartitionLag) -> _GroupPartition:
     return row.group, (row.topic, row.partition)

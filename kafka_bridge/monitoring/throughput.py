@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.utils import timezone
 
 from kafka_bridge.models import LagSample
-from kafka_bridge.monitoring.lag import Lag
+from kafka_bridge.monitoring.lag import PartitionLag
 
 # Two looks closer than this say little; a look older than that says little about now.
 SHORTEST, LONGEST = timedelta(seconds=5), timedelta(minutes=5)
@@ -23,7 +23,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class Snapshot:
     """Where a group and its partition were at some moment."""
 
     at: datetime
@@ -33,7 +33,7 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
+class Throughput:
     """Messages per second."""
 
     handled: float
@@ -47,23 +47,23 @@ class Pace:
         return messages / gain if gain > 0 else None
 
 
-def key_of(row: Lag | LagSample) -> Key:
+def key_of(row: PartitionLag | LagSample) -> Key:
     """Which partition of which group it is about."""
     return Key(row.group, row.topic, row.partition)
 
 
-def look(row: Lag | LagSample, at: datetime) -> Look:
+def snapshot_of(row: PartitionLag | LagSample, at: datetime) -> Snapshot:
     """A lag as a look; what is left and where the partition ends give where the group is."""
-    return Look(at=at, position=row.end - row.messages, end=row.end)
+    return Snapshot(at=at, position=row.end - row.messages, end=row.end)
 
 
-def looks(rows: Iterable[Lag]) -> dict[Key, Look]:
+def snapshots_of(rows: Iterable[PartitionLag]) -> dict[Key, Snapshot]:
     """These lags as looks of this moment."""
     now = timezone.now()
-    return {key_of(row): look(row, now) for row in rows}
+    return {key_of(row): snapshot_of(row, now) for row in rows}
 
 
-def earlier_looks() -> dict[Key, Look]:
+def earlier_snapshots() -> dict[Key, Snapshot]:
     """The newest samples that are old enough to tell a pace.
 
     Raises:
@@ -71,16 +71,16 @@ def earlier_looks() -> dict[Key, Look]:
     """
     now = timezone.now()
     samples = LagSample.objects.filter(at__gte=now - LONGEST, at__lte=now - SHORTEST).order_by("at")
-    return {key_of(sample): look(sample, sample.at) for sample in samples}
+    return {key_of(sample): snapshot_of(sample, sample.at) for sample in samples}
 
 
-def between(before: Mapping[Key, Look], now: Mapping[Key, Look]) -> dict[Key, Pace]:
+def measure(before: Mapping[Key, Snapshot], now: Mapping[Key, Snapshot]) -> dict[Key, Throughput]:
     """The pace of every partition that was looked at twice."""
     found = {}
     for key, last in now.items():
         first = before.get(key)
         if first is not None and (seconds := (last.at - first.at).total_seconds()) > 0:
-            found[key] = Pace(
+            found[key] = Throughput(
                 handled=max(0.0, (last.position - first.position) / seconds),
                 written=max(0.0, (last.end - first.end) / seconds),
             )

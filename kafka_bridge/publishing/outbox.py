@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
 from kafka_bridge.consuming import registry
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime import bulk_rows, transactions
 from kafka_bridge.wire import envelope, event_types
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.events import Event
@@ -59,10 +59,7 @@ def publish(*events: Event) -> None:
     Raises:
         TransactionManagementError: no transaction is under way; a fact must commit together with what made it true.
     """
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError(
-            "outbox.publish() must run inside transaction.atomic(): the event and its cause commit together"
-        )
+    transactions.require("outbox.publish")
     collected = _collected.get()
     if collected is None:
         _insert(events)
@@ -154,7 +151,10 @@ def republish_unheard() -> int:
     The inbox makes a second delivery harmless, so this may be called at any start. Returns the number of rows.
     """
     pairs = {
-        (event.TYPE, group.name) for group in registry.groups() for event in event_types.every() if group.knows(event)
+        (event.TYPE, group.name)
+        for group in registry.groups()
+        for event in event_types.registered()
+        if group.knows(event)
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(

@@ -28,13 +28,13 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows, clients, processes
+from kafka_bridge.runtime import bulk_rows, clients, leadership, processes
+from kafka_bridge.runtime.leadership import Connection
 from kafka_bridge.wire import envelope, event_types
 
 log = logging.getLogger(__name__)
 
 LEADER_LOCK = 0x626F6F6B72  # any number will do, so long as nobody else in this database uses it
-Connection = psycopg.Connection[Any]
 
 _UNSENT = """
 SELECT id, event_id, topic, key, type, version, correlation_id, causation_id, traceparent, body, created_at
@@ -71,7 +71,7 @@ class Delivered(msgspec.Struct):
 
 
 @dataclass
-class Flight:
+class InFlight:
     """The rows on their way, and what was reported of them."""
 
     expected: int = 0
@@ -101,25 +101,20 @@ class FatalProducerError(Exception):
 
 def run(stop: threading.Event) -> int:
     """Relay until told to stop. Returns how many rows were sent. Survives the loss of PostgreSQL and of Kafka."""
-    sent, failures = 0, 0
-    while not stop.is_set():
-        try:
-            with processes.leadership(LEADER_LOCK, what="relay", stop=stop) as connection:
-                if connection is not None:
-                    failures = 0
-                    sent += _lead(connection, stop)
-        except psycopg.OperationalError as error:
-            failures += 1
-            pause = processes.backoff(failures, first_seconds=0.5, longest_seconds=clients.conf().backoff_max_seconds)
-            log.warning("PostgreSQL cannot be reached (%s); next try in %.1f s", str(error).strip(), pause)
-            stop.wait(pause)
-    return sent
+    counts: list[int] = []
+    leadership.run_as_leader(
+        LEADER_LOCK, role="relay", stop=stop, work=lambda connection: _lead(connection, stop, counts)
+    )
+    return sum(counts)
 
 
-def _lead(connection: Connection, stop: threading.Event) -> int:
+def _lead(connection: Connection, stop: threading.Event, counts: list[int]) -> None:
+    # Before the first look at the table: a row that is written in between is announced on a channel we already hear.
     connection.execute(f"LISTEN {outbox.CHANNEL}")
-    producer, sent = clients.producer(), 0
+    # One for each term: what is under way at its end is dropped with it, and sent again by whoever leads next.
+    producer = clients.producer()
     processes.announce_ready()
+    sent = 0
     try:
         while not stop.is_set():
             count = relay_batch(connection, producer, stop)
@@ -127,10 +122,10 @@ def _lead(connection: Connection, stop: threading.Event) -> int:
             if not count:
                 _wait_for_rows(connection)
     finally:
+        counts.append(sent)
         # Whatever is still under way stays unsent in the outbox, so that the next leader sends it again.
         producer.purge()
         producer.flush(1)
-    return sent
 
 
 def relay_batch(connection: Connection, producer: Producer, stop: threading.Event) -> int:
@@ -140,12 +135,12 @@ def relay_batch(connection: Connection, producer: Producer, stop: threading.Even
         FatalProducerError: the producer cannot go on.
         psycopg.OperationalError: PostgreSQL is gone; what was sent will be sent again.
     """
-    flight = Flight()
+    flight = InFlight()
     for row in first_of_each_key(connection):
         _produce(producer, row, flight, stop)
     while not flight.landed and not stop.is_set():
         if producer.flush(0.25):
-            # We are alive, see processes.py; and it raises if we lead no longer.
+            # A sign of life, see Note [A leader that is silent]; and it raises if we lead no longer.
             connection.execute("SELECT 1")
     if stop.is_set():
         producer.flush(2)
@@ -163,7 +158,7 @@ def first_of_each_key(connection: Connection) -> list[ClaimedRow]:
     return list(first.values())
 
 
-def _produce(producer: Producer, row: ClaimedRow, flight: Flight, stop: threading.Event) -> None:
+def _produce(producer: Producer, row: ClaimedRow, flight: InFlight, stop: threading.Event) -> None:
     headers = envelope.headers(
         event_id=row.event_id,
         event_type=row.type,
@@ -194,7 +189,7 @@ def _produce(producer: Producer, row: ClaimedRow, flight: Flight, stop: threadin
             return
 
 
-def _judge(flight: Flight, stop: threading.Event) -> None:
+def _judge(flight: InFlight, stop: threading.Event) -> None:
     """Say what went wrong, and slow down: the rows are still there."""
     if not flight.failed:
         return

@@ -1,4 +1,4 @@
-"""Places in the log: how people name them, which are left, where a group stands, and moving a group elsewhere."""
+"""Offsets: how people name them, which are left, where a group stands, and moving a group elsewhere."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.consuming.registry import Group
 from kafka_bridge.monitoring import pause_notices
 from kafka_bridge.runtime import clients
@@ -25,7 +26,7 @@ _UNSETTLED = (
 T = TypeVar("T")
 Edge = Literal["beginning", "end"]
 Mark = int | datetime | Edge
-"""A place as people name it: an offset, a time, or an edge of what is kept."""
+"""An offset as people name it: its number, a time, or an edge of what is kept."""
 
 
 class InvalidRequest(Exception):
@@ -47,10 +48,10 @@ class LogRange:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Move:
+class OffsetMove:
     """Where a group stands in one partition, and where it is to stand."""
 
-    kept: LogRange
+    log_range: LogRange
     now: int | None
     """None where the group has not committed anything: it would begin with the oldest message."""
     then: int
@@ -58,7 +59,7 @@ class Move:
     @property
     def again(self) -> int:
         """Messages that the group gets once more; the inbox knows them."""
-        return max(0, self._now - max(self.then, self.kept.start))
+        return max(0, self._now - max(self.then, self.log_range.start))
 
     @property
     def skipped(self) -> int:
@@ -67,14 +68,14 @@ class Move:
 
     @property
     def _now(self) -> int:
-        return max(self.kept.start, self.now or 0)
+        return max(self.log_range.start, self.now or 0)
 
 
-def parse(text: str) -> Mark:
+def parse_mark(text: str) -> Mark:
     """`beginning`, `end`, an offset, or a time in ISO 8601 (UTC where it has no zone) that is not in the future.
 
     Raises:
-        NotPossible: it is none of these.
+        InvalidRequest: it is none of these.
     """
     if text in ("beginning", "end"):
         return text  # type: ignore[return-value]  # mypy does not narrow a str to a Literal
@@ -98,7 +99,7 @@ def log_ranges(group: Group, topic: str, *, partition: int | None = None) -> lis
     """What the partitions of a topic that the group hears have; of one, or of all.
 
     Raises:
-        NotPossible: the group does not hear it, or there is no such topic or partition.
+        InvalidRequest: the group does not hear it, or there is no such topic or partition.
         KafkaException: the brokers do not answer.
     """
     heard = [each.name for each in group.topics]
@@ -120,29 +121,29 @@ def log_ranges(group: Group, topic: str, *, partition: int | None = None) -> lis
     ]
 
 
-def resolve(mark: Mark, places: Sequence[LogRange]) -> list[int]:
+def resolve_mark(mark: Mark, ranges: Sequence[LogRange]) -> list[int]:
     """The offset of each partition that a mark stands for; a time stands for the first message written from then on.
 
     Raises:
-        NotPossible: an offset for several partitions.
+        InvalidRequest: an offset for several partitions.
         KafkaException: the brokers do not answer.
     """
     if mark == "beginning":
-        return [place.start for place in places]
+        return [each.start for each in ranges]
     if mark == "end":
-        return [place.end for place in places]
+        return [each.end for each in ranges]
     if isinstance(mark, datetime):
         asked = OffsetSpec.for_timestamp(int(mark.timestamp() * 1000))
-        found = _offsets({(place.topic, place.partition): asked for place in places})
+        found = _offsets({(each.topic, each.partition): asked for each in ranges})
         # -1: nothing was written since.
-        return [place.end if (at := found[place.topic, place.partition]) < 0 else at for place in places]
-    if len(places) > 1:
+        return [each.end if (at := found[each.topic, each.partition]) < 0 else at for each in ranges]
+    if len(ranges) > 1:
         raise InvalidRequest(f"{mark} is an offset, and an offset belongs to one partition: add --partition")
     return [int(mark)]
 
 
-def members(group: str) -> list[str]:
-    """Who reads for this group now.
+def members_of(group: str) -> list[str]:
+    """The members that read for this group now.
 
     Raises:
         KafkaException: the brokers do not answer.
@@ -159,30 +160,30 @@ def members(group: str) -> list[str]:
     return [f"{member.client_id} at {member.host.removeprefix('/')}" for member in found.members]
 
 
-def committed(group: str, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+def committed_offsets(group: str, partitions: Iterable[PartitionId]) -> dict[PartitionId, int]:
     """What the group has committed of these partitions (topics as the cluster calls them); none, no entry.
 
     Raises:
         KafkaException: the brokers do not answer.
     """
-    return {place: offset for place, (offset, _) in committed_with_notices(group, places).items()}
+    return {partition: offset for partition, (offset, _) in committed_with_notices(group, partitions).items()}
 
 
 def committed_with_notices(
-    group: str, places: Iterable[tuple[str, int]]
-) -> dict[tuple[str, int], tuple[int, pause_notices.PauseNotice | None]]:
+    group: str, partitions: Iterable[PartitionId]
+) -> dict[PartitionId, tuple[int, pause_notices.PauseNotice | None]]:
     """`committed`, and what was said beside each offset; see Note [Said beside the offset].
 
     Raises:
         KafkaException: the brokers do not answer.
     """
-    asked = [TopicPartition(*place) for place in places]
+    asked = [TopicPartition(*partition) for partition in partitions]
     if not asked:
         return {}
     with _outsider(group) as consumer:
         found = _once_found(lambda: consumer.committed(asked, timeout=_ANSWER_SECONDS))
     return {
-        (place.topic, place.partition): (place.offset, pause_notices.read(place.metadata))
+        (place.topic, place.partition): (place.offset, pause_notices.parse_notice(place.metadata))
         for place in found
         if place.offset >= 0
     }
@@ -192,38 +193,38 @@ def refuse_running(group: str, *, what: str) -> None:
     """Say no while members of the group are at work.
 
     Raises:
-        NotPossible: they are; the message names them.
+        InvalidRequest: they are; the message names them.
     """
-    if at_work := members(group):
+    if at_work := members_of(group):
         raise InvalidRequest(f"{group} is running ({', '.join(at_work)}): {what}")
 
 
-def plan_moves(group: Group, places: Sequence[LogRange], to: Mark) -> list[Move]:
+def plan_moves(group: Group, ranges: Sequence[LogRange], to: Mark) -> list[OffsetMove]:
     """Where the group would stand in these partitions if it were set to this mark.
 
     Raises:
-        NotPossible: an offset outside of what is there.
+        InvalidRequest: an offset outside of what is there.
         KafkaException: the brokers do not answer.
     """
-    now = committed(group.name, [(place.topic, place.partition) for place in places])
-    then = resolve(to, places)
-    for place, offset in zip(places, then, strict=True):
-        if not place.start <= offset <= place.end:
-            raise InvalidRequest(f"{place} has the offsets {place.start} to {place.end}, so not {offset}")
+    now = committed_offsets(group.name, [(each.topic, each.partition) for each in ranges])
+    then = resolve_mark(to, ranges)
+    for log_range, offset in zip(ranges, then, strict=True):
+        if not log_range.start <= offset <= log_range.end:
+            raise InvalidRequest(f"{log_range} has the offsets {log_range.start} to {log_range.end}, so not {offset}")
     return [
-        Move(kept=place, now=now.get((place.topic, place.partition)), then=offset)
-        for place, offset in zip(places, then, strict=True)
+        OffsetMove(log_range=log_range, now=now.get((log_range.topic, log_range.partition)), then=offset)
+        for log_range, offset in zip(ranges, then, strict=True)
     ]
 
 
-def carry_out(group: Group, moves: Iterable[Move]) -> None:
+def commit_moves(group: Group, moves: Iterable[OffsetMove]) -> None:
     """Commit these offsets for a group that has no members.
 
     Raises:
         KafkaException: the brokers refused; a member that joined meanwhile is one reason.
     """
     with _outsider(group.name) as consumer:
-        there = [TopicPartition(move.kept.topic, move.kept.partition, move.then) for move in moves]
+        there = [TopicPartition(move.log_range.topic, move.log_range.partition, move.then) for move in moves]
         done = _once_found(lambda: consumer.commit(offsets=there, asynchronous=False))
     for place in done or []:
         if place.error is not None:
@@ -263,7 +264,7 @@ def _outsider(group: str) -> Iterator[Consumer]:
         consumer.close()
 
 
-def _offsets(asked: Mapping[tuple[str, int], OffsetSpec]) -> dict[tuple[str, int], int]:
+def _offsets(asked: Mapping[PartitionId, OffsetSpec]) -> dict[PartitionId, int]:
     admin = clients.admin()
     futures = admin.list_offsets(
         {TopicPartition(*place): spec for place, spec in asked.items()},

@@ -1,12 +1,12 @@
-"""Messages put down until they can be handled: what failed, and what came after it with the same key.
+"""Messages parked until they can be handled: what failed, and what came after it with the same key.
 
 See Note [Sequence behind a failure] in `models.py`. Everything here runs inside the caller's transaction.
 
-# Note [Who looks at a key locks its head]
-Whoever wants to know whether a key is parked locks the key's head, the row with its lowest id. Whoever handles a head
-locks it too, and deletes it in the transaction of its effects. So while somebody puts a message behind a head, the head
-cannot go, and while somebody handles the last one, nobody decides whether the key is free. A head that went while we
-waited for its lock says nothing about who follows it: then the question is asked again.
+# Note [Asking for a key locks its head]
+A transaction that wants to know whether a key is parked locks the key's head, the row with its lowest id. One that
+handles a head locks it too, and deletes it together with its effects. So while a message is put behind a head, the head
+cannot go, and while the last one is handled, no other transaction decides whether the key is free. A head that went
+while we waited for its lock says nothing about who follows it: then the question is asked again.
 
 Two messages of one key that come from two topics may fail at the same moment, each without seeing the other. Then both
 rows are there to be retried; the one with the lower id is the head, and the other one waits.
@@ -27,7 +27,7 @@ from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows
 from kafka_bridge.wire import envelope, records
 from kafka_bridge.wire.envelope import Headers, Received
-from kafka_bridge.wire.records import Record
+from kafka_bridge.wire.records import Coordinates, Record
 
 State = ParkedMessage.State
 
@@ -43,7 +43,7 @@ WITH first AS MATERIALIZED (
 )
 SELECT locked.* FROM first LEFT JOIN locked ON locked.id = first.id
 """
-# A message that the group has had is not put down any more; neither is one that lies there already.
+# A message that the group has had is not parked any more; neither is one that is parked already.
 _PARK = """
 INSERT INTO kafka_bridge_parkedmessage
     ("group", key, state, topic, partition, "offset", event_id, type, headers, value, attempts, due_at, error)
@@ -56,48 +56,6 @@ WHERE NOT EXISTS (SELECT FROM kafka_bridge_inboxrow i WHERE i."group" = %s AND i
 ORDER BY number
 ON CONFLICT DO NOTHING
 """
-_RELEASED = """
-SELECT key FROM kafka_bridge_parkedmessage WHERE "group" = %s AND state = 'released' LIMIT %s
-"""
-# From key to key through the index: its cost is that of the keys it passes, however many lie behind each head.
-_NEXT_HEADS = """
-WITH RECURSIVE head AS (
-    (
-        SELECT key, state, attempts, due_at, 1 AS number FROM kafka_bridge_parkedmessage
-        WHERE "group" = %(group)s AND key > %(after)s ORDER BY key, id LIMIT 1
-    )
-    UNION ALL
-    SELECT following.*, head.number + 1 FROM head CROSS JOIN LATERAL (
-        SELECT p.key, p.state, p.attempts, p.due_at FROM kafka_bridge_parkedmessage p
-        WHERE p."group" = %(group)s AND p.key > head.key ORDER BY p.key, p.id LIMIT 1
-    ) AS following
-    WHERE head.number < %(limit)s
-)
-SELECT key, state IN ('released', 'waiting')
-    OR state = 'retrying' AND attempts > 0 AND due_at < now() - %(overdue)s * interval '1 second' AS is_ready
-FROM head ORDER BY number
-"""
-_COUNT = """
-SELECT "group", topic, partition,
-    count(*) FILTER (WHERE state = 'retrying'),
-    count(*) FILTER (WHERE state = 'waiting'),
-    count(*) FILTER (WHERE state = 'dead'),
-    extract(epoch FROM min(parked_at) FILTER (WHERE state = 'retrying'))::float8,
-    (array_agg(error ORDER BY id) FILTER (WHERE state = 'retrying'))[1]
-FROM kafka_bridge_parkedmessage GROUP BY "group", topic, partition
-"""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parked:
-    """How many messages of one partition a group has put down."""
-
-    retrying: int = 0
-    """Heads that wait for their next attempt."""
-    waiting: int = 0
-    """Messages behind a head of their key, whatever that one waits for."""
-    dead: int = 0
-    """Heads that wait for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +75,16 @@ class Head:
     error: str
 
     @property
-    def place(self) -> tuple[str, int, int]:
+    def coordinates(self) -> Coordinates:
         """Where it was read first."""
         return self.topic, self.partition, self.offset
 
 
-# -- Looking -------------------------------------------------------------------------------------------
-def heads(*, group: str, keys: Collection[str]) -> dict[str, Head]:
+# -- Asking --------------------------------------------------------------------------------------------
+def lock_heads(*, group: str, keys: Collection[str]) -> dict[str, Head]:
     """Which of these keys are parked, by key; their heads are locked until the transaction ends.
 
-    One statement, unless a head went while we waited for it. See Note [Who looks at a key locks its head].
+    One statement, unless a head went while we waited for it. See Note [Asking for a key locks its head].
     """
     parameters = [group, bulk_rows.as_json(list(keys))]
     with connection.cursor() as cursor:
@@ -137,7 +95,7 @@ def heads(*, group: str, keys: Collection[str]) -> dict[str, Head]:
                 return {row[1]: Head(*row) for row in found}
 
 
-def record_of(head: Head) -> Record:
+def read_record(head: Head) -> Record:
     """The parked message itself."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT headers::text, value FROM kafka_bridge_parkedmessage WHERE id = %s", [head.id])
@@ -152,84 +110,21 @@ def record_of(head: Head) -> Record:
     )
 
 
-def key_of(*, group: str, place: tuple[str, int, int]) -> str | None:
-    """The key of the message from this place, if it is parked. Locks nothing, so it may be gone when you ask again."""
+def key_of(*, group: str, coordinates: Coordinates) -> str | None:
+    """The key of this message, if it is parked. Locks nothing, so it may be gone when you ask again."""
     with connection.cursor() as cursor:
         cursor.execute(
             'SELECT key FROM kafka_bridge_parkedmessage WHERE "group" = %s AND topic = %s AND partition = %s '
             'AND "offset" = %s',
-            [group, *place],
+            [group, *coordinates],
         )
         row = cursor.fetchone()
     return row[0] if row else None
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """What a look found."""
-
-    keys: list[str]
-    last: str
-    """The last key that was looked at; empty if it was the last there is."""
-
-
-def look(*, group: str, overdue_seconds: float, after: str = "", limit: int = 500) -> Ready:
-    """Keys whose head can be handled now though no copy in a retry topic says so.
-
-    It was discarded, so that what is behind it may go on; those are found wherever they are. Or what was before it has
-    gone and nobody went on; or its copy is overdue, and perhaps lost: for those, so many heads are looked at, from this
-    key on. Locks nothing.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_RELEASED, [group, limit])
-        keys = {row[0]: None for row in cursor.fetchall()}
-        cursor.execute(_NEXT_HEADS, {"group": group, "after": after, "limit": limit, "overdue": overdue_seconds})
-        heads_seen = cursor.fetchall()
-    keys.update((key, None) for key, is_ready in heads_seen if is_ready)
-    return Ready(list(keys), heads_seen[-1][0] if len(heads_seen) == limit else "")
-
-
-def ready(*, group: str, overdue_seconds: float) -> list[str]:
-    """All that `look` finds, however many looks that takes."""
-    found, after = dict[str, None](), ""
-    while True:
-        seen = look(group=group, overdue_seconds=overdue_seconds, after=after)
-        found.update(dict.fromkeys(seen.keys))
-        if not seen.last:
-            return list(found)
-        after = seen.last
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Retrying:
-    """The oldest of a partition's messages that wait for their next attempt."""
-
-    since: float
-    """Seconds since the epoch."""
-    error: str
-
-
-def count() -> dict[tuple[str, str, int], tuple[Parked, Retrying | None]]:
-    """What is parked, by group, topic and partition; those of which nothing is are absent.
-
-    Raises:
-        django.db.Error: PostgreSQL cannot be reached.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNT)
-        found = cursor.fetchall()
-    return {
-        (group, topic, partition): (
-            Parked(retrying=retrying, waiting=waiting, dead=dead),
-            Retrying(since=since, error=error) if retrying else None,
-        )
-        for group, topic, partition, retrying, waiting, dead, since, error in found
-    }
-
-
-# -- Putting down --------------------------------------------------------------------------------------
+# -- Parking -------------------------------------------------------------------------------------------
 def wait_behind(*, group: str, messages: Sequence[Received]) -> None:
-    """Put messages of parked keys behind their heads, in this order. Whoever calls has locked those heads."""
+    """Put messages of parked keys behind their heads, in this order. The caller has locked those heads."""
     _insert(group, State.WAITING, messages)
 
 
@@ -240,7 +135,7 @@ def park(
 
     It is the head in this state, or waits if its key is parked already.
     """
-    if heads(group=group, keys=[message.event.key]):
+    if lock_heads(group=group, keys=[message.event.key]):
         _insert(group, State.WAITING, [message])
         return State.WAITING
     inserted = _insert(group, state, [message], attempts=attempts, delay_seconds=delay_seconds, error=error)
@@ -277,7 +172,7 @@ def _row(message: Received) -> _Row:
     record = original(message)
     return _Row(
         message.event.key,
-        *record.place,
+        *record.coordinates,
         message.id,
         message.event.TYPE,
         letter_store.pack(record.headers_),
@@ -288,7 +183,7 @@ def _row(message: Received) -> _Row:
 def original(message: Received) -> Record:
     """The message behind an event; made up for one that was never in Kafka."""
     if message.raw is not None:
-        return message.raw if isinstance(message.raw, Record) else records.of(message.raw)
+        return message.raw if isinstance(message.raw, Record) else records.from_message(message.raw)
     event = message.event
     return Record(
         topic_=message.topic,
@@ -317,15 +212,15 @@ def remove(head: Head) -> None:
         cursor.execute("DELETE FROM kafka_bridge_parkedmessage WHERE id = %s", [head.id])
 
 
-def await_turn(*, group: str, place: tuple[str, int, int]) -> None:
-    """This one is no head after all: somebody will come to it when those before it are done."""
-    topic, partition, offset = place
+def mark_as_waiting(*, group: str, coordinates: Coordinates) -> None:
+    """This one is no head after all: it is handled when those before it are done."""
+    topic, partition, offset = coordinates
     ParkedMessage.objects.filter(
         group=group, topic=topic, partition=partition, offset=offset, state=State.RETRYING
     ).update(state=State.WAITING)
 
 
-def note_failure(head: Head, *, attempts: int, delay_seconds: float | None, error: str) -> None:
+def record_failure(head: Head, *, attempts: int, delay_seconds: float | None, error: str) -> None:
     """It failed in another round: it is tried again after the delay, or is dead if there is none."""
     state = State.DEAD if delay_seconds is None else State.RETRYING
     with connection.cursor() as cursor:
@@ -343,7 +238,7 @@ def send_again(
     """A dead letter is sent again: if it is a dead head, it is to be retried from the start, with these contents.
     So is one that was sent again already and has not come yet.
 
-    Call `retries.forward` with the same arguments once the transaction has committed: the copy makes it happen. One
+    Call `retry_topic.forward` with the same arguments once the transaction has committed: the copy makes it happen. One
     that is no head is handled on its own when its copy comes.
     """
     with connection.cursor() as cursor:

@@ -31,3 +31,9 @@ def is_conflict(error: BaseException) -> bool:
 def is_infrastructure(error: BaseException) -> bool:
     """PostgreSQL, Redis, Kafka or a gateway cannot be reached: pause, and try the same again later."""
     return (isinstance(error, _INFRASTRUCTURE) and not is_conflict(error)) or isinstance(error.__cause__, _ENDED)
+
+
+def describe(error: BaseException) -> str:
+    """The error on one line: its class and its message, 500 characters at most."""
+    lines = f"{type(error).__name__}: {error}".splitlines()
+    return lines[0][:500]

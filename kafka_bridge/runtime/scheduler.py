@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psycopg
 from django.db import close_old_connections, connection
 
-from kafka_bridge.dead_letters import burial
-from kafka_bridge.runtime import error_classes, processes
+from kafka_bridge.runtime import error_classes, leadership, processes
+from kafka_bridge.runtime.leadership import Connection
 
 log = logging.getLogger(__name__)
 LEADER_LOCK = 0x626F6F6B74
@@ -60,23 +59,12 @@ def jobs() -> list[Job]:
 
 def run(stop: threading.Event) -> None:
     """Keep time until told to stop; survives the loss of PostgreSQL."""
-    failures = 0
-    while not stop.is_set():
-        try:
-            with processes.leadership(LEADER_LOCK, what="timekeeper", stop=stop) as leader:
-                if leader is not None:
-                    processes.announce_ready()
-                    failures = 0
-                    _lead(leader, stop)
-        except psycopg.OperationalError as error:
-            failures += 1
-            pause = processes.backoff(failures, first_seconds=0.5, longest_seconds=10)
-            log.warning("PostgreSQL cannot be reached (%s); next try in %.1f s", str(error).strip(), pause)
-            stop.wait(pause)
+    leadership.run_as_leader(LEADER_LOCK, role="timekeeper", stop=stop, work=lambda leader: _lead(leader, stop))
     connection.close()
 
 
-def _lead(leader: "psycopg.Connection[tuple[object, ...]]", stop: threading.Event) -> None:
+def _lead(leader: Connection, stop: threading.Event) -> None:
+    processes.announce_ready()
     while not stop.is_set():
         leader.execute("SELECT 1")  # raises once the lock's connection is gone, and with it the lock
         for job in _jobs:
@@ -108,7 +96,7 @@ def _run(job: Job) -> None:
         job.function()
     except Exception as error:
         if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
-            log.warning("%s: %s; it runs again when due", job.function.__name__, burial.describe(error))
+            log.warning("%s: %s; it runs again when due", job.function.__name__, error_classes.describe(error))
             connection.close()
         else:
             log.exception("%s failed; it runs again when due", job.function.__name__)

@@ -10,29 +10,17 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import dataclass
+from functools import partial
 
-from kafka_bridge.runtime import processes
+from kafka_bridge.runtime import child_processes
+from kafka_bridge.runtime.child_processes import Child, Process, RestartPolicy
 
 log = logging.getLogger(__name__)
 STOP_SECONDS = 8.0
-HEALTHY_SECONDS = 10.0
+RESTART = RestartPolicy(first_seconds=1, longest_seconds=30, healthy_seconds=10)
 NEEDS_A_PERSON = 4
 """Exit code of a child that stopped because going on would do harm: it is not started again."""
-
-
-@dataclass
-class Child:
-    """One process, and when it may be started again."""
-
-    name: str
-    arguments: list[str]
-    process: "subprocess.Popen[bytes] | None" = None
-    started_at: float = 0.0
-    failures: int = 0
-    start_at: float = 0.0
-    is_given_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,61 +38,59 @@ def supervise(commands: dict[str, list[str]], stop: threading.Event) -> ExitOutc
 
     Their standard input is a pipe that ends with this process; see Note [Orphans].
     """
-    children, killed = [Child(name, arguments) for name, arguments in commands.items()], 0
+    children = [Child(name, partial(_spawn, name, arguments), RESTART) for name, arguments in commands.items()]
+    given_up: set[str] = set()
     try:
-        while not stop.is_set() and not all(child.is_given_up for child in children):
+        while not stop.is_set() and len(given_up) < len(children):
             for child in children:
-                if not child.is_given_up:
-                    _look_after(child)
+                if child.name not in given_up:
+                    child.start_if_due()
+                    if _has_given_up(child):
+                        given_up.add(child.name)
             stop.wait(0.2)
     finally:
-        killed = _stop_all(children)
-    return ExitOutcome(killed=killed, given_up=[child.name for child in children if child.is_given_up])
+        killed = child_processes.stop_together(
+            [child.process for child in children if child.process is not None],
+            within_seconds=STOP_SECONDS,
+            ask=subprocess.Popen.terminate,
+            end=_end,
+        )
+    return ExitOutcome(killed=killed, given_up=[name for name in commands if name in given_up])
 
 
-def _look_after(child: Child) -> None:
-    now = time.monotonic()
-    if child.process is None:
-        if now >= child.start_at:
-            # A new process, not a fork: Kafka clients and database connections must not be inherited.
-            child.process = subprocess.Popen(  # noqa: S603 - our own command line
-                [sys.executable, "manage.py", *child.arguments],
-                env={**os.environ, "BOOKRUSH_ROLE": child.name},
-                stdin=subprocess.PIPE,
-                start_new_session=True,
-            )
-            child.started_at = now
-        return
-    code = child.process.poll()
-    if code is None:
-        return
+def _has_given_up(child: Child) -> bool:
+    """Look whether it has ended; True if it did so for good."""
+    code = child.exit_code()
+    if code is None or child.process is None:
+        return False
     _close_pipe(child.process)
     if code == NEEDS_A_PERSON:
-        log.critical("%s ended with exit code %d and is not started again: somebody must look", child.name, code)
-        child.process, child.is_given_up = None, True
-        return
-    child.failures = 1 if now - child.started_at > HEALTHY_SECONDS else child.failures + 1
-    pause = processes.backoff(child.failures, first_seconds=1, longest_seconds=30)
+        log.critical("%s ended with exit code %d and is not started again: a person must look", child.name, code)
+        child.process = None
+        return True
+    pause = child.note_end()
     log.warning("%s ended with exit code %d; starting it again in %.0f s", child.name, code, pause)
-    child.process, child.start_at = None, now + pause
+    return False
 
 
-def _stop_all(children: list[Child]) -> int:
-    running = [child.process for child in children if child.process is not None]
-    for process in running:
-        process.terminate()
-    deadline, killed = time.monotonic() + STOP_SECONDS, 0
-    for process in running:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            killed += 1
-        _close_pipe(process)
-    return killed
+def _spawn(name: str, arguments: list[str]) -> Process:
+    # A new process, not a fork: Kafka clients and database connections must not be inherited.
+    return subprocess.Popen(  # noqa: S603 - our own command line
+        [sys.executable, "manage.py", *arguments],
+        env={**os.environ, "BOOKRUSH_ROLE": name},
+        stdin=subprocess.PIPE,
+        # Or Ctrl-C in a terminal would reach the children beside the SIGTERM that they get from here.
+        start_new_session=True,
+    )
 
 
-def _close_pipe(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: Process) -> None:
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+    _close_pipe(process)
+
+
+def _close_pipe(process: Process) -> None:
     if process.stdin is not None:
         process.stdin.close()

@@ -15,7 +15,6 @@ from confluent_kafka.admin import (
 )
 
 from kafka_bridge.consuming import registry
-from kafka_bridge.retrying import retries
 from kafka_bridge.runtime import clients
 from kafka_bridge.wire import event_types
 from kafka_bridge.wire.events import Topic
@@ -36,15 +35,25 @@ class TopicChange:
     detail: str = ""
 
 
-def dead_letter_topic(topic: str, group: str) -> str:
+def dead_letter_topic_name(topic: str, group: str) -> str:
     """Where a group puts the messages of a topic that it could not handle (both without prefixes)."""
     return f"{topic}.{group}.dlq"
+
+
+def retry_topic_name(topic: str, group: str) -> str:
+    """Where copies of a topic's messages wait for a group's next attempt (both without prefixes)."""
+    return f"{topic}.{group}.retry"
+
+
+def retry_group_name(group: str) -> str:
+    """The Kafka group of a group's retry consumers (both without the prefix)."""
+    return f"{group}.retry"
 
 
 def retry_topic(topic: str, group: str) -> Topic:
     """Where copies of a topic's messages wait for the group's next attempt."""
     # A copy is only a clock, so partitions would add nothing: one is enough.
-    return Topic(name=retries.topic_name(topic, group), owner=group, partitions=1)
+    return Topic(name=retry_topic_name(topic, group), owner=group, partitions=1)
 
 
 def dead_letter_topics() -> list[Topic]:
@@ -64,7 +73,7 @@ def wanted() -> list[Topic]:
     retry = [retry_topic(topic, group) for topic, group in heard]
     dead = [
         Topic(
-            name=dead_letter_topic(topic, group),
+            name=dead_letter_topic_name(topic, group),
             owner=group,
             partitions=1,
             retention_seconds=DEAD_LETTER_RETENTION_SECONDS,

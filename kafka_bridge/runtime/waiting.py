@@ -11,8 +11,15 @@ class Stopped(Exception):
     """Told to stop while something was being waited for: leave, without a message."""
 
 
-def until(condition: Callable[[], object], *, what: str, timeout_seconds: float, stop: threading.Event = NEVER) -> None:
-    """Return as soon as the condition is true; it is asked every 50 ms.
+def until(
+    condition: Callable[[], object],
+    *,
+    what: str,
+    timeout_seconds: float,
+    stop: threading.Event = NEVER,
+    every_seconds: float = 0.05,
+) -> None:
+    """Return as soon as the condition is true; it is evaluated every 50 ms, or as often as is said.
 
     Raises:
         TimeoutError: it did not become true in time; the message says what was waited for.
@@ -20,7 +27,7 @@ def until(condition: Callable[[], object], *, what: str, timeout_seconds: float,
     """
     deadline = time.monotonic() + timeout_seconds
     while not condition():
-        if stop.wait(0.05):
+        if stop.wait(every_seconds):
             raise Stopped
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} took longer than {timeout_seconds:g} s")

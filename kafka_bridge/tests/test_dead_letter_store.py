@@ -19,7 +19,7 @@ State = DeadLetter.State
 def test_a_letter_is_stored_with_all_that_its_copy_says() -> None:
     event = created()
     headers = headers_of(event)
-    assert letter_store.store([letter_store.read(copy_of(event, headers=headers, offset=7))]) == 1
+    assert letter_store.store([letter_store.parse_dead_letter(copy_of(event, headers=headers, offset=7))]) == 1
     letter = DeadLetter.objects.get()
     assert (letter.group, letter.topic, letter.partition, letter.offset) == ("notifications", "orders.events", 1, 7)
     assert (letter.key, letter.type, str(letter.event_id)) == (event.key, "order.created", headers["ce_id"].decode())
@@ -32,7 +32,7 @@ def test_a_letter_is_stored_with_all_that_its_copy_says() -> None:
 
 def test_the_same_copy_again_changes_nothing() -> None:
     """FAILURES 2: the consumer ends between the commit and its offset, or reads its topics from the beginning."""
-    copy = letter_store.read(copy_of())
+    copy = letter_store.parse_dead_letter(copy_of())
     assert [letter_store.store([copy]), letter_store.store([copy, copy])] == [1, 0]
     letter = DeadLetter.objects.get()
     assert (letter.attempts, letter.acts.count()) == (3, 0)
@@ -41,7 +41,7 @@ def test_the_same_copy_again_changes_nothing() -> None:
 @pytest.mark.parametrize("state", [State.RESOLVED, State.DISCARDED, State.REDRIVEN])
 def test_an_older_death_does_not_open_a_letter_again(state: str) -> None:
     event, headers = created(), headers_of(created())
-    deaths = [letter_store.read(copy_of(event, headers=headers, died_ms=ms)) for ms in (1000, 2000)]
+    deaths = [letter_store.parse_dead_letter(copy_of(event, headers=headers, died_ms=ms)) for ms in (1000, 2000)]
     letter_store.store(deaths)
     DeadLetter.objects.update(state=state)
     assert letter_store.store(deaths) == 0
@@ -50,10 +50,10 @@ def test_an_older_death_does_not_open_a_letter_again(state: str) -> None:
 
 def test_a_message_that_died_again_is_the_same_letter() -> None:
     event, headers = created(), headers_of(created())
-    letter_store.store([letter_store.read(copy_of(event, headers=headers))])
+    letter_store.store([letter_store.parse_dead_letter(copy_of(event, headers=headers))])
     DeadLetter.objects.update(state=State.REDRIVEN, edited_value=b"{}")
     again = copy_of(event, headers=headers, error="KeyError: 'y'", attempts=4, died_ms=1_800_000_000_000, value=b"{}")
-    assert letter_store.store([letter_store.read(again)]) == 1
+    assert letter_store.store([letter_store.parse_dead_letter(again)]) == 1
     letter = DeadLetter.objects.get()
     assert (letter.state, letter.error, letter.attempts) == (State.PARKED, "KeyError: 'y'", 7)
     assert (bytes(letter.value), letter.edited_value and bytes(letter.edited_value)) == (
@@ -66,23 +66,23 @@ def test_a_message_that_died_again_is_the_same_letter() -> None:
 
 def test_another_message_at_the_same_place_takes_it_over() -> None:
     """Kafka was lost and its topics made anew: places repeat, messages do not."""
-    letter_store.store([letter_store.read(copy_of(created()))])
+    letter_store.store([letter_store.parse_dead_letter(copy_of(created()))])
     other = cancelled()
-    letter_store.store([letter_store.read(copy_of(other, died_ms=1_800_000_000_000))])
+    letter_store.store([letter_store.parse_dead_letter(copy_of(other, died_ms=1_800_000_000_000))])
     letter = DeadLetter.objects.get()
     assert (letter.key, letter.type, letter.attempts) == (other.key, "order.cancelled", 3)
 
 
 def test_a_late_copy_of_what_was_handled_after_all_opens_nothing() -> None:
     event, headers = created(), headers_of(created())
-    letter_store.store([letter_store.read(copy_of(event, headers=headers))])
+    letter_store.store([letter_store.parse_dead_letter(copy_of(event, headers=headers))])
     letter = DeadLetter.objects.get()
     assert letter.event_id is not None
     InboxRow.objects.create(
         group="notifications", event_id=letter.event_id, topic="orders.events", partition=1, offset=0
     )
     letter_store.resolve(group="notifications", topic="orders.events", partition=1, offset=0)
-    late = letter_store.read(copy_of(event, headers=headers, died_ms=1_800_000_000_000))
+    late = letter_store.parse_dead_letter(copy_of(event, headers=headers, died_ms=1_800_000_000_000))
     assert letter_store.store([late]) == 0
     letter.refresh_from_db()
     assert (letter.state, letter.closed_at is not None) == (State.RESOLVED, True)
@@ -113,7 +113,7 @@ HOSTILE: list[list[tuple[str, bytes | None]] | None] = [
 def test_whatever_lies_in_a_dead_letter_topic_is_stored(headers: list[tuple[str, bytes | None]] | None) -> None:
     """FAILURES 27: a stranger writes to the topic; nothing that he writes may stop the others' letters."""
     copy = Copy(topic="orders.events.orders.dlq", key=b"\x00k" * 200, value=None, headers=headers, died_ms=1000)
-    assert letter_store.store([letter_store.read(cast(Message, copy))]) == 1
+    assert letter_store.store([letter_store.parse_dead_letter(cast(Message, copy))]) == 1
     letter = DeadLetter.objects.get()
     assert (letter.event_id, bytes(letter.value)) == (None, b"")
     if not headers or len(headers) < 5:
@@ -143,7 +143,7 @@ def test_kinds_are_counted_over_what_waits() -> None:
     a_letter(error="KeyError: 'x'")
     DeadLetter.objects.filter(pk=other.pk).update(state=State.DISCARDED)
 
-    found = letter_store.kinds()
+    found = letter_store.error_kinds()
     assert found[0].count == 3
     assert sorted((kind.count, kind.groups, kind.type) for kind in found) == [
         (1, ["notifications"], "order.created"),
@@ -151,5 +151,5 @@ def test_kinds_are_counted_over_what_waits() -> None:
         (3, ["notifications"], "order.created"),
     ]
     assert (found[0].first.timestamp(), found[0].last.timestamp(), found[0].example) == (1, 3, letters[2].pk)
-    assert letter_store.kind_of(found[0].fingerprint) == found[0]
-    assert letter_store.kind_of("none") is None
+    assert letter_store.error_kind(found[0].fingerprint) == found[0]
+    assert letter_store.error_kind("none") is None

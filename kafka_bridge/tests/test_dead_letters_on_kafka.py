@@ -351,7 +351,7 @@ def test_the_group_is_listed_and_its_lag_is_told(shipping: Shipping) -> None:
     with running(consumer_process.ConsumerProcess(shipping.group, threading.Event())):
         dead_heads(1)
     assert consumer_groups.find("dead_letters") is consumer_groups.DEAD_LETTERS
-    behind = [row for row in lag.read(["dead_letters"]) if row.messages]
+    behind = [row for row in lag.read_lag(["dead_letters"]) if row.messages]
     assert [(row.topic, row.messages, row.committed) for row in behind] == [
         ("orders.events.notifications.dlq", 1, None)
     ]

@@ -80,13 +80,13 @@ def wait_until_had(number: int) -> None:
     try:
         testing.wait_until(lambda: had() >= number, what=f"{number} handled", timeout_seconds=240)
     except TimeoutError as error:
-        raise TimeoutError(f"{error}, had {had()}: {[row for row in lag.read([GROUP]) if row.messages]}") from error
+        raise TimeoutError(f"{error}, had {had()}: {[row for row in lag.read_lag([GROUP]) if row.messages]}") from error
 
 
 def committed() -> int:
     """The sum of the group's committed offsets."""
     names = [clients.topic_name(topic.name) for topic in consumer_groups.find(GROUP).topics]
-    return sum(offsets.committed(GROUP, [(name, number) for name in names for number in range(3)]).values())
+    return sum(offsets.committed_offsets(GROUP, [(name, number) for name in names for number in range(3)]).values())
 
 
 def sums(said: str) -> tuple[int, int]:
@@ -156,7 +156,7 @@ def test_told_to_stop_at_work_they_finish_commit_and_leave(settings: Any) -> Non
         with instances(settings.KAFKA_BRIDGE) as parent:
             wait_until_had(1500)
             said = stop(parent)
-        assert (offsets.members(GROUP), offsets.members(f"{GROUP}.retry")) == ([], [])
+        assert (offsets.members_of(GROUP), offsets.members_of(f"{GROUP}.retry")) == ([], [])
         handled, again = sums(said)
         assert (handled, again, committed()) == (had(), 0, had())
         assert said.count(": stopped; ") == INSTANCES
@@ -180,7 +180,7 @@ def test_members_whose_parent_is_killed_stop_by_themselves(settings: Any) -> Non
                 for pid in filter(is_alive, members):
                     os.kill(pid, signal.SIGKILL)
             _, said = parent.communicate(timeout=20)
-        assert offsets.members(GROUP) == []
+        assert offsets.members_of(GROUP) == []
         assert said.count("whoever started this process is gone") == len(members) == INSTANCES
         assert (sums(said), committed()) == ((had(), 0), had())
     with instances(settings.KAFKA_BRIDGE) as parent:

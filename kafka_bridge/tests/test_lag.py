@@ -44,7 +44,7 @@ def listen(group: registry.Group, *, gate: Callable[[], object] = lambda: None) 
 
 def messages() -> int:
     """How far the test's group is behind."""
-    return sum(row.messages for row in lag.read(["notifications"], with_age=False))
+    return sum(row.messages for row in lag.read_lag(["notifications"], with_age=False))
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
@@ -52,7 +52,7 @@ def test_no_commit_yet_is_everything_and_never_nothing(group: registry.Group, se
     settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, group_protocol=protocol)
     listen(group)
     send(*(created() for _ in range(40)))
-    rows = lag.read(["notifications"])
+    rows = lag.read_lag(["notifications"])
     assert [(row.topic, row.partition, row.committed, row.owner) for row in rows] == [
         (HEARD, number, None, "") for number in range(3)
     ]
@@ -60,7 +60,7 @@ def test_no_commit_yet_is_everything_and_never_nothing(group: registry.Group, se
     assert all(0 < (row.seconds or 0) < 60 for row in rows if row.messages)
     with running(group):
         testing.wait_until(lambda: committed("notifications") == 40, what="40 committed")
-        rows = lag.read(["notifications"])
+        rows = lag.read_lag(["notifications"])
         assert [(row.messages, row.seconds) for row in rows] == [(0, 0.0)] * 3
         assert sum(row.committed or 0 for row in rows) == 40
         assert {row.owner.split(" ")[-1] for row in rows} == {"127.0.0.1"}
@@ -71,12 +71,12 @@ def test_it_tells_messages_and_seconds_while_the_group_is_stuck(group: registry.
     listen(group, gate=lambda: go_on.wait(30))
     send(*(created() for _ in range(10)))
     with running(group):
-        testing.wait_until(lambda: all(row.owner for row in lag.read(["notifications"])), what="an owner of each")
+        testing.wait_until(lambda: all(row.owner for row in lag.read_lag(["notifications"])), what="an owner of each")
         send(*(created() for _ in range(20)))
-        first = max(row.seconds or 0 for row in lag.read(["notifications"]))
+        first = max(row.seconds or 0 for row in lag.read_lag(["notifications"]))
         assert messages() == 30
         testing.wait_until(
-            lambda: max(row.seconds or 0 for row in lag.read(["notifications"])) > first, what="an older message"
+            lambda: max(row.seconds or 0 for row in lag.read_lag(["notifications"])) > first, what="an older message"
         )
         go_on.set()
         testing.wait_until(lambda: messages() == 0, what="nothing behind")
@@ -95,7 +95,7 @@ def test_two_groups_at_different_places_of_a_partition_have_ages_of_their_own(
     with running(other):
         testing.wait_until(lambda: committed("analytics") == 30, what="30 committed")
     send(*(created() for _ in range(30)))
-    rows = lag.read(["analytics", "notifications"])
+    rows = lag.read_lag(["analytics", "notifications"])
     by_group = {name: [row for row in rows if row.group == name] for name in ("analytics", "notifications")}
     assert sum(row.messages for row in by_group["analytics"]) == 30
     assert sum(row.messages for row in by_group["notifications"]) == 60
@@ -108,12 +108,12 @@ def test_samples_tell_the_pace_and_when_it_will_be_over(group: registry.Group) -
     send(*(created() for _ in range(60)))
     jobs.sample_lag()
     assert LagSample.objects.filter(group="notifications").count() == 3
-    assert throughput.earlier_looks() == {}, "a sample of this moment tells no pace"
+    assert throughput.earlier_snapshots() == {}, "a sample of this moment tells no pace"
     LagSample.objects.update(at=timezone.now() - timedelta(seconds=20))
     with running(group):
         testing.wait_until(lambda: committed("notifications") == 60, what="60 committed")
     send(*(created() for _ in range(20)))
-    paces = throughput.between(throughput.earlier_looks(), throughput.looks(lag.read(["notifications"])))
+    paces = throughput.measure(throughput.earlier_snapshots(), throughput.snapshots_of(lag.read_lag(["notifications"])))
     assert sum(speed.handled for speed in paces.values()) == pytest.approx(3, rel=0.3)
     assert sum(speed.written for speed in paces.values()) == pytest.approx(1, rel=0.3)
 
@@ -122,7 +122,7 @@ def test_samples_tell_the_pace_and_when_it_will_be_over(group: registry.Group) -
     ("handled", "written", "left", "seconds"), [(10, 5, 50, 10), (5, 5, 50, None), (0, 0, 0, 0), (2, 9, 1, None)]
 )
 def test_time_to_drain(handled: float, written: float, left: int, seconds: float | None) -> None:
-    assert throughput.Pace(handled=handled, written=written).drain_seconds(left) == seconds
+    assert throughput.Throughput(handled=handled, written=written).drain_seconds(left) == seconds
 
 
 @pytest.mark.faults
@@ -309,7 +309,9 @@ def test_a_message_that_waits_in_its_place_is_seen_to_wait(group: registry.Group
 
 def test_words_of_who_has_the_partition_no_more_say_nothing() -> None:
     notice = pause_notices.PauseNotice(state="paused", since=1000.0, reason="why", by="a", said_at=1010.0)
-    assert pause_notices.read(msgspec.json.encode(notice).decode()) == notice
+    assert pause_notices.parse_notice(msgspec.json.encode(notice).decode()) == notice
     assert (notice.is_current("a", 1039.0), notice.is_current("b", 1039.0)) == (True, False)
     assert notice.is_current("a", 1041.0) is False
-    assert [pause_notices.read(words) for words in (None, "", "somebody's own", '{"state": "well"}')] == [None] * 4
+    assert [pause_notices.parse_notice(words) for words in (None, "", "somebody's own", '{"state": "well"}')] == [
+        None
+    ] * 4

@@ -29,7 +29,7 @@ RESET = ("reset_offsets", "--group", "notifications", "--topic", TOPIC, "--to")
 def committed() -> list[int | None]:
     """Of each partition."""
     places = [(clients.topic_name(TOPIC), number) for number in range(3)]
-    found = offsets.committed("notifications", places)
+    found = offsets.committed_offsets("notifications", places)
     return [found.get(place) for place in places]
 
 

@@ -19,7 +19,7 @@ from kafka_bridge import testing
 from kafka_bridge.consuming import inbox, message_processing, registry
 from kafka_bridge.models import InboxRow, ParkedMessage
 from kafka_bridge.publishing import outbox
-from kafka_bridge.retrying import parking
+from kafka_bridge.retrying import parking, waiting_heads
 from kafka_bridge.retrying.parking import Head, State
 from kafka_bridge.runtime import error_classes
 from kafka_bridge.wire import envelope
@@ -69,7 +69,7 @@ def anyone(_: Head) -> bool:
 
 def handle_head(group: registry.Group, message: Received) -> bool:
     """The head of this message's key, whatever state it is in."""
-    return message_processing.handle_head(group, message.event.key, anyone, message_processing.Trace())
+    return message_processing.handle_head(group, message.event.key, anyone, message_processing.Attempt())
 
 
 def states(key: str) -> list[tuple[str, str]]:
@@ -89,11 +89,11 @@ def test_what_follows_a_parked_message_waits_from_whatever_topic_and_others_pass
     stuck, free = uuid4(), uuid4()
     park(received(created(stuck)))
     batch = [received(payment_failed(stuck), 1), received(created(free), 2), received(cancelled(stuck), 3)]
-    trace = message_processing.Trace()
+    trace = message_processing.Attempt()
 
     assert message_processing.handle(group, batch, trace) == (1, 0)
 
-    assert (told, trace.waiting) == ([(str(free), "order.created")], 2)
+    assert (told, trace.put_behind) == ([(str(free), "order.created")], 2)
     assert states(str(stuck)) == [
         ("order.created", State.RETRYING), ("payment.failed", State.WAITING), ("order.cancelled", State.WAITING),
     ]  # fmt: skip
@@ -137,11 +137,11 @@ def test_what_was_had_does_not_wait_and_is_not_parked(group: registry.Group, tol
 
 def test_a_message_that_comes_again_while_it_is_parked_says_so(group: registry.Group, told: Story) -> None:
     """We died between parking it and sending its copy."""
-    message, trace = received(created()), message_processing.Trace()
+    message, trace = received(created()), message_processing.Attempt()
     park(message, delay_seconds=30)
     assert message_processing.handle(group, [message], trace) == (0, 0)
-    [(again, head)] = trace.again
-    assert (again, head.place, head.attempts, told) == (message, ("orders.events", 0, 0), 1, [])
+    [(again, head)] = trace.parked_themselves
+    assert (again, head.coordinates, head.attempts, told) == (message, ("orders.events", 0, 0), 1, [])
     assert head.due is not None and 25 < head.due - time.time() < 35
 
 
@@ -158,11 +158,11 @@ def test_a_head_that_fails_again_leaves_no_trace(make_group: MakeGroup) -> None:
     def fail(event: catalogue.OrderCreated) -> None:
         raise ValueError("still")
 
-    message, trace = received(created()), message_processing.Trace()
+    message, trace = received(created()), message_processing.Attempt()
     park(message)
     with pytest.raises(ValueError, match="still"):
         message_processing.handle_head(group, message.event.key, anyone, trace)
-    assert (trace.head and trace.head.place, trace.handler and trace.handler.function) == (
+    assert (trace.head and trace.head.coordinates, trace.handler and trace.handler.function) == (
         ("orders.events", 0, 0), fail,
     )  # fmt: skip
     assert (InboxRow.objects.count(), len(states(message.event.key))) == (0, 1)
@@ -175,7 +175,7 @@ def test_a_released_head_counts_as_had_but_is_not_handled(group: registry.Group,
     message_processing.handle(group, [second])
     with transaction.atomic():
         parking.release(group="listening", topic="orders.events", partition=0, offset=0)
-    assert parking.ready(group="listening", overdue_seconds=60) == [str(order)]
+    assert waiting_heads.find_all_ready(group="listening", overdue_seconds=60) == [str(order)]
 
     while handle_head(group, first):
         pass
@@ -202,7 +202,7 @@ def test_heads_that_need_no_copy_are_found(
     message = received(created())
     park(message, state=state, attempts=attempts, delay_seconds=delay_seconds)
     expected = [message.event.key] if is_ready else []
-    assert parking.ready(group="listening", overdue_seconds=60) == expected
+    assert waiting_heads.find_all_ready(group="listening", overdue_seconds=60) == expected
 
 
 def test_looks_go_round_and_find_what_was_released_wherever_it_is() -> None:
@@ -211,18 +211,18 @@ def test_looks_go_round_and_find_what_was_released_wherever_it_is() -> None:
     keys = [str(UUID(int=number)) for number in range(7)]
     looks, after = [], ""
     for _ in range(4):
-        found = parking.look(group="listening", overdue_seconds=60, after=after, limit=2)
+        found = waiting_heads.find_ready(group="listening", overdue_seconds=60, after=after, limit=2)
         looks.append(found.keys)
         after = found.last
     assert looks == [[keys[5], keys[1]], [keys[5], keys[3]], [keys[5]], [keys[5]]]
     assert after == "", "and from the beginning again"
-    assert parking.ready(group="listening", overdue_seconds=60) == [keys[5], keys[1], keys[3]]
+    assert waiting_heads.find_all_ready(group="listening", overdue_seconds=60) == [keys[5], keys[1], keys[3]]
 
 
 def test_a_look_costs_the_same_however_many_are_parked() -> None:
     park_many(10_000, keys=5_000)
     with CaptureQueriesContext(connection) as captured:
-        assert parking.look(group="listening", overdue_seconds=60).keys == []
+        assert waiting_heads.find_ready(group="listening", overdue_seconds=60).keys == []
     with connection.cursor() as cursor:
         for query in captured:
             cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS) {query['sql']}")
@@ -257,8 +257,8 @@ def test_a_dead_head_sent_again_is_handled_as_edited(group: registry.Group) -> N
             headers=parking.original(message).headers_,
             value=envelope.encode_body(created(UUID(message.event.key), total_minor=99)),
         )  # fmt: skip
-        head = parking.heads(group="listening", keys=[message.event.key])[message.event.key]
-        event = envelope.decode(parking.record_of(head)).event
+        head = parking.lock_heads(group="listening", keys=[message.event.key])[message.event.key]
+        event = envelope.decode(parking.read_record(head)).event
     assert (head.state, head.attempts, getattr(event, "total_minor", 0)) == (State.RETRYING, 0, 99)
 
 

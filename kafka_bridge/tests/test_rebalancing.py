@@ -138,7 +138,7 @@ def assert_each_once_and_in_sequence(crew: Crew, orders: list[UUID]) -> None:
 def committed() -> int:
     """The sum of the group's committed offsets."""
     name = clients.topic_name("orders.events")
-    return sum(offsets.committed("notifications", [(name, number) for number in range(3)]).values())
+    return sum(offsets.committed_offsets("notifications", [(name, number) for number in range(3)]).values())
 
 
 @PROTOCOLS

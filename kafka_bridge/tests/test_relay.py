@@ -17,7 +17,7 @@ from devtools.testing.bridge_events import cancelled, created, delivered
 from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
 from kafka_bridge.publishing import outbox, relay
-from kafka_bridge.runtime import bulk_rows, clients, processes
+from kafka_bridge.runtime import bulk_rows, clients, leadership
 from kafka_bridge.wire import envelope
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka")]
@@ -162,7 +162,7 @@ def leaders() -> int:
 @contextmanager
 def second_connection() -> Iterator["psycopg.Connection[Any]"]:
     """A database session beside Django's."""
-    with psycopg.connect(**processes.connection_parameters(), autocommit=True) as other:
+    with psycopg.connect(**leadership.connection_parameters(), autocommit=True) as other:
         yield other
 
 

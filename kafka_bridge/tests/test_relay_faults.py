@@ -23,7 +23,7 @@ from devtools.testing.order_stream import OrderStream, count_repeats, orders_com
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox, relay
-from kafka_bridge.runtime import clients, processes
+from kafka_bridge.runtime import clients, leadership
 from kafka_bridge.tests.test_cluster import leader_of
 from kafka_bridge.tests.test_commands import environment_of, process
 
@@ -137,8 +137,8 @@ def test_what_a_replaced_leader_has_in_its_producer_comes_late_and_is_a_repeat(
     """FAILURES 5: the worst case, made certain: the old leader's rows leave when the new one has sent all there is."""
     group, orders = sea
     orders.state(100)
-    old, flight, stop = clients.producer(linger_ms=200_000), relay.Flight(), threading.Event()
-    with psycopg.connect(**processes.connection_parameters(), autocommit=True) as session:
+    old, flight, stop = clients.producer(linger_ms=200_000), relay.InFlight(), threading.Event()
+    with psycopg.connect(**leadership.connection_parameters(), autocommit=True) as session:
         for row in relay.first_of_each_key(session):
             relay._produce(old, row, flight, stop)
         new = clients.producer()

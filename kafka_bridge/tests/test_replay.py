@@ -67,7 +67,7 @@ def had() -> int:
 
 def committed() -> dict[tuple[str, int], int]:
     """Where the group stands."""
-    return offsets.committed("notifications", [(clients.topic_name(TOPIC), number) for number in range(3)])
+    return offsets.committed_offsets("notifications", [(clients.topic_name(TOPIC), number) for number in range(3)])
 
 
 def use(settings: Any, protocol: str) -> None:
@@ -158,7 +158,7 @@ def test_one_order_alone_is_replayed(seen: Counter[str]) -> None:
         (["--order", "BR-1"], "takes an order's id, a UUID; 'BR-1' is none"),
         (["--rate", "0"], "--rate takes a number of messages a second above 0"),
         (["--apply"], "--apply goes with --shadow"),
-        (["--shadow"], "--shadow makes tables anew from everything"),
+        (["--shadow"], "--shadow rebuilds tables from everything"),
         (["--group", "notification"], "no consumer group 'notification'; there are: analytics"),
     ],
 )

@@ -20,10 +20,11 @@ from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing
 from kafka_bridge.consuming import consumer_process, registry
-from kafka_bridge.dead_letters import burial
+from kafka_bridge.dead_letters import limit
 from kafka_bridge.models import ParkedMessage
-from kafka_bridge.retrying import parking, republish, retries
+from kafka_bridge.retrying import parking, policy, republish, retry_topic
 from kafka_bridge.retrying.parking import State
+from kafka_bridge.retrying.policy import RetryPolicy
 from kafka_bridge.runtime import clients, supervision
 from kafka_bridge.tests.test_parking import payment_failed
 from kafka_bridge.tests.test_relay import read_topic
@@ -109,7 +110,7 @@ def working(group: registry.Group) -> Iterator[consumer_process.ConsumerProcess]
         stop.set()
         thread.join(20)
         assert not thread.is_alive()
-    assert [error for error in errors if not isinstance(error, burial.TooManyDeadLetters)] == []
+    assert [error for error in errors if not isinstance(error, limit.TooManyDeadLetters)] == []
 
 
 def parked(order_id: UUID) -> list[tuple[str, str]]:
@@ -143,14 +144,14 @@ def redrive(order_id: UUID) -> None:
     """What a person does with a dead head: decide it in a transaction, then send the copy."""
     key = str(order_id)
     with transaction.atomic():
-        head = parking.heads(group="notifications", keys=[key])[key]
-        record = parking.record_of(head)
-        topic, partition, offset = record.place
+        head = parking.lock_heads(group="notifications", keys=[key])[key]
+        record = parking.read_record(head)
+        topic, partition, offset = record.coordinates
         parking.send_again(
             group="notifications", topic=topic, partition=partition, offset=offset, key=key,
             headers=record.headers_, value=record.value_,
         )  # fmt: skip
-    retries.forward(
+    retry_topic.forward(
         group="notifications", topic=topic, partition=partition, offset=offset, key=key,
         headers=record.headers_, value=record.value_,
     )  # fmt: skip
@@ -237,7 +238,7 @@ def test_a_rejected_message_does_not_hold_up_its_order(group: registry.Group, bo
         testing.wait_until(lambda: book.of(order) == ["order.cancelled"], what="the next one of the order")
         [letter] = read_topic(DEAD, count=1)
         headers = headers_of(letter)
-        retries.forward(
+        retry_topic.forward(
             group="notifications", topic="orders.events", partition=int(headers["dlq_partition"]),
             offset=int(headers["dlq_offset"]), headers=list(headers.items()), value=letter.value() or b"",
             key=letter.key() or b"",
@@ -335,7 +336,7 @@ def test_one_that_waits_long_blocks_nobody_and_is_not_thrown_out(
         settings.KAFKA_BRIDGE, group_protocol=protocol, max_poll_interval_seconds=10, retry_delays_seconds=(12,)
     )
     slow, fast, elsewhere = uuid4(), uuid4(), uuid4()
-    quick_one = retries.Policy(attempts=1, delays_seconds=(0.2,) * 50)
+    quick_one = RetryPolicy(attempts=1, delays_seconds=(0.2,) * 50)
     for event in (catalogue.OrderDelivered, catalogue.PaymentFailed):
         group.handlers[event] = [dataclasses.replace(each, retry=quick_one) for each in group.handlers[event]]
     book.poison |= {slow, fast, elsewhere}
@@ -403,7 +404,7 @@ def test_supervision_does_not_start_a_group_again_that_stopped_itself(caplog: py
     quitting = ["shell", "--command", "raise SystemExit(4)"]
     outcome = supervision.supervise({"one": quitting, "two": quitting}, threading.Event())
     assert outcome == supervision.ExitOutcome(killed=0, given_up=["one", "two"])
-    assert caplog.text.count("is not started again: somebody must look") == 2
+    assert caplog.text.count("is not started again: a person must look") == 2
 
 
 @pytest.mark.usefixtures("patient")
@@ -433,7 +434,7 @@ def test_what_is_no_copy_is_passed_over(group: registry.Group, book: Book) -> No
 
 
 def test_policies_are_those_of_the_handler_then_the_group_then_the_settings(make_group: MakeGroup) -> None:
-    own, groups_own = retries.Policy(attempts=1), retries.Policy(attempts=7, delays_seconds=())
+    own, groups_own = RetryPolicy(attempts=1), RetryPolicy(attempts=7, delays_seconds=())
     usual = make_group("usual")
     usual.on(catalogue.OrderCreated)(lambda _: None)
     usual.on(catalogue.OrderDelivered, retry=own)(lambda _: None)
@@ -443,14 +444,14 @@ def test_policies_are_those_of_the_handler_then_the_group_then_the_settings(make
         assert special.policy(created()) == groups_own
     finally:
         del registry._groups["special"]
-    assert usual.policy(created()) == retries.default()
+    assert usual.policy(created()) == policy.from_settings(clients.conf())
     assert usual.policy(delivered()) == own
     assert str(groups_own) == "7 in place"
-    assert str(retries.Policy()) == "3 in place, then after 5, 30, 120 s"
+    assert str(RetryPolicy()) == "3 in place, then after 5, 30, 120 s"
 
 
 def test_pauses_double_and_rounds_end() -> None:
-    policy = retries.Policy(attempts=3, backoff_seconds=1, delays_seconds=(5, 30))
+    policy = RetryPolicy(attempts=3, backoff_seconds=1, delays_seconds=(5, 30))
     second = policy.pause(2)
     assert second is not None and 1.5 <= second <= 2.5
     assert policy.pause(3) is None

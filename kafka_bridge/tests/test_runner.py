@@ -67,7 +67,7 @@ def committed(group: str) -> int:
     admin = clients.admin()
     ours = {n: t for n, t in admin.list_topics(timeout=10).topics.items() if n.startswith(clients.conf().topic_prefix)}
     places = [(name, number) for name, topic in ours.items() for number in topic.partitions]
-    return sum(offsets.committed(group, places).values())
+    return sum(offsets.committed_offsets(group, places).values())
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])

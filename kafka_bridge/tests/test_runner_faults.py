@@ -22,7 +22,7 @@ from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow
 from kafka_bridge.replaying import offsets
-from kafka_bridge.runtime import clients, processes
+from kafka_bridge.runtime import clients, leadership
 from kafka_bridge.tests.test_relay import read_topic
 
 pytestmark = [
@@ -79,7 +79,7 @@ def configure(topic: str, largest_message: str) -> None:
 def committed() -> int:
     """How far the group has come in the partition of these tests."""
     place = clients.topic_name("orders.events"), 0
-    return offsets.committed("notifications", [place]).get(place, 0)
+    return offsets.committed_offsets("notifications", [place]).get(place, 0)
 
 
 def had() -> int:
@@ -163,7 +163,7 @@ def all_connections_taken() -> Iterator[None]:
         # Those that others give up meanwhile are taken as well.
         while time.monotonic() < until:
             try:
-                taken.enter_context(psycopg.connect(**processes.connection_parameters()))
+                taken.enter_context(psycopg.connect(**leadership.connection_parameters()))
             except psycopg.OperationalError as error:
                 assert "too many clients" in str(error)
                 time.sleep(0.1)

@@ -18,9 +18,11 @@ from kafka_bridge.monitoring import lag, stall_detector
 from kafka_bridge.monitoring.alarms import Alarm
 
 
-def row(committed: int | None, end: int, *, topic: str = "orders.events", group: str = "inventory") -> lag.Lag:
+def row(committed: int | None, end: int, *, topic: str = "orders.events", group: str = "inventory") -> lag.PartitionLag:
     """One partition of a group."""
-    return lag.Lag(group=group, topic=topic, partition=0, committed=committed, end=end, messages=end - (committed or 0))
+    return lag.PartitionLag(
+        group=group, topic=topic, partition=0, committed=committed, end=end, messages=end - (committed or 0)
+    )
 
 
 def test_only_who_has_something_to_read_and_stays_where_it_is_stands_still() -> None:
@@ -28,11 +30,11 @@ def test_only_who_has_something_to_read_and_stays_where_it_is_stands_still() -> 
     watch = stall_detector.StallDetector(seconds=60, now=lambda: next(seconds))
     first = [row(5, 9), row(9, 9, group="idle"), row(1, 3, group="busy"), row(1, 3, topic="orders.events.x.retry")]
     later = [row(5, 12), row(9, 9, group="idle"), row(2, 3, group="busy"), row(1, 3, topic="orders.events.x.retry")]
-    assert watch.look(first) == watch.look(first) == []
-    assert watch.look(later) == [row(5, 12)]
+    assert watch.find_stalled(first) == watch.find_stalled(first) == []
+    assert watch.find_stalled(later) == [row(5, 12)]
     watch.forget()
-    assert watch.look(later) == [], "nobody has looked for a while"
-    assert [found.group for found in watch.look(later)] == ["inventory", "busy"]
+    assert watch.find_stalled(later) == [], "nobody has looked for a while"
+    assert [found.group for found in watch.find_stalled(later)] == ["inventory", "busy"]
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def hanging(make_group: Callable[[str], registry.Group], monkeypatch: pytest.Mon
     def hang(event: catalogue.OrderCreated) -> None:
         go_on.wait(120)
 
-    read = lag.read
+    read = lag.read_lag
     monkeypatch.setattr(lag, "read", lambda: read(["notifications"]))  # of the others nobody is at work here
     yield go_on
     go_on.set()
@@ -66,7 +68,7 @@ def test_a_member_that_keeps_its_partitions_and_does_nothing_raises_an_alarm(
     """FAILURES 18: its group says that all is well."""
     settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, group_protocol=protocol)
     monkeypatch.setattr(jobs, "_standing_still", Alarm(over="that is over"))
-    monkeypatch.setattr(jobs, "_watch", stall_detector.StallDetector(seconds=1))
+    monkeypatch.setattr(jobs, "_stall_detector", stall_detector.StallDetector(seconds=1))
     caplog.set_level(logging.INFO, logger="kafka_bridge.monitoring.alarms")
     put(created())
     with running(registry._groups["notifications"]) as member:

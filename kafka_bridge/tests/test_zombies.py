@@ -97,7 +97,7 @@ class ByHand:
         taken: list[Message] = []
 
         def ask() -> bool:
-            taken.extend(self.member._take(0.1))
+            taken.extend(self.member._fetch(0.1))
             return bool(taken)
 
         testing.wait_until(ask, what="messages")
@@ -134,10 +134,10 @@ def test_what_is_lost_and_back_within_one_call_is_read_again(
         work.work_until(30)
         put_all([(created(), number % 3, datetime.now(UTC)) for number in range(30)])
         member, places = work.member, work.places
-        member._lost(member._consumer, places)
-        member._assigned(member._consumer, places)
+        member._on_lost(member._consumer, places)
+        member._on_assign(member._consumer, places)
         taken = work.take()
-        assert member._gone
+        assert member._revoked
         member._start_over(taken)
         work.work_until(60)
 
@@ -153,9 +153,9 @@ def test_what_is_lost_while_it_is_paused_is_read_when_it_is_back(
         work.work_until(30)
         member, places = work.member, work.places
         member._consumer.pause(places)
-        member._lost(member._consumer, places)
+        member._on_lost(member._consumer, places)
         member._start_over([])
-        member._assigned(member._consumer, places)
+        member._on_assign(member._consumer, places)
         put_all([(created(), number % 3, datetime.now(UTC)) for number in range(30)])
         work.work_until(60)
 
@@ -244,7 +244,7 @@ def members(group: str, number: int, *, timeout_seconds: float = 60) -> None:
 
     def are_there() -> bool:
         try:
-            return len(offsets.members(group)) == number
+            return len(offsets.members_of(group)) == number
         except KafkaException:
             return False  # a broker that has just started takes its time to choose the group's coordinator
 

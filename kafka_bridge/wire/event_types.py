@@ -21,7 +21,7 @@ def register(*event_types: type[Event]) -> None:
         _owners[event_type.TOPIC.name] = event_type.TOPIC.owner
 
 
-def every() -> tuple[type[Event], ...]:
+def registered() -> tuple[type[Event], ...]:
     """All of them, in the sequence of their registration."""
     return tuple(_by_type_and_version.values())
 
@@ -33,7 +33,7 @@ def find(event_type: str, version: int) -> type[Event] | None:
 
 def topics() -> tuple[Topic, ...]:
     """Every topic that some event type goes to, in the sequence of registration."""
-    return tuple(dict.fromkeys(event_type.TOPIC for event_type in every()))
+    return tuple(dict.fromkeys(event_type.TOPIC for event_type in registered()))
 
 
 def owner_of(topic: str) -> str:

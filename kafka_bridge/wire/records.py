@@ -6,13 +6,15 @@ from typing import Any, cast
 from kafka_bridge.runtime import clients
 from kafka_bridge.wire.envelope import Headers
 
-OURS = ("dlq_", "retry_")
+Coordinates = tuple[str, int, int]
+"""Topic (without the cluster's prefix), partition and offset where a message was read first: its name for ever."""
+BRIDGE_HEADERS = ("dlq_", "retry_")
 """How the headers begin that the bridge adds on a message's way; all others are the message's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A message with its place. It can be decoded like one that Kafka delivers: see `envelope.decode`."""
+    """A message with its coordinates. It can be decoded like one that Kafka delivers: see `envelope.decode`."""
 
     topic_: str
     """As the catalogue calls it, without the cluster's prefix."""
@@ -23,8 +25,8 @@ class Record:
     headers_: Headers
 
     @property
-    def place(self) -> tuple[str, int, int]:
-        """Where it was read first; names it for ever."""
+    def coordinates(self) -> Coordinates:
+        """Where it was read first."""
         return self.topic_, self.partition_, self.offset_
 
     def topic(self) -> str:
@@ -36,7 +38,7 @@ class Record:
         return self.partition_
 
     def offset(self) -> int:
-        """The place within the partition."""
+        """Its number within the partition."""
         return self.offset_
 
     def key(self) -> bytes:
@@ -56,7 +58,7 @@ class Record:
         return next((value.decode(errors="replace") for found, value in self.headers_ if found == name), "")
 
 
-def of(message: Any) -> Record:
+def from_message(message: Any) -> Record:
     """A message that Kafka has just delivered from its own topic (`confluent_kafka.Message` or alike)."""
     return Record(
         topic_=cast(str, message.topic()).removeprefix(clients.conf().topic_prefix),
@@ -70,4 +72,4 @@ def of(message: Any) -> Record:
 
 def own_headers(headers: Any) -> Headers:
     """Headers without those that the bridge added, and without those that have no value."""
-    return [(name, value) for name, value in headers or () if value is not None and not name.startswith(OURS)]
+    return [(name, value) for name, value in headers or () if value is not None and not name.startswith(BRIDGE_HEADERS)]

@@ -39,7 +39,7 @@ def render(schema: Schema) -> str:
 
 def write(folder: Path, *, dry_run: bool) -> Iterator[tuple[str, str, list[str]]]:
     """Bring the folder up to the catalogue; yields (file, `new`, `changed`, `same` or `refused`, why refused)."""
-    for event in event_types.every():
+    for event in event_types.registered():
         path, wanted = folder / file_name(event), schema_of(event)
         if not path.exists():
             outcome, breaks = "new", []

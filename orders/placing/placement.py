@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection
 
 from events import catalogue
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows, error_classes
+from kafka_bridge.runtime import bulk_rows, error_classes, transactions
 from orders.models import new_id
 from orders.placing.group_commit import GroupCommit
 
@@ -176,10 +176,9 @@ def _commit(drafts: Sequence[Draft]) -> list[Placed | Exception]:
     """Save these drafts in one transaction; safe to repeat, because keys are unique.
 
     Raises:
-        RuntimeError: a transaction is under way; what is answered here must be committed.
+        TransactionManagementError: a transaction is under way; what is answered here must be committed.
     """
-    if connection.in_atomic_block:
-        raise RuntimeError("orders are committed in groups, by a thread that has no transaction under way")
+    transactions.forbid("the group commit of orders")
     digests = {id(draft): draft.digest() for draft in drafts}
     unique = list({draft.idempotency_key: draft for draft in reversed(drafts)}.values())
     with connection.cursor() as cursor:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime import bulk_rows, transactions
 from orders import live
 from orders.models import Order, OrderLine, Status
 from orders.state_machine.transitions import Answer
@@ -121,8 +121,7 @@ class UnknownOrder(LookupError):
 
 def begin(order_ids: Sequence[UUID]) -> UnitOfWork:
     """Lock these orders, until the transaction ends; one that does not exist is absent."""
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("orders are changed inside transaction.atomic()")
+    transactions.require("a change of orders")
     return UnitOfWork(orders=Order.objects.locked(order_ids), now=timezone.now(), stated=[], trail=[], confirmed=[])
 
 

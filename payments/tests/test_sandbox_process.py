@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
+from kafka_bridge.runtime import waiting
 from payments.gateways import Declined, Succeeded, Unknown, http_pool, signatures
 from payments.gateways.sandbox import SandboxGateway
 from payments.sandbox.bank import Bank
@@ -30,10 +31,7 @@ SECRET = "process-secret"
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.02)
+    waiting.until(condition, what=what, timeout_seconds=seconds, every_seconds=0.02)
 
 
 class Listener:

@@ -94,6 +94,6 @@ def finding(rule: Rule, examples: Iterable[str] = (), *, note: str = "") -> Find
 # -- The dead letters -----------------------------------------------------------------------------------
 def dead_letter_finding() -> Finding:
     """Count what waits for a person, by kind. What the group `dead_letters` has not stored yet is in its lag."""
-    kinds = letter_store.kinds()
+    kinds = letter_store.error_kinds()
     found = finding(DEAD_LETTERS, (f"{kind.count} of {', '.join(kind.groups)}: {kind.error}" for kind in kinds))
     return replace(found, count=sum(kind.count for kind in kinds))

@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db import connection, transaction
 
+from kafka_bridge.runtime import transactions
 from shop.models import AuditEntry
 
 BUYER = "buyer"
@@ -51,8 +51,7 @@ def record(
     Raises:
         TransactionManagementError: there is no transaction.
     """
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("audit_log.record must be called inside transaction.atomic()")
+    transactions.require("audit_log.record")
     who, user_id = _who(user)
     AuditEntry.objects.create(
         who=who,

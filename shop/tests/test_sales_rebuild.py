@@ -18,7 +18,7 @@ from kafka_bridge import testing
 from kafka_bridge.consuming import message_processing, registry, runner
 from kafka_bridge.models import DeadLetter, InboxRow
 from kafka_bridge.publishing import outbox
-from kafka_bridge.replaying import projections, replay
+from kafka_bridge.replaying import log_reader, offset_ranges, projections
 from kafka_bridge.runtime import clients
 from kafka_bridge.tests.conftest import make_group
 from kafka_bridge.wire import envelope
@@ -153,7 +153,7 @@ def test_figures_made_anew_from_the_whole_log_are_equal() -> None:
     assert len(before[0]) == 5
     assert (told(*SHADOW)["heard"], told(*SHADOW)["differences"]) == (number, [])
     code, text = said(*SHADOW, "--apply")
-    assert (code, text.splitlines()[-1]) == (0, f"{number} events made the tables anew. Nothing differs.")
+    assert (code, text.splitlines()[-1]) == (0, f"{number} events rebuilt the tables. Nothing differs.")
     assert figures() == before
 
 
@@ -180,7 +180,7 @@ def test_what_was_corrupted_by_hand_is_shown_exactly_and_mended() -> None:
     code, text = said(*SHADOW)
     assert (code, text.splitlines()[-1]) == (4, "3 rows differ from the log. --apply puts them right.")
     code, text = said(*SHADOW, "--apply")
-    assert (code, text.splitlines()[-1]) == (0, f"{number} events made the tables anew. 3 rows put right.")
+    assert (code, text.splitlines()[-1]) == (0, f"{number} events rebuilt the tables. 3 rows put right.")
     assert figures() == before
     assert told(*SHADOW)["differences"] == []
 
@@ -215,7 +215,7 @@ def test_it_is_exact_while_the_group_is_at_work() -> None:
                 testing.wait_until(lambda n=number: testing.had_by("analytics") > 20 * n, what="something to count")
                 DailySales.objects.filter(pk=DailySales.objects.order_by("?")[0].pk).update(units=-1)
                 with projections.shadow_of(group) as shadow:
-                    for batch in replay.read(shadow.begin()):
+                    for batch in log_reader.read_messages(shadow.begin()):
                         shadow.hear(batch)
                     assert shadow.apply() != []
                     assert shadow.differences() == [], "at one moment, though more was counted since"
@@ -240,7 +240,7 @@ def test_figures_whose_events_are_gone_are_not_replaced() -> None:
     assert code == 4
     assert "orders.events[1]: retention has deleted what was before 10; 10 events that analytics has had" in text
     code, text = said(*SHADOW, "--apply")
-    assert (code, "What is made anew lacks them." in text) == (2, True)
+    assert (code, "What is rebuilt lacks them." in text) == (2, True)
     assert figures() == before
 
 
@@ -270,8 +270,8 @@ def test_what_was_discarded_or_edited_counts_as_it_was_handled() -> None:
 
 def key_of(offset: int) -> str:
     """The key of the message at this place of the first partition."""
-    places = replay.plan(registry.find("analytics"), "orders.events", offset, offset + 1, partition=0)
-    [[message]] = replay.read(places)
+    places = offset_ranges.plan_ranges(registry.find("analytics"), "orders.events", offset, offset + 1, partition=0)
+    [[message]] = log_reader.read_messages(places)
     return (message.key() or b"").decode()
 
 
@@ -298,7 +298,7 @@ def test_a_group_without_a_projection_is_refused() -> None:
     code, text = said("replay_events", "--group", "inventory", "--shadow")
     assert (code, text) == (
         2,
-        "inventory has no projection: what it does cannot be made anew from the log. Groups that have one: analytics. "
+        "inventory has no projection: what it does cannot be rebuilt from the log. Groups that have one: analytics. "
         "Without --shadow its events go through the inbox.",
     )
 

@@ -13,19 +13,15 @@ from confluent_kafka import KafkaException
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 from django.db.models import QuerySet
-from django.utils import timezone
 from rich.console import Console, RenderableType
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from kafka_bridge.dead_letters import letter_store, redrive_preview, redrive_sender, redriving
+from kafka_bridge.management.output import dead_letters as output
 from kafka_bridge.models import DeadLetter
 from kafka_bridge.runtime import clients
 
 NOT_ALL, BAD_OPTIONS, NO_DATABASE, NO_KAFKA = 1, 2, 3, 4
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_COLOURS = {"parked": "bold yellow", "redriven": "cyan", "resolved": "green", "discarded": "dim"}
 
 
 class Command(BaseCommand):
@@ -88,13 +84,15 @@ class Command(BaseCommand):
     # -- Looking -----------------------------------------------------------------------------------
     def _list(self, options: Mapping[str, Any]) -> None:
         if options["kinds"]:
-            kinds = letter_store.kinds(limit=options["limit"])
-            self._out(options, {"kinds": [_kind_facts(kind) for kind in kinds]}, lambda: _kinds_table(kinds))
+            kinds = letter_store.error_kinds(limit=options["limit"])
+            self._out(
+                options, {"kinds": [output.kind_as_json(kind) for kind in kinds]}, lambda: output.kinds_table(kinds)
+            )
             return
         found = _chosen(options, state=options["state"] or "")
         letters = list(found.defer("value", "traceback")[: options["limit"]])
-        facts = {"count": found.count(), "letters": [_facts(letter) for letter in letters]}
-        self._out(options, facts, lambda: _table(letters, of=int(cast(int, facts["count"]))))
+        facts = {"count": found.count(), "letters": [output.letter_as_json(letter) for letter in letters]}
+        self._out(options, facts, lambda: output.letters_table(letters, of=int(cast(int, facts["count"]))))
 
     def _show(self, options: Mapping[str, Any]) -> None:
         letter = DeadLetter.objects.filter(pk=options["id"]).first()
@@ -102,9 +100,9 @@ class Command(BaseCommand):
             raise CommandError(f"There is no dead letter {options['id']}.", returncode=NOT_ALL)
         acts = list(letter.acts.all())
         told = redrive_preview.dry_run(letter)
-        facts = _facts(letter) | {
-            "value": _body(letter.value),
-            "edited_value": None if letter.edited_value is None else _body(letter.edited_value),
+        facts = output.letter_as_json(letter) | {
+            "value": output.body_as_text(letter.value),
+            "edited_value": None if letter.edited_value is None else output.body_as_text(letter.edited_value),
             "headers": {name: value.decode(errors="replace") for name, value in letter_store.unpack(letter.headers)},
             "traceback": letter.traceback,
             "waiting_behind": redrive_preview.waiting_behind(letter).count(),
@@ -113,7 +111,7 @@ class Command(BaseCommand):
                 {"at": act.at.isoformat(), "who": act.who, "what": act.what, "reason": act.reason} for act in acts
             ],
         }
-        self._out(options, facts, lambda: _page(facts))
+        self._out(options, facts, lambda: output.letter_page(facts))
 
     # -- Doing -------------------------------------------------------------------------------------
     def _redrive(self, options: Mapping[str, Any]) -> None:
@@ -130,7 +128,7 @@ class Command(BaseCommand):
     def _discard(self, options: Mapping[str, Any]) -> None:
         letters = _wanted(options)
         if options["dry_run"]:
-            self._dry_run(options, letters, redriving.obstacle_to_discarding, _discarding)
+            self._dry_run(options, letters, redriving.obstacle_to_discarding, output.what_discarding_does)
             return
         outcome = redriving.discard(letters, by=_who(options), reason=_reason(options), cap=options["limit"])
         self._report(options, outcome, "discarded")
@@ -145,9 +143,11 @@ class Command(BaseCommand):
         found = [(one, obstacle(one) or tell(one), not obstacle(one)) for one in letters[: options["limit"]]]
         facts = {
             "dry_run": True,
-            "letters": [_facts(one) | {"would": words, "possible": possible} for one, words, possible in found],
+            "letters": [
+                output.letter_as_json(one) | {"would": words, "possible": possible} for one, words, possible in found
+            ],
         }
-        self._out(options, facts, lambda: _dry_table(found))
+        self._out(options, facts, lambda: output.dry_run_table(found))
 
     def _send(self, ids: Sequence[int], *, quiet: bool) -> None:
         """Bring the copies to Kafka at their pace; whatever is left when we end is sent by the group `dead_letters`."""
@@ -180,7 +180,7 @@ class Command(BaseCommand):
             "left": [{"id": pk, "why": why} for pk, why in outcome.left],
             "beyond_limit": outcome.beyond_cap,
         }
-        self._out(options, facts, lambda: _told(outcome, done))
+        self._out(options, facts, lambda: output.outcome_text(outcome, done))
         if outcome.left or not outcome.done:
             raise CommandError(
                 f"{len(outcome.left)} left alone." if outcome.left else "No dead letter was found for that.",
@@ -237,7 +237,7 @@ def _age(text: str) -> timedelta:
     found = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if found is None:
         raise ValueError(f"--older-than takes an age such as 90s, 15m, 3h or 2d, not {text!r}")
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    return timedelta(seconds=int(found[1]) * output.UNITS[found[2]])
 
 
 def _who(options: Mapping[str, Any]) -> str:
@@ -253,124 +253,3 @@ def _reason(options: Mapping[str, Any]) -> str:
     if not options["reason"].strip():
         raise ValueError("say why, with --reason: somebody will ask")
     return str(options["reason"])
-
-
-# -- Words ---------------------------------------------------------------------------------------------
-def _facts(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "id": letter.pk,
-        "state": str(letter.state),
-        "group": letter.group,
-        "event": letter.type,
-        "event_id": letter.event_id and str(letter.event_id),
-        "key": letter.key,
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "error": letter.error,
-        "kind": letter.fingerprint,
-        "handler": letter.handler,
-        "attempts": letter.attempts,
-        "died_at": letter.died_at.isoformat(),
-    }
-
-
-def _kind_facts(kind: letter_store.Kind) -> dict[str, Any]:
-    return {
-        "kind": kind.fingerprint,
-        "count": kind.count,
-        "groups": kind.groups,
-        "event": kind.type,
-        "error": kind.error,
-        "handler": kind.handler,
-        "first": kind.first.isoformat(),
-        "last": kind.last.isoformat(),
-        "example": kind.example,
-    }
-
-
-def _body(value: bytes | memoryview) -> str:
-    return bytes(value).decode(errors="replace")
-
-
-def _discarding(letter: DeadLetter) -> str:
-    behind = redrive_preview.waiting_behind(letter).count()
-    return "Given up for good." + (f" {behind:,} waiting behind it would be handled." if behind else "")
-
-
-def _state(letter: DeadLetter) -> Text:
-    return Text(str(letter.state), style=_COLOURS[letter.state])
-
-
-def _since(at: Any) -> str:
-    seconds = max(0, int((timezone.now() - at).total_seconds()))
-    for unit, size in reversed(_UNITS.items()):
-        if seconds >= 2 * size or size == 1:
-            return f"{seconds // size} {unit}"
-    return ""
-
-
-def _table(letters: Sequence[DeadLetter], *, of: int) -> RenderableType:
-    if not letters:
-        return "No dead letters."
-    more = f", the first {len(letters):,}" if of > len(letters) else ""
-    table = Table("id", "state", "group", "event", "key", title=f"Dead letters: {of:,}{more}", title_justify="left")
-    table.add_column("tried", justify="right")
-    table.add_column("since", justify="right")
-    table.add_column("error")
-    for one in letters:
-        cells = (one.group, one.type, one.key, str(one.attempts), _since(one.died_at), Text(one.error))
-        table.add_row(str(one.pk), _state(one), *cells)
-    return table
-
-
-def _kinds_table(kinds: Sequence[letter_store.Kind]) -> RenderableType:
-    if not kinds:
-        return "No dead letter waits."
-    table = Table(title="Dead letters that wait, by kind", title_justify="left")
-    table.add_column("kind", no_wrap=True, min_width=16)
-    table.add_column("letters", justify="right")
-    for column in ("group", "event", "error", "first", "last", "one"):
-        table.add_column(column)
-    for kind in kinds:
-        ages = (f"{_since(kind.first)} ago", f"{_since(kind.last)} ago")
-        groups = ", ".join(kind.groups)
-        table.add_row(
-            kind.fingerprint, f"{kind.count:,}", groups, kind.type, Text(kind.error), *ages, str(kind.example)
-        )
-    return table
-
-
-def _dry_table(found: Sequence[tuple[DeadLetter, str, bool]]) -> RenderableType:
-    if not found:
-        return "No dead letter was found for that."
-    table = Table("id", "state", "event", "key", "would", title="Dry run: nothing was done", title_justify="left")
-    for one, words, possible in found:
-        table.add_row(str(one.pk), _state(one), one.type, one.key, Text(words, style="" if possible else "dim"))
-    return table
-
-
-def _page(facts: Mapping[str, Any]) -> RenderableType:
-    table = Table("", "", show_header=False, title=f"Dead letter {facts['id']}", title_justify="left")
-    for name, value in facts.items():
-        match name, value:
-            case "headers", _:
-                words = "\n".join(f"{header}: {content}" for header, content in value.items())
-            case "acts", _:
-                words = "\n".join(
-                    f"{act['at']} {act['who']}: {act['what']}" + f" ({act['reason']})" * bool(act["reason"])
-                    for act in value
-                )
-            case _:
-                words = "" if value is None else str(value)
-        if words:
-            table.add_row(name.replace("_", " "), Text(words))
-    return table
-
-
-def _told(outcome: redriving.RedriveOutcome, done: str) -> RenderableType:
-    lines = [f"{len(outcome.done):,} {done}."] if outcome.done else []
-    lines += [f"{pk}: left alone, {why}." for pk, why in outcome.left]
-    if outcome.beyond_cap:
-        lines.append(f"{outcome.beyond_cap:,} more are beyond the limit; run it again for them.")
-    return Text("\n".join(lines))

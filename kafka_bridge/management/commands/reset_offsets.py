@@ -49,7 +49,7 @@ class Command(BaseCommand):
         try:
             group = registry.find(options["group"])
             places = offsets.log_ranges(group, options["topic"], partition=options["partition"])
-            moves = offsets.plan_moves(group, places, offsets.parse(options["to"]))
+            moves = offsets.plan_moves(group, places, offsets.parse_mark(options["to"]))
             self._show(group, moves, options)
             skipped = sum(move.skipped for move in moves)
             if options["dry_run"]:
@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 raise offsets.InvalidRequest(
                     f"{skipped:,} messages would never be handled by {group.name}. Add --skip if that is meant."
                 )
-            offsets.carry_out(group, moves)
+            offsets.commit_moves(group, moves)
         except LookupError as error:
             raise CommandError(str(error.args[0]), returncode=REFUSED) from error
         except offsets.InvalidRequest as error:
@@ -71,7 +71,7 @@ class Command(BaseCommand):
         if not options["json"]:
             self.stdout.write(f"{group.name} goes on from there when it is started.")
 
-    def _show(self, group: registry.Group, moves: Sequence[offsets.Move], options: dict[str, Any]) -> None:
+    def _show(self, group: registry.Group, moves: Sequence[offsets.OffsetMove], options: dict[str, Any]) -> None:
         if options["json"]:
             self.stdout.write(
                 json.dumps(
@@ -81,7 +81,7 @@ class Command(BaseCommand):
                         "dry_run": options["dry_run"],
                         "partitions": [
                             {
-                                "partition": move.kept.partition,
+                                "partition": move.log_range.partition,
                                 "now": move.now,
                                 "then": move.then,
                                 "again": move.again,
@@ -99,7 +99,7 @@ class Command(BaseCommand):
             table.add_column(column, justify="right")
         for move in moves:
             table.add_row(
-                str(move.kept.partition),
+                str(move.log_range.partition),
                 "none yet" if move.now is None else f"{move.now:,}",
                 f"{move.then:,}",
                 f"{move.again:,}",

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from kafka_bridge.consuming import consumer_groups, consumer_process, registry, workers
-from kafka_bridge.dead_letters import burial, consumer
-from kafka_bridge.retrying import retries
+from kafka_bridge.dead_letters import consumer, limit
+from kafka_bridge.retrying import policy
+from kafka_bridge.retrying.policy import RetryPolicy
 from kafka_bridge.runtime import clients, idle_timeouts, processes, supervision
 from kafka_bridge.wire.events import Event
 
@@ -65,7 +66,7 @@ class Command(BaseCommand):
 
     def _groups(self, names: list[str], *, every: bool) -> list[consumer_groups.Subscriber]:
         if every:
-            return consumer_groups.every()
+            return consumer_groups.all_groups()
         if not names:
             raise CommandError("Name one or more groups, or --all; --list shows them.", returncode=BAD_OPTIONS)
         try:
@@ -90,7 +91,7 @@ class Command(BaseCommand):
             member.run()
         except KafkaException as error:
             raise CommandError(f"{group.name}: the Kafka client failed for good: {error}. Start it again.") from error
-        except burial.TooManyDeadLetters as error:
+        except limit.TooManyDeadLetters as error:
             raise CommandError(str(error), returncode=supervision.NEEDS_A_PERSON) from error
         finally:
             stop.set()
@@ -133,13 +134,13 @@ class Command(BaseCommand):
 
     def _list(self, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps({group.name: _facts(group) for group in consumer_groups.every()}))
+            self.stdout.write(json.dumps({group.name: _facts(group) for group in consumer_groups.all_groups()}))
             return
         table = Table(title="Consumer groups")
         table.add_column("group", no_wrap=True)
         for column in ("hears", "topics", "tries"):
             table.add_column(column)
-        for group in consumer_groups.every():
+        for group in consumer_groups.all_groups():
             topics = "\n".join(topic.name for topic in group.topics)
             table.add_row(
                 clients.conf().group_prefix + group.name, "\n".join(_heard(group)), topics, "\n".join(_tries(group))
@@ -182,10 +183,10 @@ def _tries(group: consumer_groups.Subscriber) -> list[str]:
     return [str(usual), *(f"{event}: {policy}" for event, policy in own.items())]
 
 
-def _policies(group: registry.Group) -> tuple[retries.Policy, dict[str, retries.Policy]]:
+def _policies(group: registry.Group) -> tuple[RetryPolicy, dict[str, RetryPolicy]]:
     handlers = itertools.chain.from_iterable(group.handlers.values())
     own = {handler.event.TYPE: handler.retry for handler in handlers if handler.retry}
-    return group.retry or retries.default(), own
+    return group.retry or policy.from_settings(clients.conf()), own
 
 
 def _facts(group: consumer_groups.Subscriber) -> dict[str, Any]:
