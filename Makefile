@@ -1,5 +1,5 @@
-# Needs make and Python 3.11 or newer; everything else is brought along. Variables are set on the command line only: an
-# exported HOST or PORT that means something else must not move the shop.
+# Needs make and Python 3.11 or newer, and make lint needs npm too; everything else is brought along. Variables are set on
+# the command line only: an exported HOST or PORT that means something else must not move the shop.
 PYTHON = python3
 PORT = 8000
 HOST = 127.0.0.1
@@ -12,13 +12,14 @@ VENV_PYTHON = .venv/bin/python
 PIP_INSTALL = $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r
 RUNTIME = .venv/requirements.stamp
 DEVELOPMENT = .venv/requirements-dev.stamp
+NODE_MODULES = node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench up install browser venv
+.PHONY: help demo test lint lint-js bench up install browser venv
 
 help: ## list the targets
 	@echo 'Bookrush: make TARGET'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: $(RUNTIME) ## the whole shop here, until Ctrl-C (PORT=8000 HOST=127.0.0.1 KAFKA=auto|embedded|single|cluster|SERVERS RESET=1)
 	@exec $(VENV_PYTHON) manage.py demo --host '$(HOST)' --port '$(PORT)' --kafka '$(KAFKA)' $(if $(filter-out 0 no false,$(RESET)),--reset)
@@ -26,12 +27,15 @@ demo: $(RUNTIME) ## the whole shop here, until Ctrl-C (PORT=8000 HOST=127.0.0.1 
 test: $(DEVELOPMENT) browser ## every test (ARGS="-m kafka" narrows them down, TEST_PROCESSES=0 runs them in one)
 	@exec $(VENV_PYTHON) -m pytest --numprocesses=$(TEST_PROCESSES) $(ARGS)
 
-lint: $(DEVELOPMENT) ## check style, format, types, imports and templates
+lint: $(DEVELOPMENT) lint-js ## check style, format, types, imports, templates, scripts and style sheets
 	$(VENV_PYTHON) -m ruff check
 	$(VENV_PYTHON) -m ruff format --check
 	find templates -name '*.html' | xargs .venv/bin/djade --check
 	.venv/bin/lint-imports --no-logo
 	$(VENV_PYTHON) -m mypy .
+
+lint-js: $(NODE_MODULES) ## check scripts and style sheets alone
+	node_modules/.bin/biome lint --error-on-warnings
 
 bench: $(DEVELOPMENT) ## the benchmarks, as a table
 	@exec $(VENV_PYTHON) -m benchmarks $(ARGS)
@@ -40,6 +44,13 @@ up: ## the compose file: three brokers, every role, kafka-ui on 8080
 	@exec docker compose up --build $(ARGS)
 
 install: $(DEVELOPMENT) ## make .venv with all that the other targets need
+
+# What checks scripts and style sheets comes from npm, in the versions of package-lock.json; the shop runs without it.
+$(NODE_MODULES): package.json package-lock.json
+	@command -v npm >/dev/null || { echo 'make lint checks the scripts with Biome, which comes from npm, and there is no npm: install Node.js (Debian: apt install npm)' >&2; exit 1; }
+	@echo 'Installing what package-lock.json lists into node_modules'
+	@npm ci --no-audit --no-fund --ignore-scripts --loglevel=error || { echo 'It could not be installed: see above. Is the npm registry reachable?' >&2; exit 1; }
+	@touch $@
 
 browser: $(DEVELOPMENT)
 	@$(VENV_PYTHON) -m devtools.testing.browser

@@ -15,9 +15,9 @@ from django.conf import settings
 from rich.console import Console
 
 from benchmarks import checkout, machine, relay, report, saga, sale
-from benchmarks.effort import QUICK, Effort, Outcome
+from benchmarks.environment import Environment, TaskFailed
+from benchmarks.profile import QUICK, BenchmarkOutcome, Profile
 from benchmarks.results import Results
-from benchmarks.stage import Stage, TaskFailed
 from devtools.local import kafka_choice
 from devtools.local.errors import LocalError
 from kafka_bridge.runtime.waiting import Stopped
@@ -28,9 +28,9 @@ afterwards. Progress goes to standard error, the result to standard output. Exit
 1: something could not be, and it says what; 2: wrong arguments."""
 
 
-def commits(stage: Stage, effort: Effort) -> Outcome:
+def commits(stage: Environment, effort: Profile) -> BenchmarkOutcome:
     """Orders placed by threads, without HTTP."""
-    return Outcome(
+    return BenchmarkOutcome(
         **stage.task(
             "commits",
             stage.environment("commits"),
@@ -41,9 +41,9 @@ def commits(stage: Stage, effort: Effort) -> Outcome:
     )
 
 
-def runner(stage: Stage, effort: Effort) -> Outcome:
+def runner(stage: Environment, effort: Profile) -> BenchmarkOutcome:
     """Saga events through inbox, handler, outbox and commit."""
-    return Outcome(
+    return BenchmarkOutcome(
         **stage.task(
             "runner",
             stage.environment("runner"),
@@ -55,9 +55,9 @@ def runner(stage: Stage, effort: Effort) -> Outcome:
     )
 
 
-def poison(stage: Stage, effort: Effort) -> Outcome:
+def poison(stage: Environment, effort: Profile) -> BenchmarkOutcome:
     """One bad message in a hundred, and what the others notice of it."""
-    return Outcome(
+    return BenchmarkOutcome(
         **stage.task(
             "poison",
             stage.environment("poison"),
@@ -69,9 +69,9 @@ def poison(stage: Stage, effort: Effort) -> Outcome:
     )
 
 
-def scaling(stage: Stage, effort: Effort) -> Outcome:
+def scaling(stage: Environment, effort: Profile) -> BenchmarkOutcome:
     """A group of three members against one of a single member."""
-    return Outcome(
+    return BenchmarkOutcome(
         **stage.task(
             "scaling",
             stage.environment("scaling"),
@@ -83,16 +83,16 @@ def scaling(stage: Stage, effort: Effort) -> Outcome:
     )
 
 
-def restart(stage: Stage, effort: Effort) -> Outcome:
+def restart(stage: Environment, effort: Profile) -> BenchmarkOutcome:
     """A consumer that starts after another one has left."""
-    return Outcome(
+    return BenchmarkOutcome(
         **stage.task("restart", stage.environment("restart"), timeout_seconds=240, rounds=max(3, effort.rounds))
     )
 
 
-def stock(stage: Stage, effort: Effort) -> Outcome:
+def stock(stage: Environment, effort: Profile) -> BenchmarkOutcome:
     """Orders that all want the same book."""
-    return Outcome(
+    return BenchmarkOutcome(
         **stage.task(
             "stock",
             stage.environment("stock"),
@@ -103,7 +103,7 @@ def stock(stage: Stage, effort: Effort) -> Outcome:
     )
 
 
-PARTS: dict[str, Callable[[Stage, Effort], Outcome]] = {
+PARTS: dict[str, Callable[[Environment, Profile], BenchmarkOutcome]] = {
     "checkout": checkout.measure,
     "commits": commits,
     "runner": runner,
@@ -127,10 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     results = Results(machine=machine.facts())
-    effort = QUICK if options.quick else Effort()
+    effort = QUICK if options.quick else Profile()
     say = Narrator(console).say
     try:
-        with Stage(state=Path(settings.STATE_DIR), kafka=options.kafka, stop=stop, say=say) as stage:
+        with Environment(state=Path(settings.STATE_DIR), kafka=options.kafka, stop=stop, say=say) as stage:
             results.machine |= stage.facts
             for name in options.only or PARTS:
                 say(f"measuring: {name}")
@@ -162,7 +162,7 @@ class Narrator:
         self._console.print(f"{time.monotonic() - self._started:5.0f} s  {text}", markup=False, highlight=False)
 
 
-def _measure(name: str, stage: Stage, effort: Effort, results: Results) -> None:
+def _measure(name: str, stage: Environment, effort: Profile, results: Results) -> None:
     """One part; what goes wrong in it does not keep the others from being measured."""
     try:
         outcome = PARTS[name](stage, effort)

@@ -23,7 +23,7 @@ from kafka_bridge.publishing import outbox, relay
 from kafka_bridge.runtime import clients
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
-from orders import checkout
+from orders.placing import placement
 from payments.models import Charge
 
 PATIENCE_SECONDS = 60.0
@@ -134,7 +134,7 @@ def _one_round(count: int, *, seed: int) -> dict[str, Meter]:
     """Orders through inventory's `order.created` and orders' `payment.confirmed`; with what is said in between."""
     wanted = list(islice(drafts.endless(seed=seed), count))
     for some in chunks(iter(wanted), _CHUNK):
-        checkout._commit(some)
+        placement._commit(some)
     relay_all()
     meters = {"inventory": _consume("inventory", count)}
     for some in chunks(iter(wanted), _CHUNK):
@@ -230,6 +230,6 @@ def _some_messages(topic: str, count: int) -> list[Message]:
         consumer.close()
 
 
-def chunks(wanted: Iterator[checkout.Draft], size: int) -> Iterator[Sequence[checkout.Draft]]:
+def chunks(wanted: Iterator[placement.Draft], size: int) -> Iterator[Sequence[placement.Draft]]:
     while some := list(islice(wanted, size)):
         yield some

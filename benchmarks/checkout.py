@@ -1,8 +1,8 @@
 """Orders over HTTP: how many one web process accepts, against two other ways of answering in the same process."""
 
 from benchmarks import load, stats
-from benchmarks.effort import Effort, Outcome
-from benchmarks.stage import Stage, TaskFailed
+from benchmarks.environment import Environment, TaskFailed
+from benchmarks.profile import BenchmarkOutcome, Profile
 from devtools.local.roles import WEB
 
 CONNECTIONS = 64
@@ -14,9 +14,9 @@ PATHS = {
 }
 
 
-def measure(stage: Stage, effort: Effort) -> Outcome:
+def measure(stage: Environment, effort: Profile) -> BenchmarkOutcome:
     """Send orders as fast as they are answered, to the three addresses in turn; the other roles do not run."""
-    outcome = Outcome()
+    outcome = BenchmarkOutcome()
     roles, port = stage.roles(stage.environment("checkout"))
     roles.start(WEB)
     try:
@@ -24,7 +24,7 @@ def measure(stage: Stage, effort: Effort) -> Outcome:
         for number in range(effort.rounds):
             for name, path in PATHS.items():
                 report = stage.send_orders(
-                    load.Plan(
+                    load.LoadPlan(
                         port=port,
                         path=path,
                         skus=stage.skus,
@@ -46,7 +46,7 @@ def measure(stage: Stage, effort: Effort) -> Outcome:
     return outcome
 
 
-def refuse_errors(report: load.Report) -> None:
+def refuse_errors(report: load.LoadReport) -> None:
     """Only orders that were placed count.
 
     Raises:

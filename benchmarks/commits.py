@@ -8,16 +8,16 @@ from typing import Any
 from django.db import connection
 
 from benchmarks import drafts, plain
-from orders import checkout
+from orders.placing import placement
 
 THREADS = 16
-Place = Callable[[checkout.Draft], object]
+Place = Callable[[placement.Draft], object]
 
 
 def measure(*, rounds: int, seconds: float) -> dict[str, Any]:
     """Orders placed per second by 16 threads, in three ways, one after the other in each round."""
     ways: dict[str, Place] = {
-        "group_commit_per_s": checkout.place,
+        "group_commit_per_s": placement.place,
         "single_commit_per_s": _place_alone,
         "orm_commit_per_s": plain.place,
     }
@@ -35,9 +35,9 @@ def _ratios(one: Sequence[float], other: Sequence[float]) -> list[float]:
     return [a / b for a, b in zip(one, other, strict=True)]
 
 
-def _place_alone(draft: checkout.Draft) -> object:
+def _place_alone(draft: placement.Draft) -> object:
     """The statements of the group commit for one order only."""
-    (placed,) = checkout._commit([draft])
+    (placed,) = placement._commit([draft])
     if isinstance(placed, Exception):
         raise placed
     return placed

@@ -7,20 +7,20 @@ from uuid import uuid4
 from django.conf import settings
 
 from events import catalogue
-from orders import checkout
+from orders.placing import placement
 from payments.models import Charge
-from shop import pricing
+from shop.books import pricing
 
 
-def endless(*, seed: int) -> Iterator[checkout.Draft]:
+def endless(*, seed: int) -> Iterator[placement.Draft]:
     """Orders of two books each; the same seed picks the same books."""
     picker = random.Random(seed)  # noqa: S311 - to be repeatable, not secret
     offers = list(pricing.offers().values())
     while True:
-        yield checkout.Draft(
+        yield placement.Draft(
             idempotency_key=uuid4(),
             lines=tuple(
-                checkout.DraftLine(
+                placement.DraftLine(
                     sku=offer.sku,
                     title=offer.title,
                     unit_price_minor=offer.price_minor,
@@ -40,7 +40,7 @@ def endless(*, seed: int) -> Iterator[checkout.Draft]:
         )
 
 
-def created(draft: checkout.Draft) -> catalogue.OrderCreated:
+def created(draft: placement.Draft) -> catalogue.OrderCreated:
     """What orders says once this draft is placed."""
     return catalogue.OrderCreated(
         order_id=draft.order_id,
@@ -52,7 +52,7 @@ def created(draft: checkout.Draft) -> catalogue.OrderCreated:
     )
 
 
-def reserved(draft: checkout.Draft) -> catalogue.InventoryReserved:
+def reserved(draft: placement.Draft) -> catalogue.InventoryReserved:
     """What inventory says once it holds all of this draft."""
     return catalogue.InventoryReserved(
         order_id=draft.order_id,
@@ -64,7 +64,7 @@ def reserved(draft: checkout.Draft) -> catalogue.InventoryReserved:
     )
 
 
-def paid(draft: checkout.Draft) -> catalogue.PaymentConfirmed:
+def paid(draft: placement.Draft) -> catalogue.PaymentConfirmed:
     """What payments says once the money of this draft is in."""
     return catalogue.PaymentConfirmed(
         order_id=draft.order_id,
@@ -92,7 +92,7 @@ def captured(fact: catalogue.PaymentConfirmed) -> Charge:
     )
 
 
-def lines_of(draft: checkout.Draft) -> tuple[catalogue.Line, ...]:
+def lines_of(draft: placement.Draft) -> tuple[catalogue.Line, ...]:
     """The draft's lines as events carry them."""
     return tuple(
         catalogue.Line(sku=line.sku, quantity=line.quantity, unit_price_minor=line.unit_price_minor)

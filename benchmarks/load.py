@@ -29,7 +29,7 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class LoadPlan:
     """What to send where; times in seconds."""
 
     port: int
@@ -47,7 +47,7 @@ class Plan:
 
 
 @dataclass
-class Report:
+class LoadReport:
     """What came back."""
 
     seconds: float = 0.0
@@ -61,7 +61,7 @@ class Report:
 class Requests:
     """Orders as bytes: a fresh idempotency key each, books picked at random."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: LoadPlan) -> None:
         picker = random.Random(plan.seed)  # noqa: S311 - to be repeatable, not secret
         self._tails = [_tail(picker.sample(list(plan.skus), 2), picker) for _ in range(_VARIANTS)]
         self._pick = picker.choice
@@ -133,10 +133,10 @@ class Connection:
 class Generator:
     """Carries out one plan."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: LoadPlan) -> None:
         self._plan = plan
         self._requests = Requests(plan)
-        self._report = Report()
+        self._report = LoadReport()
         self._selector = selectors.DefaultSelector()
         self._connections: list[Connection] = []
         self._idle: deque[Connection] = deque()
@@ -144,7 +144,7 @@ class Generator:
         # One wall clock reading for the whole run, so that a click is as exact as the monotonic clock.
         self._wall = time.time() - time.monotonic()
 
-    def run(self) -> Report:
+    def run(self) -> LoadReport:
         """Send until the time is over, then wait for the answers still due.
 
         Raises:
@@ -225,7 +225,7 @@ class Generator:
 
 def main() -> None:
     """Carry out the plan (a JSON object on the command line), write the report into the file named after it."""
-    plan = Plan(**json.loads(sys.argv[1]))
+    plan = LoadPlan(**json.loads(sys.argv[1]))
     report = Generator(plan).run()
     Path(sys.argv[2]).write_text(json.dumps({**vars(report), "statuses": dict(report.statuses)}))
 

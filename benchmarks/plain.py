@@ -11,11 +11,11 @@ from benchmarks import drafts
 from kafka_bridge.models import OutboxRow
 from kafka_bridge.publishing import outbox
 from kafka_bridge.wire import envelope
-from orders import checkout
 from orders.models import Order, OrderLine, Status, TrailEntry
+from orders.placing import placement
 
 
-def place(draft: checkout.Draft) -> checkout.Placed:
+def place(draft: placement.Draft) -> placement.Placed:
     """Save the order, its lines, its trail and its outbox row as rows of their models, in a transaction of their own.
 
     The rows are the same that `checkout.place` writes. Nobody is notified, which spares this way something.
@@ -23,7 +23,7 @@ def place(draft: checkout.Draft) -> checkout.Placed:
     with transaction.atomic():
         order = Order.objects.create(
             id=draft.order_id,
-            reference=checkout.new_reference(),
+            reference=placement.new_reference(),
             user_id=draft.user_id,
             flow=draft.flow,
             name=draft.name,
@@ -54,10 +54,10 @@ def place(draft: checkout.Draft) -> checkout.Placed:
         )
         TrailEntry.objects.create(order=order, version=1, what="order.created", answer="move", status=Status.PENDING)
         _state(draft)
-    return checkout.Placed(order.pk, order.reference, True)
+    return placement.Placed(order.pk, order.reference, True)
 
 
-def _state(draft: checkout.Draft) -> None:
+def _state(draft: placement.Draft) -> None:
     event = drafts.created(draft)
     event_id = uuid7()
     OutboxRow.objects.create(

@@ -4,8 +4,8 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.effort import Effort, Outcome
-from benchmarks.stage import Stage
+from benchmarks.environment import Environment
+from benchmarks.profile import BenchmarkOutcome, Profile
 from devtools.local.roles import RELAY
 from kafka_bridge.runtime import waiting
 
@@ -14,9 +14,9 @@ _UNSENT = "SELECT count(*) FROM kafka_bridge_outboxrow WHERE published_at IS NUL
 _SENT_AT = "SELECT extract(epoch FROM published_at)::float8 FROM kafka_bridge_outboxrow ORDER BY published_at"
 
 
-def measure(stage: Stage, effort: Effort) -> Outcome:
+def measure(stage: Environment, effort: Profile) -> BenchmarkOutcome:
     """Fill an outbox, start the relay, wait until all is noted as delivered."""
-    outcome = Outcome()
+    outcome = BenchmarkOutcome()
     for _ in range(effort.rounds):
         environment = stage.environment("relay")
         stage.task("fill-outbox", environment, timeout_seconds=120, count=effort.relay_rows)

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 
 from benchmarks import checkout, load, machine, stats
-from benchmarks.effort import Effort, Outcome
-from benchmarks.stage import Stage
+from benchmarks.environment import Environment
+from benchmarks.profile import BenchmarkOutcome, Profile
 from kafka_bridge.runtime import waiting
 
 PATIENCE_SECONDS = 60.0
@@ -47,9 +47,9 @@ _OPEN = "SELECT count(*) FROM orders_order WHERE id = ANY(%s::uuid[]) AND confir
 Connection = psycopg.Connection[Any]
 
 
-def measure(stage: Stage, effort: Effort) -> Outcome:
+def measure(stage: Environment, effort: Profile) -> BenchmarkOutcome:
     """Orders at a steady rate until each is confirmed, clicks at twice that rate, then everybody's memory."""
-    outcome = Outcome()
+    outcome = BenchmarkOutcome()
     hops: list[dict[str, dict[str, float]]] = []
     processor: list[dict[str, float]] = []
     environment = stage.environment("saga")
@@ -59,7 +59,7 @@ def measure(stage: Stage, effort: Effort) -> Outcome:
         roles.wait_ready()
         with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
             for number in range(effort.rounds):
-                plan = load.Plan(
+                plan = load.LoadPlan(
                     port=port,
                     path=checkout.PATHS["checkout_per_s"],
                     skus=stage.skus,
@@ -96,7 +96,7 @@ def measure(stage: Stage, effort: Effort) -> Outcome:
     return outcome
 
 
-def note_latencies(outcome: Outcome, timelines: list[list[float]]) -> None:
+def note_latencies(outcome: BenchmarkOutcome, timelines: list[list[float]]) -> None:
     """From the click, and from the moment at which the order was written, to its confirmation."""
     for name, start in (("confirmed", 0), ("placed_confirmed", 1)):
         latencies = [(moments[-1] - moments[start]) * 1000 for moments in timelines]
@@ -123,7 +123,7 @@ def medians(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, fl
     }
 
 
-def _send(stage: Stage, plan: load.Plan) -> load.Report:
+def _send(stage: Environment, plan: load.LoadPlan) -> load.LoadReport:
     report = stage.send_orders(plan)
     checkout.refuse_errors(report)
     return report

@@ -3,16 +3,16 @@
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.effort import Effort, Outcome
-from benchmarks.stage import Stage
+from benchmarks.environment import Environment
+from benchmarks.profile import BenchmarkOutcome, Profile
 
 # The first sale fills caches and pools; memory is compared from the second one on.
 SALES_MIN = 3
 
 
-def measure(stage: Stage, effort: Effort) -> Outcome:
+def measure(stage: Environment, effort: Profile) -> BenchmarkOutcome:
     """Sales one after the other: how soon everybody knows, and whether any role keeps what it should let go."""
-    outcome = Outcome()
+    outcome = BenchmarkOutcome()
     environment = stage.environment("sale")
     roles, _ = stage.roles(environment)
     memory: list[dict[str, float]] = []

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django_redis import get_redis_connection
 from uuid_utils.compat import uuid7
 
-from inventory import services, shelving, upkeep
+from inventory import counter_sync, holds, stock_adjustments
 from inventory.models import Stock
 
 COMPETITORS = 8
@@ -35,8 +35,8 @@ Hold = Callable[[], int]
 def measure(*, rounds: int, seconds: float) -> dict[str, Any]:
     """Orders held per second in both ways, one after the other in each round; and what a batch costs in calls."""
     with transaction.atomic():
-        shelving.receive(quantities={SKU: shelving.MOST_AT_ONCE}, reason="benchmark")
-    upkeep.tend()
+        stock_adjustments.receive(quantities={SKU: stock_adjustments.MOST_AT_ONCE}, reason="benchmark")
+    counter_sync.sync()
     runs: dict[str, list[float]] = {"stock_batched_per_s": [], "stock_single_per_s": [], "stock_batched_vs_single": []}
     calls: list[float] = []
     updates: list[float] = []
@@ -55,9 +55,9 @@ def measure(*, rounds: int, seconds: float) -> dict[str, Any]:
 
 
 def _hold_batch() -> int:
-    wishes = [services.Wish(order_id=uuid7(), units={SKU: 1}) for _ in range(BATCH)]
+    wishes = [holds.ReservationRequest(order_id=uuid7(), units={SKU: 1}) for _ in range(BATCH)]
     with transaction.atomic(durable=True):
-        outcomes = services.hold(wishes=wishes)
+        outcomes = holds.hold(wishes=wishes)
     return sum(outcome.held for outcome in outcomes.values())
 
 

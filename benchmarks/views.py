@@ -6,9 +6,10 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from benchmarks import plain
-from orders import checkout, links, models
-from shop import ordering, pricing
-from shop.views import api
+from orders import links, models
+from orders.placing import placement
+from shop.books import pricing
+from shop.checkout import api, ordering, price_check
 
 _decoder = msgspec.json.Decoder(api.OrderRequest)
 _encode = msgspec.json.Encoder().encode
@@ -26,19 +27,19 @@ def parse(request: HttpRequest) -> HttpResponse:
 def orm(request: HttpRequest) -> HttpResponse:
     """Place the same order with the same checks, but with the ORM and in a transaction of its own."""
     body = _decoder.decode(request.body)
-    wanted = [ordering.WantedLine(sku=line.sku, quantity=line.quantity) for line in body.lines]
-    if found := ordering.differences(wanted):
+    wanted = [price_check.WantedLine(sku=line.sku, quantity=line.quantity) for line in body.lines]
+    if found := price_check.differences(wanted):
         raise ordering.Changed(found)
     placed = plain.place(_draft(body, wanted))
     return _answer(request, str(placed.order_id), placed.reference, links.key_for(placed.order_id))
 
 
-def _draft(body: api.OrderRequest, wanted: list[ordering.WantedLine]) -> checkout.Draft:
+def _draft(body: api.OrderRequest, wanted: list[price_check.WantedLine]) -> placement.Draft:
     offers = pricing.offers()
-    return checkout.Draft(
+    return placement.Draft(
         idempotency_key=body.idempotency_key,
         lines=tuple(
-            checkout.DraftLine(
+            placement.DraftLine(
                 sku=line.sku,
                 title=offers[line.sku].title,
                 unit_price_minor=offers[line.sku].price_minor,

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from events import catalogue
-from inventory import models, services
+from inventory import holds, models
 from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox
 
@@ -17,7 +17,7 @@ group = registry.Group("inventory")  # manage.py run_consumer inventory
 @group.on_batch(catalogue.OrderCreated, flow=catalogue.RESERVE_FIRST)
 def hold_stock(events: Sequence[catalogue.OrderCreated]) -> None:
     """Hold all lines of each order or none, and say which."""
-    outcomes = services.hold(wishes=[_wish(event) for event in events])
+    outcomes = holds.hold(wishes=[_wish(event) for event in events])
     outbox.publish(
         *(_answer(event, event.total_minor, outcomes[event.order_id]) for event in events if event.order_id in outcomes)
     )
@@ -27,14 +27,14 @@ def hold_stock(events: Sequence[catalogue.OrderCreated]) -> None:
 def sell_held(events: Sequence[catalogue.PaymentConfirmed]) -> None:
     """The hold of a paid order becomes a sale. Whether it is paid, payments itself is asked once more."""
     _refuse_unpaid(events)
-    services.sell(order_ids=[event.order_id for event in events])
+    holds.sell(order_ids=[event.order_id for event in events])
 
 
 @group.on_batch(catalogue.PaymentConfirmed, flow=catalogue.PAYMENT_FIRST)
 def hold_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
     """Paid already, so what is held is sold at once. Whether it is paid, payments itself is asked once more."""
     _refuse_unpaid(events)
-    outcomes = services.hold(wishes=[_wish(event) for event in events], as_sold=True)
+    outcomes = holds.hold(wishes=[_wish(event) for event in events], as_sold=True)
     outbox.publish(
         *(
             _answer(event, event.amount_minor, outcomes[event.order_id])
@@ -47,15 +47,13 @@ def hold_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
 @group.on_batch(catalogue.OrderReduced)
 def give_back(events: Sequence[catalogue.OrderReduced]) -> None:
     """Exactly the units that were cancelled are free again; each event has the totals, so the last one counts."""
-    services.give_back(
-        reductions={event.order_id: {line.sku: line.quantity for line in event.lines} for event in events}
-    )
+    holds.give_back(reductions={event.order_id: {line.sku: line.quantity for line in event.lines} for event in events})
 
 
 @group.on_batch(catalogue.OrderCancelled)
 def release_stock(events: Sequence[catalogue.OrderCancelled]) -> None:
     """Give back whatever these orders hold; a second call finds nothing to give."""
-    services.release(order_ids=[event.order_id for event in events])
+    holds.release(order_ids=[event.order_id for event in events])
 
 
 def _refuse_unpaid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
@@ -75,8 +73,8 @@ def _paid_orders(order_ids: Sequence[UUID]) -> set[UUID]:
     return check(order_ids)
 
 
-def _wish(event: catalogue.OrderCreated | catalogue.PaymentConfirmed) -> services.Wish:
-    return services.Wish(
+def _wish(event: catalogue.OrderCreated | catalogue.PaymentConfirmed) -> holds.ReservationRequest:
+    return holds.ReservationRequest(
         order_id=event.order_id,
         flow=event.flow,
         units={models.bin_of(line.sku, line.sale_id): line.quantity for line in event.lines},
@@ -85,7 +83,7 @@ def _wish(event: catalogue.OrderCreated | catalogue.PaymentConfirmed) -> service
 
 
 def _answer(
-    event: catalogue.OrderCreated | catalogue.PaymentConfirmed, total_minor: int, outcome: services.Outcome
+    event: catalogue.OrderCreated | catalogue.PaymentConfirmed, total_minor: int, outcome: holds.ReservationOutcome
 ) -> catalogue.InventoryReserved | catalogue.InventoryInsufficient:
     if not outcome.held:
         return catalogue.InventoryInsufficient(

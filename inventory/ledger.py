@@ -15,14 +15,14 @@ from uuid import UUID
 import msgspec
 from django.db import connection, transaction
 
-from inventory import gate
+from inventory import admission
 from inventory.models import Movement
 from kafka_bridge.runtime import bulk_rows
 
 Kind = Movement.Kind
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class MovementEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the ledger: by how much a bin changes, who says so and why."""
 
     bin: str
@@ -76,7 +76,7 @@ def lock(bins: Iterable[str]) -> dict[str, Locked]:
         }
 
 
-def write(entries: Sequence[Entry], *, settled: Iterable[UUID] = ()) -> None:
+def write(entries: Sequence[MovementEntry], *, settled: Iterable[UUID] = ()) -> None:
     """Make these changes, note them, and tell the gate once they are committed.
 
     The bins must have been locked. `settled` are orders that the gate may have admitted and that are decided now.
@@ -85,17 +85,17 @@ def write(entries: Sequence[Entry], *, settled: Iterable[UUID] = ()) -> None:
         django.db.IntegrityError: a bin would hold and sell more than it received; nothing is changed.
     """
     settled = list(settled)
-    counts: list[gate.Count] = []
+    counts: list[admission.Count] = []
     if entries:
         with connection.cursor() as cursor:
             cursor.execute(_CHANGE, [bulk_rows.as_json(_sums(entries))])
             counts = cursor.fetchall()
             cursor.execute(_NOTE, [bulk_rows.as_json(entries)])
     if counts or settled:
-        transaction.on_commit(partial(gate.settle, orders=settled, counts=counts), robust=True)
+        transaction.on_commit(partial(admission.settle, orders=settled, counts=counts), robust=True)
 
 
-def _sums(entries: Sequence[Entry]) -> list[dict[str, object]]:
+def _sums(entries: Sequence[MovementEntry]) -> list[dict[str, object]]:
     received: Counter[str] = Counter()
     held: Counter[str] = Counter()
     sold: Counter[str] = Counter()

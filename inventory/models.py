@@ -59,7 +59,7 @@ class Movement(models.Model):
     """One change of one bin: by how much, who made it and why. Written once; the database refuses to change it.
 
     The sum of a bin's movements is what its `Stock` says, also once old ones are folded into lines that are carried
-    forward; see `folding.py`.
+    forward; see `compaction.py`.
     """
 
     class Kind(models.TextChoices):
@@ -87,7 +87,7 @@ class Movement(models.Model):
     """Who: a person's name, or the part of the shop."""
     reason = models.CharField(max_length=200)
     carried = models.PositiveIntegerField(default=0, db_default=0)
-    """So many old movements this line stands for; 0 for one that is just itself. See `folding.py`."""
+    """So many old movements this line stands for; 0 for one that is just itself. See `compaction.py`."""
 
     class Meta:
         ordering = ("-id",)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from inventory import gate
+from inventory import admission
 from inventory.models import Stock
 
 
@@ -18,13 +18,13 @@ def left_by_bin(bins: Iterable[str]) -> dict[str, int]:
     The gate answers, and PostgreSQL for what the gate cannot vouch for.
     """
     bins = list(bins)
-    left = gate.look(bins)
+    left = admission.read_counters(bins)
     if unknown := [name for name in bins if name not in left]:
         left |= free_by_bin(unknown)
     return left
 
 
-def counts() -> list[gate.Count]:
+def counts() -> list[admission.Count]:
     """Every bin with its free units and their version."""
     rows = Stock.objects.order_by("bin").values_list("bin", "received", "held", "sold", "version")
     return [(name, received - held - sold, version) for name, received, held, sold, version in rows]

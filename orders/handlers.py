@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from events import catalogue
 from kafka_bridge.consuming import registry
-from orders import mails, recording, shipping
+from orders import mails
+from orders.actions import parcels
 from orders.models import OrderMail
+from orders.state_machine import apply_events
 
 orders = registry.Group("orders")  # manage.py run_consumer orders
 shipping_group = registry.Group("shipping")  # manage.py run_consumer shipping
@@ -16,59 +18,59 @@ notifications = registry.Group("notifications")  # manage.py run_consumer notifi
 @orders.on_batch(catalogue.InventoryReserved)
 def note_hold(events: Sequence[catalogue.InventoryReserved]) -> None:
     """Held and paid makes confirmed: whichever comes second says so."""
-    recording.record_held(facts=events)
+    apply_events.record_held(facts=events)
 
 
 @orders.on_batch(catalogue.InventoryInsufficient)
 def cancel_as_out_of_stock(events: Sequence[catalogue.InventoryInsufficient]) -> None:
     """The order ends; if it was paid (payment first), the money goes back."""
-    recording.record_missing(facts=events)
+    apply_events.record_missing(facts=events)
 
 
 @orders.on_batch(catalogue.InventoryExpired, flow=catalogue.RESERVE_FIRST)
 def cancel_as_expired(events: Sequence[catalogue.InventoryExpired]) -> None:
     """The order ends; what is on the shelf again may be somebody else's by now."""
-    recording.record_expired(facts=events)
+    apply_events.record_expired(facts=events)
 
 
 @orders.on_batch(catalogue.PaymentActionRequired)
 def ask_buyer(events: Sequence[catalogue.PaymentActionRequired]) -> None:
     """The order's page asks the buyer to confirm the payment."""
-    recording.record_action_required(facts=events)
+    apply_events.record_action_required(facts=events)
 
 
 @orders.on_batch(catalogue.PaymentUnknown)
 def note_unknown(events: Sequence[catalogue.PaymentUnknown]) -> None:
     """The order's page says that the bank has not answered yet."""
-    recording.record_payment_unknown(facts=events)
+    apply_events.record_payment_unknown(facts=events)
 
 
 @orders.on_batch(catalogue.PaymentConfirmed)
 def mark_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
     """PENDING becomes PAID; money for an order that is over goes back."""
-    recording.record_paid(facts=events)
+    apply_events.record_paid(facts=events)
 
 
 @orders.on_batch(catalogue.PaymentFailed)
 def cancel_as_unpaid(events: Sequence[catalogue.PaymentFailed]) -> None:
     """The order ends with the gateway's reason; what was held is released."""
-    recording.record_payment_failed(facts=events)
+    apply_events.record_payment_failed(facts=events)
 
 
 @orders.on_batch(catalogue.PaymentRefunded)
 def note_refund(events: Sequence[catalogue.PaymentRefunded]) -> None:
     """The buyer sees that the money is on its way back."""
-    recording.record_refunded(facts=events)
+    apply_events.record_refunded(facts=events)
 
 
 # -- shipping: the parcel ----------------------------------------------------------------------------
 @shipping_group.on_batch(catalogue.OrderConfirmed)
 def pack(events: Sequence[catalogue.OrderConfirmed]) -> None:
     """A confirmed order gets a parcel; the carrier comes for it later."""
-    shipping.pack(order_ids=[event.order_id for event in events])
+    parcels.pack(order_ids=[event.order_id for event in events])
 
 
-shipping_group.worker(shipping.move_parcels)
+shipping_group.worker(parcels.move_parcels)
 
 
 # -- notifications: the mails ------------------------------------------------------------------------

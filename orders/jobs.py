@@ -5,7 +5,7 @@ import logging
 from django.db import transaction
 
 from kafka_bridge.runtime import scheduler
-from orders import services
+from orders.actions import cancellation
 
 log = logging.getLogger(__name__)
 
@@ -14,6 +14,6 @@ log = logging.getLogger(__name__)
 def cancel_overdue_orders() -> None:
     """End what got stuck before it was confirmed; holds and money go back."""
     with transaction.atomic(durable=True):
-        count = services.cancel_overdue()
+        count = cancellation.cancel_overdue()
     if count:
         log.warning("%d orders were not confirmed before their deadline and are cancelled", count)

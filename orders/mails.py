@@ -17,7 +17,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from kafka_bridge.runtime import backoff, error_classes
-from orders import links, wording
+from orders import links, messages
 from orders.models import Order, OrderMail, Status
 
 log = logging.getLogger(__name__)
@@ -98,9 +98,9 @@ def _send(mail: OrderMail, connection: BaseEmailBackend) -> None:
         "order": order,
         "lines": order.lines.all(),
         "mail": mail,
-        "why": wording.why(order),
-        "money": wording.money(order),
-        "what_went_back": wording.what_went_back(order),
+        "why": messages.why(order),
+        "money": messages.money(order),
+        "what_went_back": messages.what_went_back(order),
         "address": links.address(order),
     }
     text = render_to_string(f"mail/{mail.kind}.txt", context)

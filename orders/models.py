@@ -31,7 +31,7 @@ MOVES: dict[Status, frozenset[Status]] = {
     Status.DELIVERED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
-"""From which status an order may move to which. What each event does to each status stands in `answers.py`."""
+"""From which status an order may move to which. What each event does to each status stands in `transitions.py`."""
 
 
 class PaymentWait(models.TextChoices):

@@ -1,9 +1,9 @@
 """What orders would make of an event now, in a sentence: for people who decide about dead letters."""
 
 from events.base import OrderEvent
-from orders.answers import ANSWERS, Answer, answer_to
 from orders.handlers import orders
 from orders.models import Order, Status
+from orders.state_machine.transitions import ANSWERS, Answer, answer_to
 
 _WORDS = {
     Answer.MOVE: "would take its next step",

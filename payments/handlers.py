@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from events import catalogue
 from kafka_bridge.consuming import registry
 from payments import services
-from payments.cashier import Cashier
+from payments.gateway_worker import GatewayWorker
 
 group = registry.Group("payments")  # manage.py run_consumer payments
 
@@ -52,7 +52,7 @@ def have_it_reviewed(events: Sequence[catalogue.OrderPaymentRefused]) -> None:
     services.review_refused(refused=events)
 
 
-group.worker(Cashier().work)
+group.worker(GatewayWorker().work)
 
 
 def _due(event: catalogue.OrderCreated | catalogue.InventoryReserved) -> services.Due:

@@ -1,7 +1,7 @@
 """What is asked of payments: money is to be taken, nothing is to be taken any more, money is to go back.
 
 All of these need a transaction under way, lock the charges that they touch, and only write rows; the gateway is called
-by the cashier (see Note [Never inside a transaction] in `settling.py`).
+by the cashier (see Note [Never inside a transaction] in `settlement.py`).
 """
 
 import re
@@ -18,9 +18,9 @@ from uuid_utils.compat import uuid7
 from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.runtime import bulk_rows, transactions
-from payments import ledger, reviews
-from payments.ledger import REASON_LENGTH, Ledger
+from payments import reviews, unit_of_work
 from payments.models import Charge, GatewayNotice, Refund, Review
+from payments.unit_of_work import REASON_LENGTH, UnitOfWork
 
 State = Charge.State
 MOST_MINOR = 10**12
@@ -106,7 +106,7 @@ def undo(*, cancelled: Sequence[catalogue.OrderCancelled]) -> None:
         for event in cancelled
     )
     reasons = {event.order_id: event.reason for event in cancelled}
-    books = ledger.of_orders(reasons)
+    books = unit_of_work.of_orders(reasons)
     for charge in books:
         reason = reasons[charge.order_id]
         if charge.state == State.SUCCEEDED:
@@ -119,14 +119,14 @@ def undo(*, cancelled: Sequence[catalogue.OrderCancelled]) -> None:
     books.close()
 
 
-def forestall(orders: Mapping[UUID, str]) -> set[UUID]:
+def prevent_charge(orders: Mapping[UUID, str]) -> set[UUID]:
     """Of these orders (with their flows), those whose money is certain never to be taken from now on.
 
     Whatever is not being captured is barred, and an order without a charge gets a barred one. What was authorized, or
     turns out to be, is voided. Who locks the charge first wins: here, or the cashier that begins to capture it.
     """
     _bar_unborn(Charge(order_id=order_id, flow=flow, amount_minor=0) for order_id, flow in orders.items())
-    books = ledger.of_orders(orders)
+    books = unit_of_work.of_orders(orders)
     for charge in books:
         _bar(books, charge, "hold ran out")
     books.close()
@@ -142,7 +142,7 @@ def _bar_unborn(charges: Iterable[Charge]) -> None:
     Charge.objects.bulk_create(barred, ignore_conflicts=True)
 
 
-def _bar(books: Ledger, charge: Charge, why: str, detail: str = "") -> None:
+def _bar(books: UnitOfWork, charge: Charge, why: str, detail: str = "") -> None:
     """See to it that nothing is taken; a charge that is being captured, or is over, stays as it is."""
     if charge.cancel_requested:
         return
@@ -183,7 +183,7 @@ def refund_returns(*, returned: Sequence[catalogue.OrderReturned]) -> None:
 def _refund_each(parts: Iterable[tuple[catalogue.OrderReduced | catalogue.OrderReturned, str]]) -> None:
     """The number makes each reason one of its own; a second delivery finds it."""
     wanted = list(parts)
-    books = ledger.of_orders({event.order_id for event, _ in wanted})
+    books = unit_of_work.of_orders({event.order_id for event, _ in wanted})
     charges = {charge.order_id: charge for charge in books}
     for event, reason in wanted:
         charge = charges.get(event.order_id)
@@ -199,7 +199,7 @@ def look_again(*, notified: Sequence[catalogue.PaymentNotified]) -> None:
 
     A call that is under way is left alone: its answer tells, and a second one beside it would only be in its way.
     """
-    books = ledger.of_charges({event.charge_id for event in notified})
+    books = unit_of_work.of_charges({event.charge_id for event in notified})
     told = GatewayNotice.objects.filter(event_id__in=[event.notice_id for event in notified])
     kinds = dict(told.values_list("event_id", "kind"))
     for event in notified:

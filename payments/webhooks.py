@@ -15,7 +15,7 @@ from events import catalogue
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import transactions
 from payments import reviews
-from payments.gateways import NotGenuine, Notice
+from payments.gateways import NotGenuine, WebhookEvent
 from payments.models import Charge, GatewayNotice, Review
 
 _STORE = """
@@ -25,7 +25,7 @@ ON CONFLICT (event_id) DO NOTHING
 """
 
 
-def receive(*, notice: Notice, body: bytes) -> bool:
+def receive(*, notice: WebhookEvent, body: bytes) -> bool:
     """Store a genuine notice and state that the gateway knocked; False if this one was stored before.
 
     A payment that we did not ask for is no knock: a review is opened, for it is money without an order.
@@ -49,7 +49,7 @@ def receive(*, notice: Notice, body: bytes) -> bool:
     return True
 
 
-def _charge_of(notice: Notice) -> Charge | None:
+def _charge_of(notice: WebhookEvent) -> Charge | None:
     """By our own key first: a webhook may overtake the answer that tells us the gateway's name for the payment."""
     try:
         found = Charge.objects.filter(pk=UUID(notice.key)).first()
@@ -60,7 +60,7 @@ def _charge_of(notice: Notice) -> Charge | None:
     return found
 
 
-def _store(notice: Notice, charge: Charge | None, body: bytes) -> bool:
+def _store(notice: WebhookEvent, charge: Charge | None, body: bytes) -> bool:
     """Whether it is new. Of two deliveries at the same time one waits here for the other's end."""
     text = body.decode(errors="replace").replace("\0", "")
     with connection.cursor() as cursor:
@@ -71,12 +71,12 @@ def _store(notice: Notice, charge: Charge | None, body: bytes) -> bool:
         return bool(cursor.rowcount == 1)
 
 
-def _is_another_payment(charge: Charge, notice: Notice) -> bool:
+def _is_another_payment(charge: Charge, notice: WebhookEvent) -> bool:
     """Whether the gateway has a second payment under the key of this charge."""
     return bool(charge.transaction_id and notice.transaction_id and charge.transaction_id != notice.transaction_id)
 
 
-def _have_it_reviewed(notice: Notice, charge: Charge | None) -> None:
+def _have_it_reviewed(notice: WebhookEvent, charge: Charge | None) -> None:
     subject = notice.transaction_id or notice.key or notice.event_id
     known = f"Our charge {charge.pk} is {charge.transaction_id} there." if charge else "No charge of ours is behind it."
     reviews.open_review(
@@ -88,7 +88,7 @@ def _have_it_reviewed(notice: Notice, charge: Charge | None) -> None:
     )
 
 
-def _require_storable(notice: Notice) -> None:
+def _require_storable(notice: WebhookEvent) -> None:
     for name, value in (
         ("event_id", notice.event_id),
         ("kind", notice.kind),

@@ -12,6 +12,6 @@ class ShopConfig(AppConfig):
 
     def ready(self) -> None:
         """Bring a guest's cart along when they sign in."""
-        from shop import cart  # noqa: PLC0415 - models must be loaded first
+        from shop.cart import carts  # noqa: PLC0415 - models must be loaded first
 
-        user_logged_in.connect(cart.merge_on_sign_in, dispatch_uid="shop.cart.merge_on_sign_in")
+        user_logged_in.connect(carts.merge_on_sign_in, dispatch_uid="shop.cart.merge_on_sign_in")

@@ -8,6 +8,6 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 django_application = get_asgi_application()
 
-from shop import sockets  # noqa: E402 - Django must be set up first
+from shop.live import sockets  # noqa: E402 - Django must be set up first
 
 application = ProtocolTypeRouter({"http": django_application, "websocket": sockets.application})

@@ -6,14 +6,15 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from shop import cart, paying
+from shop.cart import carts
+from shop.checkout import payment_form
 
 
 def storefront(request: HttpRequest) -> dict[str, Any]:
     """The cart's size (counted only where it is shown), and what may be said about the demo; where sockets are."""
     return {
-        "cart_count": SimpleLazyObject(lambda: cart.count(cart.of(request))),
-        "is_sandbox": not paying.is_by_stripe(),
+        "cart_count": SimpleLazyObject(lambda: carts.count(carts.of(request))),
+        "is_sandbox": not payment_form.is_by_stripe(),
         "show_demo_hints": settings.SHOW_DEMO_HINTS,
         "live_port": settings.LIVE_PORT,
     }

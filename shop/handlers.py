@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.consuming.registry import Dated
-from shop import sales
+from shop.analytics import sales_figures
 from shop.models import BookSales, DailySales
 
 group = registry.Group("analytics")  # manage.py run_consumer analytics
@@ -15,28 +15,28 @@ group.projection(DailySales, BookSales)
 @group.on_dated_batch(catalogue.OrderConfirmed)
 def count_sales(events: Sequence[Dated[catalogue.OrderConfirmed]]) -> None:
     """Units and revenue, by day and by title."""
-    sales.count_confirmed(facts=events)
+    sales_figures.count_confirmed(facts=events)
 
 
 @group.on_dated_batch(catalogue.OrderReduced)
 def count_reductions(events: Sequence[Dated[catalogue.OrderReduced]]) -> None:
     """Copies that were sold and will not be shipped."""
-    sales.count_reduced(facts=events)
+    sales_figures.count_reduced(facts=events)
 
 
 @group.on_dated_batch(catalogue.OrderCancelled)
 def count_cancellations(events: Sequence[Dated[catalogue.OrderCancelled]]) -> None:
     """Orders that ended without a sale."""
-    sales.count_cancelled(facts=events)
+    sales_figures.count_cancelled(facts=events)
 
 
 @group.on_dated_batch(catalogue.OrderShipped)
 def count_shipments(events: Sequence[Dated[catalogue.OrderShipped]]) -> None:
     """Parcels that left."""
-    sales.count_shipped(facts=events)
+    sales_figures.count_shipped(facts=events)
 
 
 @group.on_dated_batch(catalogue.OrderDelivered)
 def count_deliveries(events: Sequence[Dated[catalogue.OrderDelivered]]) -> None:
     """Parcels that arrived."""
-    sales.count_delivered(facts=events)
+    sales_figures.count_delivered(facts=events)

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.text import slugify
 
-from shop import isbn as isbns
+from shop.books import isbn as isbns
 
 
 def searchable(*texts: str) -> str:

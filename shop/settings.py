@@ -10,6 +10,7 @@ from pathlib import Path
 
 import environ
 from csp.constants import NONCE, NONE, SELF
+from django.templatetags.static import static
 
 from kafka_bridge.runtime.conf import BridgeSettings
 from shop import redis_urls
@@ -167,7 +168,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if WHITENOISE_USE_FINDERS
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        else "shop.static_files.HashedStaticFiles"
     },
 }
 
@@ -190,7 +191,7 @@ if BEHIND_TLS:
     # Whoever watches over the process asks it directly, without TLS; the sandbox's webhooks come from inside too.
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^webhooks/payments/$"]
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "shop.views.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "shop.errors.csrf_failure"
 
 # -- Live sockets -------------------------------------------------------------------------------
 # Where browsers find the sockets: a port beside the shop's (demo), or 0 for the shop's own origin (a proxy).
@@ -295,7 +296,7 @@ INVENTORY_PAYMENT_CHECK = "payments.queries.paid_orders"
 # Orders may not either; it asks this one which charges were captured, before it believes an event.
 ORDERS_PAYMENT_CHECK = "payments.queries.captured"
 # And before it gives up a hold, this one to see to it that the order is never charged.
-INVENTORY_PAYMENT_STOP = "payments.services.forestall"
+INVENTORY_PAYMENT_STOP = "payments.services.prevent_charge"
 
 # -- The admin ----------------------------------------------------------------------------------
 UNFOLD = {
@@ -303,11 +304,17 @@ UNFOLD = {
     "SITE_HEADER": "Bookrush",
     "SITE_SUBHEADER": "Shop administration",
     "SITE_URL": "/",
-    "SITE_ICON": "shop.admin.site.icon",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "shop.admin.site.icon"}],
-    "STYLES": ["shop.admin.site.stylesheet"],
-    "DASHBOARD_CALLBACK": "shop.admin.dashboard.context",
-    "SIDEBAR": {"navigation": "shop.admin.site.navigation"},
+    "SITE_ICON": "shop.admin.site.navigation.icon",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "shop.admin.site.navigation.icon"}],
+    "STYLES": [  # one file a component; the theme calls each with the request
+        lambda _, name=name: static(f"shop/css/admin/{name}.css")
+        for name in (
+            "tokens", "words", "card", "table", "facts", "banner", "buttons", "forms", "drill", "order", "trail",
+            "chips", "stock", "start", "lists", "changes", "dead_letters",
+        )
+    ],
+    "DASHBOARD_CALLBACK": "shop.admin.site.dashboard.context",
+    "SIDEBAR": {"navigation": "shop.admin.site.navigation.navigation"},
     "BORDER_RADIUS": "6px",
     "COLORS": {  # the storefront's paper and its red
         "base": {

@@ -56,7 +56,7 @@ def port(handler: type[Counter]) -> Iterator[int]:
 
 
 def test_closed_every_connection_is_busy_until_the_end(port: int, handler: type[Counter]) -> None:
-    plan = load.Plan(port=port, path="/", skus=SKUS, seconds=0.5, warm_up_seconds=0.2, connections=3)
+    plan = load.LoadPlan(port=port, path="/", skus=SKUS, seconds=0.5, warm_up_seconds=0.2, connections=3)
     report = load.Generator(plan).run()
     assert report.seconds == pytest.approx(0.5, abs=0.2)
     counted = len(report.latencies_ms)
@@ -67,7 +67,7 @@ def test_closed_every_connection_is_busy_until_the_end(port: int, handler: type[
 
 
 def test_open_orders_come_at_their_rate(port: int, handler: type[Counter]) -> None:
-    plan = load.Plan(port=port, path="/", skus=SKUS, seconds=1.0, rate=100.0, connections=4, keep_orders=True)
+    plan = load.LoadPlan(port=port, path="/", skus=SKUS, seconds=1.0, rate=100.0, connections=4, keep_orders=True)
     report = load.Generator(plan).run()
     assert len(handler.orders) == len(report.latencies_ms) == len(report.orders)
     assert 60 < len(handler.orders) < 140
@@ -77,14 +77,14 @@ def test_open_orders_come_at_their_rate(port: int, handler: type[Counter]) -> No
 
 def test_what_is_refused_is_counted_apart(port: int, handler: type[Counter]) -> None:
     handler.status = 503
-    report = load.Generator(load.Plan(port=port, path="/", skus=SKUS, seconds=0.2, connections=1)).run()
+    report = load.Generator(load.LoadPlan(port=port, path="/", skus=SKUS, seconds=0.2, connections=1)).run()
     assert set(report.statuses) == {503}
     assert report.latencies_ms == []
     assert report.first_error.startswith('{"order"')
 
 
 def test_the_same_seed_picks_the_same_books() -> None:
-    plan = load.Plan(port=1, path="/", skus=SKUS, seconds=1)
+    plan = load.LoadPlan(port=1, path="/", skus=SKUS, seconds=1)
     one, other = load.Requests(plan), load.Requests(plan)
     bodies = [requests.next().partition(b'"lines"')[2] for requests in (one, other) for _ in range(20)]
     assert bodies[:20] == bodies[20:]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import relay, saga, stats
-from benchmarks.effort import Outcome
+from benchmarks.profile import BenchmarkOutcome
 from benchmarks.results import METRICS, Results
 
 ASKED_FOR = {
@@ -78,7 +78,7 @@ def test_hops_add_up_to_the_whole_way() -> None:
     hops = saga.hop_latencies(timelines)
     assert len(hops) == len(saga.STEPS) - 1
     assert hops["clicked → order written"] == {"p50": 1000, "p99": 1000}
-    outcome = Outcome()
+    outcome = BenchmarkOutcome()
     saga.note_latencies(outcome, timelines)
     assert outcome.runs["confirmed_p50_ms"] == [sum(hop["p50"] for hop in hops.values())]
     assert outcome.runs["placed_confirmed_p99_ms"] == [80_000]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from typing import Any
 
-from shop.simulation import driving
+from shop.simulation import load
 
 THREADS = 12
 # A buyer who was told to come back does so after a second, then after two, and so on.
@@ -102,7 +102,7 @@ class OrderLoad:
                 thread.join(20)
 
     def _serve(self) -> None:
-        client = driving.connection_to(self._url)
+        client = load.connection_to(self._url)
         try:
             while not self._stop.is_set():
                 buyer = self._next()
@@ -143,8 +143,8 @@ class OrderLoad:
     def _ask(self, client: HTTPConnection, buyer: Buyer) -> None:
         buyer.tries += 1
         try:
-            status, text = driving.post_order(client, buyer.body)
-        except driving.NoAnswer as error:
+            status, text = load.post_order(client, buyer.body)
+        except load.NoAnswer as error:
             status, text = 0, str(error)
         # A connection that was kept may be closed just while the next request goes out, which says nothing of the shop.
         client.close()

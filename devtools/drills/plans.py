@@ -49,7 +49,7 @@ class Drill:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class DrillPlan:
     """How a drill is to be played."""
 
     drill: Drill

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from devtools.drills import verdict, watching
 from devtools.drills.load import OrderLoad
-from devtools.drills.plans import Place, Plan
+from devtools.drills.plans import DrillPlan, Place
 from devtools.drills.verdict import Timeline, Verdict
 from devtools.drills.watching import State, Watcher
 from devtools.testing.processes import Shop
@@ -29,7 +29,7 @@ with transaction.atomic():
 class Moment:
     """What there is to see right now."""
 
-    plan: Plan
+    plan: DrillPlan
     phase: str
     seconds: float
     """Since the first buyer came."""
@@ -46,7 +46,7 @@ class TooSlow(Exception):
     """The shop did not come to rest in time."""
 
 
-def play(plan: Plan, place: Place, *, show: Show, drain_within_seconds: float) -> Verdict:
+def play(plan: DrillPlan, place: Place, *, show: Show, drain_within_seconds: float) -> Verdict:
     """Drill a shop whose roles all run, and judge it. `show` is called a few times a second.
 
     When this returns, also by an exception, all that was taken away is back.
@@ -58,7 +58,7 @@ def play(plan: Plan, place: Place, *, show: Show, drain_within_seconds: float) -
 class _Drill:
     """One run."""
 
-    def __init__(self, plan: Plan, place: Place, show: Show, drain_within_seconds: float) -> None:
+    def __init__(self, plan: DrillPlan, place: Place, show: Show, drain_within_seconds: float) -> None:
         self._plan, self._place, self._show = plan, place, show
         self._shop = place.shop
         self._drain_within_seconds = drain_within_seconds

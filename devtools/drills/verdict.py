@@ -11,11 +11,11 @@ from django.conf import settings
 
 from devtools.drills import event_log_check, watching
 from devtools.drills.load import Bought, OrderLoad
-from devtools.drills.plans import Plan
+from devtools.drills.plans import DrillPlan
 from devtools.testing.processes import Shop
 from kafka_bridge.monitoring import lag
-from orders import services
-from payments.gateways import Standing
+from orders.actions import cancellation
+from payments.gateways import PaymentStatus
 from payments.sandbox.bank import Bank
 
 # Mails, parcels and figures of the last orders follow within this time, and the timekeeper mends the gate.
@@ -62,7 +62,7 @@ class Timeline:
 class Verdict:
     """All findings."""
 
-    plan: Plan
+    plan: DrillPlan
     course: Timeline
     findings: Sequence[Finding]
 
@@ -77,7 +77,7 @@ class Verdict:
         return not self.problems
 
 
-def reach(plan: Plan, shop: Shop, crowd: OrderLoad, course: Timeline) -> Verdict:
+def reach(plan: DrillPlan, shop: Shop, crowd: OrderLoad, course: Timeline) -> Verdict:
     """Judge a shop to which nobody comes any more; waits a while until it is at rest."""
     bought = list(crowd.bought)
     orders = [each.order_id for each in bought]
@@ -97,7 +97,7 @@ def reach(plan: Plan, shop: Shop, crowd: OrderLoad, course: Timeline) -> Verdict
     return Verdict(plan=plan, course=course, findings=findings)
 
 
-def _of_orders(plan: Plan, crowd: OrderLoad, course: Timeline) -> Finding:
+def _of_orders(plan: DrillPlan, crowd: OrderLoad, course: Timeline) -> Finding:
     problems, refused = [], len(crowd.refused_at)
     if crowd.failures:
         problems.append(f"{len(crowd.failures)} times the shop gave no clean answer, the first: {crowd.failures[0]}")
@@ -115,7 +115,7 @@ def _of_orders(plan: Plan, crowd: OrderLoad, course: Timeline) -> Finding:
     return Finding(name="orders accepted", figure=figure, problems=problems)
 
 
-def _of_ends(plan: Plan, shop: Shop, bought: Sequence[Bought]) -> Finding:
+def _of_ends(plan: DrillPlan, shop: Shop, bought: Sequence[Bought]) -> Finding:
     """DELIVERED, or CANCELLED for a reason that the buyer's card or the length of the outage explains."""
     declined = [each.order_id for each in bought if each.card in _DECLINED]
     payers = [each.order_id for each in bought if each.card not in _DECLINED]
@@ -135,10 +135,10 @@ def _of_ends(plan: Plan, shop: Shop, bought: Sequence[Bought]) -> Finding:
     return Finding(name="orders at their end", figure=figure, problems=problems)
 
 
-def _given_up(plan: Plan) -> set[str]:
+def _given_up(plan: DrillPlan) -> set[str]:
     """Why orders may have been given up, for they waited long enough."""
     waited = plan.seconds + _MARGIN_SECONDS
-    limits = {services.NOT_PAID: settings.HOLD_SECONDS, services.TIMED_OUT: settings.ORDER_DEADLINE_SECONDS}
+    limits = {cancellation.NOT_PAID: settings.HOLD_SECONDS, cancellation.TIMED_OUT: settings.ORDER_DEADLINE_SECONDS}
     return {reason for reason, limit in limits.items() if waited >= limit}
 
 
@@ -225,7 +225,7 @@ def _of_money(shop: Shop, orders: Sequence[str]) -> Finding:
     open_ = [
         order_of[payment.key]
         for payment in payments
-        if payment.key in order_of and payment.standing in (Standing.ACTION, Standing.AUTHORIZED)
+        if payment.key in order_of and payment.standing in (PaymentStatus.ACTION, PaymentStatus.AUTHORIZED)
     ]
     due = {order: total if status != "CANCELLED" else 0 for _, order, status, total in rows}
     delivered = [order for _, order, status, _ in rows if status == "DELIVERED"]

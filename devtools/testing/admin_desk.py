@@ -8,8 +8,8 @@ from django.test import Client
 
 from devtools.testing.orders import draft
 from kafka_bridge import testing
-from orders import checkout
 from orders.models import Order
+from orders.placing import placement
 from shop.models import Book
 
 ORDERS, STOCK, BOOKS = "/admin/orders/order/", "/admin/inventory/stock/", "/admin/shop/book/"
@@ -18,8 +18,8 @@ EVERYBODY = {"analytics", "inventory", "notifications", "orders", "payments", "s
 
 def place(book: Book, *, card: str = "pm_success", quantity: int = 1, **changes: Any) -> uuid.UUID:
     """An order for this book; returns its id."""
-    line = checkout.DraftLine(sku=book.isbn, title=book.title, unit_price_minor=book.price_minor, quantity=quantity)
-    return checkout.place(draft(lines=(line,), payment_method=card, **changes)).order_id
+    line = placement.DraftLine(sku=book.isbn, title=book.title, unit_price_minor=book.price_minor, quantity=quantity)
+    return placement.place(draft(lines=(line,), payment_method=card, **changes)).order_id
 
 
 def run(*, without: str = "") -> None:

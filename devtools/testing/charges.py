@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 from django.db import transaction
 
 from events import catalogue
-from payments import services, settling
-from payments.answers import Heard
-from payments.gateways import Standing, Unknown
+from payments import services, settlement
+from payments.gateways import PaymentStatus, Unknown
 from payments.models import Charge
+from payments.transitions import Heard
 
 PRICE = 1999
 
@@ -58,25 +58,25 @@ def undo(*order_ids: UUID) -> None:
 def forestall(*order_ids: UUID) -> set[UUID]:
     """The holds of these orders have run out; those that will never be captured."""
     with transaction.atomic():
-        return services.forestall(dict.fromkeys(order_ids, catalogue.RESERVE_FIRST))
+        return services.prevent_charge(dict.fromkeys(order_ids, catalogue.RESERVE_FIRST))
 
 
 def claim() -> Charge:
     """The one charge that is due, taken as by a cashier."""
-    [charge] = settling.claim_charges(limit=1)
+    [charge] = settlement.claim_charges(limit=1)
     return charge
 
 
-def answer(claimed: Charge, said: Heard | Unknown | Standing) -> None:
+def answer(claimed: Charge, said: Heard | Unknown | PaymentStatus) -> None:
     """The gateway's answer to it comes in."""
-    heard = Heard(standing=said, transaction_id="sbx_by_hand") if isinstance(said, Standing) else said
+    heard = Heard(standing=said, transaction_id="sbx_by_hand") if isinstance(said, PaymentStatus) else said
     with transaction.atomic():
-        settling.settle(charges=[(claimed, heard)])
+        settlement.settle(charges=[(claimed, heard)])
 
 
 def captured_by_hand() -> UUID:
     """An order whose 19.99 are taken, as far as we know; its id."""
     [order_id] = ask_for("pm_success")
-    answer(claim(), Standing.AUTHORIZED)
-    answer(claim(), Standing.CAPTURED)
+    answer(claim(), PaymentStatus.AUTHORIZED)
+    answer(claim(), PaymentStatus.CAPTURED)
     return order_id

@@ -6,7 +6,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from shop import flash_sales, pricing
+from shop.books import pricing
+from shop.flashsales import flash_sales
 from shop.models import Book, FlashSale
 
 HOUR = timedelta(hours=1)

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from devtools.testing.processes import Shop
-from payments.gateways import Standing
+from payments.gateways import PaymentStatus
 from payments.sandbox.bank import Bank
 from payments.sandbox.books import Payment
 
 LEDGER = "sandbox-gateway.sqlite3"
-OPEN = (Standing.ACTION, Standing.AUTHORIZED)
+OPEN = (PaymentStatus.ACTION, PaymentStatus.AUTHORIZED)
 PENDING = {"PENDING", "PAID", "SHIPPED"}
 
 

@@ -7,8 +7,9 @@ from typing import Any
 from django.db import transaction
 
 from events import catalogue
-from orders import checkout, shipping
+from orders.actions import parcels
 from orders.models import Order, Status
+from orders.placing import placement
 
 SKU = "9780000000019"
 OTHER = "9780000000026"
@@ -16,12 +17,12 @@ CHARGE = uuid.UUID(int=7)
 """The charge of every order in orders' own tests."""
 
 
-def draft(*, units: Mapping[str, int] | None = None, price_minor: int = 1250, **changes: Any) -> checkout.Draft:
+def draft(*, units: Mapping[str, int] | None = None, price_minor: int = 1250, **changes: Any) -> placement.Draft:
     """A draft that would be accepted; `units` by sku, anything else by name."""
     fields: dict[str, Any] = {
         "idempotency_key": uuid.uuid4(),
         "lines": tuple(
-            checkout.DraftLine(sku=sku, title=f"Book {sku}", unit_price_minor=price_minor, quantity=quantity)
+            placement.DraftLine(sku=sku, title=f"Book {sku}", unit_price_minor=price_minor, quantity=quantity)
             for sku, quantity in (units or {SKU: 1}).items()
         ),
         "currency": "USD",
@@ -34,7 +35,7 @@ def draft(*, units: Mapping[str, int] | None = None, price_minor: int = 1250, **
         "postcode": "12345",
         "country": "US",
     }
-    return checkout.Draft(**(fields | changes))
+    return placement.Draft(**(fields | changes))
 
 
 def captured(order_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[uuid.UUID, int, str]]:
@@ -51,11 +52,11 @@ def captured(order_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[uuid.UUID,
 
 def confirmed(units: Mapping[str, int] | None = None) -> Order:
     """An order that is paid, held and packed; by default two copies of one book and one of another, 12.50 each."""
-    order = Order.objects.get(pk=checkout.place(draft(units=units or {SKU: 2, OTHER: 1})).order_id)
+    order = Order.objects.get(pk=placement.place(draft(units=units or {SKU: 2, OTHER: 1})).order_id)
     with transaction.atomic():
         order.move_to(Status.PAID, at=order.placed_at)
         order.payment_reference = "sbx_ch_1"
         order.held_at = order.confirmed_at = order.placed_at
         Order.objects.write([order])
-        shipping.pack(order_ids=[order.pk])
+        parcels.pack(order_ids=[order.pk])
     return order

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from kafka_bridge import testing
-from payments.cashier import Cashier
+from payments.gateway_worker import GatewayWorker
 from payments.models import Charge, Refund
 
 
@@ -22,12 +22,12 @@ def make_due() -> int:
     return waiting + refunds.update(next_attempt_at=earlier)
 
 
-def run(cashier: Cashier) -> None:
+def run(cashier: GatewayWorker) -> None:
     """Let a cashier work until it has nothing to do, with what is due."""
     testing.wait_until(lambda: not cashier.work(), what="an idle cashier")
 
 
-def run_to_the_end(cashier: Cashier, *, rounds: int = 20) -> None:
+def run_to_the_end(cashier: GatewayWorker, *, rounds: int = 20) -> None:
     """Let a cashier work until nothing waits for the gateway any more, with all times over at once.
 
     Raises:

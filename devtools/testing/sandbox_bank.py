@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from django.conf import settings
 from werkzeug.test import Client
 
-from payments.gateways import wire
+from payments.gateways import http_pool
 from payments.gateways.sandbox import SandboxGateway
 from payments.sandbox.bank import Bank
 from payments.sandbox.server import Manners, Server
@@ -17,10 +17,10 @@ class InMemory:
     def __init__(self, server: Server) -> None:
         self._client = Client(server, use_cookies=False)
 
-    def call(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str]) -> wire.Reply:
+    def call(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str]) -> http_pool.Reply:
         """See `Wire.call`."""
         response = self._client.open(path, method=method, data=body, headers=dict(headers))
-        return wire.Reply(response.status_code, response.get_data())
+        return http_pool.Reply(response.status_code, response.get_data())
 
 
 class InProcessGateway(SandboxGateway):

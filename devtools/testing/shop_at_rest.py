@@ -16,10 +16,10 @@ from django.utils import timezone
 
 from devtools.testing.orders import draft
 from devtools.testing.storefront import a_book
-from inventory import services, shelving, upkeep
+from inventory import counter_sync, holds, stock_adjustments
 from kafka_bridge import testing
-from orders import checkout
-from orders import services as orders
+from orders.actions import cancellation
+from orders.placing import placement
 from shop import audit
 from shop.models import Book, FlashSale, FlashSaleBook
 
@@ -57,32 +57,32 @@ def a_shop() -> Shop:
     )
     FlashSaleBook.objects.create(sale=sale, book=book, price_minor=500, units=10)
     with transaction.atomic():
-        shelving.set_aside(allotments=[allotment(book, sale)], reason="Friday", by="ada")
-    upkeep.tend()
+        stock_adjustments.set_aside(allotments=[allotment(book, sale)], reason="Friday", by="ada")
+    counter_sync.sync()
     kept, ended = place(book, quantity=2), place(book)
     in_sale = place(book, quantity=2, sale_id=sale.pk, customer=CUSTOMER)
     testing.MemoryBroker().drain()
     with transaction.atomic():
-        orders.cancel(order_id=ended, reason="changed my mind", by="ada")
+        cancellation.cancel(order_id=ended, reason="changed my mind", by="ada")
     testing.MemoryBroker().drain()
     pending = place(book)
     testing.MemoryBroker(groups=GROUPS - {"payments"}).drain()
     return Shop(book, sale, kept, ended, in_sale, pending)
 
 
-def allotment(book: Book, sale: FlashSale) -> shelving.Allotment:
+def allotment(book: Book, sale: FlashSale) -> stock_adjustments.Allotment:
     """Ten copies for the sale, two for a customer."""
-    return shelving.Allotment(
+    return stock_adjustments.Allotment(
         sale_id=sale.pk, sku=book.isbn, units=10, customer_limit=2, hold_seconds=None, closes_at=sale.ends_at
     )
 
 
 def place(book: Book, *, quantity: int = 1, sale_id: int | None = None, **changes: Any) -> uuid.UUID:
     """An order for this book."""
-    line = checkout.DraftLine(
+    line = placement.DraftLine(
         sku=book.isbn, title=book.title, unit_price_minor=book.price_minor, quantity=quantity, sale_id=sale_id
     )
-    return checkout.place(draft(lines=(line,), **changes)).order_id
+    return placement.place(draft(lines=(line,), **changes)).order_id
 
 
 def broken(grace_seconds: float = 0) -> dict[str, int]:
@@ -122,14 +122,14 @@ def busy(*bins: str, writers: int) -> Iterator[list[int]]:
 
 def _one_round(bins: tuple[str, ...], customer: str) -> None:
     """Two orders of each bin: all are held, some are sold, and in the end all are released."""
-    wishes = [services.Wish(order_id=uuid.uuid4(), units={name: 1}, customer=customer) for name in bins * 2]
+    wishes = [holds.ReservationRequest(order_id=uuid.uuid4(), units={name: 1}, customer=customer) for name in bins * 2]
     ids = [wish.order_id for wish in wishes]
     with transaction.atomic():
-        services.hold(wishes=wishes)
+        holds.hold(wishes=wishes)
     with transaction.atomic():
-        services.sell(order_ids=ids[::2])
+        holds.sell(order_ids=ids[::2])
     with transaction.atomic():
-        services.release(order_ids=ids)
+        holds.release(order_ids=ids)
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from typing import Any
 from django.db import transaction
 from django.test import Client
 
-from inventory import shelving
-from shop import isbn, pricing
+from inventory import stock_adjustments
+from shop.books import isbn, pricing
 from shop.models import Book, Category
 
 _numbers = count(1)
@@ -41,7 +41,7 @@ def a_book(*, stock: int = 10, shelf: str = "fiction", **fields: Any) -> Book:
     book = Book.objects.create(category=category, **(defaults | fields))
     if stock:
         with transaction.atomic():
-            shelving.receive(quantities={book.isbn: stock}, reason="test")
+            stock_adjustments.receive(quantities={book.isbn: stock}, reason="test")
     pricing.forget()
     return book
 

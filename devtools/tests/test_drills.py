@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 
 from devtools.drills import environment, event_log_check, plans, playing, screen, verdict, watching
 from devtools.drills.load import OrderLoad
-from devtools.drills.plans import Place, Plan
+from devtools.drills.plans import DrillPlan, Place
 from devtools.drills.verdict import Timeline, Verdict
 from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.postgres import Postgres
@@ -46,7 +46,7 @@ def three_brokers(_kafka_possible: None) -> Iterator[Place]:
 
 
 def play(name: str, place: Place) -> Verdict:
-    plan = Plan(drill=plans.find(name), seconds=SECONDS, rate=RATE)
+    plan = DrillPlan(drill=plans.find(name), seconds=SECONDS, rate=RATE)
     return playing.play(plan, place, show=lambda _: None, drain_within_seconds=DRAIN_WITHIN_SECONDS)
 
 
@@ -143,7 +143,7 @@ def test_an_event_that_never_reached_kafka(delivered: list[str], running_shop: S
 def test_a_role_that_ended_buyers_who_were_refused_and_orders_without_an_end(
     delivered: list[str], running_shop: Shop
 ) -> None:
-    plan = Plan(drill=plans.find("kafka-outage"), seconds=SECONDS)
+    plan = DrillPlan(drill=plans.find("kafka-outage"), seconds=SECONDS)
     crowd = OrderLoad(running_shop.url, ["9780000000019"], rate=1, seed=1)
     crowd.refused_at.append(5.0)
     crowd.failures.append("500: oh")
@@ -230,7 +230,7 @@ def processes_about(folder: str) -> list[str]:
 
 
 def test_a_verdict_for_a_program() -> None:
-    plan = Plan(drill=plans.find("redis-outage"), seconds=5)
+    plan = DrillPlan(drill=plans.find("redis-outage"), seconds=5)
     course = Timeline(away_at=1, back_at=6, drained_at=8.25, process_ids={}, dead_before=(0, 0, 0))
     finding = verdict.Finding(name="orders", figure="3", problems=["one is missing"])
     said = screen.as_json(Verdict(plan=plan, course=course, findings=[finding]))

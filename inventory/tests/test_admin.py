@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from inventory import services, shelving
+from inventory import holds, stock_adjustments
 from inventory.models import Hold, Reservation
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -18,8 +18,8 @@ def hold(number: int = 1) -> list[UUID]:
     """So many orders, each holding two of one book."""
     order_ids = [uuid4() for _ in range(number)]
     with transaction.atomic():
-        shelving.receive(quantities={"9780000000019": 2 * number}, reason="test")
-        services.hold(wishes=[services.Wish(order_id=pk, units={"9780000000019": 2}) for pk in order_ids])
+        stock_adjustments.receive(quantities={"9780000000019": 2 * number}, reason="test")
+        holds.hold(wishes=[holds.ReservationRequest(order_id=pk, units={"9780000000019": 2}) for pk in order_ids])
     return order_ids
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 
 from events import catalogue
-from inventory import services, shelving
+from inventory import holds, stock_adjustments
 from inventory.models import Reservation, Stock
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
@@ -28,7 +28,7 @@ def two_copies(settings: Any) -> None:
     settings.INVENTORY_PAYMENT_CHECK = f"{__name__}.captured"
     PAID.clear()
     with transaction.atomic():
-        shelving.receive(quantities={SKU: 2}, reason="test")
+        stock_adjustments.receive(quantities={SKU: 2}, reason="test")
 
 
 def confirmed(order_id: UUID, flow: str) -> catalogue.PaymentConfirmed:
@@ -46,7 +46,7 @@ def counts() -> tuple[int, int, int]:
 
 def hold(order_id: UUID) -> None:
     with transaction.atomic():
-        services.hold(wishes=[services.Wish(order_id=order_id, units={SKU: 1})])
+        holds.hold(wishes=[holds.ReservationRequest(order_id=order_id, units={SKU: 1})])
 
 
 def test_a_hold_becomes_a_sale_once_payments_has_the_money() -> None:

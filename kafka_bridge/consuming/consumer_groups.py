@@ -19,7 +19,7 @@ class Subscriber(Protocol):
 
 
 class DeadLetterGroup:
-    """The group that reads the dead letter topics of all groups; `dead_letter_group.py` says how."""
+    """The group that reads the dead letter topics of all groups; `consumer.py` says how."""
 
     def __init__(self) -> None:
         self.name = "dead_letters"

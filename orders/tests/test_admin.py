@@ -7,8 +7,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from devtools.testing.orders import draft
-from orders import checkout, mails, shipping
+from orders import mails
+from orders.actions import parcels
 from orders.models import Order, OrderMail, Shipment, Status
+from orders.placing import placement
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PARCELS, MAILS = "/admin/orders/shipment/", "/admin/orders/ordermail/"
@@ -16,13 +18,13 @@ PARCELS, MAILS = "/admin/orders/shipment/", "/admin/orders/ordermail/"
 
 def packed(number: int = 1) -> list[Order]:
     """So many orders with a parcel, and a mail that is not sent yet."""
-    order_ids = [checkout.place(draft()).order_id for _ in range(number)]
+    order_ids = [placement.place(draft()).order_id for _ in range(number)]
     with transaction.atomic():
         orders = list(Order.objects.locked(order_ids).values())
         for order in orders:
             order.move_to(Status.PAID, at=timezone.now())
         Order.objects.write(orders)
-        shipping.pack(order_ids=order_ids)
+        parcels.pack(order_ids=order_ids)
         mails.queue(order_ids=order_ids, kind=OrderMail.Kind.CONFIRMED)
     return orders
 

@@ -16,9 +16,10 @@ from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing
 from kafka_bridge.wire.events import Event
-from orders import checkout, links, mails
-from orders import services as orders
+from orders import links, mails
+from orders.actions import cancellation
 from orders.models import Order, OrderMail, Status
+from orders.placing import placement
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 BANK = "https://bank.example/confirm/1"
@@ -26,7 +27,7 @@ UNSURE = "You will not be charged; if money was on its way already, you get all 
 
 
 def place(**changes: Any) -> Order:
-    return Order.objects.get(pk=checkout.place(draft(**changes)).order_id)
+    return Order.objects.get(pk=placement.place(draft(**changes)).order_id)
 
 
 def hear(order: Order, kind: type[OrderEvent], **fields: Any) -> None:
@@ -53,7 +54,7 @@ def sent_after(*facts: Event) -> list[EmailMessage]:
 def cancelled(order: Order, reason: str) -> str:
     """The mail about an order that ended for this reason."""
     with transaction.atomic():
-        orders.cancel(order_id=order.pk, reason=reason, by="ada")
+        cancellation.cancel(order_id=order.pk, reason=reason, by="ada")
     [sent] = sent_after(*testing.stated(catalogue.OrderCancelled))
     assert sent.subject == f"Order cancelled: {order.reference}"
     return str(sent.body)
@@ -86,7 +87,7 @@ def test_a_cancelled_order_says_why_and_what_becomes_of_the_money(
 def test_a_payment_that_came_too_late_is_explained_with_its_refund() -> None:
     """FAILURES 13: told to the buyer."""
     order = place()
-    assert UNSURE in cancelled(order, orders.BY_BUYER)
+    assert UNSURE in cancelled(order, cancellation.BY_BUYER)
     pay(order)
     back = catalogue.PaymentRefunded(
         order_id=order.pk, flow=order.flow, charge_id=CHARGE, refund_id=uuid4(), amount_minor=1250, currency="USD",

@@ -10,8 +10,9 @@ from django.db import transaction
 from devtools.testing.orders import CHARGE, SKU, draft
 from events import catalogue
 from kafka_bridge import testing
-from orders import checkout, services, shipping
+from orders.actions import cancellation, parcels
 from orders.models import Order, Status
+from orders.placing import placement
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 OTHER = "9780000000026"
@@ -19,7 +20,7 @@ OTHER = "9780000000026"
 
 def place(**changes: Any) -> Order:
     """Two copies, 25.00 USD."""
-    return Order.objects.get(pk=checkout.place(draft(units={SKU: 2}, **changes)).order_id)
+    return Order.objects.get(pk=placement.place(draft(units={SKU: 2}, **changes)).order_id)
 
 
 def confirmed(order: Order, **changes: Any) -> catalogue.PaymentConfirmed:
@@ -68,7 +69,7 @@ def test_a_payment_that_does_not_match_moves_nothing(
     order = place()
     if status == Status.CANCELLED:
         with transaction.atomic():
-            services.cancel(order_id=order.pk, reason="changed my mind", by="ada")
+            cancellation.cancel(order_id=order.pk, reason="changed my mind", by="ada")
     before = Order.objects.filter(pk=order.pk).values("status", "payment_reference", "paid_at").get()
     fact = confirmed(order, **changes)
     testing.give("orders", fact)
@@ -95,14 +96,14 @@ def test_a_true_one_beside_a_false_one_is_believed() -> None:
 
 def test_a_late_second_one_is_believed_after_the_order_was_reduced() -> None:
     """The money was taken for all copies, also for those that were cancelled since."""
-    order = Order.objects.get(pk=checkout.place(draft(units={SKU: 1, OTHER: 1})).order_id)
+    order = Order.objects.get(pk=placement.place(draft(units={SKU: 1, OTHER: 1})).order_id)
     held = catalogue.InventoryReserved(
         order_id=order.pk, flow=order.flow, lines=(), total_minor=2500, currency="USD", payment_method="pm_success"
     )
     testing.give("orders", held, confirmed(order))
     with transaction.atomic():
-        shipping.pack(order_ids=[order.pk])
-        services.cancel_lines(order_id=order.pk, units={OTHER: 1}, reason="damaged", by="ada")
+        parcels.pack(order_ids=[order.pk])
+        cancellation.cancel_lines(order_id=order.pk, units={OTHER: 1}, reason="damaged", by="ada")
     testing.give("orders", confirmed(order), topic_offset=10)
     order.refresh_from_db()
     assert (order.status, order.total_minor) == (Status.PAID, 1250)

@@ -10,8 +10,8 @@ from devtools.testing.orders import draft
 from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import redrive_preview
-from orders import checkout
 from orders.models import Order, Status
+from orders.placing import placement
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 
@@ -22,7 +22,7 @@ def test_every_event_that_orders_hear_has_a_preview() -> None:
 
 
 def test_the_answer_of_the_order_as_it_stands_now_is_told() -> None:
-    order = Order.objects.get(pk=checkout.place(draft()).order_id)
+    order = Order.objects.get(pk=placement.place(draft()).order_id)
     letter = a_letter(
         catalogue.PaymentFailed(order_id=order.pk, flow=order.flow, charge_id=uuid4(), reason="declined"),
         group="orders",

@@ -10,16 +10,18 @@ from django.db import connection, transaction
 from devtools.testing.orders import CHARGE, OTHER, SKU, confirmed, draft
 from events import catalogue
 from kafka_bridge import testing
-from orders import checkout, mails, queries, services
-from orders.ledger import UnknownOrder
+from orders import mails, queries
+from orders.actions import cancellation, parcels
 from orders.models import Order, OrderMail, Status
+from orders.placing import placement
+from orders.state_machine.unit_of_work import UnknownOrder
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 
 
 def reduce(order: Order, units: Mapping[str, int], reason: str = "damaged") -> Order:
     with transaction.atomic():
-        return services.cancel_lines(order_id=order.pk, units=units, reason=reason, by="ada")
+        return cancellation.cancel_lines(order_id=order.pk, units=units, reason=reason, by="ada")
 
 
 def line(sku: str, quantity: int) -> catalogue.Line:
@@ -62,7 +64,7 @@ def test_each_reduction_states_its_own_money_and_the_units_so_far() -> None:
 )
 def test_what_an_order_does_not_have_cannot_be_cancelled(units: dict[str, int], sentence: str) -> None:
     order = confirmed()
-    with pytest.raises(services.CannotCancel, match=sentence):
+    with pytest.raises(cancellation.CannotCancel, match=sentence):
         reduce(order, units)
     assert list(Order.objects.values_list("total_minor", "version")) == [(3750, order.version)]
     assert testing.stated(catalogue.OrderReduced) == []
@@ -71,35 +73,35 @@ def test_what_an_order_does_not_have_cannot_be_cancelled(units: dict[str, int], 
 def test_what_is_left_is_the_most_that_can_be_cancelled() -> None:
     order = confirmed()
     reduce(order, {SKU: 1})
-    with pytest.raises(services.CannotCancel, match="has 1 copies"):
+    with pytest.raises(cancellation.CannotCancel, match="has 1 copies"):
         reduce(order, {SKU: 2})
-    with pytest.raises(services.CannotCancel, match="whole order"):
+    with pytest.raises(cancellation.CannotCancel, match="whole order"):
         reduce(order, {SKU: 1, OTHER: 1})
     assert reduce(order, {OTHER: 1}).total_minor == 1250
-    with pytest.raises(services.CannotCancel, match="whole order"):
+    with pytest.raises(cancellation.CannotCancel, match="whole order"):
         reduce(order, {SKU: 1})
 
 
 def test_only_an_order_that_is_confirmed_and_not_shipped_is_reduced() -> None:
-    pending = Order.objects.get(pk=checkout.place(draft(units={SKU: 2})).order_id)
-    with pytest.raises(services.CannotCancel, match="is PENDING"):
+    pending = Order.objects.get(pk=placement.place(draft(units={SKU: 2})).order_id)
+    with pytest.raises(cancellation.CannotCancel, match="is PENDING"):
         reduce(pending, {SKU: 1})
     shipped, cancelled = confirmed(), confirmed()
     with transaction.atomic():
-        services.ship(order_ids=[shipped.pk], by="staff")
-        services.cancel(order_id=cancelled.pk, reason="changed my mind", by="ada")
+        parcels.ship(order_ids=[shipped.pk], by="staff")
+        cancellation.cancel(order_id=cancelled.pk, reason="changed my mind", by="ada")
     for order, status in ((shipped, "SHIPPED"), (cancelled, "CANCELLED")):
-        with pytest.raises(services.CannotCancel, match=f"is {status}"):
+        with pytest.raises(cancellation.CannotCancel, match=f"is {status}"):
             reduce(order, {SKU: 1})
     with pytest.raises(UnknownOrder), transaction.atomic():
-        services.cancel_lines(order_id=uuid.uuid4(), units={SKU: 1}, reason="x", by="ada")
+        cancellation.cancel_lines(order_id=uuid.uuid4(), units={SKU: 1}, reason="x", by="ada")
 
 
 def test_the_end_of_a_reduced_order_tells_only_what_it_still_had() -> None:
     order = confirmed()
     reduce(order, {SKU: 1, OTHER: 1})
     with transaction.atomic():
-        services.cancel(order_id=order.pk, reason="changed my mind", by="ada")
+        cancellation.cancel(order_id=order.pk, reason="changed my mind", by="ada")
     assert testing.stated(catalogue.OrderCancelled) == [
         catalogue.OrderCancelled(
             order_id=order.pk, flow=order.flow, reason="changed my mind", total_minor=1250, currency="USD",
@@ -114,7 +116,7 @@ def test_two_people_cannot_cancel_the_same_copies() -> None:
     def try_it(_: int) -> bool:
         try:
             reduce(order, {SKU: 3})
-        except services.CannotCancel:
+        except cancellation.CannotCancel:
             return False
         else:
             return True
@@ -135,7 +137,7 @@ def test_a_reduction_and_the_carrier_are_one_after_the_other() -> None:
         def reduce_it(order: Order = order) -> bool:
             try:
                 reduce(order, {SKU: 1})
-            except services.CannotCancel:
+            except cancellation.CannotCancel:
                 return False
             else:
                 return True
@@ -145,7 +147,7 @@ def test_a_reduction_and_the_carrier_are_one_after_the_other() -> None:
         def ship_it(order: Order = order) -> list[Order]:
             try:
                 with transaction.atomic():
-                    return services.ship(order_ids=[order.pk], by="carrier")
+                    return parcels.ship(order_ids=[order.pk], by="carrier")
             finally:
                 connection.close()
 
@@ -168,7 +170,7 @@ def test_a_cancelled_order_is_refunded_once_all_of_its_money_is_back() -> None:
     reduce(order, {SKU: 1})
     testing.give("orders", refunded(order, 1, 2500))
     with transaction.atomic():
-        services.cancel(order_id=order.pk, reason="changed my mind", by="ada")
+        cancellation.cancel(order_id=order.pk, reason="changed my mind", by="ada")
     testing.give("orders", refunded(order, 2, 1250), topic_offset=1)
     order.refresh_from_db()
     assert (order.refunded_at, order.is_final) == (None, False)

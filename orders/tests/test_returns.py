@@ -11,9 +11,11 @@ from django.db import connection, transaction
 from devtools.testing.orders import OTHER, SKU, confirmed, draft
 from events import catalogue
 from kafka_bridge import testing
-from orders import checkout, mails, returns, services, shipping
-from orders.ledger import UnknownOrder
+from orders import mails
+from orders.actions import cancellation, parcels, returns
 from orders.models import Order, OrderMail, ReturnRequest, Status
+from orders.placing import placement
+from orders.state_machine.unit_of_work import UnknownOrder
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 
@@ -22,7 +24,7 @@ def shipped(units: Mapping[str, int] | None = None) -> Order:
     """Confirmed, and on its way."""
     order = confirmed(units)
     with transaction.atomic():
-        services.ship(order_ids=[order.pk], by="carrier")
+        parcels.ship(order_ids=[order.pk], by="carrier")
     order.refresh_from_db()
     order.read_version = order.version
     return order
@@ -57,7 +59,7 @@ def test_each_return_states_its_own_copies_and_money() -> None:
     order = shipped()
     accept(order, {SKU: 1})
     with transaction.atomic():
-        services.deliver(order_ids=[order.pk], by="carrier")
+        parcels.deliver(order_ids=[order.pk], by="carrier")
     accept(order, {SKU: 1, OTHER: 1})
     assert testing.stated(catalogue.OrderReturned) == [
         catalogue.OrderReturned(
@@ -101,15 +103,15 @@ def test_no_copy_is_returned_that_is_not_there(units: dict[str, int], sentence: 
 
 
 def test_copies_that_were_cancelled_before_cannot_be_returned() -> None:
-    order = Order.objects.get(pk=checkout.place(draft(units={SKU: 2})).order_id)
+    order = Order.objects.get(pk=placement.place(draft(units={SKU: 2})).order_id)
     with transaction.atomic():
         order.move_to(Status.PAID, at=order.placed_at)
         order.held_at = order.confirmed_at = order.placed_at
         Order.objects.write([order])
-        shipping.pack(order_ids=[order.pk])
+        parcels.pack(order_ids=[order.pk])
     with transaction.atomic():
-        services.cancel_lines(order_id=order.pk, units={SKU: 1}, reason="damaged", by="ada")
-        services.ship(order_ids=[order.pk], by="carrier")
+        cancellation.cancel_lines(order_id=order.pk, units={SKU: 1}, reason="damaged", by="ada")
+        parcels.ship(order_ids=[order.pk], by="carrier")
     with pytest.raises(returns.CannotReturn, match="has 1 copies"):
         accept(order, {SKU: 2})
     accept(order, {SKU: 1})
@@ -117,7 +119,7 @@ def test_copies_that_were_cancelled_before_cannot_be_returned() -> None:
 
 
 def test_only_what_has_left_is_returned() -> None:
-    pending = Order.objects.get(pk=checkout.place(draft()).order_id)
+    pending = Order.objects.get(pk=placement.place(draft()).order_id)
     with pytest.raises(returns.CannotReturn, match="is PENDING"):
         accept(pending, {SKU: 1})
     with pytest.raises(returns.CannotReturn, match="is PENDING"):

@@ -9,27 +9,29 @@ from django.db import transaction
 from devtools.testing.orders import SKU, draft
 from events import catalogue
 from kafka_bridge import testing
-from orders import checkout, mails, services, shipping
+from orders import mails
+from orders.actions import cancellation, parcels
 from orders.models import IllegalMove, Order, OrderMail, Shipment, Status
+from orders.placing import placement
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def confirmed_order() -> Order:
     """Paid, held, and packed."""
-    order = Order.objects.get(pk=checkout.place(draft()).order_id)
+    order = Order.objects.get(pk=placement.place(draft()).order_id)
     with transaction.atomic():
         order.move_to(Status.PAID, at=order.placed_at)
         order.held_at = order.confirmed_at = order.placed_at
         Order.objects.write([order])
-        shipping.pack(order_ids=[order.pk])
+        parcels.pack(order_ids=[order.pk])
     return order
 
 
 def test_a_parcel_goes_out_and_arrives_once(settings: Any) -> None:
     settings.CARRIER_SHIP_DELAY_SECONDS = settings.CARRIER_DELIVER_DELAY_SECONDS = 0
     order = confirmed_order()
-    while shipping.move_parcels():
+    while parcels.move_parcels():
         pass
     order.refresh_from_db()
     assert (order.status, Shipment.objects.get().state) == (Status.DELIVERED, "delivered")
@@ -44,25 +46,25 @@ def test_a_parcel_goes_out_and_arrives_once(settings: Any) -> None:
 
 def test_a_parcel_that_is_not_due_stays() -> None:
     confirmed_order()
-    assert shipping.move_parcels() is False
+    assert parcels.move_parcels() is False
 
 
 def test_only_what_is_paid_and_held_is_shipped() -> None:
-    pending = Order.objects.get(pk=checkout.place(draft()).order_id)
+    pending = Order.objects.get(pk=placement.place(draft()).order_id)
     with transaction.atomic():
-        assert services.ship(order_ids=[pending.pk], by="staff") == []
-        assert services.deliver(order_ids=[confirmed_order().pk], by="staff") == []
+        assert parcels.ship(order_ids=[pending.pk], by="staff") == []
+        assert parcels.deliver(order_ids=[confirmed_order().pk], by="staff") == []
 
 
 def test_a_cancelled_order_is_not_shipped_and_cannot_be_cancelled_again(settings: Any) -> None:
     settings.CARRIER_SHIP_DELAY_SECONDS = 0
     order = confirmed_order()
     with transaction.atomic():
-        services.cancel(order_id=order.pk, reason="changed my mind", by="ada")
-    assert shipping.move_parcels() is False
+        cancellation.cancel(order_id=order.pk, reason="changed my mind", by="ada")
+    assert parcels.move_parcels() is False
     assert Shipment.objects.get().state == "stopped"
-    with pytest.raises(services.CannotCancel, match="is CANCELLED"), transaction.atomic():
-        services.cancel(order_id=order.pk, reason="again", by="ada")
+    with pytest.raises(cancellation.CannotCancel, match="is CANCELLED"), transaction.atomic():
+        cancellation.cancel(order_id=order.pk, reason="again", by="ada")
     [fact] = testing.stated(catalogue.OrderCancelled)
     assert fact == catalogue.OrderCancelled(
         order_id=order.pk, flow=order.flow, reason="changed my mind", total_minor=1250, currency="USD",
@@ -73,19 +75,19 @@ def test_a_cancelled_order_is_not_shipped_and_cannot_be_cancelled_again(settings
 def test_a_shipped_order_cannot_be_cancelled() -> None:
     order = confirmed_order()
     with transaction.atomic():
-        services.ship(order_ids=[order.pk], by="staff")
-    with pytest.raises(services.CannotCancel, match="is SHIPPED"), transaction.atomic():
-        services.cancel(order_id=order.pk, reason="too late", by="ada")
+        parcels.ship(order_ids=[order.pk], by="staff")
+    with pytest.raises(cancellation.CannotCancel, match="is SHIPPED"), transaction.atomic():
+        cancellation.cancel(order_id=order.pk, reason="too late", by="ada")
 
 
 def test_a_status_moves_only_along_its_table() -> None:
-    order = Order.objects.get(pk=checkout.place(draft()).order_id)
+    order = Order.objects.get(pk=placement.place(draft()).order_id)
     with pytest.raises(IllegalMove, match="cannot go from PENDING to SHIPPED"):
         order.move_to(Status.SHIPPED, at=order.placed_at)
 
 
 def test_two_changes_at_once_are_not_both_written() -> None:
-    first = Order.objects.get(pk=checkout.place(draft()).order_id)
+    first = Order.objects.get(pk=placement.place(draft()).order_id)
     second = Order.objects.get(pk=first.pk)
     with transaction.atomic():
         first.move_to(Status.PAID, at=first.placed_at)

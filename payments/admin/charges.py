@@ -7,7 +7,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from kafka_bridge import admin as facts
-from payments.admin import wording
+from payments.admin import messages
 from payments.admin.inlines import HistoryInline, NoticeInline, RefundInline, ReviewInline
 from payments.models import Charge
 
@@ -92,12 +92,12 @@ class ChargeAdmin(facts.FactsAdmin):
     @admin.display(description="order")
     def order(self, charge: Charge) -> str:
         """The order's id, with a link to its page."""
-        return facts.link(wording.order_page(charge.order_id), charge.order_id)
+        return facts.link(messages.order_page(charge.order_id), charge.order_id)
 
     @admin.display(description="order")
     def of_order(self, charge: Charge) -> str:
         """The end of the order's id, with a link to its page."""
-        return facts.short_link(wording.order_page(charge.order_id), charge.order_id)
+        return facts.short_link(messages.order_page(charge.order_id), charge.order_id)
 
     @admin.display(description="asked for")
     def made(self, charge: Charge) -> str:
@@ -112,22 +112,22 @@ class ChargeAdmin(facts.FactsAdmin):
     @admin.display(description="amount", ordering="amount_minor")
     def sum(self, charge: Charge) -> str:
         """In major units, with the currency."""
-        return wording.nowrap(f"{charge.amount:,.2f} {charge.currency}")
+        return messages.nowrap(f"{charge.amount:,.2f} {charge.currency}")
 
     @admin.display(description="state", ordering="state")
     def state_label(self, charge: Charge) -> str:
         """How far it is."""
-        return wording.state_label(charge)
+        return messages.state_label(charge)
 
     @admin.display(description="refunded", empty_value="nothing")
     def refunded(self, charge: Charge) -> str | None:
         """What went back, or is on its way back."""
-        return wording.sum_of(charge.refunded_minor or None, charge.currency) or None
+        return messages.sum_of(charge.refunded_minor or None, charge.currency) or None
 
     @admin.display(description="asked next", empty_value="nothing; it is settled")
     def next_step(self, charge: Charge) -> str | None:
         """What it waits for, and what the gateway is asked next and when."""
-        return wording.waits(charge) or None
+        return messages.waits(charge) or None
 
     @admin.display(description="outcome unknown since", empty_value="")
     def unknown(self, charge: Charge) -> str | None:

@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from kafka_bridge import admin as facts
-from payments.admin import wording
+from payments.admin import messages
 from payments.models import ChargeEntry, GatewayNotice, Refund, Review
 
 
@@ -26,7 +26,7 @@ class HistoryInline(facts.FactsInline):
     @admin.display(description="amount", empty_value="")
     def sum(self, entry: ChargeEntry) -> str | None:
         """In major units, with the currency."""
-        return wording.sum_of(entry.amount_minor, entry.charge.currency) or None
+        return messages.sum_of(entry.amount_minor, entry.charge.currency) or None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ChargeEntry]:
         """Lines with their charge, for its currency."""

@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from kafka_bridge import admin as facts
-from payments.admin import wording
+from payments.admin import messages
 from payments.models import Charge, Refund
 
 
@@ -41,12 +41,12 @@ class RefundAdmin(facts.FactsAdmin):
     @admin.display(description="order")
     def order(self, refund: Refund) -> str:
         """The order's id, with a link to its page."""
-        return facts.link(wording.order_page(refund.charge.order_id), refund.charge.order_id)
+        return facts.link(messages.order_page(refund.charge.order_id), refund.charge.order_id)
 
     @admin.display(description="order")
     def of_order(self, refund: Refund) -> str:
         """The end of the order's id, with a link to its page."""
-        return facts.short_link(wording.order_page(refund.charge.order_id), refund.charge.order_id)
+        return facts.short_link(messages.order_page(refund.charge.order_id), refund.charge.order_id)
 
     @admin.display(description="asked for")
     def made(self, refund: Refund) -> str:
@@ -66,9 +66,9 @@ class RefundAdmin(facts.FactsAdmin):
     @admin.display(description="amount", ordering="amount_minor")
     def sum(self, refund: Refund) -> str:
         """In major units, with the currency."""
-        return wording.nowrap(f"{refund.amount:,.2f} {refund.charge.currency}")
+        return messages.nowrap(f"{refund.amount:,.2f} {refund.charge.currency}")
 
     @admin.display(description="state", ordering="state")
     def state_label(self, refund: Refund) -> str:
         """How far it is."""
-        return facts.label(refund.get_state_display(), wording.REFUND_COLOURS[Refund.State(refund.state)])
+        return facts.label(refund.get_state_display(), messages.REFUND_COLOURS[Refund.State(refund.state)])

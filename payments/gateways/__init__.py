@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from payments.gateways.guard import Breaker, Ticket
+from payments.gateways.circuit_breaker import CircuitBreaker, Ticket
 
 log = logging.getLogger(__name__)
 Said = TypeVar("Said")
@@ -59,7 +59,7 @@ Answer = Succeeded | Declined | RequiresAction | Unknown
 
 
 # -- What the gateway's books say ----------------------------------------------------------------------
-class Standing(enum.StrEnum):
+class PaymentStatus(enum.StrEnum):
     """How far a payment is, by the gateway's books."""
 
     ACTION = "requires action"
@@ -76,7 +76,7 @@ class Payment:
     key: str
     """Our key of the authorization: the id of the charge."""
     transaction_id: str
-    standing: Standing
+    standing: PaymentStatus
     amount_minor: int
     currency: str
     captured_minor: int = 0
@@ -88,7 +88,7 @@ class Payment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice:
+class WebhookEvent:
     """What a webhook told: that something happened to a payment. A knock; the gateway is asked what it was."""
 
     event_id: str
@@ -145,7 +145,7 @@ class Gateway(Protocol):
         """
         ...
 
-    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> Notice | None:
+    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
         """What a webhook says; None for a genuine one that is not about a payment.
 
         The signature is checked over the bytes as they came, before anything of them is read.
@@ -164,7 +164,7 @@ class Guarded:
     tell less: just that one may be of those that get no answer, and so would the next one be.
     """
 
-    def __init__(self, gateway: Gateway, breaker: Breaker) -> None:
+    def __init__(self, gateway: Gateway, breaker: CircuitBreaker) -> None:
         self.gateway = gateway
         self.breaker = breaker
 
@@ -221,7 +221,7 @@ class Guarded:
         """See `Gateway.statement`; not guarded, as nothing that is waited for depends on it."""
         return self.gateway.statement(since=since)
 
-    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> Notice | None:
+    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
         """See `Gateway.read_notice`."""
         return self.gateway.read_notice(body=body, headers=headers)
 
@@ -253,5 +253,5 @@ class Guarded:
 def current() -> Guarded:
     """The gateway of `settings.PAYMENT_GATEWAY` behind its circuit breaker, one per process."""
     gateway: Gateway = import_string(settings.PAYMENT_GATEWAY)()
-    breaker = Breaker(failures=settings.PAYMENT_BREAKER_FAILURES, seconds=settings.PAYMENT_BREAKER_SECONDS)
+    breaker = CircuitBreaker(failures=settings.PAYMENT_BREAKER_FAILURES, seconds=settings.PAYMENT_BREAKER_SECONDS)
     return Guarded(gateway, breaker)

@@ -13,14 +13,14 @@ from payments.gateways import (
     Answer,
     Declined,
     NotGenuine,
-    Notice,
     Payment,
+    PaymentStatus,
     RequiresAction,
-    Standing,
     Succeeded,
     Unknown,
+    WebhookEvent,
+    http_pool,
     signatures,
-    wire,
 )
 from payments.sandbox import hooks
 from payments.sandbox.cards import TEST_CARDS, TestCard
@@ -42,9 +42,9 @@ class NotThere(Exception):
 class SandboxGateway:
     """Calls the bank over HTTP; it may be used by many threads at a time."""
 
-    def __init__(self, carrier: wire.Wire | None = None) -> None:
+    def __init__(self, carrier: http_pool.Wire | None = None) -> None:
         """Without a carrier, over the network to `settings.SANDBOX_URL`."""
-        self._wire = carrier or wire.KeptConnections(
+        self._wire = carrier or http_pool.KeptConnections(
             settings.SANDBOX_URL,
             timeout_seconds=settings.PAYMENT_TIMEOUT_SECONDS,
             keep=settings.PAYMENT_CONCURRENT_CALLS,
@@ -113,7 +113,7 @@ class SandboxGateway:
             following = page.get("next")
             after = following if isinstance(following, int) else None
 
-    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> Notice | None:
+    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
         """What a webhook says.
 
         Raises:
@@ -126,7 +126,7 @@ class SandboxGateway:
             data = notice["data"]
             if not str(notice["type"]).startswith("payment."):
                 return None
-            return Notice(
+            return WebhookEvent(
                 event_id=str(notice["id"]),
                 kind=str(notice["type"]),
                 transaction_id=str(data["transaction_id"]),
@@ -177,9 +177,9 @@ class SandboxGateway:
 def _as_answer(payment: Payment) -> Answer:
     """A payment as the answer to its authorization; what was done with it since does not change that one."""
     match payment.standing:
-        case Standing.ACTION:
+        case PaymentStatus.ACTION:
             return RequiresAction(payment.transaction_id, payment.url)
-        case Standing.DECLINED:
+        case PaymentStatus.DECLINED:
             return Declined(payment.reason)
         case _:
             return Succeeded(payment.transaction_id)
@@ -197,7 +197,7 @@ def _payment(answer: Any) -> Payment:
         return Payment(
             key=_field(answer, "key", str),
             transaction_id=_field(answer, "transaction_id", str),
-            standing=Standing(_field(answer, "standing", str)),
+            standing=PaymentStatus(_field(answer, "standing", str)),
             amount_minor=_field(answer, "amount_minor", int),
             currency=_field(answer, "currency", str),
             captured_minor=_field(answer, "captured_minor", int),

@@ -18,12 +18,12 @@ from payments.gateways import (
     Answer,
     Declined,
     NotGenuine,
-    Notice,
     Payment,
+    PaymentStatus,
     RequiresAction,
-    Standing,
     Succeeded,
     Unknown,
+    WebhookEvent,
     signatures,
 )
 
@@ -38,11 +38,11 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 DETAIL_LENGTH = 200
 
 _STANDINGS = {
-    "requires_action": Standing.ACTION,
-    "requires_capture": Standing.AUTHORIZED,
-    "succeeded": Standing.CAPTURED,
-    "canceled": Standing.VOIDED,
-    "requires_payment_method": Standing.DECLINED,
+    "requires_action": PaymentStatus.ACTION,
+    "requires_capture": PaymentStatus.AUTHORIZED,
+    "succeeded": PaymentStatus.CAPTURED,
+    "canceled": PaymentStatus.VOIDED,
+    "requires_payment_method": PaymentStatus.DECLINED,
 }
 # What a payment or refund can become without our asking, or what an answer that got lost would have told.
 _HEARD = frozenset({
@@ -192,9 +192,9 @@ class StripeGateway:
         match payment:
             case Unknown():
                 return payment
-            case Payment(standing=Standing.CAPTURED) if payment.captured_minor == amount_minor:
+            case Payment(standing=PaymentStatus.CAPTURED) if payment.captured_minor == amount_minor:
                 return Succeeded(transaction_id)
-            case Payment(standing=Standing.VOIDED | Standing.DECLINED):
+            case Payment(standing=PaymentStatus.VOIDED | PaymentStatus.DECLINED):
                 return Declined("the authorization has expired or was cancelled")
         return Unknown(refused or f"Stripe: {payment.captured_minor} of payment {transaction_id} were captured")
 
@@ -206,9 +206,9 @@ class StripeGateway:
         match payment:
             case Unknown():
                 return payment
-            case Payment(standing=Standing.VOIDED):
+            case Payment(standing=PaymentStatus.VOIDED):
                 return Succeeded(transaction_id)
-            case Payment(standing=Standing.CAPTURED):
+            case Payment(standing=PaymentStatus.CAPTURED):
                 return Declined("it is captured already")
         return Unknown(refused or f"Stripe: payment {transaction_id} {payment.standing} after it was cancelled")
 
@@ -258,7 +258,7 @@ class StripeGateway:
         except _TROUBLE as error:
             raise OSError(_detail(error)) from error
 
-    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> Notice | None:
+    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
         """Check and read an event; only those about payments and their refunds matter here."""
         signatures.verify(body, headers.get(SIGNATURE_HEADER, ""), secrets=settings.PAYMENT_WEBHOOK_SECRETS)
         try:
@@ -269,7 +269,7 @@ class StripeGateway:
             at = datetime.fromtimestamp(event.created, tz=UTC)
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError, OSError) as error:
             raise NotGenuine(f"the body cannot be read ({error})") from error
-        return Notice(
+        return WebhookEvent(
             event_id=event.id,
             kind=event.type,
             # A charge without a payment was made by hand, or by somebody else: it is told by its own id.
@@ -344,7 +344,7 @@ def _standing(intent: _Intent) -> Payment | Unknown:
         currency=intent.currency.upper(),
         captured_minor=intent.amount_received,
         refunded_minor=charge.amount_refunded if isinstance(charge, _Charge) else 0,
-        reason=_reason(intent.last_payment_error) if standing is Standing.DECLINED else "",
+        reason=_reason(intent.last_payment_error) if standing is PaymentStatus.DECLINED else "",
         url=intent.url,
     )
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from uuid_utils.compat import uuid7
 
-from payments.gateways import Standing
+from payments.gateways import PaymentStatus
 from payments.sandbox import cards, rules
 from payments.sandbox.books import Books, Entry, Hook, Payment, Transaction, as_payment, by_id, by_key, entry_of
 from payments.sandbox.cards import Hooks, Trouble
@@ -91,7 +91,7 @@ class Bank:
                 ),
             )
             payment = _known(by_key(ledger, key))
-            if standing == Standing.ACTION:
+            if standing == PaymentStatus.ACTION:
                 return Carried(payment, None)
             entry = self._enter(ledger, "authorization", key, payment, amount_minor, payment.reason)
             return self._carried(ledger, payment, entry)
@@ -133,7 +133,7 @@ class Bank:
         Raises:
             Refused: there is no such payment.
         """
-        return self._answer_challenge(transaction_id, Standing.AUTHORIZED, "")
+        return self._answer_challenge(transaction_id, PaymentStatus.AUTHORIZED, "")
 
     def refuse(self, transaction_id: str) -> Payment:
         """The buyer refuses; a payment that no longer waits for that stays as it is.
@@ -141,7 +141,7 @@ class Bank:
         Raises:
             Refused: there is no such payment.
         """
-        return self._answer_challenge(transaction_id, Standing.DECLINED, "not confirmed by the cardholder")
+        return self._answer_challenge(transaction_id, PaymentStatus.DECLINED, "not confirmed by the cardholder")
 
     # -- Looking ----------------------------------------------------------------------------------
     def find(self, *, key: str = "", transaction_id: str = "") -> Payment | None:
@@ -237,10 +237,10 @@ class Bank:
             entry = self._enter(ledger, kind, key, payment, amount, declined)
             return self._carried(ledger, payment, entry)
 
-    def _answer_challenge(self, transaction_id: str, standing: Standing, reason: str) -> Payment:
+    def _answer_challenge(self, transaction_id: str, standing: PaymentStatus, reason: str) -> Payment:
         with self._books.transaction() as ledger:
             payment = _known(by_id(ledger, transaction_id))
-            if payment.standing != Standing.ACTION:
+            if payment.standing != PaymentStatus.ACTION:
                 return payment
             ledger.execute(
                 "UPDATE payment SET standing = ?, reason = ? WHERE transaction_id = ?",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from payments.gateways import Standing
+from payments.gateways import PaymentStatus
 
 BUSY_SECONDS = 5.0
 Transaction = sqlite3.Connection
@@ -58,7 +58,7 @@ class Payment(NamedTuple):
     seq: int
     transaction_id: str
     key: str
-    standing: Standing
+    standing: PaymentStatus
     amount_minor: int
     currency: str
     captured_minor: int
@@ -165,7 +165,7 @@ def by_key(ledger: Transaction, key: str) -> Payment | None:
 def as_payment(row: tuple[Any, ...]) -> Payment:
     """A row of the table of payments."""
     payment = Payment._make(row)
-    return payment._replace(standing=Standing(payment.standing))
+    return payment._replace(standing=PaymentStatus(payment.standing))
 
 
 def entry_of(ledger: Transaction, key: str) -> Entry | None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
-from payments.gateways import Standing
+from payments.gateways import PaymentStatus
 from payments.sandbox import cards
 from payments.sandbox.books import Payment
 
@@ -25,8 +25,8 @@ _HEADERS = {
 }
 CONFIRM, REFUSE = "confirm", "refuse"
 _ENDED = {
-    Standing.VOIDED: ("This payment was called off", "The shop does not wait for it any more. Nothing was taken."),
-    Standing.DECLINED: ("This payment was refused", "Nothing was taken."),
+    PaymentStatus.VOIDED: ("This payment was called off", "The shop does not wait for it any more. Nothing was taken."),
+    PaymentStatus.DECLINED: ("This payment was refused", "Nothing was taken."),
 }
 
 
@@ -41,7 +41,7 @@ def front() -> Response:
 
 def page(payment: Payment) -> Response:
     """What the buyer sees: the question, or what has become of it."""
-    if payment.standing == Standing.ACTION:
+    if payment.standing == PaymentStatus.ACTION:
         return _html("Confirm this payment", _question(payment))
     title, text = _ENDED.get(payment.standing, ("This payment is confirmed", "There is nothing more to do here."))
     return _html(title, f"<p>{text}</p>{_way_back(payment)}")

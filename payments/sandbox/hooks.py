@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from payments.gateways import signatures, wire
+from payments.gateways import http_pool, signatures
 from payments.sandbox.bank import Bank
 from payments.sandbox.books import Hook
 
@@ -36,14 +36,14 @@ class Sender:
         *,
         url: str,
         secrets: Sequence[str],
-        carrier: wire.Wire | None = None,
+        carrier: http_pool.Wire | None = None,
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
     ) -> None:
         """Webhooks are signed with the first of the secrets; without any, none is sent."""
         self._bank = bank
         self._secret = next((secret for secret in secrets if secret), "")
         self._first_pause_seconds = first_pause_seconds
-        self._wire = carrier or wire.KeptConnections(url, timeout_seconds=ANSWER_SECONDS, keep=AT_A_TIME)
+        self._wire = carrier or http_pool.KeptConnections(url, timeout_seconds=ANSWER_SECONDS, keep=AT_A_TIME)
         self._pool = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="webhook")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)

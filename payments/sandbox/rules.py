@@ -4,7 +4,7 @@ never exceeds what was captured.
 
 import enum
 
-from payments.gateways import Standing
+from payments.gateways import PaymentStatus
 from payments.sandbox.books import Payment
 from payments.sandbox.cards import TestCard
 
@@ -30,14 +30,14 @@ class Refused(Exception):
 
 def decline_capture(payment: Payment, amount_minor: int) -> str:
     """Why this much cannot be captured; empty if it can."""
-    if payment.standing != Standing.AUTHORIZED:
+    if payment.standing != PaymentStatus.AUTHORIZED:
         return f"the payment is not authorized but {payment.standing}"
     return "" if amount_minor <= payment.amount_minor else f"only {payment.amount_minor} are authorized"
 
 
 def decline_void(payment: Payment, _: int) -> str:
     """Why it cannot be let go of; empty if it can."""
-    if payment.standing in (Standing.AUTHORIZED, Standing.ACTION):
+    if payment.standing in (PaymentStatus.AUTHORIZED, PaymentStatus.ACTION):
         return ""
     return f"the payment is not authorized but {payment.standing}"
 
@@ -60,8 +60,8 @@ def check(*, key: str, amount_minor: int, least_minor: int = 0) -> None:
         raise Refused(Code.BAD_REQUEST, f"the amount is from {least_minor} to {MOST_MINOR} minor units")
 
 
-def first_standing(card: TestCard) -> Standing:
+def first_standing(card: TestCard) -> PaymentStatus:
     """How a new payment stands, by its card."""
     if card.declines_with:
-        return Standing.DECLINED
-    return Standing.ACTION if card.asks_buyer else Standing.AUTHORIZED
+        return PaymentStatus.DECLINED
+    return PaymentStatus.ACTION if card.asks_buyer else PaymentStatus.AUTHORIZED

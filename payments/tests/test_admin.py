@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from payments.admin import wording
+from payments.admin import messages
 from payments.models import Charge, ChargeEntry, GatewayNotice, Refund, Review
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
@@ -90,11 +90,11 @@ def test_the_lists_ask_as_often_for_many_rows_as_for_one(admin_client: Client, p
 
 
 def test_every_state_has_a_colour_and_words() -> None:
-    assert set(wording.CHARGE_COLOURS) == set(Charge.State)
-    assert set(wording.REFUND_COLOURS) == set(Refund.State)
+    assert set(messages.CHARGE_COLOURS) == set(Charge.State)
+    assert set(messages.REFUND_COLOURS) == set(Refund.State)
     for state in Charge.State:
         charge = Charge(state=state, next_attempt_at=timezone.now())
-        assert bool(wording.waits(charge)) == bool(wording.asked_next(charge)) == (state in Charge.OPEN)
+        assert bool(messages.waits(charge)) == bool(messages.asked_next(charge)) == (state in Charge.OPEN)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_what_a_charge_waits_for_is_said_in_words(changes: dict[str, Any], words
     times = {"now": now, "later": now + timedelta(seconds=40)}
     given = {"next_attempt_at": "now", **changes}
     charge = Charge(**{name: times.get(value, value) for name, value in given.items()})
-    clocks = {name: wording._clock(at) for name, at in times.items()}
-    assert wording.waits(charge) == words.format(**clocks)
+    clocks = {name: messages._clock(at) for name, at in times.items()}
+    assert messages.waits(charge) == words.format(**clocks)
 
 
 def test_the_whole_history_of_a_charge_is_on_its_page(admin_client: Client) -> None:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from kafka_bridge.runtime import housekeeping
 from payments import webhooks
-from payments.gateways import Notice
+from payments.gateways import WebhookEvent
 from payments.models import Charge, ChargeEntry, GatewayNotice
 
 pytestmark = [pytest.mark.money, pytest.mark.django_db(transaction=True)]
@@ -18,7 +18,9 @@ TABLE = "payments_gatewaynotice"
 
 def receive(number: int, charge: Charge) -> bool:
     """A webhook about this charge; whether it is news."""
-    notice = Notice(event_id=f"evt_{number}", kind="captured", transaction_id="", key=str(charge.pk), at=timezone.now())
+    notice = WebhookEvent(
+        event_id=f"evt_{number}", kind="captured", transaction_id="", key=str(charge.pk), at=timezone.now()
+    )
     with transaction.atomic():
         return webhooks.receive(notice=notice, body=b"{}")
 

@@ -17,12 +17,12 @@ from devtools.testing.payments import make_due, run_to_the_end
 from devtools.testing.sandbox_bank import InProcessGateway
 from events import catalogue
 from kafka_bridge import testing
-from payments import calls, services, settling
-from payments.answers import Heard
-from payments.cashier import Cashier
-from payments.gateways import Answer, Standing, Unknown
+from payments import gateway_calls, services, settlement
+from payments.gateway_worker import GatewayWorker
+from payments.gateways import Answer, PaymentStatus, Unknown
 from payments.models import Charge, Refund, Review
 from payments.sandbox.bank import Bank
+from payments.transitions import Heard
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money, pytest.mark.slow]
 
@@ -54,7 +54,9 @@ class Call:
     def reach(self) -> Any:
         """The bank hears it, once."""
         if self.said is None:
-            self.said = calls.carry_out(self.row) if isinstance(self.row, Charge) else calls.give_back(self.row)
+            self.said = (
+                gateway_calls.carry_out(self.row) if isinstance(self.row, Charge) else gateway_calls.give_back(self.row)
+            )
         return self.said
 
 
@@ -97,8 +99,8 @@ class Story:
             call.reach()
 
     def claim(self) -> None:
-        self.calls += map(Call, settling.claim_charges(limit=5))
-        self.calls += map(Call, settling.claim_refunds(limit=5))
+        self.calls += map(Call, settlement.claim_charges(limit=5))
+        self.calls += map(Call, settlement.claim_refunds(limit=5))
 
     def claim_again(self) -> None:
         """Leases and pauses are over, even of calls that are still under way."""
@@ -153,17 +155,17 @@ class Story:
         run_to_the_end(CASHIER)
 
 
-CASHIER = Cashier()
+CASHIER = GatewayWorker()
 
 
 def settle(row: Charge | Refund, said: Heard | Answer) -> None:
     with transaction.atomic():
         if isinstance(row, Charge):
             assert isinstance(said, Heard | Unknown)
-            settling.settle(charges=[(row, said)])
+            settlement.settle(charges=[(row, said)])
         else:
             assert not isinstance(said, Heard)
-            settling.settle(charges=[], refunds=[(row, said)])
+            settlement.settle(charges=[], refunds=[(row, said)])
 
 
 def reduced(order_id: UUID, number: int) -> catalogue.OrderReduced:
@@ -214,7 +216,7 @@ def test_money_is_taken_once_and_never_without_an_order(bank: Bank, card: str, p
 
     # Once, and nothing is left set aside.
     assert kinds.count("capture") <= 1
-    assert payment is None or payment.standing not in (Standing.ACTION, Standing.AUTHORIZED)
+    assert payment is None or payment.standing not in (PaymentStatus.ACTION, PaymentStatus.AUTHORIZED)
     # What the order keeps is what we keep.
     returned = min(story.returned_minor, PRICE)
     assert captured - back == (0 if story.is_over or not captured else PRICE - returned)

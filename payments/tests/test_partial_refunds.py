@@ -11,7 +11,7 @@ from devtools.testing.charges import ask_for, cancelled, captured_by_hand
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing
-from payments import services, settling
+from payments import services, settlement
 from payments.gateways import Succeeded
 from payments.models import Charge, Refund
 
@@ -79,10 +79,10 @@ def test_a_reduction_that_is_heard_after_the_end_returns_nothing_more() -> None:
 def test_the_last_refund_says_that_nothing_is_left(is_part_first: bool) -> None:
     order_id = captured_by_hand()
     hear(reduced(order_id, 1, 500), cancelled(order_id))
-    refunds = sorted(settling.claim_refunds(limit=5), key=lambda refund: refund.amount_minor)
+    refunds = sorted(settlement.claim_refunds(limit=5), key=lambda refund: refund.amount_minor)
     for refund in refunds if is_part_first else reversed(refunds):
         with transaction.atomic():
-            settling.settle(charges=[], refunds=[(refund, Succeeded(f"sbx_re_{refund.amount_minor}"))])
+            settlement.settle(charges=[], refunds=[(refund, Succeeded(f"sbx_re_{refund.amount_minor}"))])
     said = testing.stated(catalogue.PaymentRefunded)
     assert [(e.amount_minor, e.left_minor, e.number) for e in said if isinstance(e, catalogue.PaymentRefunded)] == (
         [(500, 1499, 1), (1499, 0, 2)] if is_part_first else [(1499, 500, 1), (500, 0, 2)]
@@ -100,12 +100,12 @@ def test_two_cashiers_that_settle_two_refunds_at_once_tell_of_one_end() -> None:
             try:
                 with transaction.atomic():
                     both.wait(10)
-                    settling.settle(charges=[], refunds=[(refund, Succeeded(str(refund.pk)))])
+                    settlement.settle(charges=[], refunds=[(refund, Succeeded(str(refund.pk)))])
             finally:
                 connection.close()
 
         with ThreadPoolExecutor(2) as cashiers:
-            list(cashiers.map(settle, settling.claim_refunds(limit=5)))
+            list(cashiers.map(settle, settlement.claim_refunds(limit=5)))
         said = [event for event in testing.stated(catalogue.PaymentRefunded) if event.key == str(order_id)]
         told = sorted((e.number, e.left_minor == 0) for e in said if isinstance(e, catalogue.PaymentRefunded))
         assert told == [(1, False), (2, True)]

@@ -11,7 +11,7 @@ from devtools.testing.charges import answer, ask_for, captured_by_hand, claim, f
 from events import catalogue
 from kafka_bridge import testing
 from payments import jobs, reviews
-from payments.gateways import Standing, Unknown
+from payments.gateways import PaymentStatus, Unknown
 from payments.models import Charge, Refund, Review
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
@@ -84,7 +84,7 @@ def test_an_outcome_unknown_for_long_needs_a_person_until_the_answer_comes() -> 
     jobs.review_unknown()
     assert kinds() == ["unknown"]
     Charge.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
-    answer(claim(), Standing.AUTHORIZED)
+    answer(claim(), PaymentStatus.AUTHORIZED)
     review.refresh_from_db()
     assert (kinds(), review.closed_by, review.note) == ([], "", "The gateway answered: authorized.")
     jobs.review_unknown()
@@ -104,8 +104,8 @@ def test_it_stays_on_the_list_when_the_order_ends_meanwhile() -> None:
     undo(charge.order_id)
     assert forestall(charge.order_id) == {charge.order_id}
     assert kinds() == ["unknown"]
-    answer(claim(), Standing.AUTHORIZED)
-    answer(claim(), Standing.VOIDED)
+    answer(claim(), PaymentStatus.AUTHORIZED)
+    answer(claim(), PaymentStatus.VOIDED)
     assert (kinds(), Charge.objects.get().state) == ([], "cancelled")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payments.gateways import Standing
+from payments.gateways import PaymentStatus
 from payments.sandbox.bank import Bank, Carried
 from payments.sandbox.books import Entry, Payment
 from payments.sandbox.rules import MOST_MINOR, Code, Refused
@@ -108,7 +108,7 @@ def test_a_payment_is_captured_once(bank: Bank) -> None:
     assert len(done(bank, "capture")) == 1
     found = bank.find(key="k")
     assert found is not None
-    assert (found.standing, found.captured_minor) == (Standing.CAPTURED, 1000)
+    assert (found.standing, found.captured_minor) == (PaymentStatus.CAPTURED, 1000)
 
 
 def test_a_capture_takes_no_more_than_was_authorized(bank: Bank) -> None:
@@ -117,7 +117,7 @@ def test_a_capture_takes_no_more_than_was_authorized(bank: Bank) -> None:
     assert too_much.entry is not None
     assert too_much.entry.declined == "only 1000 are authorized"
     less = bank.capture(key="c2", transaction_id=payment, amount_minor=700)
-    assert (less.payment.standing, less.payment.captured_minor) == (Standing.CAPTURED, 700)
+    assert (less.payment.standing, less.payment.captured_minor) == (PaymentStatus.CAPTURED, 700)
 
 
 def test_refunds_never_exceed_what_was_captured(bank: Bank) -> None:
@@ -145,11 +145,11 @@ def test_a_capture_and_a_void_have_one_winner(bank: Bank) -> None:
         assert winners[1] in ("capture", "void")
 
 
-@pytest.mark.parametrize("standing", [Standing.DECLINED, Standing.VOIDED, Standing.ACTION])
-def test_what_is_not_authorized_cannot_be_captured_nor_refunded(bank: Bank, standing: Standing) -> None:
-    card = {Standing.DECLINED: "pm_fraud", Standing.ACTION: "pm_3ds"}.get(standing, "pm_success")
+@pytest.mark.parametrize("standing", [PaymentStatus.DECLINED, PaymentStatus.VOIDED, PaymentStatus.ACTION])
+def test_what_is_not_authorized_cannot_be_captured_nor_refunded(bank: Bank, standing: PaymentStatus) -> None:
+    card = {PaymentStatus.DECLINED: "pm_fraud", PaymentStatus.ACTION: "pm_3ds"}.get(standing, "pm_success")
     payment = authorize(bank, card=card).transaction_id
-    if standing == Standing.VOIDED:
+    if standing == PaymentStatus.VOIDED:
         bank.void(key="v", transaction_id=payment)
     captured = bank.capture(key="c", transaction_id=payment, amount_minor=1000)
     refunded = bank.refund(key="r", transaction_id=payment, amount_minor=1)
@@ -162,8 +162,8 @@ def test_what_is_not_authorized_cannot_be_captured_nor_refunded(bank: Bank, stan
 
 def test_a_payment_that_waits_for_the_buyer_can_be_called_off(bank: Bank) -> None:
     payment = authorize(bank, card="pm_3ds").transaction_id
-    assert bank.void(key="v", transaction_id=payment).payment.standing == Standing.VOIDED
-    assert bank.confirm(payment).standing == Standing.VOIDED, "too late"
+    assert bank.void(key="v", transaction_id=payment).payment.standing == PaymentStatus.VOIDED
+    assert bank.confirm(payment).standing == PaymentStatus.VOIDED, "too late"
     assert [entry.kind for entry in bank.entries()] == ["void"]
 
 
@@ -245,8 +245,8 @@ def test_whatever_is_asked_the_books_add_up(
     assert len(captures) + len(voids) <= 1
     assert found.captured_minor == sum(entry.amount_minor for entry in captures) <= found.amount_minor
     assert found.refunded_minor == sum(entry.amount_minor for entry in refunds) <= found.captured_minor
-    assert (found.standing == Standing.CAPTURED) == bool(captures)
-    assert (found.standing == Standing.VOIDED) == bool(voids)
+    assert (found.standing == PaymentStatus.CAPTURED) == bool(captures)
+    assert (found.standing == PaymentStatus.VOIDED) == bool(voids)
     bank.close()
 
 

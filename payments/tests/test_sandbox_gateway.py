@@ -7,7 +7,7 @@ import pytest
 
 from devtools.testing.sandbox_bank import InProcessGateway
 from payments import gateways
-from payments.gateways import Declined, RequiresAction, Standing, Succeeded, Unknown
+from payments.gateways import Declined, PaymentStatus, RequiresAction, Succeeded, Unknown
 
 pytestmark = pytest.mark.money
 
@@ -33,7 +33,7 @@ def test_authorized_captured_and_refunded(sandbox_gateway: InProcessGateway) -> 
     )
     payment = sandbox_gateway.find(key="k1")
     assert isinstance(payment, gateways.Payment)
-    assert (payment.standing, payment.captured_minor, payment.refunded_minor) == (Standing.CAPTURED, 1999, 999)
+    assert (payment.standing, payment.captured_minor, payment.refunded_minor) == (PaymentStatus.CAPTURED, 1999, 999)
     assert list(sandbox_gateway.statement(since=datetime.fromtimestamp(0, UTC))) == [payment]
     assert [(e.kind, e.key, e.amount_minor, e.declined) for e in sandbox_gateway.bank.entries()] == [
         ("authorization", "k1", 1999, ""),
@@ -92,7 +92,7 @@ def test_a_card_that_asks_the_buyer(sandbox_gateway: InProcessGateway, confirms:
     (bank.confirm if confirms else bank.refuse)(answer.transaction_id)
     payment = sandbox_gateway.find(key="k1")
     assert isinstance(payment, gateways.Payment)
-    assert payment.standing == (Standing.AUTHORIZED if confirms else Standing.DECLINED)
+    assert payment.standing == (PaymentStatus.AUTHORIZED if confirms else PaymentStatus.DECLINED)
     assert authorize(sandbox_gateway, "pm_3ds") == (
         Succeeded(answer.transaction_id) if confirms else Declined("not confirmed by the cardholder")
     )

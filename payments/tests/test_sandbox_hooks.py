@@ -10,7 +10,7 @@ import pytest
 
 from devtools.testing.sandbox_bank import InProcessGateway
 from kafka_bridge.runtime import waiting
-from payments.gateways import Notice, signatures, wire
+from payments.gateways import WebhookEvent, http_pool, signatures
 from payments.sandbox.bank import Bank
 from payments.sandbox.hooks import GIVE_UP_AFTER_SECONDS, HEADER, Sender
 
@@ -37,14 +37,14 @@ class Listener:
         self.is_away = False
         self._lock = threading.Lock()
 
-    def call(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str]) -> wire.Reply:
+    def call(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str]) -> http_pool.Reply:
         """See `wire.Wire.call`."""
         with self._lock:
             if self.is_away:
                 raise ConnectionRefusedError("nobody there")
             self.heard.append((body, headers[HEADER]))
             self.refuses -= 1
-            return wire.Reply(500 if self.refuses >= 0 else 200, b"")
+            return http_pool.Reply(500 if self.refuses >= 0 else 200, b"")
 
     @property
     def types(self) -> list[str]:
@@ -223,6 +223,6 @@ def test_the_client_reads_what_the_bank_sends(
     sender.send_due()
     [(body, header)] = listener.heard
     notice = sandbox_gateway.read_notice(body=body, headers={HEADER.upper(): header})
-    assert isinstance(notice, Notice)
+    assert isinstance(notice, WebhookEvent)
     assert (notice.kind, notice.transaction_id, notice.key) == ("payment.authorized", payment.transaction_id, "k")
     assert abs(notice.at.timestamp() - time.time()) < 60

@@ -20,7 +20,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from kafka_bridge.runtime import waiting
-from payments.gateways import Declined, Succeeded, Unknown, signatures, wire
+from payments.gateways import Declined, Succeeded, Unknown, http_pool, signatures
 from payments.gateways.sandbox import SandboxGateway
 from payments.sandbox.bank import Bank
 from payments.sandbox.hooks import HEADER
@@ -336,8 +336,8 @@ def hang_up(taken: socket.socket) -> None:
 
 def test_a_connection_is_kept() -> None:
     server = RawServer(answer_always)
-    kept = wire.KeptConnections(server.url, timeout_seconds=5, keep=4)
-    assert {kept.call("GET", "/", headers={}) for _ in range(5)} == {wire.Reply(200, b"{}")}
+    kept = http_pool.KeptConnections(server.url, timeout_seconds=5, keep=4)
+    assert {kept.call("GET", "/", headers={}) for _ in range(5)} == {http_pool.Reply(200, b"{}")}
     assert server.connections == 1
     kept.close()
     server.close()
@@ -345,8 +345,8 @@ def test_a_connection_is_kept() -> None:
 
 def test_a_connection_that_the_server_has_closed_is_replaced() -> None:
     server = RawServer(answer_once)
-    kept = wire.KeptConnections(server.url, timeout_seconds=5, keep=4)
-    assert {kept.call("POST", "/", body=b"{}", headers={}) for _ in range(3)} == {wire.Reply(200, b"{}")}
+    kept = http_pool.KeptConnections(server.url, timeout_seconds=5, keep=4)
+    assert {kept.call("POST", "/", body=b"{}", headers={}) for _ in range(3)} == {http_pool.Reply(200, b"{}")}
     assert server.connections == 3
     server.close()
 
@@ -377,8 +377,8 @@ def test_an_answer_in_other_words_says_nothing(status: int, body: bytes) -> None
     """A 404 of somebody else (a proxy, a wrong address) does not mean that there was no payment."""
 
     class Fixed:
-        def call(self, method: str, path: str, *, body: bytes = b"", headers: object) -> wire.Reply:
-            return wire.Reply(status, content)
+        def call(self, method: str, path: str, *, body: bytes = b"", headers: object) -> http_pool.Reply:
+            return http_pool.Reply(status, content)
 
     content = body
     gateway = SandboxGateway(Fixed())
@@ -390,7 +390,7 @@ def test_an_answer_in_other_words_says_nothing(status: int, body: bytes) -> None
 @pytest.mark.parametrize("url", ["", "ftp://127.0.0.1", "http://", "127.0.0.1:8002"])
 def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     with pytest.raises(ValueError, match=r"http\(s\)"):
-        wire.KeptConnections(url, timeout_seconds=1, keep=1)
+        http_pool.KeptConnections(url, timeout_seconds=1, keep=1)
 
 
 def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,8 +398,8 @@ def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatc
         taken.recv(65536)
         taken.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000)
 
-    monkeypatch.setattr(wire, "LARGEST_ANSWER", 1000)
+    monkeypatch.setattr(http_pool, "LARGEST_ANSWER", 1000)
     server = RawServer(endless)
     with pytest.raises(ValueError, match="too long"):
-        wire.KeptConnections(server.url, timeout_seconds=5, keep=1).call("GET", "/", headers={})
+        http_pool.KeptConnections(server.url, timeout_seconds=5, keep=1).call("GET", "/", headers={})
     server.close()

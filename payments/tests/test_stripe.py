@@ -25,8 +25,8 @@ from payments.gateways import (
     Declined,
     NotGenuine,
     Payment,
+    PaymentStatus,
     RequiresAction,
-    Standing,
     Succeeded,
     Unknown,
     signatures,
@@ -89,7 +89,7 @@ def captured(gateway: StripeGateway, key: str) -> str:
     return transaction_id
 
 
-def standing(gateway: StripeGateway, key: str) -> Standing:
+def standing(gateway: StripeGateway, key: str) -> PaymentStatus:
     """By the gateway's books."""
     found = gateway.find(key=key)
     assert isinstance(found, Payment), found
@@ -100,7 +100,7 @@ def standing(gateway: StripeGateway, key: str) -> Standing:
 def test_authorized_then_captured(gateway: StripeGateway, key: str) -> None:
     transaction_id = authorized(gateway, key)
     aside = Payment(
-        key=key, transaction_id=transaction_id, standing=Standing.AUTHORIZED, amount_minor=1999, currency="USD"
+        key=key, transaction_id=transaction_id, standing=PaymentStatus.AUTHORIZED, amount_minor=1999, currency="USD"
     )
     assert gateway.find(key=key) == aside
     assert gateway.find(key=key, transaction_id=transaction_id) == aside
@@ -110,7 +110,7 @@ def test_authorized_then_captured(gateway: StripeGateway, key: str) -> None:
     )
     taken = gateway.find(key=key)
     assert isinstance(taken, Payment)
-    assert (taken.standing, taken.captured_minor, taken.refunded_minor) == (Standing.CAPTURED, 1999, 0)
+    assert (taken.standing, taken.captured_minor, taken.refunded_minor) == (PaymentStatus.CAPTURED, 1999, 0)
 
 
 @pytest.mark.parametrize(
@@ -130,19 +130,19 @@ def test_a_declined_payment_is_in_the_books(gateway: StripeGateway, key: str) ->
     authorize(gateway, key, "pm_card_chargeCustomerFail")
     found = gateway.find(key=key)
     assert isinstance(found, Payment)
-    assert (found.standing, found.reason, found.captured_minor) == (Standing.DECLINED, "card declined", 0)
+    assert (found.standing, found.reason, found.captured_minor) == (PaymentStatus.DECLINED, "card declined", 0)
 
 
-@pytest.mark.parametrize(("success", "end"), [(True, Standing.AUTHORIZED), (False, Standing.DECLINED)])
+@pytest.mark.parametrize(("success", "end"), [(True, PaymentStatus.AUTHORIZED), (False, PaymentStatus.DECLINED)])
 def test_the_buyer_is_sent_to_the_bank(
-    gateway: StripeGateway, double: Double, key: str, success: bool, end: Standing
+    gateway: StripeGateway, double: Double, key: str, success: bool, end: PaymentStatus
 ) -> None:
     asked = authorize(gateway, key, "pm_card_authenticationRequired")
     assert isinstance(asked, RequiresAction)
     assert asked.url == f"https://hooks.stripe.com/redirect/{asked.transaction_id}?return={RETURN_URL}"
     waiting = gateway.find(key=key, transaction_id=asked.transaction_id)
     assert isinstance(waiting, Payment)
-    assert (waiting.standing, waiting.url) == (Standing.ACTION, asked.url)
+    assert (waiting.standing, waiting.url) == (PaymentStatus.ACTION, asked.url)
 
     double.confirm(asked.transaction_id, success=success)
     found = gateway.find(key=key, transaction_id=asked.transaction_id)
@@ -157,7 +157,7 @@ def test_voided_is_voided(gateway: StripeGateway, double: Double, key: str) -> N
     for _ in range(2):
         assert gateway.void(key=f"{key}:void", transaction_id=transaction_id) == Succeeded(transaction_id)
         double.forget_keys()
-    assert standing(gateway, key) is Standing.VOIDED
+    assert standing(gateway, key) is PaymentStatus.VOIDED
     assert gateway.capture(key=f"{key}:capture", transaction_id=transaction_id, amount_minor=1999) == Declined(
         "the authorization has expired or was cancelled"
     )
@@ -166,7 +166,7 @@ def test_voided_is_voided(gateway: StripeGateway, double: Double, key: str) -> N
 def test_a_payment_that_waits_for_the_buyer_can_be_voided(gateway: StripeGateway, key: str) -> None:
     asked = authorize(gateway, key, "pm_card_authenticationRequired")
     assert gateway.void(key=f"{key}:void", transaction_id=asked.transaction_id) == Succeeded(asked.transaction_id)
-    assert standing(gateway, key) is Standing.VOIDED
+    assert standing(gateway, key) is PaymentStatus.VOIDED
 
 
 def test_captured_is_captured(gateway: StripeGateway, double: Double, key: str) -> None:
@@ -210,7 +210,7 @@ def test_an_answer_that_never_comes(gateway: StripeGateway, double: Double, key:
     began = time.monotonic()
     assert isinstance(authorize(gateway, key), Unknown)
     assert time.monotonic() - began < TIMEOUT_SECONDS + 0.5
-    assert standing(gateway, key) is Standing.AUTHORIZED
+    assert standing(gateway, key) is PaymentStatus.AUTHORIZED
     transaction_id = authorized(gateway, key)
 
     steps: dict[str, Callable[[], Answer]] = {
@@ -247,7 +247,7 @@ def test_an_old_key_is_searched_for(gateway: StripeGateway) -> None:
     key = str(UUID(int=(hours_ago << 80) | (uuid7().int & ((1 << 80) - 1))))
     assert gateway.find(key=key) is None
     authorized(gateway, key)
-    assert standing(gateway, key) is Standing.AUTHORIZED
+    assert standing(gateway, key) is PaymentStatus.AUTHORIZED
 
 
 def test_the_statement_has_all_pages(gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch) -> None:

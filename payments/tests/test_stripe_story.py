@@ -13,7 +13,7 @@ from devtools.testing.stripe_process import Double
 from events import catalogue
 from kafka_bridge import testing
 from payments import checks, gateways, services
-from payments.cashier import Cashier
+from payments.gateway_worker import GatewayWorker
 from payments.models import Charge, Refund
 
 pytestmark = [pytest.mark.money, pytest.mark.django_db(transaction=True)]
@@ -32,9 +32,9 @@ def _by_stripe(settings: Any, double: Double) -> Iterator[None]:
 
 
 @pytest.fixture
-def cashier() -> Cashier:
+def cashier() -> GatewayWorker:
     """One with no calls under way."""
-    return Cashier()
+    return GatewayWorker()
 
 
 def ask_for(card: str) -> UUID:
@@ -48,7 +48,7 @@ def ask_for(card: str) -> UUID:
     return order_id
 
 
-def run(cashier: Cashier) -> None:
+def run(cashier: GatewayWorker) -> None:
     """Until there is nothing to do."""
     testing.wait_until(lambda: not cashier.work(), what="an idle cashier")
 
@@ -76,7 +76,7 @@ def at_stripe(double: Double) -> dict[str, Any]:
     return payment
 
 
-def test_taken_and_given_back(double: Double, cashier: Cashier) -> None:
+def test_taken_and_given_back(double: Double, cashier: GatewayWorker) -> None:
     order_id = ask_for("pm_card_visa")
     run(cashier)
     charge = Charge.objects.get()
@@ -91,7 +91,7 @@ def test_taken_and_given_back(double: Double, cashier: Cashier) -> None:
     assert (found.captured_minor, found.refunded_minor) == (1999, 1999)
 
 
-def test_declined(double: Double, cashier: Cashier) -> None:
+def test_declined(double: Double, cashier: GatewayWorker) -> None:
     ask_for("pm_card_visa_chargeDeclinedInsufficientFunds")
     run(cashier)
     charge = Charge.objects.get()
@@ -103,7 +103,9 @@ def test_declined(double: Double, cashier: Cashier) -> None:
     ("success", "state", "last"),
     [(True, Charge.State.SUCCEEDED, "payment.confirmed"), (False, Charge.State.FAILED, "payment.failed")],
 )
-def test_the_buyer_is_asked(double: Double, cashier: Cashier, success: bool, state: Charge.State, last: str) -> None:
+def test_the_buyer_is_asked(
+    double: Double, cashier: GatewayWorker, success: bool, state: Charge.State, last: str
+) -> None:
     ask_for("pm_card_authenticationRequired")
     run(cashier)
     charge = Charge.objects.get()
@@ -117,7 +119,7 @@ def test_the_buyer_is_asked(double: Double, cashier: Cashier, success: bool, sta
     assert stated() == ["payment.action_required", last]
 
 
-def test_the_order_ends_while_the_buyer_is_asked(double: Double, cashier: Cashier) -> None:
+def test_the_order_ends_while_the_buyer_is_asked(double: Double, cashier: GatewayWorker) -> None:
     order_id = ask_for("pm_card_authenticationRequired")
     run(cashier)
     with transaction.atomic():
@@ -129,7 +131,7 @@ def test_the_order_ends_while_the_buyer_is_asked(double: Double, cashier: Cashie
 
 @pytest.mark.parametrize("trouble", ["lose", "refuse"])
 @pytest.mark.parametrize("step", [0, 1], ids=["authorize", "capture"])
-def test_an_answer_gets_lost(double: Double, cashier: Cashier, step: int, trouble: str) -> None:
+def test_an_answer_gets_lost(double: Double, cashier: GatewayWorker, step: int, trouble: str) -> None:
     """FAILURES 1: carried out and unheard, or not carried out: the same key again, and one payment."""
     ask_for("pm_card_visa")
     double.trouble(*[{"do": "pass"}] * step, {"do": trouble, "status": 500})
@@ -147,7 +149,7 @@ def test_an_answer_gets_lost(double: Double, cashier: Cashier, step: int, troubl
     assert stated() == ["payment.unknown", "payment.confirmed"]
 
 
-def test_an_outage_in_which_keys_are_forgotten(double: Double, cashier: Cashier) -> None:
+def test_an_outage_in_which_keys_are_forgotten(double: Double, cashier: GatewayWorker) -> None:
     """After the third time Stripe is asked first: a payment whose key it has forgotten is found, not made again."""
     ask_for("pm_card_visa")
     double.trouble({"do": "lose"}, *[{"do": "refuse", "status": 503}] * 2)

@@ -19,7 +19,7 @@ from devtools.testing.payments import make_due, run_to_the_end
 from devtools.testing.sandbox_bank import InProcessGateway
 from kafka_bridge import testing
 from kafka_bridge.runtime import error_classes
-from payments.cashier import Cashier
+from payments.gateway_worker import GatewayWorker
 from payments.models import Charge
 from payments.sandbox.bank import Bank
 
@@ -39,7 +39,7 @@ def test_everybody_at_once(sandbox_gateway: InProcessGateway, seed: int) -> None
     asked = threading.Event()
 
     def work() -> None:
-        cashier = Cashier()
+        cashier = GatewayWorker()
         while not asked.is_set():
             again(cashier.work)
             again(make_due)
@@ -64,7 +64,7 @@ def test_everybody_at_once(sandbox_gateway: InProcessGateway, seed: int) -> None
         for each in [*cashiers, others[2]]:
             each.result(60)
     Charge.objects.update(act_by=timezone.now() - timedelta(seconds=60))
-    run_to_the_end(Cashier())
+    run_to_the_end(GatewayWorker())
 
     by_order = {charge.order_id: charge for charge in Charge.objects.all()}
     payments = {payment.key: payment for payment in bank.statement()}

@@ -12,15 +12,15 @@ from django.utils import timezone
 
 from devtools.testing.charges import PRICE, answer, ask_for, claim, forestall, undo
 from kafka_bridge import testing
-from payments import services, settling
-from payments.answers import NEXT, Heard
-from payments.gateways import Declined, Standing, Succeeded, Unknown
+from payments import services, settlement
+from payments.gateways import Declined, PaymentStatus, Succeeded, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review
+from payments.transitions import NEXT, Heard
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 State = Charge.State
-ACTION, AUTHORIZED, CAPTURED = Standing.ACTION, Standing.AUTHORIZED, Standing.CAPTURED
-VOIDED, DECLINED = Standing.VOIDED, Standing.DECLINED
+ACTION, AUTHORIZED, CAPTURED = PaymentStatus.ACTION, PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED
+VOIDED, DECLINED = PaymentStatus.VOIDED, PaymentStatus.DECLINED
 
 
 class End(NamedTuple):
@@ -96,7 +96,7 @@ def end_of(said_before: int = 0) -> End:
 # -- An answer comes in, and perhaps somebody has barred the charge meanwhile -------------------------------
 FAILED = ("failed",)
 BACK = {"stated": ("confirmed",), "going_back": PRICE}
-ANSWERS: dict[tuple[Callable[[], None], Standing | str, Callable[[UUID], Any]], End] = {
+ANSWERS: dict[tuple[Callable[[], None], PaymentStatus | str, Callable[[UUID], Any]], End] = {
     # Whoever was asked to authorize it,
     (requested, ACTION, nobody): End("action_required", ("action_required",), line="confirmation required"),
     (requested, AUTHORIZED, nobody): End("authorized", line="authorized"),
@@ -170,20 +170,22 @@ def test_the_matrix_is_whole() -> None:
     states = [requested, action_required, authorized, voiding]
     assert set(ANSWERS) == set(itertools.product(states, said, [nobody, undo, forestall]))
     assert set(NEXT) == set(
-        itertools.product([State.REQUESTED, State.ACTION_REQUIRED, State.CAPTURING, State.VOIDING], [*Standing, None])
+        itertools.product(
+            [State.REQUESTED, State.ACTION_REQUIRED, State.CAPTURING, State.VOIDING], [*PaymentStatus, None]
+        )
     )
 
 
 @pytest.mark.parametrize(
     ("state", "said", "bar"), list(ANSWERS), ids=lambda part: getattr(part, "__name__", "") or str(part)
 )
-def test_an_answer_comes_in(state: Callable[[], None], said: Standing | str, bar: Callable[[UUID], Any]) -> None:
+def test_an_answer_comes_in(state: Callable[[], None], said: PaymentStatus | str, bar: Callable[[UUID], Any]) -> None:
     claimed = taken(state)
     before = len(testing.stated())
     bar(claimed.order_id)
     heard = (
         Heard(standing=said, transaction_id="sbx_by_hand", reason="because", url="https://bank.example/")
-        if isinstance(said, Standing)
+        if isinstance(said, PaymentStatus)
         else Unknown("no answer")
     )
     answer(claimed, heard)
@@ -240,7 +242,7 @@ def test_a_charge_is_barred(state: Callable[[], None], end: str, is_barred: bool
 def test_nobody_asks_for_what_is_over(state: Callable[[], None]) -> None:
     state()
     Charge.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
-    assert settling.claim_charges(limit=10) == []
+    assert settlement.claim_charges(limit=10) == []
 
 
 # -- What the gateway refuses needs a person ----------------------------------------------------------------
@@ -258,9 +260,9 @@ def test_a_void_that_is_refused_is_tried_again_and_its_review_closes_by_itself()
 
 def refund_answered(said: Succeeded | Declined | Unknown) -> None:
     Refund.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
-    [refund] = settling.claim_refunds(limit=5)
+    [refund] = settlement.claim_refunds(limit=5)
     with transaction.atomic():
-        settling.settle(charges=[], refunds=[(refund, said)])
+        settlement.settle(charges=[], refunds=[(refund, said)])
 
 
 def test_a_refund_that_is_refused_is_tried_again_and_its_review_closes_by_itself() -> None:
@@ -297,7 +299,7 @@ def test_a_refund_without_an_answer_is_no_refusal() -> None:
 def test_staff_have_the_gateway_asked_now() -> None:
     claimed = taken(requested)
     answer(claimed, Unknown("no answer"))
-    assert settling.claim_charges(limit=1) == []
+    assert settlement.claim_charges(limit=1) == []
     with transaction.atomic():
         services.ask_again(charge_id=claimed.pk)
     assert claim().attempts == 2

@@ -10,7 +10,7 @@ from django.db import transaction
 from events import catalogue
 from kafka_bridge import testing
 from payments import webhooks
-from payments.gateways import NotGenuine, Notice
+from payments.gateways import NotGenuine, WebhookEvent
 from payments.models import Charge, GatewayNotice, Review
 
 pytestmark = [pytest.mark.money, pytest.mark.django_db(transaction=True)]
@@ -24,12 +24,12 @@ def a_charge(transaction_id: str = "") -> Charge:
     )  # fmt: skip
 
 
-def a_notice(**changes: Any) -> Notice:
+def a_notice(**changes: Any) -> WebhookEvent:
     given = {"event_id": "evt_1", "kind": "payment.captured", "transaction_id": "pi_1", "key": "", "at": AT}
-    return Notice(**{**given, **changes})
+    return WebhookEvent(**{**given, **changes})
 
 
-def receive(notice: Notice, body: bytes = b"{}") -> bool:
+def receive(notice: WebhookEvent, body: bytes = b"{}") -> bool:
     with transaction.atomic():
         return webhooks.receive(notice=notice, body=body)
 

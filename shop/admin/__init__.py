@@ -10,20 +10,25 @@ from events import catalogue
 from kafka_bridge import admin as facts
 from kafka_bridge.dead_letters import redrive_preview
 from orders.models import Order
-from shop.admin import audits, books, charges, flash_sales, log, orders, people, returns, reviews, sales, stock
+from shop.admin.operations import activity_log_admin, audits
+from shop.admin.orders import order_admin, returns
+from shop.admin.payments import charges, reviews
+from shop.admin.sales import books, flash_sales, sales_figures
+from shop.admin.site import users
+from shop.admin.stock import stock_admin
 
 __all__ = [
+    "activity_log_admin",
     "audits",
     "books",
     "charges",
     "flash_sales",
-    "log",
-    "orders",
-    "people",
+    "order_admin",
     "returns",
     "reviews",
-    "sales",
-    "stock",
+    "sales_figures",
+    "stock_admin",
+    "users",
 ]
 
 # Every event of these topics is about an order, and its key is the order's id.

@@ -3,7 +3,7 @@
 `manage.py audit`, the timekeeper, the admin and the simulations all call `run`.
 """
 
-from shop.audit.report import Finding, Report, print_report
-from shop.audit.running import TooSlow, run
+from shop.audit.report import AuditReport, Finding, print_report
+from shop.audit.runner import TooSlow, run
 
-__all__ = ["Finding", "Report", "TooSlow", "print_report", "run"]
+__all__ = ["AuditReport", "Finding", "TooSlow", "print_report", "run"]

@@ -17,9 +17,9 @@ from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from payments import gateways, reviews
-from payments.gateways import Payment, Standing, Unknown
+from payments.gateways import Payment, PaymentStatus, Unknown
 from payments.models import Charge, Refund, Review
-from shop.audit import elsewhere
+from shop.audit import external_checks
 from shop.audit.invariants import Rule
 from shop.audit.report import Finding
 
@@ -44,7 +44,7 @@ class NoStatement(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class GatewayDifference:
     """Money that the gateway knows and we do not, or the other way round, or otherwise."""
 
     kind: Review.Kind
@@ -58,7 +58,7 @@ class Difference:
 class Comparison:
     """What was found when the books were compared."""
 
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[GatewayDifference, ...] = ()
     looked_at: frozenset[str] = field(default_factory=frozenset)
     """Subjects (see `Difference`) of all that was compared."""
     note: str = ""
@@ -87,7 +87,9 @@ def compare(*, grace_seconds: float) -> Comparison:
 
 def finding(compared: Comparison) -> Finding:
     """What the audit says about it."""
-    return elsewhere.finding(BOOKS, (difference.detail for difference in compared.differences), note=compared.note)
+    return external_checks.finding(
+        BOOKS, (difference.detail for difference in compared.differences), note=compared.note
+    )
 
 
 def keep_reviews(compared: Comparison) -> None:
@@ -109,7 +111,7 @@ def keep_reviews(compared: Comparison) -> None:
 
 
 # -- One look -------------------------------------------------------------------------------------------
-def _look(grace_seconds: float, until: float) -> tuple[set[Difference], frozenset[str]]:
+def _look(grace_seconds: float, until: float) -> tuple[set[GatewayDifference], frozenset[str]]:
     """What differs right now, and the subjects of all that was compared.
 
     Raises:
@@ -128,7 +130,7 @@ def _look(grace_seconds: float, until: float) -> tuple[set[Difference], frozense
     back = _refunds(charges)
     quiet = timezone.now() - timedelta(seconds=grace_seconds)
     compared = [charge for charge in charges.values() if (charge.settled_at or charge.created_at) <= quiet]
-    found: set[Difference] = set()
+    found: set[GatewayDifference] = set()
     for charge in compared:
         found |= set(_between(charge, payments.get(str(charge.pk)), *back.get(charge.pk, (0, 0))))
     strangers = [payment for key, payment in payments.items() if _as_uuid(key) not in charges]
@@ -152,7 +154,7 @@ def _open_reviews() -> QuerySet[Review]:
     return Review.objects.filter(closed_at=None, kind__in=(Review.Kind.MISMATCH, Review.Kind.STRANGER))
 
 
-def _accepted(found: Iterable[Difference]) -> Iterator[Difference]:
+def _accepted(found: Iterable[GatewayDifference]) -> Iterator[GatewayDifference]:
     """Those that somebody has closed with a note, and that are what they were then."""
     by_subject = {difference.subject: difference for difference in found}
     closed = Review.objects.filter(subject__in=by_subject, closed_at__isnull=False).exclude(closed_by="")
@@ -215,12 +217,12 @@ def _found(pk: UUID) -> dict[str, Payment]:
 
 
 # -- What differs ------------------------------------------------------------------------------------------
-def _between(charge: Charge, payment: Payment | None, back_minor: int, asked_minor: int) -> Iterator[Difference]:
+def _between(charge: Charge, payment: Payment | None, back_minor: int, asked_minor: int) -> Iterator[GatewayDifference]:
     """In what a charge and its payment differ; of one that is under way, only what can never be right."""
     words = _wrong(charge, payment, back_minor, asked_minor)
     if words:
         detail = f"charge {charge.pk} of order {charge.order_id}: {words}"
-        yield Difference(
+        yield GatewayDifference(
             kind=Review.Kind.MISMATCH, subject=str(charge.pk), order_id=charge.order_id, detail=detail[:500]
         )
 
@@ -254,12 +256,12 @@ def _wrong_if_taken(charge: Charge, payment: Payment, back_minor: int, asked_min
     return ""
 
 
-def _stranger(payment: Payment) -> Difference:
+def _stranger(payment: Payment) -> GatewayDifference:
     kept = _kept_minor(payment)
     amount, what = (kept, "captured") if kept else (payment.amount_minor, "set aside")
     name, money = payment.transaction_id, _money(amount, payment.currency)
     detail = f"payment {name} with the key {payment.key}: {money} {what}, and no charge of ours"
-    return Difference(kind=Review.Kind.STRANGER, subject=name, detail=detail[:500])
+    return GatewayDifference(kind=Review.Kind.STRANGER, subject=name, detail=detail[:500])
 
 
 def _is_taken(charge: Charge) -> bool:
@@ -268,7 +270,7 @@ def _is_taken(charge: Charge) -> bool:
 
 def _is_open(payment: Payment) -> bool:
     """Whether money is, or may soon be, set aside for it."""
-    return payment.standing in (Standing.ACTION, Standing.AUTHORIZED)
+    return payment.standing in (PaymentStatus.ACTION, PaymentStatus.AUTHORIZED)
 
 
 def _kept_minor(payment: Payment) -> int:

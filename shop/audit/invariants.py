@@ -1,4 +1,4 @@
-"""What must be so, read from PostgreSQL in one snapshot. What only Redis and Kafka know is in `elsewhere.py`.
+"""What must be so, read from PostgreSQL in one snapshot. What only Redis and Kafka know is in `external_checks.py`.
 
 # Note [What is under way is no violation]
 Each app writes its part in a transaction of its own, and hears of the others' parts by events. So between apps the

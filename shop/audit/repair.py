@@ -12,18 +12,18 @@ from uuid import UUID
 import redis
 from django.db import IntegrityError, connection, transaction
 
-from inventory import ledger, services, shelving, upkeep
-from inventory.ledger import Entry, Kind
+from inventory import counter_sync, holds, ledger, stock_adjustments
+from inventory.ledger import Kind, MovementEntry
 from inventory.models import Stock
-from orders import services as order_services
-from shop.audit import elsewhere, orders, running, stock
-from shop.audit.report import Finding, Report
+from orders.actions import cancellation
+from shop.audit import external_checks, orders, runner, stock
+from shop.audit.report import AuditReport, Finding
 
 _BATCH = 500
 _MENDED = frozenset(
     {
-        elsewhere.GATE_SUM.name,
-        elsewhere.GATE_FREE.name,
+        external_checks.GATE_SUM.name,
+        external_checks.GATE_FREE.name,
         stock.HOLDS.name,
         stock.LEFTOVERS.name,
         stock.EXPIRED.name,
@@ -42,7 +42,7 @@ class Act:
     """Does it, and says in words what was done."""
 
 
-def plan(report: Report, *, grace_seconds: float, by: str) -> list[Act]:
+def plan(report: AuditReport, *, grace_seconds: float, by: str) -> list[Act]:
     """What can be mended of what this audit found, in the sequence in which it is to be done; changes nothing."""
     broken = {finding.name for finding in report.broken}
     acts: list[Act] = []
@@ -61,19 +61,19 @@ def plan(report: Report, *, grace_seconds: float, by: str) -> list[Act]:
         acts += [_correction(state, by) for state in _bins_off()]
     if stock.LEFTOVERS.name in broken:
         acts.append(Act(plan="return what sales that are over have left", carry_out=_return_unsold))
-    if broken & {elsewhere.GATE_SUM.name, elsewhere.GATE_FREE.name}:
+    if broken & {external_checks.GATE_SUM.name, external_checks.GATE_FREE.name}:
         acts.append(Act(plan="make the gate anew from PostgreSQL", carry_out=lambda: _rebuild_gate(by)))
     return acts
 
 
-def left_over(report: Report) -> list[str]:
+def left_over(report: AuditReport) -> list[str]:
     """Of what the audit found before a repair, what a person will have to do, at least in part."""
     return remedies(finding for finding in report.broken if finding.name not in _MENDED)
 
 
 def remedies(findings: Iterable[Finding]) -> list[str]:
     """What is to be done about each of these."""
-    return [f"{finding.name}: {running.RULES[finding.name].remedy}" for finding in findings]
+    return [f"{finding.name}: {runner.RULES[finding.name].remedy}" for finding in findings]
 
 
 def _number(count: int, noun: str) -> str:
@@ -87,20 +87,22 @@ def _has(of: list[UUID]) -> str:
 # -- Orders and their holds -----------------------------------------------------------------------------
 def _cancel_overdue() -> str:
     def step() -> int:
-        return order_services.cancel_overdue(limit=_BATCH)
+        return cancellation.cancel_overdue(limit=_BATCH)
 
     return f"{_number(_until_done(step), 'order')} past the deadline cancelled; what they have goes back by events"
 
 
 def _expire() -> str:
     def step() -> int:
-        return services.expire(limit=_BATCH)
+        return holds.expire(limit=_BATCH)
 
     return f"{_number(_until_done(step), 'hold')} given up; those whose payment is under way stay"
 
 
 def _return_unsold() -> str:
-    return f"{_number(_until_done(shelving.return_unsold), 'unit')} of sales that are over returned to the shelf"
+    return (
+        f"{_number(_until_done(stock_adjustments.return_unsold), 'unit')} of sales that are over returned to the shelf"
+    )
 
 
 def _until_done(step: Callable[[], int]) -> int:
@@ -132,7 +134,7 @@ def _release(order_ids: list[UUID], by: str) -> str:
     # A cancelled order stays cancelled, so these can be released however long ago they were found.
     for start in range(0, len(order_ids), _BATCH):
         with transaction.atomic(durable=True):
-            services.release(
+            holds.release(
                 order_ids=order_ids[start : start + _BATCH], reason=f"order cancelled; found by the audit of {by}"
             )
     return f"{_number(len(order_ids), 'cancelled order')} released: {_listed(order_ids)}"
@@ -217,7 +219,9 @@ def _correct_locked(name: str, by: str) -> str:
         Stock.objects.filter(bin=name).update(held=held, sold=sold)
     (held, sold), (had_held, had_sold) = state.orders, state.ledger
     reason = f"audit: orders have {_pair(state.orders)}, the stock row said {_pair(state.row)}"
-    entry = Entry(bin=name, kind=Kind.CORRECTED, held=held - had_held, sold=sold - had_sold, by=by, reason=reason)
+    entry = MovementEntry(
+        bin=name, kind=Kind.CORRECTED, held=held - had_held, sold=sold - had_sold, by=by, reason=reason
+    )
     ledger.write([entry])
     return f"bin {name} corrected: {_pair(state.orders)}, instead of {_pair(state.row)}"
 
@@ -228,7 +232,7 @@ def _pair(units: tuple[int, int]) -> str:
 
 def _rebuild_gate(by: str) -> str:
     try:
-        done = upkeep.rebuild(f"the audit of {by} asked for it")
+        done = counter_sync.rebuild(f"the audit of {by} asked for it")
     except (redis.RedisError, OSError) as error:
         return f"the gate could not be made anew: Redis does not answer ({error})"
     return f"the gate: {done or 'somebody else is making it anew right now'}"

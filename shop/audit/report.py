@@ -33,7 +33,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class AuditReport:
     """One audit: a finding for every invariant, whether it holds or not."""
 
     findings: tuple[Finding, ...]
@@ -59,7 +59,7 @@ class Report:
         }
 
 
-def print_report(report: Report, console: Console, *, title: str = "Audit") -> None:
+def print_report(report: AuditReport, console: Console, *, title: str = "Audit") -> None:
     """A line for each invariant, the examples below those that do not hold, and the verdict."""
     table = Table(title=title, show_edge=False, title_justify="left")
     table.add_column("invariant")
@@ -89,7 +89,7 @@ def _verdict(finding: Finding) -> Text:
     return Text("not asked", style="yellow") if finding.note else Text("holds", style="green")
 
 
-def _sum_up(report: Report) -> Text:
+def _sum_up(report: AuditReport) -> Text:
     took, all_, broken = f"{report.seconds:.1f} s", len(report.findings), len(report.broken)
     if report.is_clean:
         return Text(f"Clean: {all_} invariants hold ({took}).", style="bold green")

@@ -2,7 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
-import shop.isbn
+import shop.books.isbn
 from django.conf import settings
 from django.db import migrations, models
 
@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
             name='Book',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('isbn', models.CharField(max_length=13, unique=True, validators=[shop.isbn.validate], verbose_name='ISBN')),
+                ('isbn', models.CharField(max_length=13, unique=True, validators=[shop.books.isbn.validate], verbose_name='ISBN')),
                 ('title', models.CharField(max_length=200)),
                 ('author', models.CharField(max_length=120)),
                 ('price_minor', models.PositiveIntegerField(help_text='In cents.', validators=[django.core.validators.MinValueValidator(1)], verbose_name='price in minor units')),

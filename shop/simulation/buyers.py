@@ -5,7 +5,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from events import catalogue
-from shop.ordering import Contact
+from shop.checkout.ordering import Contact
 
 BUYERS_MAX = 100_000
 UNITS_MAX = 100_000
@@ -18,7 +18,7 @@ class BadPlan(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class SalePlan:
     """How the sale is to be played."""
 
     buyers: int = 500
@@ -78,7 +78,7 @@ class Buyer:
     """Of the one checkout; a second try uses it again."""
 
 
-def crowd(plan: Plan) -> list[Buyer]:
+def crowd(plan: SalePlan) -> list[Buyer]:
     """All buyers in the sequence of their coming; but for their keys the same for the same plan."""
     picker = random.Random(plan.seed)  # noqa: S311 - to be repeatable, not secret
     return [

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.db import connection
 
-from shop.simulation.buyers import Buyer, Plan
-from shop.simulation.driving import Answer, Click, Rush
+from shop.simulation.buyers import Buyer, SalePlan
+from shop.simulation.load import Answer, Click, Rush
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sold:
     """What the naive shop says that it did."""
 
-    plan: Plan
+    plan: SalePlan
     seconds: float
     confirmed: int
     """Buyers who were told that they have their books."""
@@ -58,7 +58,7 @@ class Sold:
 class NaiveShop:
     """A shop of two scratch tables."""
 
-    plan: Plan
+    plan: SalePlan
     stock: str
     sale: str
     rush: Rush = field(init=False)
@@ -132,7 +132,7 @@ class NaiveShop:
 
 
 @contextmanager
-def opened(plan: Plan) -> Iterator[NaiveShop]:
+def opened(plan: SalePlan) -> Iterator[NaiveShop]:
     """A shop with the plan's books and units, on tables that are dropped afterwards."""
     name = f"simulation_{uuid.uuid4().hex}"
     shop = NaiveShop(plan, stock=f"{name}_stock", sale=f"{name}_sale")

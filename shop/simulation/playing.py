@@ -9,10 +9,10 @@ from http.client import HTTPException
 
 from kafka_bridge.runtime import waiting
 from shop import audit
-from shop.simulation import buyers, driving, naive, stall, verdict, watching
-from shop.simulation.buyers import Plan
-from shop.simulation.driving import Clicks, Rush
-from shop.simulation.stall import Stall
+from shop.simulation import buyers, load, naive, sale_fixture, verdict, watching
+from shop.simulation.buyers import SalePlan
+from shop.simulation.load import Clicks, Rush
+from shop.simulation.sale_fixture import SaleFixture
 from shop.simulation.verdict import Verdict
 from shop.simulation.watching import State
 
@@ -32,7 +32,7 @@ class NoOutcome(Exception):
 class Moment:
     """What there is to see right now."""
 
-    plan: Plan
+    plan: SalePlan
     seconds: float
     clicks: Clicks
     state: State
@@ -42,7 +42,7 @@ Show = Callable[[Moment], None]
 
 
 def play(
-    plan: Plan,
+    plan: SalePlan,
     *,
     url: str | None,
     patience_seconds: float,
@@ -56,13 +56,13 @@ def play(
 
     Raises:
         NoOutcome: for `patience_seconds` nothing happened although orders wait, or nobody answers at the url.
-        shop.simulation.stall.EmptyShop: see there.
+        shop.simulation.sale_fixture.EmptyShop: see there.
     """
     crowd = buyers.crowd(plan)
-    with stall.opened(plan) as place:
+    with sale_fixture.opened(plan) as place:
         if url is not None:
             _await_shop(url, place)
-        door = driving.through_checkout(place, plan) if url is None else driving.over_http(place, url)
+        door = load.through_checkout(place, plan) if url is None else load.over_http(place, url)
         rush = Rush(crowd, door, plan)
         started = time.monotonic()
         rush.start()
@@ -75,7 +75,7 @@ def play(
         return verdict.reach(plan=plan, stall=place, clicks=rush.clicks, state=state, report=report, seconds=seconds)
 
 
-def play_naive(plan: Plan, *, show: Callable[[int, float], None]) -> naive.Sold:
+def play_naive(plan: SalePlan, *, show: Callable[[int, float], None]) -> naive.Sold:
     """Let the same buyers order at the naive shop; `show` gets the units sold and the seconds so far."""
     with naive.opened(plan) as shop:
         shop.open(buyers.crowd(plan))
@@ -89,7 +89,7 @@ def play_naive(plan: Plan, *, show: Callable[[int, float], None]) -> naive.Sold:
         return shop.result()
 
 
-def _watch(plan: Plan, place: Stall, rush: Rush, *, patience_seconds: float, show: Show) -> State:
+def _watch(plan: SalePlan, place: SaleFixture, rush: Rush, *, patience_seconds: float, show: Show) -> State:
     started = moved = time.monotonic()
     before: tuple[int, int, int] | None = None
     while True:
@@ -106,7 +106,7 @@ def _watch(plan: Plan, place: Stall, rush: Rush, *, patience_seconds: float, sho
         _pause()
 
 
-def _why(place: Stall, rush: Rush, state: State, patience_seconds: float) -> str:
+def _why(place: SaleFixture, rush: Rush, state: State, patience_seconds: float) -> str:
     waits = {role: count for role, count in watching.waiting_for(place).items() if role in _ROLES_OF_THE_SAGA}
     reasons = [
         f"{count:,} events wait in the outbox: no relay seems to run."
@@ -120,12 +120,12 @@ def _why(place: Stall, rush: Rush, state: State, patience_seconds: float) -> str
     )
 
 
-def _await_shop(url: str, place: Stall) -> None:
+def _await_shop(url: str, place: SaleFixture) -> None:
     """Wait until the shop at that address offers the last of the books; what it knows is a second old at most."""
     path = place.books[-1].get_absolute_url()
 
     def offers_it() -> bool:
-        client = driving.connection_to(url)
+        client = load.connection_to(url)
         try:
             client.request("GET", path)
             return client.getresponse().status == 200
@@ -142,7 +142,7 @@ def _await_shop(url: str, place: Stall) -> None:
         raise NoOutcome(f"Nobody answers at {url} ({error}). Start the shop with `make demo`.") from error
 
 
-def _audit(place: Stall, within_seconds: float) -> audit.Report:
+def _audit(place: SaleFixture, within_seconds: float) -> audit.AuditReport:
     """The audit of a shop that has come to rest, with no grace; what is still under way is waited for."""
     deadline = time.monotonic() + within_seconds
     with suppress(TimeoutError):

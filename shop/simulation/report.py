@@ -8,15 +8,15 @@ from rich.console import Console
 from rich.table import Table
 
 from shop import audit
-from shop.simulation import figures
-from shop.simulation.buyers import Plan
+from shop.simulation import formatting
+from shop.simulation.buyers import SalePlan
 from shop.simulation.naive import Sold
 from shop.simulation.verdict import Verdict
 
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
     """The sale's end, the audit, and whether all is exact."""
-    console.print(figures.headline(verdict.plan), style="bold", highlight=False)
+    console.print(formatting.headline(verdict.plan), style="bold", highlight=False)
     table = Table(box=box.SIMPLE, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(justify="right")
@@ -32,42 +32,46 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
 
 def print_naive(sold: Sold, console: Console) -> None:
     """What the naive shop did."""
-    console.print(f"Naive shop: {figures.headline(sold.plan)}", highlight=False)
+    console.print(f"Naive shop: {formatting.headline(sold.plan)}", highlight=False)
     console.print(sold.sentence, style="bold red" if sold.oversold else "bold", highlight=False)
 
 
 def print_comparison(verdict: Verdict, sold: Sold, console: Console) -> None:
     """Both shops side by side."""
-    console.print(figures.headline(verdict.plan), style="bold", highlight=False)
+    console.print(formatting.headline(verdict.plan), style="bold", highlight=False)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("")
     table.add_column("Bookrush", justify="right", no_wrap=True)
     table.add_column("check-then-act", justify="right", no_wrap=True)
     told_no = verdict.clicks.turned_away
-    units = figures.number(verdict.plan.units * verdict.plan.books)
+    units = formatting.number(verdict.plan.units * verdict.plan.books)
     refused = sum(verdict.state.cancelled.values()) + len(told_no)
     rows: list[tuple[str, str, str]] = [
-        ("buyers", figures.number(verdict.plan.buyers), figures.number(sold.plan.buyers)),
+        ("buyers", formatting.number(verdict.plan.buyers), formatting.number(sold.plan.buyers)),
         ("units there were", units, units),
-        ("units sold", figures.number(verdict.units_sold), figures.number(sold.units_sold)),
-        ("units oversold", figures.number(verdict.oversold), figures.number(sold.oversold)),
-        ("buyers told “yours”", figures.number(verdict.state.confirmed), figures.number(sold.confirmed)),
+        ("units sold", formatting.number(verdict.units_sold), formatting.number(sold.units_sold)),
+        ("units oversold", formatting.number(verdict.oversold), formatting.number(sold.oversold)),
+        ("buyers told “yours”", formatting.number(verdict.state.confirmed), formatting.number(sold.confirmed)),
         (
             "charged for a book that is not there",
-            figures.number(_in_vain(verdict)),
-            figures.number(sold.charged_in_vain),
+            formatting.number(_in_vain(verdict)),
+            formatting.number(sold.charged_in_vain),
         ),
-        ("buyers told “sold out”", figures.number(refused), figures.number(sold.told_no)),
-        ("units left, as its own table says", figures.number(verdict.state.left), figures.number(sold.units_left)),
+        ("buyers told “sold out”", formatting.number(refused), formatting.number(sold.told_no)),
+        (
+            "units left, as its own table says",
+            formatting.number(verdict.state.left),
+            formatting.number(sold.units_left),
+        ),
         (
             "told the truth",
-            figures.number(verdict.plan.buyers - _in_vain(verdict)),
-            figures.number(sold.plan.buyers - sold.charged_in_vain),
+            formatting.number(verdict.plan.buyers - _in_vain(verdict)),
+            formatting.number(sold.plan.buyers - sold.charged_in_vain),
         ),
         (
             "click p99",
-            figures.ms(figures.percentile(verdict.clicks.latencies_ms, 99)),
-            figures.ms(figures.percentile(sold.latencies_ms, 99)),
+            formatting.ms(formatting.percentile(verdict.clicks.latencies_ms, 99)),
+            formatting.ms(formatting.percentile(sold.latencies_ms, 99)),
         ),
     ]
     for row in rows:
@@ -122,7 +126,7 @@ def naive_as_json(sold: Sold) -> dict[str, Any]:
     }
 
 
-def _plan_as_json(plan: Plan, *, mode: str) -> dict[str, Any]:
+def _plan_as_json(plan: SalePlan, *, mode: str) -> dict[str, Any]:
     return {
         "mode": mode,
         "flow": plan.flow,
@@ -136,24 +140,26 @@ def _plan_as_json(plan: Plan, *, mode: str) -> dict[str, Any]:
 
 
 def _percentiles(name: str, values: Sequence[float]) -> dict[str, float | None]:
-    return {f"{name}_p{percent}_ms": _rounded(figures.percentile(values, percent)) for percent in (50, 99)}
+    return {f"{name}_p{percent}_ms": _rounded(formatting.percentile(values, percent)) for percent in (50, 99)}
 
 
 def _figures(verdict: Verdict) -> list[tuple[str, str]]:
     state, clicks, plan = verdict.state, verdict.clicks, verdict.plan
     return [
-        ("clicks accepted", figures.number(len(clicks.accepted_ms))),
-        ("turned away at the door", figures.number(len(clicks.turned_away))),
-        ("confirmed", figures.number(state.confirmed)),
-        *((f"cancelled: {reason}", figures.number(count)) for reason, count in state.cancelled.items()),
-        ("units set aside", figures.number(plan.units * plan.books)),
-        ("units sold", figures.number(verdict.units_sold)),
-        ("units left", figures.number(state.left)),
+        ("clicks accepted", formatting.number(len(clicks.accepted_ms))),
+        ("turned away at the door", formatting.number(len(clicks.turned_away))),
+        ("confirmed", formatting.number(state.confirmed)),
+        *((f"cancelled: {reason}", formatting.number(count)) for reason, count in state.cancelled.items()),
+        ("units set aside", formatting.number(plan.units * plan.books)),
+        ("units sold", formatting.number(verdict.units_sold)),
+        ("units left", formatting.number(state.left)),
         (
             "click p50 / p99",
-            figures.pair(figures.percentile(clicks.latencies_ms, 50), figures.percentile(clicks.latencies_ms, 99)),
+            formatting.pair(
+                formatting.percentile(clicks.latencies_ms, 50), formatting.percentile(clicks.latencies_ms, 99)
+            ),
         ),
-        ("outcome p50 / p99", figures.pair(state.outcome_p50_ms, state.outcome_p99_ms)),
+        ("outcome p50 / p99", formatting.pair(state.outcome_p50_ms, state.outcome_p99_ms)),
         ("last outcome after the last click", f"{state.last_outcome_after_s or 0:.2f} s"),
         ("audit", f"{len(verdict.audit.findings)} invariants, {'clean' if verdict.audit.is_clean else 'not clean'}"),
     ]
@@ -161,10 +167,12 @@ def _figures(verdict: Verdict) -> list[tuple[str, str]]:
 
 def _sentence(verdict: Verdict) -> str:
     if not verdict.is_exact:
-        return f"Something is off: {figures.many(len(verdict.problems), 'problem')}."
+        return f"Something is off: {formatting.many(len(verdict.problems), 'problem')}."
     left = verdict.state.left
-    rest = "" if not left else f", {figures.many(left, 'unit')} left that nobody else could use"
-    winners = f"{figures.many(verdict.units_sold, 'unit')} sold to {figures.many(verdict.state.confirmed, 'buyer')}"
+    rest = "" if not left else f", {formatting.many(left, 'unit')} left that nobody else could use"
+    winners = (
+        f"{formatting.many(verdict.units_sold, 'unit')} sold to {formatting.many(verdict.state.confirmed, 'buyer')}"
+    )
     return f"Exact: {winners}{rest}; everybody else was told the truth."
 
 

@@ -5,7 +5,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from shop.simulation import figures
+from shop.simulation import formatting
 from shop.simulation.playing import Moment
 from shop.simulation.watching import State
 from shop.terminal import LiveScreen
@@ -36,7 +36,7 @@ def _live_table(moment: Moment) -> Group:
     table.add_column(justify="right", min_width=22)
     for name, value in [*_live_figures(moment), ("time", f"{moment.seconds:.1f} s")]:
         table.add_row(name, value)
-    return Group(Text(figures.headline(moment.plan), style="bold"), table)
+    return Group(Text(formatting.headline(moment.plan), style="bold"), table)
 
 
 def _live_line(moment: Moment) -> str:
@@ -48,16 +48,16 @@ def _live_figures(moment: Moment) -> list[tuple[str, str]]:
     state, clicks = moment.state, moment.clicks
     answered = clicks.latencies_ms
     return [
-        ("accepted", figures.number(len(clicks.accepted_ms))),
-        ("turned away", figures.number(len(clicks.turned_away))),
-        ("held", figures.number(state.held)),
-        ("confirmed", figures.number(state.confirmed)),
-        *((f"cancelled ({reason})", figures.number(count)) for reason, count in state.cancelled.items()),
-        ("left (gate / PostgreSQL)", f"{_gate(state)} / {figures.number(state.left)}"),
-        ("click p50 / p99", figures.pair(figures.percentile(answered, 50), figures.percentile(answered, 99))),
-        ("outcome p50 / p99", figures.pair(state.outcome_p50_ms, state.outcome_p99_ms)),
+        ("accepted", formatting.number(len(clicks.accepted_ms))),
+        ("turned away", formatting.number(len(clicks.turned_away))),
+        ("held", formatting.number(state.held)),
+        ("confirmed", formatting.number(state.confirmed)),
+        *((f"cancelled ({reason})", formatting.number(count)) for reason, count in state.cancelled.items()),
+        ("left (gate / PostgreSQL)", f"{_gate(state)} / {formatting.number(state.left)}"),
+        ("click p50 / p99", formatting.pair(formatting.percentile(answered, 50), formatting.percentile(answered, 99))),
+        ("outcome p50 / p99", formatting.pair(state.outcome_p50_ms, state.outcome_p99_ms)),
     ]
 
 
 def _gate(state: State) -> str:
-    return "unknown" if state.left_by_gate is None else figures.number(state.left_by_gate)
+    return "unknown" if state.left_by_gate is None else formatting.number(state.left_by_gate)

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from inventory.models import Stock
-from orders import services
+from orders.actions import cancellation
 from shop import audit
 from shop.simulation import watching
-from shop.simulation.buyers import Plan
-from shop.simulation.driving import Clicks
-from shop.simulation.stall import Stall
+from shop.simulation.buyers import SalePlan
+from shop.simulation.load import Clicks
+from shop.simulation.sale_fixture import SaleFixture
 from shop.simulation.watching import Loser, State
 
 # Ends that an order must not come to in a sale whose buyers all pay at once and want no more than they may have.
-_FAILURES_OF_THE_SHOP = frozenset({services.OVER_LIMIT, services.NOT_PAID, services.TIMED_OUT})
+_FAILURES_OF_THE_SHOP = frozenset({cancellation.OVER_LIMIT, cancellation.NOT_PAID, cancellation.TIMED_OUT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +37,13 @@ class Count:
 class Verdict:
     """What the sale came to, and all that is wrong with it."""
 
-    plan: Plan
+    plan: SalePlan
     sale: str
     seconds: float
     clicks: Clicks
     state: State
     counts: Sequence[Count]
-    audit: audit.Report
+    audit: audit.AuditReport
     problems: Sequence[str]
 
     @property
@@ -62,7 +62,9 @@ class Verdict:
         return sum(max(0, count.by_orders - self.plan.units) for count in self.counts)
 
 
-def reach(*, plan: Plan, stall: Stall, clicks: Clicks, state: State, report: audit.Report, seconds: float) -> Verdict:
+def reach(
+    *, plan: SalePlan, stall: SaleFixture, clicks: Clicks, state: State, report: audit.AuditReport, seconds: float
+) -> Verdict:
     """Judge a sale in which every order has ended and the shop has come to rest."""
     counts = _counts(stall)
     problems = [
@@ -88,7 +90,7 @@ def reach(*, plan: Plan, stall: Stall, clicks: Clicks, state: State, report: aud
     )
 
 
-def _counts(stall: Stall) -> list[Count]:
+def _counts(stall: SaleFixture) -> list[Count]:
     by_orders = watching.sold_by_orders(stall)
     rows = Stock.objects.filter(sale_id=stall.sale.pk).order_by("bin")
     return [
@@ -97,7 +99,7 @@ def _counts(stall: Stall) -> list[Count]:
     ]
 
 
-def _of_clicks(plan: Plan, clicks: Clicks, state: State) -> Iterator[str]:
+def _of_clicks(plan: SalePlan, clicks: Clicks, state: State) -> Iterator[str]:
     if clicks.failures:
         yield f"{len(clicks.failures)} clicks had no answer, the first: {clicks.failures[0]}"
     elif state.orders != len(clicks.accepted_ms):
@@ -134,7 +136,7 @@ def of_losers(losers: Iterable[Loser], counts: Sequence[Count], *, turned_away: 
     end. Where units came back (a card was declined, somebody cancelled), they may have done so after the refusal.
     """
     losers = list(losers)
-    if any(loser.reason != services.OUT_OF_STOCK for loser in losers):
+    if any(loser.reason != cancellation.OUT_OF_STOCK for loser in losers):
         return []
     left = {count.sku for count in counts if count.free > 0}
     wronged = [loser.reference for loser in losers if left.issuperset(loser.skus)]

@@ -7,9 +7,9 @@ from typing import Any
 from django.db import connection
 
 from events import catalogue
-from inventory import gate, queries
+from inventory import admission, queries
 from kafka_bridge.consuming import registry
-from shop.simulation.stall import Stall
+from shop.simulation.sale_fixture import SaleFixture
 
 # Every order of the sale's books; nobody else can have ordered them by another way.
 _MINE = "SELECT order_id FROM orders_orderline WHERE sku = ANY(%(skus)s)"
@@ -93,13 +93,13 @@ class Loser:
     skus: tuple[str, ...]
 
 
-def state(stall: Stall) -> State:
+def state(stall: SaleFixture) -> State:
     """Where the orders of the sale stand."""
     mine = {"skus": stall.skus}
     with connection.cursor() as cursor:
         cursor.execute(_STATE, mine)
         counts = dict(zip([column.name for column in cursor.description or ()], cursor.fetchone(), strict=True))
-    by_gate = gate.look(stall.bins)
+    by_gate = admission.read_counters(stall.bins)
     return State(
         **counts,
         cancelled=dict(_all(_REASONS, mine)),
@@ -108,7 +108,7 @@ def state(stall: Stall) -> State:
     )
 
 
-def waiting_for(stall: Stall) -> dict[str, int]:
+def waiting_for(stall: SaleFixture) -> dict[str, int]:
     """Events of the sale's orders that somebody has still to deal with: by the role that has to, how many."""
     mine = {"skus": stall.skus}
     [(unpublished,)] = _all(_UNPUBLISHED, mine)
@@ -123,13 +123,13 @@ def waiting_for(stall: Stall) -> dict[str, int]:
     return {**({"relay": unpublished} if unpublished else {}), **dict(unheard)}
 
 
-def losers(stall: Stall) -> list[Loser]:
+def losers(stall: SaleFixture) -> list[Loser]:
     """All orders of the sale that were cancelled."""
     rows = _all(_LOSERS, {"skus": stall.skus})
     return [Loser(reference=reference, reason=reason, skus=tuple(skus)) for reference, reason, skus in rows]
 
 
-def sold_by_orders(stall: Stall) -> dict[str, int]:
+def sold_by_orders(stall: SaleFixture) -> dict[str, int]:
     """Units in confirmed orders, by sku."""
     return dict(_all(_SOLD_BY_ORDERS, {"skus": stall.skus}))
 

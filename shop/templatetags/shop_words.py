@@ -6,7 +6,8 @@ from django import template
 from django.conf import settings
 from django.utils import timezone
 
-from shop import countries, money
+from shop import money
+from shop.checkout import countries
 
 register = template.Library()
 

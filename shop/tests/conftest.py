@@ -9,7 +9,7 @@ from django.db import connection
 
 from devtools.testing import shop_at_rest
 from payments.gateways.sandbox import SandboxGateway
-from shop import pricing
+from shop.books import pricing
 
 
 @pytest.fixture(autouse=True)

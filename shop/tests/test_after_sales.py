@@ -14,7 +14,8 @@ from django.utils import timezone
 from devtools.testing.storefront import a_book, api_order
 from events import catalogue
 from kafka_bridge import testing
-from orders import links, queries, returns
+from orders import links, queries
+from orders.actions import returns
 from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Shipment, Status
 from shop.models import AuditEntry
 
@@ -125,7 +126,7 @@ def test_only_a_web_page_is_a_place_to_send_buyers_to(client: Client, order: Ord
     waits(order, url=url)
     page = client.get(address(order)).content.decode()
     assert url not in page or not url
-    assert re.search(r'class="pay-ask-button"[^>]* hidden', page)
+    assert 'class="pay-ask-button"' not in page
     assert client.get(address(order, "pay/"))["Location"] == address(order)
     shown = queries.snapshot(order.pk)
     assert shown is not None
@@ -269,7 +270,7 @@ def test_what_was_paid_back_stands_on_the_receipt_and_cannot_be_asked_for_again(
         returns.accept_return(order_id=order.pk, units={line.sku: 1}, reason="damaged", by="grace")
     page = client.get(address(order)).content.decode()
     assert "1 returned" in page
-    assert "Returned copies, goes back to you" in page
+    assert "Refund for returned copies" in page
     assert re.findall(r'data-code="(returned|part_refunded)" data-state="(\w+)"', page) == [
         ("returned", "done"), ("part_refunded", "current"),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from django.test import Client
 from devtools.testing.storefront import CONTACT, a_book, api_order
 from orders import links
 from orders.models import Order
-from shop import pricing
+from shop.books import pricing
 from shop.models import Book
 
 pytestmark = pytest.mark.django_db(transaction=True)

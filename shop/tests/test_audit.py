@@ -12,16 +12,15 @@ from devtools.testing import shop_at_rest
 from devtools.testing.shop_at_rest import GROUPS, Shop, broken, execute, place
 from devtools.testing.storefront import a_book
 from events import catalogue
-from inventory import shelving, upkeep
+from inventory import counter_sync, stock_adjustments
 from inventory.models import Stock
 from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
-from orders import returns
-from orders import services as orders
+from orders.actions import cancellation, parcels, returns
 from orders.models import Order
 from payments.models import Charge
 from shop import audit
-from shop.audit import elsewhere, running
+from shop.audit import external_checks, runner
 from shop.models import AuditRun
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]
@@ -32,7 +31,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest
 @pytest.mark.parametrize("deliveries", [{}, {"duplicates": True, "seed": 3}], ids=["straight", "permuted"])
 def test_after_whole_stories_everything_is_exact(flow: str, deliveries: dict[str, Any]) -> None:
     book, other = a_book(stock=30), a_book(stock=0)
-    upkeep.tend()
+    counter_sync.sync()
     broker = testing.MemoryBroker(**deliveries)
     for card in ("pm_success", "pm_declined", "pm_success"):
         place(book, flow=flow, payment_method=card)
@@ -41,9 +40,9 @@ def test_after_whole_stories_everything_is_exact(flow: str, deliveries: dict[str
     returned = place(book, flow=flow, quantity=3)
     broker.drain()
     with transaction.atomic():
-        orders.cancel(order_id=cancelled, reason="changed my mind", by="ada")
-        orders.cancel_lines(order_id=reduced, units={book.isbn: 1}, reason="changed my mind", by="ada")
-        orders.ship(order_ids=[returned], by="ada")
+        cancellation.cancel(order_id=cancelled, reason="changed my mind", by="ada")
+        cancellation.cancel_lines(order_id=reduced, units={book.isbn: 1}, reason="changed my mind", by="ada")
+        parcels.ship(order_ids=[returned], by="ada")
         returns.accept_return(order_id=returned, units={book.isbn: 2}, reason="torn", by="ada")
     broker.drain()
     assert broken() == {}
@@ -58,7 +57,7 @@ def test_a_report_says_what_was_looked_into(shop: Shop) -> None:
     report = audit.run(grace_seconds=0, by="ada")
     names = [finding.name for finding in report.findings]
     assert len(names) == len(set(names)) == 24
-    assert {f.name: f.sentence for f in report.findings} == {r.name: r.sentence for r in running.RULES.values()}
+    assert {f.name: f.sentence for f in report.findings} == {r.name: r.sentence for r in runner.RULES.values()}
     told = report.as_json()
     assert (told["clean"], sorted(told)) == (True, ["clean", "invariants", "seconds"])
     assert [entry["name"] for entry in told["invariants"]] == names
@@ -83,10 +82,13 @@ NOTE = "INSERT INTO inventory_movement (bin, sku, kind, received, held, sold, by
 DAMAGE: list[tuple[str, dict[str, int]]] = [
     (NOTE + "(%(sku)s, %(sku)s, 'received', 1, 0, 0, 'thief', '')", {LEDGER: 1}),
     ("TRUNCATE inventory_movement", {LEDGER: 2}),
-    ("UPDATE inventory_stock SET received = received + 1 WHERE bin = %(sku)s", {LEDGER: 1, elsewhere.GATE_SUM.name: 1}),
+    (
+        "UPDATE inventory_stock SET received = received + 1 WHERE bin = %(sku)s",
+        {LEDGER: 1, external_checks.GATE_SUM.name: 1},
+    ),
     (
         "UPDATE inventory_stock SET held = held + 1 WHERE bin = %(sku)s",
-        {LEDGER: 1, HOLDS: 1, elsewhere.GATE_SUM.name: 1},
+        {LEDGER: 1, HOLDS: 1, external_checks.GATE_SUM.name: 1},
     ),
     ("UPDATE inventory_hold SET given_back = 1 WHERE reservation_id = %(kept)s", {HOLDS: 1, LINES: 1}),
     ("UPDATE inventory_hold SET bin = %(sale_bin)s WHERE reservation_id = %(kept)s", {HOLDS: 2, LINES: 1}),
@@ -151,7 +153,7 @@ def test_an_order_that_was_deleted_leaves_units_and_money_behind(shop: Shop) -> 
             "inventory_stock",
             "stock_never_oversold",
             "UPDATE inventory_stock SET received = 1 WHERE bin = %(sku)s",
-            {OVERSOLD: 1, LEDGER: 1, elsewhere.GATE_SUM.name: 1},
+            {OVERSOLD: 1, LEDGER: 1, external_checks.GATE_SUM.name: 1},
         ),
         (
             "payments_charge",
@@ -192,7 +194,7 @@ def test_all_are_counted_and_a_few_are_given(shop: Shop) -> None:
 def test_events_under_way_are_no_violation(shop: Shop) -> None:
     """Payments and inventory have not heard yet what orders say."""
     with transaction.atomic():
-        orders.cancel(order_id=shop.kept, reason="changed my mind", by="ada")
+        cancellation.cancel(order_id=shop.kept, reason="changed my mind", by="ada")
     more = place(shop.book, quantity=3)
     testing.MemoryBroker(groups=GROUPS - {"payments", "inventory"}).drain()
     assert broken(grace_seconds=60) == {}
@@ -202,7 +204,7 @@ def test_events_under_way_are_no_violation(shop: Shop) -> None:
 
 def test_a_reduction_under_way_is_no_violation(shop: Shop) -> None:
     with transaction.atomic():
-        orders.cancel_lines(order_id=shop.kept, units={shop.book.isbn: 1}, reason="changed my mind", by="ada")
+        cancellation.cancel_lines(order_id=shop.kept, units={shop.book.isbn: 1}, reason="changed my mind", by="ada")
     assert broken(grace_seconds=60) == {}
     assert broken() == {LINES: 1, KEPT: 1}
     testing.MemoryBroker().drain()
@@ -212,7 +214,7 @@ def test_a_reduction_under_way_is_no_violation(shop: Shop) -> None:
 @pytest.mark.money
 def test_a_return_under_way_is_no_violation(shop: Shop) -> None:
     with transaction.atomic():
-        orders.ship(order_ids=[shop.kept], by="ada")
+        parcels.ship(order_ids=[shop.kept], by="ada")
         returns.accept_return(order_id=shop.kept, units={shop.book.isbn: 1}, reason="torn", by="ada")
     assert broken(grace_seconds=60) == {}
     assert broken() == {KEPT: 1}
@@ -302,18 +304,18 @@ def test_a_snapshot_is_one_moment_and_changes_nothing(shop: Shop) -> None:
     def receive() -> None:
         try:
             with transaction.atomic():
-                shelving.receive(quantities={shop.book.isbn: 1}, reason="a lorry")
+                stock_adjustments.receive(quantities={shop.book.isbn: 1}, reason="a lorry")
         finally:
             connection.close()
 
-    with running.snapshot():
+    with runner.snapshot():
         before = Stock.objects.get(pk=shop.book.isbn).received
         lorry = threading.Thread(target=receive)
         lorry.start()
         lorry.join()
         assert Stock.objects.get(pk=shop.book.isbn).received == before, "nobody was held up, and nothing is seen of it"
     assert Stock.objects.get(pk=shop.book.isbn).received == before + 1
-    with pytest.raises(DatabaseError, match="read-only"), running.snapshot():
+    with pytest.raises(DatabaseError, match="read-only"), runner.snapshot():
         Stock.objects.update(held=0)
 
 

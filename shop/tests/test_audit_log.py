@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import DatabaseError, connection, transaction
 
-from shop import audit_log
 from shop.models import AuditEntry
+from shop.operations import activity_log
 
 pytestmark = pytest.mark.money
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.money
 def test_says_who_did_what_and_what_it_was_before_and_after() -> None:
     """Everything that was said is there, and the database says when."""
     user, order_id = User.objects.create_user("ada"), uuid.uuid4()
-    audit_log.record(
+    activity_log.record(
         user=user,
         what="order cancelled",
         subject="BR-1",
@@ -36,14 +36,14 @@ def test_says_who_did_what_and_what_it_was_before_and_after() -> None:
 @pytest.mark.parametrize("user", [None, AnonymousUser()])
 def test_somebody_without_an_account_is_a_buyer(user: AnonymousUser | None) -> None:
     """Guests have no name."""
-    audit_log.record(user=user, what="return asked for", subject="BR-1")
+    activity_log.record(user=user, what="return asked for", subject="BR-1")
     assert AuditEntry.objects.values_list("who", "user_id").get() == ("buyer", None)
 
 
 @pytest.mark.django_db
 def test_cuts_what_is_too_long() -> None:
     """A long reason is no reason to refuse the deed."""
-    audit_log.record(user=None, what="order cancelled", subject="s" * 200, reason="r" * 900)
+    activity_log.record(user=None, what="order cancelled", subject="s" * 200, reason="r" * 900)
     entry = AuditEntry.objects.get()
     assert (len(entry.subject), len(entry.reason)) == (120, 500)
 
@@ -52,7 +52,7 @@ def test_cuts_what_is_too_long() -> None:
 def test_refuses_to_note_what_may_not_happen() -> None:
     """Outside a transaction the deed could be undone and its entry stay, or the other way round."""
     with pytest.raises(transaction.TransactionManagementError):
-        audit_log.record(user=None, what="order cancelled", subject="BR-1")
+        activity_log.record(user=None, what="order cancelled", subject="BR-1")
     assert not AuditEntry.objects.exists()
 
 
@@ -60,7 +60,7 @@ def test_refuses_to_note_what_may_not_happen() -> None:
 def test_a_deed_that_was_undone_leaves_no_entry() -> None:
     """The entry is rolled back with it."""
     with pytest.raises(RuntimeError), transaction.atomic():
-        audit_log.record(user=None, what="order cancelled", subject="BR-1")
+        activity_log.record(user=None, what="order cancelled", subject="BR-1")
         raise RuntimeError
     assert not AuditEntry.objects.exists()
 
@@ -72,7 +72,7 @@ def test_a_deed_that_was_undone_leaves_no_entry() -> None:
 )
 def test_nobody_changes_the_log(sql: str) -> None:
     """The database itself refuses, whoever asks."""
-    audit_log.record(user=None, what="order cancelled", subject="BR-1")
+    activity_log.record(user=None, what="order cancelled", subject="BR-1")
     with pytest.raises(DatabaseError, match="never changed"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql)
     assert AuditEntry.objects.values_list("who", flat=True).get() == "buyer"

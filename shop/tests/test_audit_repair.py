@@ -10,12 +10,12 @@ from django_redis import get_redis_connection
 from devtools.local.redis import Redis
 from devtools.testing import shop_at_rest
 from devtools.testing.shop_at_rest import Shop, audit_command, broken, execute
-from inventory import gate
+from inventory import admission
 from inventory.models import Hold, Movement, Reservation, Stock
 from kafka_bridge import testing
 from orders.models import Order
 from payments.models import Charge, Refund
-from shop.audit import elsewhere
+from shop.audit import external_checks
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]
 
@@ -40,11 +40,11 @@ def test_there_is_nothing_to_mend_in_a_clean_shop(shop: Shop) -> None:
 
 
 def test_the_gate_is_made_anew(shop: Shop) -> None:
-    get_redis_connection("stock").hset(gate.FREE, shop.book.isbn, 99)
+    get_redis_connection("stock").hset(admission.FREE, shop.book.isbn, 99)
     before = everything()
     code, told = repair()
     assert (code, len(told["repaired"])) == (0, 1)
-    assert gate.look([shop.book.isbn]) == {shop.book.isbn: 37}
+    assert admission.read_counters([shop.book.isbn]) == {shop.book.isbn: 37}
     assert everything() == before
 
 
@@ -181,7 +181,7 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(shop: Shop) -> None
     execute("UPDATE orders_order SET deadline_at = now() - interval '1 min', cancel_reason = ''", {})
     execute("UPDATE inventory_stock SET closes_at = now() - interval '1 min' WHERE bin = %(sale_bin)s", shop.names)
     execute("UPDATE inventory_stock SET held = 9 WHERE bin = %(sku)s", shop.names)
-    before, mirror = everything(), gate.read()
+    before, mirror = everything(), admission.read()
     code, told = repair("--dry-run")
     assert code == 1
     assert told["planned"] == [
@@ -194,7 +194,7 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(shop: Shop) -> None
         "ledger adds up",
         "every cancelled order has a reason",
     ]
-    assert (everything(), gate.read()) == (before, mirror)
+    assert (everything(), admission.read()) == (before, mirror)
 
 
 def test_a_repair_is_told_in_words(shop: Shop) -> None:
@@ -213,4 +213,4 @@ def test_without_redis_everything_else_is_mended(shop: Shop, redis_server: Redis
     execute("UPDATE inventory_stock SET closes_at = now() - interval '1 min' WHERE bin = %(sale_bin)s", shop.names)
     code, told = repair()
     assert (code, told["repaired"]) == (1, ["8 units of sales that are over returned to the shelf"])
-    assert [line.partition(":")[0] for line in told["for_people"]] == [elsewhere.GATE_READ.name]
+    assert [line.partition(":")[0] for line in told["for_people"]] == [external_checks.GATE_READ.name]

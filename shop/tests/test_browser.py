@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from devtools.testing.processes import Shop
 from devtools.testing.storefront import CONTACT
@@ -20,6 +20,14 @@ NOTE_STATUSES = """() => {
   new MutationObserver(() => {
     if (window.seen.at(-1) !== order.dataset.status) window.seen.push(order.dataset.status);
   }).observe(order, { attributes: true });
+}"""
+
+# Notes what a screen reader is told of the order.
+NOTE_WORDS = """() => {
+  window.said = [];
+  const head = document.querySelector("[data-order] [aria-live]");
+  new MutationObserver((changes) => window.said.push(...changes.map((change) => change.target.textContent.trim())))
+    .observe(head, { childList: true, characterData: true, subtree: true });
 }"""
 
 
@@ -107,6 +115,39 @@ def test_a_guest_buys_and_sees_every_status_without_reloading(page: Page, runnin
     ]
     expect(page.get_by_text("Tracking number", exact=True)).to_be_visible()
     assert free(running_shop, "Slow Light") == left - 1
+
+
+def test_an_open_page_takes_no_focus_away_and_repeats_no_words(page: Page, running_shop: Shop) -> None:
+    running_shop.stop("shipping")
+    running_shop.stop("orders")
+    open_requests, most_at_once = set[Request](), 0
+
+    def asked(request: Request) -> None:
+        nonlocal most_at_once
+        if "/fragment/" in request.url:
+            open_requests.add(request)
+            most_at_once = max(most_at_once, len(open_requests))
+
+    page.on("request", asked)
+    page.on("requestfinished", lambda request: open_requests.discard(request))
+    order(page, "Broth")
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    page.evaluate(NOTE_WORDS)
+    cancel = page.get_by_role("link", name="Cancel this order")
+    cancel.focus()
+    running_shop.start("orders")
+    expect(page.get_by_role("heading", name="Confirmed")).to_be_visible(timeout=FINAL_MS)
+    expect(page.locator(".step[data-code=paid]")).to_have_class("step is-new")
+    expect(cancel).to_be_focused()
+
+    running_shop.start("shipping")
+    expect(page.locator("[data-order]")).to_have_attribute("data-final", "true", timeout=FINAL_MS)
+    expect(cancel).to_have_count(0)
+    expect(page.locator("#content")).to_be_focused()
+    said = page.evaluate("window.said")
+    assert "Delivered" in said
+    assert len(said) == len(set(said))
+    assert most_at_once == 1
 
 
 def test_a_declined_card_ends_cancelled_and_gives_the_stock_back(page: Page, running_shop: Shop) -> None:

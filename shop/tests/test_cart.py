@@ -5,7 +5,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from devtools.testing.storefront import a_book, put_in_cart
-from shop import cart, pricing
+from shop.books import pricing
+from shop.cart import carts
 from shop.models import Book, CartLine
 
 pytestmark = pytest.mark.django_db
@@ -100,9 +101,9 @@ def test_changed_prices_and_stock_are_said(client: Client) -> None:
 
 def test_signing_in_brings_the_guests_cart_along(client: Client, reader: User) -> None:
     ours, theirs, both = a_book(), a_book(), a_book()
-    kept = cart.UserCart(reader.pk)
+    kept = carts.UserCart(reader.pk)
     for book, quantity in ((theirs, 1), (both, 4)):
-        kept.put(cart.Entry(sku=book.isbn, quantity=quantity, seen_price_minor=1250))
+        kept.put(carts.CartEntry(sku=book.isbn, quantity=quantity, seen_price_minor=1250))
     put_in_cart(client, ours, 2)
     put_in_cart(client, both, 3)
 

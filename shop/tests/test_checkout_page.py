@@ -10,7 +10,7 @@ from devtools.testing.storefront import CONTACT, a_book, checkout_form, put_in_c
 from kafka_bridge import testing
 from orders import links
 from orders.models import Order
-from shop import pricing
+from shop.books import pricing
 from shop.models import Book
 
 # Orders are committed by a thread of their own, so tests cannot hide in a transaction.

@@ -16,15 +16,15 @@ from devtools.testing.orders import SKU, draft
 from devtools.testing.payments import make_due
 from devtools.testing.sandbox_bank import InProcessGateway
 from events import catalogue
-from inventory import services as inventory
-from inventory import shelving
+from inventory import holds as inventory
+from inventory import stock_adjustments
 from inventory.models import Movement, Reservation, Stock
 from kafka_bridge import testing
 from kafka_bridge.publishing import outbox
-from orders import checkout
-from orders import services as orders
+from orders.actions import cancellation
 from orders.models import Order, Status
-from payments import calls, settling
+from orders.placing import placement
+from payments import gateway_calls, settlement
 from payments.models import Charge, Refund
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.money]
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest
 def one_copy(slow_carrier: None) -> None:
     """Of one book."""
     with transaction.atomic():
-        shelving.receive(quantities={SKU: 1}, reason="test")
+        stock_adjustments.receive(quantities={SKU: 1}, reason="test")
 
 
 def counts() -> tuple[int, int, int]:
@@ -46,7 +46,7 @@ def counts() -> tuple[int, int, int]:
 def held_order(settings: Any, *, seconds: int = -1, **changes: Any) -> tuple[UUID, testing.MemoryBroker]:
     """An order whose stock is held for so long, while payments has not heard of it yet."""
     settings.HOLD_SECONDS = seconds
-    placed = checkout.place(draft(**changes))
+    placed = placement.place(draft(**changes))
     broker = testing.MemoryBroker(groups={"orders", "inventory"})
     broker.drain()
     return placed.order_id, broker
@@ -59,9 +59,9 @@ def expire() -> int:
 
 def take_step() -> None:
     """A cashier takes the one charge that is due, asks the gateway, and writes its answer."""
-    [charge] = settling.claim_charges(limit=10)
+    [charge] = settlement.claim_charges(limit=10)
     with transaction.atomic(durable=True), outbox.collect():
-        settling.settle(charges=[(charge, calls.carry_out(charge))])
+        settlement.settle(charges=[(charge, gateway_calls.carry_out(charge))])
 
 
 def entered(gateway: InProcessGateway) -> list[str]:
@@ -113,7 +113,7 @@ def test_a_machine_whose_clock_is_wrong_ends_nothing_early_or_late(
 
     def end() -> tuple[int, int]:
         with transaction.atomic(durable=True), outbox.collect():
-            return inventory.expire(), orders.cancel_overdue()
+            return inventory.expire(), cancellation.cancel_overdue()
 
     assert end() == (0, 0)
     Reservation.objects.filter(pk=order_id).update(expires_at=Now() - timedelta(seconds=1))
@@ -125,7 +125,7 @@ def test_what_expired_is_offered_again(settings: Any) -> None:
     first, broker = held_order(settings)
     assert expire() == 1
     settings.HOLD_SECONDS = 60
-    second = checkout.place(draft()).order_id
+    second = placement.place(draft()).order_id
     everybody(broker)
     statuses = dict(Order.objects.values_list("pk", "cancel_reason"))
     assert statuses == {first: "not paid in time", second: ""}
@@ -138,7 +138,7 @@ def test_money_that_is_being_captured_keeps_its_hold(settings: Any) -> None:
     testing.give("payments", *testing.stated(catalogue.InventoryReserved))
     take_step()
     # A cashier took the charge once more: its capture may be on the way.
-    assert [(c.order_id, c.state) for c in settling.claim_charges(limit=10)] == [(order_id, "capturing")]
+    assert [(c.order_id, c.state) for c in settlement.claim_charges(limit=10)] == [(order_id, "capturing")]
     assert expire() == 0
     reservation = Reservation.objects.get(pk=order_id)
     assert reservation.state == "held"
@@ -157,8 +157,8 @@ def test_money_that_is_only_set_aside_loses_against_the_end_of_the_hold(
     if is_answered:
         take_step()
     else:
-        [charge] = settling.claim_charges(limit=10)
-        calls.carry_out(charge)  # and whoever asked does not live to write the answer
+        [charge] = settlement.claim_charges(limit=10)
+        gateway_calls.carry_out(charge)  # and whoever asked does not live to write the answer
     assert expire() == 1
     make_due()
     everybody(broker)
@@ -211,7 +211,7 @@ def test_one_winner_when_both_come_at_the_same_moment(
             connection.close()
 
     def take() -> int:
-        return sum(charge.state == "capturing" for charge in settling.claim_charges(limit=10))
+        return sum(charge.state == "capturing" for charge in settlement.claim_charges(limit=10))
 
     with ThreadPoolExecutor(2) as pool:
         taken, expired = pool.submit(in_thread, take), pool.submit(in_thread, expire)
@@ -253,13 +253,13 @@ def test_a_cancellation_and_an_expiry_give_the_units_back_once(settings: Any) ->
 def test_an_order_cancelled_while_it_is_being_reserved(settings: Any, seed: int, duplicates: bool) -> None:
     """Ten orders for one copy, each cancelled in another moment, every message perhaps twice: the sums hold."""
     settings.HOLD_SECONDS = 600
-    placed = [checkout.place(draft(flow=catalogue.FLOWS[n % 2])).order_id for n in range(10)]
+    placed = [placement.place(draft(flow=catalogue.FLOWS[n % 2])).order_id for n in range(10)]
     broker = testing.MemoryBroker(seed=seed, duplicates=duplicates)
     for number, order_id in enumerate(placed):
         broker.advance(number % 4)
         if number % 2:
-            with transaction.atomic(), contextlib.suppress(orders.CannotCancel):
-                orders.cancel(order_id=order_id, reason="changed my mind", by="test")
+            with transaction.atomic(), contextlib.suppress(cancellation.CannotCancel):
+                cancellation.cancel(order_id=order_id, reason="changed my mind", by="test")
     broker.drain()
     received, held, sold = counts()
     assert (received, held) == (1, 0)

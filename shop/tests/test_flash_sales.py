@@ -16,14 +16,16 @@ from django.utils import timezone
 from devtools.testing.flash_sales import HOUR, a_sale, move
 from devtools.testing.storefront import a_book, api_order, checkout_form, put_in_cart
 from events import catalogue
-from inventory import services as inventory
-from inventory import shelving, upkeep
+from inventory import counter_sync, stock_adjustments
+from inventory import holds as inventory
 from inventory.models import Hold, Stock, bin_of
 from kafka_bridge import testing
 from orders import queries
 from orders.models import Order, OrderLine, Status, new_id
 from payments.models import Refund
-from shop import flash_sales, ordering, pricing
+from shop.books import pricing
+from shop.checkout import price_check
+from shop.flashsales import flash_sales
 from shop.models import Book, FlashSale
 from shop.templatetags.shop_words import until
 
@@ -54,7 +56,9 @@ def panel(client: Client, book: Book) -> tuple[dict[str, str], str]:
 def hold(book: Book, sale: FlashSale, units: int) -> Any:
     """An order that is not paid yet holds so many units of the sale; returns its id."""
     order_id = new_id()
-    wish = inventory.Wish(order_id=order_id, units={bin_of(book.isbn, sale.pk): units}, customer=str(order_id)[:32])
+    wish = inventory.ReservationRequest(
+        order_id=order_id, units={bin_of(book.isbn, sale.pk): units}, customer=str(order_id)[:32]
+    )
     with transaction.atomic():
         (outcome,) = inventory.hold(wishes=[wish]).values()
     assert outcome.held
@@ -147,17 +151,12 @@ def test_a_span_of_time_is_said_in_one_unit() -> None:
 def test_the_panel_in_each_phase(client: Client) -> None:
     book = a_book(stock=30, price_minor=1000)
     attributes, words = panel(client, book)
-    assert (attributes["phase"], attributes["left"], attributes["units"], attributes["starts"]) == (
-        "none",
-        "30",
-        "",
-        "",
-    )
+    assert (attributes["phase"], attributes["left"], attributes["starts"]) == ("none", "30", "")
     assert "$10.00 In stock Copies" in words
 
     sale = a_sale(book, starts_in=timedelta(minutes=4), units=20, price_minor=400, customer_limit=2)
     attributes, words = panel(client, book)
-    assert (attributes["phase"], attributes["left"], attributes["units"]) == ("upcoming", "10", "20")
+    assert (attributes["phase"], attributes["left"]) == ("upcoming", "10")
     assert (attributes["starts"], attributes["ends"]) == (sale.starts_at.isoformat(), sale.ends_at.isoformat())
     assert "$10.00 In stock Flash sale: Rush starts in 4 minutes" in words
     assert "20 copies at $4.00 , up to 2 for each customer." in words
@@ -192,7 +191,7 @@ def test_the_page_shows_the_panel_and_the_lists_the_price(client: Client) -> Non
 def test_the_panel_is_never_cached_and_costs_no_query_of_books(client: Client, django_assert_num_queries: Any) -> None:
     book = a_book(stock=30)
     a_sale(book)
-    upkeep.rebuild("so that PostgreSQL need not be asked")
+    counter_sync.rebuild("so that PostgreSQL need not be asked")
     pricing.offers()
     with django_assert_num_queries(0):
         response = client.get(f"/books/{book.isbn}/panel/")
@@ -213,7 +212,7 @@ def test_sold_out_is_said_and_nothing_is_ordered_until_copies_come_back(client: 
     attributes, words = panel(client, book)
     assert (attributes["phase"], attributes["left"]) == ("running", "0")
     assert "Sold out" in words
-    assert "A held copy that is not paid in time comes back, and can be bought here again." in words
+    assert "A held copy that is not paid for in time comes back, and you can buy it here." in words
     assert "<form" not in client.get(f"/books/{book.isbn}/panel/").content.decode()
     sentence = f"“{book.title}” is sold out. A copy comes back when an order that holds it is not paid in time."
     assert sentence in text_of(client.post("/checkout/", form))
@@ -295,8 +294,8 @@ def test_of_two_reasons_both_are_said() -> None:
     a_sale(book, units=1, customer_limit=2)
 
     def found(quantity: int) -> list[tuple[str, int | None]]:
-        wanted = ordering.WantedLine(sku=book.isbn, quantity=quantity)
-        return [(difference.code, difference.left) for difference in ordering.differences([wanted])]
+        wanted = price_check.WantedLine(sku=book.isbn, quantity=quantity)
+        return [(difference.code, difference.left) for difference in price_check.differences([wanted])]
 
     assert [found(quantity) for quantity in (1, 2, 3)] == [
         [],
@@ -381,7 +380,7 @@ def test_after_the_end_what_is_left_is_sold_as_usual(client: Client, flow: str) 
     move(sale, starts_in=-3 * HOUR)
     assert order(client, book)[1]["error"]["code"] == "sold_out"
     with transaction.atomic():
-        assert shelving.return_unsold() == 3
+        assert stock_adjustments.return_unsold() == 3
     pricing.forget()
     after = order(client, book, 3)[1]["order"]
     testing.MemoryBroker().drain()

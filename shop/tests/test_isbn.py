@@ -3,7 +3,7 @@
 import pytest
 from django.core.exceptions import ValidationError
 
-from shop import isbn
+from shop.books import isbn
 
 
 # The first is the example of the ISBN Users' Manual.

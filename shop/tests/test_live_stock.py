@@ -16,8 +16,9 @@ from django.utils import timezone
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
 from devtools.testing.storefront import a_book
-from inventory import services, shelving
-from shop import flash_sales, live_stock, sockets, stock_sockets
+from inventory import holds, stock_adjustments
+from shop.flashsales import flash_sales
+from shop.live import live_stock, sockets, stock_sockets
 from shop.models import Book, FlashSale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
@@ -120,7 +121,9 @@ async def hold(book: Book, orders: int) -> None:
 
     def work() -> None:
         with transaction.atomic():
-            services.hold(wishes=[services.Wish(order_id=uuid.uuid4(), units={book.isbn: 1}) for _ in range(orders)])
+            holds.hold(
+                wishes=[holds.ReservationRequest(order_id=uuid.uuid4(), units={book.isbn: 1}) for _ in range(orders)]
+            )
         connections.close_all()
 
     await asyncio.to_thread(work)
@@ -131,7 +134,7 @@ async def receive(book: Book, units: int) -> None:
 
     def work() -> None:
         with transaction.atomic():
-            shelving.receive(quantities={book.isbn: units}, reason="test")
+            stock_adjustments.receive(quantities={book.isbn: units}, reason="test")
         connections.close_all()
 
     await asyncio.to_thread(work)

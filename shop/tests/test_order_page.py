@@ -92,6 +92,8 @@ def test_strangers_see_the_same_404_whether_there_is_an_order_or_not(client: Cli
                 f"/orders/{order.pk}/?key=wrong",
                 f"/orders/{order.pk}/?key={links.key_for(nowhere)}",
                 f"/orders/{nowhere}/",
+                f"/orders/{order.pk}/fragment/",
+                f"/orders/{order.pk}/fragment/?key=wrong",
             )
         ]
         assert {answer.status_code for answer in answers} == {404}
@@ -116,3 +118,40 @@ def test_my_orders_are_mine(client: Client, order: Order) -> None:
     mine = Order.objects.exclude(pk=order.pk).get()
     assert list(client.get("/orders/").context["page"]) == [mine]
     assert client.get(f"/orders/{mine.pk}/").status_code == 200
+
+
+def test_an_open_page_is_sent_the_order_alone_as_the_page_shows_it(client: Client, order: Order) -> None:
+    def article(response: Any) -> str:
+        """What the order's page shows of it; tokens differ each time."""
+        page = re.sub(r'value="\w{64}"', "", response.content.decode())
+        return page[page.index("<article") : page.index("</article>")]
+
+    def fragment() -> Any:
+        return client.get(address(order).replace("/?", "/fragment/?"))
+
+    moves: list[tuple[Status, dict[str, Any]]] = [
+        (Status.PAID, {"payment_reference": "sbx_1"}),
+        (Status.SHIPPED, {}),
+        (Status.DELIVERED, {}),
+    ]
+    for status, fields in moves:
+        moved(order, status, **fields)
+        found = fragment()
+        assert found.content.decode().lstrip().startswith("<article")
+        assert f'data-status="{status}"' in article(found)
+        assert article(found) == article(client.get(address(order)))
+    assert "no-store" in fragment()["Cache-Control"]
+
+
+def test_the_fragment_never_says_an_older_order_than_its_version(
+    client: Client, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = queries.snapshot
+
+    def meanwhile(order_id: Any) -> Any:
+        moved(Order.objects.get(pk=order_id), Status.CANCELLED, cancel_reason="a test")
+        return real(order_id)
+
+    monkeypatch.setattr(queries, "snapshot", meanwhile)
+    page = client.get(address(order).replace("/?", "/fragment/?"))
+    assert page.context["order"].version == page.context["snapshot"]["version"] == 2

@@ -9,11 +9,12 @@ from django.db import transaction
 from devtools.testing.orders import SKU, draft
 from devtools.testing.shop_at_rest import broken
 from events import catalogue
-from inventory import upkeep
+from inventory import counter_sync
 from inventory.models import Hold
 from kafka_bridge import testing
-from orders import checkout, services
+from orders.actions import cancellation, parcels
 from orders.models import Order, Status
+from orders.placing import placement
 from payments.models import Refund
 from shop.models import BookSales, DailySales
 from shop.tests import test_saga as saga
@@ -37,19 +38,19 @@ def flow(request: pytest.FixtureRequest) -> str:
 def place(flow: str) -> UUID:
     """Three copies of one book and two of another, ten of each on the shelf; 12.50 a copy."""
     saga.stock(**{f"s{SKU}": 10, f"s{OTHER}": 10})
-    return checkout.place(draft(flow=flow, units={SKU: 3, OTHER: 2})).order_id
+    return placement.place(draft(flow=flow, units={SKU: 3, OTHER: 2})).order_id
 
 
 def reduce(order_id: UUID, units: dict[str, int], reason: str = "damaged") -> None:
     """Somebody cancels these copies."""
     with transaction.atomic():
-        services.cancel_lines(order_id=order_id, units=units, reason=reason, by="ada")
+        cancellation.cancel_lines(order_id=order_id, units=units, reason=reason, by="ada")
 
 
 def cancel(order_id: UUID) -> None:
     """Somebody cancels the rest."""
     with transaction.atomic():
-        services.cancel(order_id=order_id, reason="changed my mind", by="ada")
+        cancellation.cancel(order_id=order_id, reason="changed my mind", by="ada")
 
 
 def refunds() -> list[tuple[str, int]]:
@@ -74,7 +75,7 @@ def mails() -> list[str]:
 
 def audit() -> dict[str, int]:
     """What the audit of a shop at rest finds: stock, ledger, gate, orders and money are exact if it is nothing."""
-    upkeep.tend()
+    counter_sync.sync()
     return broken()
 
 
@@ -93,8 +94,8 @@ def test_some_copies_are_cancelled_and_the_rest_arrives(broker: testing.MemoryBr
     assert sales() == (0, 4, 5000, {SKU: (2, 2500), OTHER: (2, 2500)})
     assert saga.books_balance()
     with transaction.atomic():
-        services.ship(order_ids=[order_id], by="staff")
-        services.deliver(order_ids=[order_id], by="staff")
+        parcels.ship(order_ids=[order_id], by="staff")
+        parcels.deliver(order_ids=[order_id], by="staff")
     broker.drain()
     order.refresh_from_db()
     assert (order.status, order.is_final) == (Status.DELIVERED, True)
@@ -163,7 +164,7 @@ def test_copies_are_cancelled_at_any_moment_or_not_at_all(
     if is_confirmed:
         reduce(order_id, {SKU: 2, OTHER: 1})
     else:
-        with pytest.raises(services.CannotCancel, match="confirmed"):
+        with pytest.raises(cancellation.CannotCancel, match="confirmed"):
             reduce(order_id, {SKU: 2, OTHER: 1})
     broker.drain()
 

@@ -11,15 +11,15 @@ from django.db.models import F, Sum
 from devtools.testing.orders import SKU, draft
 from devtools.testing.payments import make_due
 from events import catalogue
-from inventory import shelving
+from inventory import stock_adjustments
 from inventory.models import Reservation, Stock
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
-from orders import checkout
-from orders import services as orders
+from orders.actions import cancellation
 from orders.models import Order, OrderLine, OrderMail, Shipment, Status
+from orders.placing import placement
 from payments import gateways
-from payments.gateways import Standing
+from payments.gateways import PaymentStatus
 from payments.models import Charge, Refund
 from payments.sandbox.bank import Bank
 from shop.models import BookSales, DailySales
@@ -49,7 +49,7 @@ def flow(request: pytest.FixtureRequest) -> str:
 def stock(**units: int) -> None:
     """So many units arrive."""
     with transaction.atomic():
-        shelving.receive(quantities={sku.removeprefix("s"): n for sku, n in units.items()}, reason="test")
+        stock_adjustments.receive(quantities={sku.removeprefix("s"): n for sku, n in units.items()}, reason="test")
 
 
 def counts(sku: str) -> tuple[int, int, int]:
@@ -91,7 +91,7 @@ def books_balance() -> bool:
     done = [entry for entry in the_bank().entries() if entry.kind == "capture" and not entry.declined]
     return (
         kept == came_to
-        and not any(payment.standing in (Standing.ACTION, Standing.AUTHORIZED) for payment in payments)
+        and not any(payment.standing in (PaymentStatus.ACTION, PaymentStatus.AUTHORIZED) for payment in payments)
         and {payment.key for payment in payments} <= set(charges)
         and len(done) == len({entry.transaction_id for entry in done})
     )
@@ -99,7 +99,7 @@ def books_balance() -> bool:
 
 def test_an_order_goes_all_the_way(broker: testing.MemoryBroker, flow: str) -> None:
     stock(**{f"s{SKU}": 5, f"s{OTHER}": 5})
-    placed = checkout.place(draft(flow=flow, units={SKU: 2, OTHER: 1}))
+    placed = placement.place(draft(flow=flow, units={SKU: 2, OTHER: 1}))
     broker.drain()
 
     order = Order.objects.get(pk=placed.order_id)
@@ -135,7 +135,7 @@ def test_a_refused_card_cancels_and_gives_the_stock_back(
     broker: testing.MemoryBroker, flow: str, card: str, reason: str
 ) -> None:
     stock(**{f"s{SKU}": 5})
-    placed = checkout.place(draft(flow=flow, payment_method=card))
+    placed = placement.place(draft(flow=flow, payment_method=card))
     broker.drain()
 
     order = Order.objects.get(pk=placed.order_id)
@@ -151,7 +151,7 @@ def test_a_refused_card_cancels_and_gives_the_stock_back(
 def test_out_of_stock_cancels_and_takes_or_returns_the_money(broker: testing.MemoryBroker, flow: str) -> None:
     """FAILURES 11: no stock after the payment is exactly one refund."""
     stock(**{f"s{SKU}": 5, f"s{OTHER}": 1})
-    placed = checkout.place(draft(flow=flow, units={SKU: 1, OTHER: 2}))
+    placed = placement.place(draft(flow=flow, units={SKU: 1, OTHER: 2}))
     broker.drain()
 
     order = Order.objects.get(pk=placed.order_id)
@@ -166,7 +166,7 @@ def test_out_of_stock_cancels_and_takes_or_returns_the_money(broker: testing.Mem
 
 def test_the_last_unit_is_sold_once(broker: testing.MemoryBroker, flow: str) -> None:
     stock(**{f"s{SKU}": 3})
-    placed = [checkout.place(draft(flow=flow)) for _ in range(8)]
+    placed = [placement.place(draft(flow=flow)) for _ in range(8)]
     broker.drain()
 
     ended = sorted(Order.objects.filter(pk__in=[p.order_id for p in placed]).values_list("status", flat=True))
@@ -178,7 +178,7 @@ def test_the_last_unit_is_sold_once(broker: testing.MemoryBroker, flow: str) -> 
 def test_both_flows_at_once(broker: testing.MemoryBroker) -> None:
     stock(**{f"s{SKU}": 50})
     for number in range(10):
-        checkout.place(draft(flow=catalogue.FLOWS[number % 2]))
+        placement.place(draft(flow=catalogue.FLOWS[number % 2]))
     broker.drain()
     assert set(Order.objects.values_list("status", flat=True)) == {"DELIVERED"}
     assert counts(SKU) == (50, 0, 10)
@@ -192,10 +192,10 @@ def test_a_cancellation_at_any_moment_leaves_nothing_behind(
     """Whatever was held is free again, whatever was taken is returned, whether the cancellation came early or late."""
     settings.CARRIER_SHIP_DELAY_SECONDS = 3600
     stock(**{f"s{SKU}": 5})
-    placed = checkout.place(draft(flow=flow))
+    placed = placement.place(draft(flow=flow))
     broker.advance(deliveries_before)
     with transaction.atomic():
-        orders.cancel(order_id=placed.order_id, reason="changed my mind", by="ada")
+        cancellation.cancel(order_id=placed.order_id, reason="changed my mind", by="ada")
     broker.drain()
 
     to_the_end(broker)
@@ -214,10 +214,10 @@ def test_an_overdue_order_is_cancelled_and_all_is_given_back(
 ) -> None:
     stock(**{f"s{SKU}": 5})
     settings.ORDER_DEADLINE_SECONDS = -1
-    placed = checkout.place(draft(flow=flow))
+    placed = placement.place(draft(flow=flow))
     broker.advance(2)
     with transaction.atomic():
-        ended = orders.cancel_overdue()
+        ended = cancellation.cancel_overdue()
     broker.drain()
     order = Order.objects.get(pk=placed.order_id)
     if ended:
@@ -232,7 +232,7 @@ def test_no_group_needs_another_to_be_up(flow: str) -> None:
     """Each group in turn hears of everything only after all others are done."""
     stock(**{f"s{SKU}": 50})
     for late in [group.name for group in registry.groups()]:
-        placed = checkout.place(draft(flow=flow))
+        placed = placement.place(draft(flow=flow))
         everybody = {group.name for group in registry.groups()}
         broker = testing.MemoryBroker(groups=everybody - {late})
         broker.drain()

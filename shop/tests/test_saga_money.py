@@ -19,15 +19,16 @@ from devtools.testing.orders import SKU, draft
 from devtools.testing.payments import make_due
 from events import catalogue
 from kafka_bridge import testing
-from orders import checkout, queries, returns
-from orders import services as orders
+from orders import queries
+from orders.actions import cancellation, parcels, returns
 from orders.models import Order, PaymentWait, Status
+from orders.placing import placement
 from payments import gateways
-from payments.cashier import Cashier
-from payments.gateways import Standing
+from payments.gateway_worker import GatewayWorker
+from payments.gateways import PaymentStatus
 from payments.models import Charge, Refund, Review
 from payments.sandbox.cards import TEST_CARDS, TestCard, Trouble
-from shop import after_sales
+from shop.orderpages import after_sales
 from shop.tests import test_saga as saga
 from shop.tests.test_saga import OTHER, books_balance, counts, the_bank, to_the_end
 
@@ -50,7 +51,7 @@ def flow(request: pytest.FixtureRequest) -> str:
 def place(flow: str, card: str = "pm_success", **units: int) -> UUID:
     """One copy of a book of which there are five, 12.50 USD."""
     saga.stock(**{f"s{SKU}": 5, f"s{OTHER}": 5})
-    return checkout.place(draft(flow=flow, payment_method=card, units=units or {SKU: 1})).order_id
+    return placement.place(draft(flow=flow, payment_method=card, units=units or {SKU: 1})).order_id
 
 
 def at_the_bank(act: str) -> Callable[[], None]:
@@ -72,7 +73,7 @@ def cancel(order_id: UUID) -> bool:
     """The buyer cancels; whether it was not too late."""
     try:
         after_sales.cancel(order_id=order_id, user=AnonymousUser())
-    except orders.CannotCancel:
+    except cancellation.CannotCancel:
         return False
     return True
 
@@ -253,17 +254,17 @@ def test_a_refusal_after_the_payment_changes_nothing(broker: testing.MemoryBroke
 # -- Returns -------------------------------------------------------------------------------------------
 def test_copies_come_back_and_exactly_their_money_does(broker: testing.MemoryBroker, flow: str) -> None:
     saga.stock(**{f"s{SKU}": 5, f"s{OTHER}": 5})
-    order_id = checkout.place(draft(flow=flow, units={SKU: 2, OTHER: 1})).order_id
+    order_id = placement.place(draft(flow=flow, units={SKU: 2, OTHER: 1})).order_id
     to_the_end(broker)
     with transaction.atomic():
-        assert orders.ship(order_ids=[order_id], by="carrier")
+        assert parcels.ship(order_ids=[order_id], by="carrier")
     wish = after_sales.ask_return(order_id=order_id, units={SKU: 1}, reason="pages are missing", user=AnonymousUser())
     with transaction.atomic():
         returns.accept_return(order_id=order_id, units={SKU: 1}, reason="damaged", by="grace", request_id=wish.pk)
     to_the_end(broker)
     assert sum(p.refunded_minor for p in the_bank().statement()) == 1250
     with transaction.atomic():
-        orders.deliver(order_ids=[order_id], by="carrier")
+        parcels.deliver(order_ids=[order_id], by="carrier")
         returns.accept_return(order_id=order_id, units={SKU: 1, OTHER: 1}, reason="all of it", by="grace")
     to_the_end(broker)
     assert end_of(order_id) == (Status.DELIVERED, "")
@@ -290,7 +291,7 @@ def test_a_cancellation_and_the_carrier_have_one_winner(flow: str, round_: int) 
 
     def ship() -> int:
         with transaction.atomic():
-            return len(orders.ship(order_ids=[order_id], by="carrier"))
+            return len(parcels.ship(order_ids=[order_id], by="carrier"))
 
     cancelled, shipped = at_once(lambda: cancel(order_id), ship)
     assert bool(cancelled) is not bool(shipped)
@@ -309,7 +310,7 @@ def test_a_cancellation_and_the_capture_have_one_winner(flow: str, round_: int) 
     order_id = place(flow)
     broker.drain()
     testing.give("payments", *testing.stated(catalogue.OrderCreated, catalogue.InventoryReserved))
-    cashier = Cashier()
+    cashier = GatewayWorker()
 
     def pay() -> None:
         testing.wait_until(lambda: not cashier.work(), what="an idle cashier")
@@ -360,4 +361,4 @@ def capture_under_way(broker: testing.MemoryBroker) -> None:
         return charge.unknown_since is not None  # until then its one call is under way; a second one would tell
 
     testing.wait_until(is_captured_there, what="a capture whose answer is lost")
-    assert [p.standing for p in the_bank().statement()] == [Standing.CAPTURED]
+    assert [p.standing for p in the_bank().statement()] == [PaymentStatus.CAPTURED]

@@ -9,10 +9,11 @@ from django.core.management import call_command
 from django.db import transaction
 
 from inventory import queries as inventory_queries
-from inventory import shelving
+from inventory import stock_adjustments
 from inventory.models import bin_of
-from shop import flash_sales, isbn
-from shop import seed as seeding
+from shop.books import isbn
+from shop.books import seed as seeding
+from shop.flashsales import flash_sales
 from shop.models import Book, Category, FlashSale
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +70,7 @@ def test_seeding_again_changes_nothing() -> None:
     book.price_minor, book.title = 1, "Soup"
     book.save()
     with transaction.atomic():
-        shelving.receive(quantities={book.isbn: 7}, reason="test")
+        stock_adjustments.receive(quantities={book.isbn: 7}, reason="test")
     before = inventory_queries.free_by_bin(Book.objects.values_list("isbn", flat=True))
 
     assert seed() == {"categories": 0, "books": 0, "units": 0, "sales": 0, "users": []}

@@ -12,16 +12,16 @@ from rich.console import Console
 
 from devtools.testing.storefront import a_book
 from events import catalogue
-from inventory import upkeep
+from inventory import counter_sync
 from inventory.models import Stock
 from kafka_bridge import testing
-from orders import services
+from orders.actions import cancellation
 from orders.models import Order, Status
 from payments.gateways.sandbox import SandboxGateway
-from shop import flash_sales
+from shop.flashsales import flash_sales
 from shop.models import AuditRun, Book, FlashSale
 from shop.simulation import buyers, playing, report, verdict
-from shop.simulation.buyers import BadPlan, Plan
+from shop.simulation.buyers import BadPlan, SalePlan
 from shop.simulation.playing import Moment
 from shop.simulation.verdict import Count
 from shop.simulation.watching import Loser
@@ -40,14 +40,14 @@ def at_work(then: Callable[[Moment], None] = lambda moment: None) -> playing.Sho
     broker = testing.MemoryBroker()
 
     def show(moment: Moment) -> None:
-        upkeep.tend()
+        counter_sync.sync()
         broker.drain()
         then(moment)
 
     return show
 
 
-def play(plan: Plan, show: playing.Show) -> verdict.Verdict:
+def play(plan: SalePlan, show: playing.Show) -> verdict.Verdict:
     """Without Kafka, in this process."""
     return playing.play(plan, url=None, patience_seconds=30, show=show, rest_within_seconds=3)
 
@@ -55,7 +55,7 @@ def play(plan: Plan, show: playing.Show) -> verdict.Verdict:
 # -- the crowd ------------------------------------------------------------------------------------
 def test_the_same_seed_brings_the_same_crowd() -> None:
     def wishes(seed: int) -> list[tuple[tuple[int, ...], str]]:
-        plan = Plan(buyers=50, books=5, basket=3, declined_percent=40, seed=seed)
+        plan = SalePlan(buyers=50, books=5, basket=3, declined_percent=40, seed=seed)
         return [(buyer.wants, buyer.card) for buyer in buyers.crowd(plan)]
 
     assert wishes(1) == wishes(1) != wishes(2)
@@ -64,7 +64,7 @@ def test_the_same_seed_brings_the_same_crowd() -> None:
 
 
 def test_every_buyer_is_a_customer_of_their_own() -> None:
-    crowd = buyers.crowd(Plan(buyers=50))
+    crowd = buyers.crowd(SalePlan(buyers=50))
     assert len({buyer.contact.email for buyer in crowd}) == len({buyer.key for buyer in crowd}) == 50
 
 
@@ -82,24 +82,24 @@ def test_every_buyer_is_a_customer_of_their_own() -> None:
 )
 def test_a_plan_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(BadPlan):
-        Plan(**changes).check()
+        SalePlan(**changes).check()
 
 
 # -- the sale -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("flow", catalogue.FLOWS)
 @pytest.mark.usefixtures("shelf")
 def test_each_unit_is_sold_once_and_every_loser_hears_why(flow: str) -> None:
-    result = play(Plan(buyers=30, units=4, flow=flow, threads=8, customer_limit=1), at_work())
+    result = play(SalePlan(buyers=30, units=4, flow=flow, threads=8, customer_limit=1), at_work())
     assert result.problems == []
     assert (result.units_sold, result.state.confirmed, result.state.left) == (4, 4, 0)
-    assert result.state.cancelled == {services.OUT_OF_STOCK: 26}
+    assert result.state.cancelled == {cancellation.OUT_OF_STOCK: 26}
     assert [(c.set_aside, c.held, c.sold, c.by_orders) for c in result.counts] == [(4, 0, 4, 4)]
     assert AuditRun.objects.get().is_clean
 
 
 @pytest.mark.usefixtures("shelf")
 def test_afterwards_its_books_are_off_the_shelf_and_its_sale_is_over() -> None:
-    play(Plan(buyers=3, units=2, books=2), at_work())
+    play(SalePlan(buyers=3, units=2, books=2), at_work())
     assert set(Book.objects.filter(title__startswith="Simulated").values_list("is_listed", flat=True)) == {False}
     sale = FlashSale.objects.get()
     closes = Stock.objects.filter(sale_id=sale.pk).values_list("closes_at", flat=True)
@@ -112,7 +112,7 @@ def test_a_unit_with_two_winners_is_noticed() -> None:
         loser = Order.objects.filter(status=Status.CANCELLED).values("pk")[:1]
         Order.objects.filter(pk__in=loser).update(status="PAID", confirmed_at="2026-01-01T00:00Z", cancel_reason="")
 
-    result = play(Plan(buyers=3, units=2, threads=1), at_work(once(cheat)))
+    result = play(SalePlan(buyers=3, units=2, threads=1), at_work(once(cheat)))
     [sku] = [count.sku for count in result.counts]
     assert [problem for problem in result.problems if not problem.startswith("the audit")] == [
         f"{sku} is oversold: 3 units in confirmed orders, 2 were set aside",
@@ -151,7 +151,7 @@ def test_counts_that_do_not_fit_are_noticed(count: Count, problems: int) -> None
 def test_whoever_could_have_been_served_was_wronged() -> None:
     counts = [Count(sku=sku, set_aside=5, held=0, sold=sold, by_orders=sold) for sku, sold in (("a", 5), ("b", 3))]
 
-    def loser(*skus: str, reason: str = services.OUT_OF_STOCK) -> Loser:
+    def loser(*skus: str, reason: str = cancellation.OUT_OF_STOCK) -> Loser:
         return Loser(reference="BR-1", reason=reason, skus=skus)
 
     assert verdict.of_losers([loser("a"), loser("a", "b")], counts, turned_away=[["a"]]) == []
@@ -164,9 +164,9 @@ def test_whoever_could_have_been_served_was_wronged() -> None:
 
 
 # -- the naive shop -------------------------------------------------------------------------------
-@pytest.mark.parametrize("plan", [Plan(buyers=2, units=1), Plan(buyers=60, units=5, books=3, basket=2)])
+@pytest.mark.parametrize("plan", [SalePlan(buyers=2, units=1), SalePlan(buyers=60, units=5, books=3, basket=2)])
 @pytest.mark.django_db(transaction=True)
-def test_check_then_act_oversells_and_leaves_nothing_behind(plan: Plan) -> None:
+def test_check_then_act_oversells_and_leaves_nothing_behind(plan: SalePlan) -> None:
     sold = playing.play_naive(plan, show=lambda units, seconds: None)
     assert sold.failures == ()
     assert sold.oversold > 0
@@ -218,7 +218,7 @@ def test_the_naive_shop_as_json() -> None:
 
 @pytest.mark.usefixtures("shelf")
 def test_both_side_by_side_fit_a_terminal_of_80_columns() -> None:
-    plan = Plan(buyers=30, units=4, threads=8)
+    plan = SalePlan(buyers=30, units=4, threads=8)
     result, output = play(plan, at_work()), StringIO()
     sold = playing.play_naive(plan, show=lambda units, seconds: None)
     report.print_comparison(result, sold, Console(file=output, width=80))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from channels.testing import WebsocketCommunicator
 
-from shop import sockets
+from shop.live import sockets
 
 
 async def accept(scope: dict[str, Any], receive: Any, send: Any) -> None:

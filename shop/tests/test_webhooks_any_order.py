@@ -23,7 +23,7 @@ from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
 from payments import services
-from payments.gateways import Standing, sandbox, signatures
+from payments.gateways import PaymentStatus, sandbox, signatures
 from payments.models import Charge, GatewayNotice, Refund, Review
 from payments.sandbox.bank import Bank
 
@@ -125,7 +125,7 @@ class Play:
         """Those whom the bank asks."""
         for charge, story in zip(self.charges(), self.stories, strict=True):
             payment = self.bank.find(key=str(charge.pk))
-            if payment is not None and payment.standing == Standing.ACTION:
+            if payment is not None and payment.standing == PaymentStatus.ACTION:
                 (self.bank.confirm if story.is_confirmed else self.bank.refuse)(payment.transaction_id)
 
     def time_passes(self) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from benchmarks import bridge, commits, crews, poison, stock
-from inventory import shelving
-from shop import models, seed
+from benchmarks import bridge, commits, consumer_scaling, poison, stock
+from inventory import stock_adjustments
+from shop import models
+from shop.books import seed
 
 
 class Command(BaseCommand):
@@ -36,7 +37,7 @@ def prepare(*, units: int) -> dict[str, Any]:
     seed.seed()
     skus = list(models.Book.objects.filter(is_listed=True).values_list("isbn", flat=True))
     with transaction.atomic():
-        shelving.receive(quantities=dict.fromkeys(skus, units), reason="benchmark")
+        stock_adjustments.receive(quantities=dict.fromkeys(skus, units), reason="benchmark")
     return {"skus": skus}
 
 
@@ -52,7 +53,7 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "commits": commits.measure,
     "runner": bridge.measure_runner,
     "poison": poison.measure,
-    "scaling": crews.measure_scaling,
-    "restart": crews.measure_restart,
+    "scaling": consumer_scaling.measure_scaling,
+    "restart": consumer_scaling.measure_restart,
     "stock": stock.measure,
 }

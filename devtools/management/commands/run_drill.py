@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from devtools.drills import environment, plans, playing, screen
-from devtools.drills.plans import BadPlan, Plan
+from devtools.drills.plans import BadPlan, DrillPlan
 from devtools.drills.verdict import Verdict
 from devtools.local.errors import LocalError
 from kafka_bridge.runtime import processes
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         if not verdict.has_held:
             raise CommandError(f"The shop did not hold: {'; '.join(verdict.problems)}", returncode=NOT_HELD)
 
-    def _play(self, plan: Plan, *, keep: bool) -> Verdict:
+    def _play(self, plan: DrillPlan, *, keep: bool) -> Verdict:
         with (
             screen.Screen(Console(stderr=True)) as live,
             environment.opened(plan.drill, state=Path(settings.STATE_DIR), say=live.say, keep=keep) as place,
@@ -81,12 +81,12 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps([{name: getattr(drill, name) for name in fields} for drill in plans.DRILLS]))
 
 
-def _plan(options: dict[str, Any]) -> Plan:
+def _plan(options: dict[str, Any]) -> DrillPlan:
     try:
         if options["name"] is None:
             raise BadPlan("Say which drill; `manage.py run_drill --list` names them.")
         drill = plans.find(options["name"])
-        plan = Plan(drill=drill, seconds=options["seconds"], rate=options["rate"], seed=options["seed"])
+        plan = DrillPlan(drill=drill, seconds=options["seconds"], rate=options["rate"], seed=options["seed"])
         plan.check()
     except BadPlan as error:
         raise CommandError(str(error), returncode=CANNOT_RUN) from error

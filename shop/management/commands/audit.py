@@ -72,7 +72,7 @@ class Command(BaseCommand):
         if not report.is_clean:
             raise SystemExit(OFF)
 
-    def _run(self, options: dict[str, Any]) -> audit.Report:
+    def _run(self, options: dict[str, Any]) -> audit.AuditReport:
         grace_seconds, by = options["grace"], _who()
         report = audit.run(grace_seconds=grace_seconds, by=by)
         if not options["repair"]:
@@ -89,7 +89,7 @@ class Command(BaseCommand):
         self._tell(again, options, repaired=done, for_people=repair.remedies(again.broken))
         return again
 
-    def _tell(self, report: audit.Report, options: dict[str, Any], **acts: Sequence[str]) -> None:
+    def _tell(self, report: audit.AuditReport, options: dict[str, Any], **acts: Sequence[str]) -> None:
         if options["json"]:
             self.stdout.write(json.dumps(report.as_json() | acts))
             return

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from shop import seed
+from shop.books import seed
 from shop.models import Book
 
 

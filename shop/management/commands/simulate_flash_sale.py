@@ -15,9 +15,9 @@ from rich.console import Console
 from events import catalogue
 from kafka_bridge.runtime import processes
 from shop.simulation import playing, report, screen
-from shop.simulation.buyers import BadPlan, Plan
+from shop.simulation.buyers import BadPlan, SalePlan
 from shop.simulation.naive import Sold
-from shop.simulation.stall import EmptyShop
+from shop.simulation.sale_fixture import EmptyShop
 from shop.simulation.verdict import Verdict
 
 SAGA, NAIVE = "saga", "naive"
@@ -82,9 +82,9 @@ class Command(BaseCommand):
         if verdict is not None and not verdict.is_exact:
             raise CommandError(f"an invariant is broken: {'; '.join(verdict.problems)}", returncode=BROKEN)
 
-    def _plan(self, options: dict[str, Any]) -> Plan:
+    def _plan(self, options: dict[str, Any]) -> SalePlan:
         seed = options["seed"]
-        plan = Plan(
+        plan = SalePlan(
             buyers=options["buyers"],
             units=options["units"],
             books=options["books"],

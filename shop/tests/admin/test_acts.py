@@ -15,7 +15,7 @@ from inventory.models import Stock
 from kafka_bridge import testing
 from orders.models import Order, Shipment, Status, TrailEntry
 from payments.models import Refund
-from shop.admin import acting
+from shop.admin.orders import order_actions
 from shop.models import Book
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,11 +125,11 @@ def test_an_order_that_cannot_be_cancelled_keeps_none_other_from_it(book: Book, 
 def test_a_link_alone_changes_nothing(book: Book, admin_client: Client) -> None:
     order = confirmed(book)
     before = everything()
-    for name in acting.ACTS:
+    for name in order_actions.ACTS:
         assert admin_client.get(f"{ORDERS}act/{name}/?order={order.pk}&reason=x").status_code == 200
     outside = Client(enforce_csrf_checks=True)
     outside.force_login(User.objects.get(username="admin"))
-    for name in acting.ACTS:
+    for name in order_actions.ACTS:
         assert act(outside, name, order.pk, reason="x").status_code == 403
     assert everything() == before
     assert admin_client.get(f"{ORDERS}act/ship/").status_code == 404
@@ -144,7 +144,7 @@ def test_who_may_only_look_can_do_nothing(book: Book, viewer: Client) -> None:
         assert action not in page
         select(viewer, action, order.pk)
     assert "/act/" not in viewer.get(f"{ORDERS}{order.pk}/change/").content.decode()
-    for name in acting.ACTS:
+    for name in order_actions.ACTS:
         assert viewer.get(f"{ORDERS}act/{name}/?order={order.pk}").status_code == 403
         assert act(viewer, name, order.pk, reason="x").status_code == 403
     assert everything() == before
@@ -152,11 +152,11 @@ def test_who_may_only_look_can_do_nothing(book: Book, viewer: Client) -> None:
 
 def test_too_many_at_once_are_refused_whole(book: Book, admin_client: Client) -> None:
     user = User.objects.get(username="admin")
-    many = [confirmed(book).pk, *(uuid.uuid4() for _ in range(acting.MOST_AT_ONCE))]
+    many = [confirmed(book).pk, *(uuid.uuid4() for _ in range(order_actions.MOST_AT_ONCE))]
     before = everything()
-    for one in acting.ACTS.values():
-        with pytest.raises(acting.TooMany, match="nothing was done"):
-            acting.carry_out(one, order_ids=many, user=user, reason="x")
+    for one in order_actions.ACTS.values():
+        with pytest.raises(order_actions.TooMany, match="nothing was done"):
+            order_actions.carry_out(one, order_ids=many, user=user, reason="x")
     assert told(act(admin_client, "ship", *many)) == [
         "At most 500 orders at once; more were chosen, and nothing was done."
     ]
@@ -175,14 +175,14 @@ def test_what_is_said_to_stand_in_the_way_is_what_the_services_refuse(book: Book
         run(without="shipping")
         made += [confirmed(book).pk for _ in range(3)]
         made += [confirmed(book, card="pm_declined").pk]
-        acting.carry_out(acting.SHIP, order_ids=made[-3:-1], user=user)
-        acting.carry_out(acting.DELIVER, order_ids=made[-2:-1], user=user)
+        order_actions.carry_out(order_actions.SHIP, order_ids=made[-3:-1], user=user)
+        order_actions.carry_out(order_actions.DELIVER, order_ids=made[-2:-1], user=user)
         return list(Order.objects.filter(pk__in=made).select_related("shipment"))
 
-    for one in acting.ACTS.values():
+    for one in order_actions.ACTS.values():
         candidates = orders_in_every_state()
         expected = {order.pk for order in candidates if not one.obstacle(order)}
-        report = acting.carry_out(one, order_ids=[order.pk for order in candidates], user=user, reason="test")
+        report = order_actions.carry_out(one, order_ids=[order.pk for order in candidates], user=user, reason="test")
         assert {order.pk for order in report.done} == expected, one.name
         assert expected, one.name
         assert len(report.left) == len(candidates) - len(expected)

@@ -9,11 +9,11 @@ from django.db.models import F
 from django.test import Client
 
 from devtools.testing.admin_desk import confirmed, text_of, told
-from inventory import upkeep
+from inventory import counter_sync
 from inventory.models import Stock
 from orders.models import Order
 from shop import audit
-from shop.admin import dashboard
+from shop.admin.site import dashboard
 from shop.models import AuditRun, Book
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
@@ -23,7 +23,7 @@ AUDITS = "/admin/shop/auditrun/"
 @pytest.fixture(autouse=True)
 def gate(book: Book) -> None:
     """The gate knows the stock."""
-    upkeep.tend()
+    counter_sync.sync()
 
 
 def tile(client: Client) -> tuple[str, str, bool]:

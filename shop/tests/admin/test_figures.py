@@ -16,7 +16,7 @@ from devtools.testing.storefront import a_book
 from kafka_bridge.models import OutboxRow
 from orders.models import Order, ReturnRequest
 from payments.models import Charge, Review
-from shop.admin import dashboard
+from shop.admin.site import dashboard
 from shop.models import Book, BookSales, DailySales
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -16,10 +16,10 @@ from django.utils import timezone
 from devtools.testing.admin_desk import text_of, told
 from devtools.testing.flash_sales import HOUR, a_sale
 from devtools.testing.storefront import a_book
-from inventory import services, shelving
+from inventory import holds, stock_adjustments
 from inventory.models import Movement, Stock, bin_of
 from orders.models import new_id
-from shop import flash_sales
+from shop.flashsales import flash_sales
 from shop.models import Book, FlashSale
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,9 +72,9 @@ def counts(book: Book, sale: FlashSale | None = None) -> tuple[int, int, int]:
 
 def hold(book: Book, sale: FlashSale, units: int = 1) -> None:
     """Somebody's order holds units of the sale."""
-    wish = services.Wish(order_id=new_id(), units={bin_of(book.isbn, sale.pk): units}, customer="c")
+    wish = holds.ReservationRequest(order_id=new_id(), units={bin_of(book.isbn, sale.pk): units}, customer="c")
     with transaction.atomic():
-        (outcome,) = services.hold(wishes=[wish]).values()
+        (outcome,) = holds.hold(wishes=[wish]).values()
     assert outcome.held
 
 
@@ -294,9 +294,9 @@ def test_a_sale_is_ended_early_and_its_rest_goes_back(admin_client: Client) -> N
     left = Stock.objects.filter(bin=bin_of(book.isbn, sale.pk))
     assert left.get().closes_at == flash_sales.closes_at(sale)
     with transaction.atomic():
-        assert shelving.return_unsold() == 0, "orders of the last moment may be on their way"
+        assert stock_adjustments.return_unsold() == 0, "orders of the last moment may be on their way"
         left.update(closes_at=sale.ends_at)
-        assert shelving.return_unsold() == 17
+        assert stock_adjustments.return_unsold() == 17
     assert (counts(book), counts(book, sale)) == ((47, 0, 0), (3, 3, 0))
     entry = LogEntry.objects.get()
     assert (entry.object_id, entry.change_message, entry.user.username) == (str(sale.pk), "Ended early.", "admin")

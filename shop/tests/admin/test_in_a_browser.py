@@ -10,11 +10,11 @@ from devtools.testing.bridge_events import cancelled
 from devtools.testing.dead_letters import a_letter, parked
 from events import catalogue
 from kafka_bridge import testing
-from orders import returns, services
+from orders.actions import parcels, returns
 from orders.models import Order
 from payments.models import Charge, Review
-from shop import audit_log
 from shop.models import AuditEntry, Book
+from shop.operations import activity_log
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 OUTBOX = "/admin/kafka_bridge/outboxrow/"
@@ -70,7 +70,7 @@ def shipped_with_a_wish(book: Book) -> Order:
     """An order that has left, and of which the buyer asks to return two copies."""
     order = confirmed(book, quantity=3)
     with transaction.atomic():
-        services.ship(order_ids=[order.pk], by="ada")
+        parcels.ship(order_ids=[order.pk], by="ada")
         returns.ask_return(order_id=order.pk, units={book.isbn: 2}, reason="the pages are upside down")
     return order
 
@@ -115,7 +115,7 @@ def money_pages(book: Book, order: Order) -> list[str]:
         kind=Review.Kind.MISMATCH, subject=str(charge.pk), charge=charge, order_id=order.pk, detail=words
     )
     with transaction.atomic():
-        audit_log.record(
+        activity_log.record(
             user=None, what="copies paid back", subject=sent.reference, order_id=sent.pk, reason="torn",
             before={"copies paid back": {book.isbn: 0}, "money_paid_back_minor": 0},
             after={"copies paid back": {book.isbn: 2}, "money_paid_back_minor": 2500},

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from devtools.testing.admin_desk import ORDERS, STOCK, act, confirmed, place, select, text_of
 from orders.models import Order
-from shop import audit_log
-from shop.admin import log
+from shop.admin.operations import activity_log_admin
 from shop.models import AuditEntry, Book, FlashSale
+from shop.operations import activity_log
 from shop.tests.admin import test_flash_sales
 from shop.tests.admin.test_flash_sales import moment
 
@@ -138,7 +138,7 @@ def test_an_order_leads_to_what_was_done_to_it(book: Book, admin_client: Client,
 
 def test_an_entry_shows_before_beside_after(admin_client: Client) -> None:
     with transaction.atomic():
-        audit_log.record(
+        activity_log.record(
             user=User.objects.get(username="admin"),
             what="copies cancelled",
             subject="BR-1",
@@ -146,7 +146,9 @@ def test_an_entry_shows_before_beside_after(admin_client: Client) -> None:
             after={"copies": {"978": 1}, "total_minor": 1250, "is_listed": True, "note": "<b>"},
         )
     entry = AuditEntry.objects.get()
-    assert {change.name: (change.before, change.after, change.is_change) for change in log.changes_of(entry)} == {
+    assert {
+        change.name: (change.before, change.after, change.is_change) for change in activity_log_admin.changes_of(entry)
+    } == {
         "copies 978": ("3", "1", True),
         "total": ("$37.50", "$12.50", True),
         "is listed": ("yes", "yes", False),
@@ -160,9 +162,9 @@ def test_an_entry_shows_before_beside_after(admin_client: Client) -> None:
 
 def test_the_log_is_narrowed_down(admin_client: Client) -> None:
     with transaction.atomic():
-        audit_log.record(user=User.objects.get(username="admin"), what="order shipped", subject="BR-1")
-        audit_log.record(user=User.objects.create_user("ada"), what="order shipped", subject="BR-2")
-        audit_log.record(user=None, what="order cancelled", subject="BR-3")
+        activity_log.record(user=User.objects.get(username="admin"), what="order shipped", subject="BR-1")
+        activity_log.record(user=User.objects.create_user("ada"), what="order shipped", subject="BR-2")
+        activity_log.record(user=None, what="order cancelled", subject="BR-3")
 
     def shown(**query: str) -> list[str]:
         return [entry.subject for entry in admin_client.get(LOG, query).context["cl"].result_list]
@@ -176,7 +178,7 @@ def test_the_log_is_narrowed_down(admin_client: Client) -> None:
 
 def test_nobody_edits_the_log(admin_client: Client, viewer: Client) -> None:
     with transaction.atomic():
-        audit_log.record(user=None, what="order cancelled", subject="BR-3")
+        activity_log.record(user=None, what="order cancelled", subject="BR-3")
     entry = AuditEntry.objects.get()
     for client in (admin_client, viewer):
         assert client.post(f"{LOG}{entry.pk}/change/", {"who": "eve"}).status_code == 403

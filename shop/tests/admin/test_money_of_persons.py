@@ -13,7 +13,7 @@ from devtools.testing.admin_desk import ORDERS, confirmed, text_of, told
 from orders.models import Order
 from payments import reviews as reviews_service
 from payments.models import Charge, Refund, Review
-from shop.admin import reviews
+from shop.admin.payments import reviews
 from shop.models import AuditEntry, Book
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]

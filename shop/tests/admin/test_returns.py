@@ -11,8 +11,8 @@ from devtools.testing.orders import draft
 from devtools.testing.storefront import a_book
 from events import catalogue
 from kafka_bridge import testing
-from orders import checkout
 from orders.models import Order, OrderLine, ReturnRequest
+from orders.placing import placement
 from payments.models import Charge, Refund
 from shop.models import AuditEntry, Book
 
@@ -30,10 +30,10 @@ def other() -> Book:
 def order(book: Book, other: Book, admin_client: Client) -> Order:
     """An order of three copies of one book and one of the other, which has been shipped."""
     lines = tuple(
-        checkout.DraftLine(sku=b.isbn, title=b.title, unit_price_minor=b.price_minor, quantity=n)
+        placement.DraftLine(sku=b.isbn, title=b.title, unit_price_minor=b.price_minor, quantity=n)
         for b, n in ((book, 3), (other, 1))
     )
-    order_id = checkout.place(draft(lines=lines)).order_id
+    order_id = placement.place(draft(lines=lines)).order_id
     run()
     act(admin_client, "ship", order_id)
     return Order.objects.get(pk=order_id)

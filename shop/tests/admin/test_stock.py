@@ -15,11 +15,11 @@ from django_redis import get_redis_connection
 
 from devtools.testing.admin_desk import STOCK, confirmed, place, run, text_of, told
 from devtools.testing.storefront import a_book
-from inventory import gate, services, shelving, upkeep
+from inventory import admission, counter_sync, holds, stock_adjustments
 from inventory.models import Movement, Stock, bin_of
+from orders.actions.cancellation import cancel_lines
 from orders.models import Order
-from orders.services import cancel_lines
-from shop.admin import bins
+from shop.admin.stock import stock_queries
 from shop.models import Book, FlashSale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
@@ -28,9 +28,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 @pytest.fixture(autouse=True)
 def sound_gate(db: Any) -> Iterator[None]:
     """A gate that vouches for what there is, and afterwards one that knows nothing."""
-    upkeep.rebuild("a test begins")
+    counter_sync.rebuild("a test begins")
     yield
-    gate.forget()
+    admission.forget()
 
 
 def a_sale(book: Book, units: int, *, limit: int | None = None) -> FlashSale:
@@ -39,11 +39,11 @@ def a_sale(book: Book, units: int, *, limit: int | None = None) -> FlashSale:
     sale = FlashSale.objects.create(
         name="Midnight rush", starts_at=now, ends_at=now + timedelta(hours=1), customer_limit=limit
     )
-    allotment = shelving.Allotment(
+    allotment = stock_adjustments.Allotment(
         sale_id=sale.pk, sku=book.isbn, units=units, customer_limit=limit, hold_seconds=None, closes_at=sale.ends_at
     )
     with transaction.atomic():
-        shelving.set_aside(allotments=[allotment], reason="for Midnight rush", by="ada")
+        stock_adjustments.set_aside(allotments=[allotment], reason="for Midnight rush", by="ada")
     return sale
 
 
@@ -51,7 +51,7 @@ def hold(units: dict[str, int]) -> None:
     """Somebody's order, which is not paid yet, holds these units, by bin."""
     order = Order.objects.get(pk=place(a_book(stock=0)))
     with transaction.atomic():
-        services.hold(wishes=[services.Wish(order_id=order.pk, units=units)])
+        holds.hold(wishes=[holds.ReservationRequest(order_id=order.pk, units=units)])
 
 
 def listed(client: Client, query: str = "") -> dict[str, tuple[int, int, int, int, int]]:
@@ -108,28 +108,30 @@ def test_the_gate_stands_beside_postgresql(book: Book, admin_client: Client) -> 
     hold({book.isbn: 2})
     assert ">48<" in shown_gate(admin_client)[book.title].replace(" ", "")
     with transaction.atomic():
-        shelving.receive(quantities={book.isbn: 1}, reason="test")
+        stock_adjustments.receive(quantities={book.isbn: 1}, reason="test")
     right = shown_gate(admin_client)[book.title]
     assert "PostgreSQL says otherwise" not in right
     # Told, and yet another number: that is what must catch the eye.
-    get_redis_connection("stock").hset(gate.FREE, bin_of(book.isbn, sale.pk), 3)
+    get_redis_connection("stock").hset(admission.FREE, bin_of(book.isbn, sale.pk), 3)
     wrong = shown_gate(admin_client)[book.title]
     assert f"PostgreSQL says otherwise of {bin_of(book.isbn, sale.pk)}" in wrong
     assert ">32<" in wrong.replace(" ", "")
-    get_redis_connection("stock").hdel(gate.FREE, book.isbn)
+    get_redis_connection("stock").hdel(admission.FREE, book.isbn)
     assert "unknown" in shown_gate(admin_client)[book.title]
-    gate.forget()
+    admission.forget()
     assert "unknown" in shown_gate(admin_client)[book.title]
 
 
 def test_a_count_that_is_not_told_yet_is_no_alarm(book: Book) -> None:
     stock = Stock.objects.get(bin=book.isbn)
     for version, free in ((stock.version - 1, 3), (stock.version + 1, 3), (stock.version, 50)):
-        told_ = {book.isbn: gate.Told(free=free, version=version, taken=1)}
-        label = bins.gate_label([stock], told_)
+        told_ = {book.isbn: admission.InFlight(free=free, version=version, taken=1)}
+        label = stock_queries.gate_label([stock], told_)
         assert "otherwise" not in label
         assert f">{free - 1}<" in "".join(label.split())
-    assert "otherwise" in bins.gate_label([stock], {book.isbn: gate.Told(free=3, version=stock.version, taken=0)})
+    assert "otherwise" in stock_queries.gate_label(
+        [stock], {book.isbn: admission.InFlight(free=3, version=stock.version, taken=0)}
+    )
 
 
 def test_a_page_of_the_list_asks_redis_once(book: Book, admin_client: Client) -> None:
@@ -176,8 +178,8 @@ def test_the_ledger_tells_everything_that_led_there(book: Book, admin_client: Cl
     sale = a_sale(book, 10)
     hold({bin_of(book.isbn, sale.pk): 2})
     with transaction.atomic():
-        shelving.correct(sku=book.isbn, change=-1, reason="lost", by="ada")
-        services.release(order_ids=[Order.objects.latest("placed_at").pk])
+        stock_adjustments.correct(sku=book.isbn, change=-1, reason="lost", by="ada")
+        holds.release(order_ids=[Order.objects.latest("placed_at").pk])
     assert lines(admin_client, book) == [
         ("2 held before, free again", 2, 47),
         ("1 fewer than the records said", -1, 45),
@@ -202,7 +204,9 @@ def test_the_ledger_tells_everything_that_led_there(book: Book, admin_client: Cl
 def test_the_ledger_has_pages_and_the_balance_goes_on(book: Book, admin_client: Client) -> None:
     for number in range(60):
         with transaction.atomic():
-            shelving.correct(sku=book.isbn, change=1 if number % 3 else -1, reason=f"change {number}", by="ada")
+            stock_adjustments.correct(
+                sku=book.isbn, change=1 if number % 3 else -1, reason=f"change {number}", by="ada"
+            )
     everything = [line for p in (1, 2, 3) for line in lines(admin_client, book, p=p)]
     assert len(everything) == 61
     assert [free for _, _, free in everything] == [

@@ -1,0 +1,52 @@
+"""How much is measured, and the shape of what comes out."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How long and how often; times in seconds, rates per second."""
+
+    rounds: int = 3
+    checkout_seconds: float = 4.0
+    commit_seconds: float = 2.0
+    runner_orders: int = 9000
+    single_orders: int = 600
+    scaling_orders: int = 10_000
+    poison_rate: float = 300.0
+    poison_seconds: float = 8.0
+    relay_rows: int = 50_000
+    saga_rate: float = 50.0
+    saga_seconds: float = 30.0
+    click_rate: float = 100.0
+    click_seconds: float = 10.0
+    stock_seconds: float = 4.0
+    sale_buyers: int = 5000
+    sale_units: int = 100
+
+
+QUICK = Profile(
+    rounds=1,
+    checkout_seconds=3.0,
+    commit_seconds=1.0,
+    runner_orders=8000,
+    single_orders=400,
+    poison_seconds=5.0,
+    relay_rows=20_000,
+    saga_seconds=12.0,
+    click_seconds=6.0,
+    stock_seconds=2.0,
+)
+
+
+@dataclass
+class BenchmarkOutcome:
+    """A part's figures: the runs of each metric by its name, and details as they are."""
+
+    runs: dict[str, list[float]] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def note(self, name: str, value: float) -> None:
+        """One more run of a metric."""
+        self.runs.setdefault(name, []).append(value)

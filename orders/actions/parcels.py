@@ -1,0 +1,95 @@
+"""Parcels: made when an order is confirmed, taken and brought by the sandbox carrier after its delays."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from events import catalogue
+from events.base import OrderEvent
+from orders.models import Order, Shipment, Status
+from orders.state_machine.transitions import Answer
+from orders.state_machine.unit_of_work import begin
+
+CARRIER = "Sandbox Parcel"
+_BATCH = 200
+
+
+def pack(*, order_ids: Sequence[UUID]) -> None:
+    """Make a parcel with a tracking number for each of these orders that has none yet and is still wanted."""
+    due_at = timezone.now() + timedelta(seconds=settings.CARRIER_SHIP_DELAY_SECONDS)
+    wanted = Order.objects.filter(pk__in=order_ids, status=Status.PAID).order_by("pk").select_for_update()
+    Shipment.objects.bulk_create(
+        [
+            Shipment(order=order, carrier=CARRIER, tracking_number=new_tracking_number(), due_at=due_at)
+            for order in wanted
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def move_parcels() -> bool:
+    """Let the carrier take and bring what is due. True if there may be more at once."""
+    shipped = _move(Shipment.State.PACKED, ship)
+    delivered = _move(Shipment.State.SHIPPED, deliver)
+    return shipped or delivered
+
+
+def _move(state: Shipment.State, advance: Callable[..., list[Order]]) -> bool:
+    with transaction.atomic(durable=True):
+        # Orders are locked before shipments everywhere, so the due ones are only looked up here.
+        due = Shipment.objects.filter(state=state, due_at__lte=timezone.now()).order_by("due_at")
+        order_ids = list(due.values_list("order_id", flat=True)[:_BATCH])
+        if not order_ids:
+            return False
+        moved = advance(order_ids=order_ids, by=CARRIER)
+        left = set(order_ids) - {order.pk for order in moved}
+        Shipment.objects.filter(order__in=left, order__status=Status.CANCELLED).update(state=Shipment.State.STOPPED)
+        return bool(moved)
+
+
+def new_tracking_number() -> str:
+    """Two letters, ten digits, as carriers write them."""
+    return f"SP{secrets.randbelow(10**10):010d}"
+
+
+def ship(*, order_ids: Sequence[UUID], by: str) -> list[Order]:
+    """The parcels of these orders have left. Orders that are not paid, held and unshipped are left alone.
+
+    Returns the orders that were shipped.
+    """
+    return _advance(order_ids, Status.SHIPPED, Shipment.State.SHIPPED, by)
+
+
+def deliver(*, order_ids: Sequence[UUID], by: str) -> list[Order]:
+    """The parcels of these orders have arrived. Orders that are not shipped are left alone.
+
+    Returns the orders that were delivered.
+    """
+    return _advance(order_ids, Status.DELIVERED, Shipment.State.DELIVERED, by)
+
+
+def _advance(order_ids: Sequence[UUID], status: Status, parcel: Shipment.State, by: str) -> list[Order]:
+    before = Status.PAID if status is Status.SHIPPED else Status.SHIPPED
+    ledger = begin(order_ids)
+    tracking = dict(Shipment.objects.filter(order__in=order_ids).values_list("order_id", "tracking_number"))
+    ready = [o for o in ledger.orders.values() if o.status == before and o.is_confirmed and o.pk in tracking]
+    for order in ready:
+        order.move_to(status, at=ledger.now)
+        ledger.stated.append(_left_or_arrived(order, status, tracking[order.pk]))
+        ledger.note(order, status.label.lower(), Answer.MOVE, f"by {by}: parcel {tracking[order.pk]}")
+    Shipment.objects.filter(order__in=ready).update(
+        state=parcel, due_at=ledger.now + timedelta(seconds=settings.CARRIER_DELIVER_DELAY_SECONDS)
+    )
+    ledger.close()
+    return ready
+
+
+def _left_or_arrived(order: Order, status: Status, tracking_number: str) -> OrderEvent:
+    if status is Status.SHIPPED:
+        return catalogue.OrderShipped(order_id=order.pk, flow=order.flow, tracking_number=tracking_number)
+    return catalogue.OrderDelivered(order_id=order.pk, flow=order.flow)

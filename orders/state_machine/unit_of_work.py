@@ -1,0 +1,143 @@
+"""Orders under change: locked, written in one statement, what follows stated, and a line on the trail for each step.
+
+Everything that happens to orders, be it a fact or something done by hand, opens a ledger and closes it.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from events import catalogue
+from events.base import OrderEvent
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import bulk_rows, transactions
+from orders import live
+from orders.models import Order, OrderLine, Status
+from orders.state_machine.transitions import Answer
+
+_LEAVE_TRAIL = """
+INSERT INTO orders_trailentry (order_id, version, what, answer, status, detail)
+SELECT * FROM json_to_recordset(%s) AS t(order_id uuid, version int, what text, answer text, status text, detail text)
+"""
+
+
+@dataclass
+class UnitOfWork:
+    """Orders under change: what is written, stated and noted at the end of one service call."""
+
+    orders: dict[UUID, Order]
+    now: datetime
+    stated: list[OrderEvent]
+    trail: list[dict[str, object]]
+    confirmed: list[Order]
+
+    def note(self, order: Order, what: str, answer: Answer, detail: str = "") -> None:
+        """Leave a line on the order's trail."""
+        order.touch()
+        self.trail.append(
+            {
+                "order_id": order.pk,
+                "version": order.version,
+                "what": what,
+                "answer": answer,
+                "status": order.status,
+                "detail": detail[:300],
+            }
+        )
+
+    def cancel(self, order: Order, reason: str) -> None:
+        """End the order; inventory and payments undo their part when they hear of it."""
+        order.move_to(Status.CANCELLED, at=self.now)
+        order.cancel_reason = reason
+        self.stated.append(
+            catalogue.OrderCancelled(
+                order_id=order.pk,
+                flow=order.flow,
+                reason=reason,
+                total_minor=order.total_minor,
+                currency=order.currency,
+                was_confirmed=order.is_confirmed,
+                lines=_kept(order) if order.is_confirmed else (),
+            )
+        )
+
+    def confirm_if_complete(self, order: Order) -> None:
+        """Paid and held makes confirmed, in whichever sequence the two came."""
+        if order.paid_at and order.held_at and not order.confirmed_at:
+            order.confirmed_at = self.now
+            self.confirmed.append(order)
+
+    def close(self) -> None:
+        """Write, state, note, and tell the open pages once it is committed."""
+        changed = [order for order in self.orders.values() if order.is_changed]
+        Order.objects.write(changed)
+        if self.confirmed:
+            self.stated += _confirmations(self.confirmed)
+        if self.stated:
+            outbox.publish(*self.stated)
+        if self.trail:
+            with connection.cursor() as cursor:
+                cursor.execute(_LEAVE_TRAIL, [bulk_rows.as_json(self.trail)])
+        live.push_after_commit([order.pk for order in changed])
+
+
+def _confirmations(orders: Sequence[Order]) -> list[OrderEvent]:
+    lines: dict[UUID, list[catalogue.Line]] = defaultdict(list)
+    found = OrderLine.objects.filter(order__in=orders).order_by("id")
+    columns = ("order_id", "sku", "quantity", "unit_price_minor", "sale_id")
+    for order_id, sku, quantity, price, sale_id in found.values_list(*columns):
+        lines[order_id].append(catalogue.Line(sku=sku, quantity=quantity, unit_price_minor=price, sale_id=sale_id))
+    return [
+        catalogue.OrderConfirmed(
+            order_id=order.pk,
+            flow=order.flow,
+            lines=tuple(lines[order.pk]),
+            total_minor=order.total_minor,
+            currency=order.currency,
+        )
+        for order in orders
+    ]
+
+
+def _kept(order: Order) -> tuple[catalogue.Line, ...]:
+    """What was not cancelled of the order before."""
+    lines = OrderLine.objects.filter(order=order).order_by("id")
+    return tuple(units_of(line, line.kept) for line in lines if line.kept)
+
+
+def units_of(line: OrderLine, units: int) -> catalogue.Line:
+    """So many units of an order's line, as events tell them."""
+    return catalogue.Line(sku=line.sku, quantity=units, unit_price_minor=line.unit_price_minor, sale_id=line.sale_id)
+
+
+class UnknownOrder(LookupError):
+    """There is no such order; nothing was done."""
+
+
+def begin(order_ids: Sequence[UUID]) -> UnitOfWork:
+    """Lock these orders, until the transaction ends; one that does not exist is absent."""
+    transactions.require("a change of orders")
+    return UnitOfWork(orders=Order.objects.locked(order_ids), now=timezone.now(), stated=[], trail=[], confirmed=[])
+
+
+def begin_one(order_id: UUID) -> tuple[UnitOfWork, Order]:
+    """Lock this order, until the transaction ends.
+
+    Raises:
+        UnknownOrder: there is no such order.
+    """
+    ledger = begin([order_id])
+    try:
+        return ledger, ledger.orders[order_id]
+    except KeyError:
+        raise UnknownOrder(f"There is no order {order_id}.") from None
+
+
+def lines_of(order: Order) -> list[OrderLine]:
+    """The order's lines. Nobody changes them without the order's lock."""
+    return list(OrderLine.objects.filter(order=order).order_by("id"))

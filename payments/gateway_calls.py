@@ -1,0 +1,129 @@
+"""The calls themselves: what the gateway is asked for a row that was claimed, and what its answer says.
+
+They run in threads of the cashier, without the database. From `ASKS_FROM` on, the calls of a step ask first what the
+gateway knows; only if it has not done the step is the call made (again, with the same key).
+"""
+
+from collections.abc import Callable
+
+from django.conf import settings
+
+from payments import gateways
+from payments.gateways import Answer, Declined, Gateway, PaymentStatus, RequiresAction, Succeeded, Unknown
+from payments.models import Charge, Refund
+from payments.transitions import Heard
+
+State = Charge.State
+ASKS_FROM = 4
+
+
+def carry_out(charge: Charge) -> Heard | Unknown:
+    """Take the step that this charge is at, as it was claimed; it blocks."""
+    return _STEPS[State(charge.state)](charge, gateways.current())
+
+
+def give_back(refund: Refund) -> Answer:
+    """Have a refund made; it blocks."""
+    gateway, key, transaction_id = gateways.current(), str(refund.pk), refund.charge.transaction_id
+    if refund.attempts >= ASKS_FROM:
+        found = gateway.find_refund(key=key, transaction_id=transaction_id)
+        if isinstance(found, Succeeded | Unknown):
+            return found
+    return gateway.refund(key=key, transaction_id=transaction_id, amount_minor=refund.amount_minor)
+
+
+def capture_key(charge: Charge) -> str:
+    """The key of the one capture of this charge."""
+    return f"{charge.pk}:capture"
+
+
+def void_key(charge: Charge) -> str:
+    """The key of the one void of this charge."""
+    return f"{charge.pk}:void"
+
+
+def _authorize(charge: Charge, gateway: Gateway) -> Heard | Unknown:
+    if charge.attempts >= ASKS_FROM:
+        found = _look(charge, gateway)
+        if isinstance(found, Unknown) or found.standing is not None:
+            return found
+    answer = gateway.authorize(
+        key=str(charge.pk),
+        amount_minor=charge.amount_minor,
+        currency=charge.currency,
+        payment_method=charge.payment_method,
+        return_url=f"{settings.SHOP_URL}/orders/{charge.order_id}/",
+    )
+    match answer:
+        case Succeeded(transaction_id):
+            return Heard(standing=PaymentStatus.AUTHORIZED, transaction_id=transaction_id)
+        case RequiresAction(transaction_id, url):
+            return Heard(standing=PaymentStatus.ACTION, transaction_id=transaction_id, url=url)
+        case Declined(reason):
+            return Heard(standing=PaymentStatus.DECLINED, reason=reason)
+        case Unknown():
+            return answer
+
+
+def _poll(charge: Charge, gateway: Gateway) -> Heard | Unknown:
+    found = _look(charge, gateway)
+    if isinstance(found, Heard) and found.standing is None:
+        return Unknown("the gateway does not know the payment that it asked the buyer to confirm")
+    return found
+
+
+def _capture(charge: Charge, gateway: Gateway) -> Heard | Unknown:
+    if charge.attempts >= ASKS_FROM:
+        found = _look(charge, gateway)
+        if isinstance(found, Unknown) or found.standing is not PaymentStatus.AUTHORIZED:
+            return _unknown_if_lost(found)
+    answer = gateway.capture(
+        key=capture_key(charge), transaction_id=charge.transaction_id, amount_minor=charge.amount_minor
+    )
+    match answer:
+        case Succeeded(transaction_id):
+            return Heard(standing=PaymentStatus.CAPTURED, transaction_id=transaction_id)
+        case Declined(reason):
+            # Somebody may have captured it at the gateway; what its books say counts, and not why it says no to us.
+            return _unknown_if_lost(_look(charge, gateway, reason=reason))
+        case _:
+            return _as_unknown(answer)
+
+
+def _void(charge: Charge, gateway: Gateway) -> Heard | Unknown:
+    if charge.attempts >= ASKS_FROM:
+        found = _look(charge, gateway)
+        if isinstance(found, Unknown) or found.standing not in (PaymentStatus.AUTHORIZED, PaymentStatus.ACTION):
+            return found
+    answer = gateway.void(key=void_key(charge), transaction_id=charge.transaction_id)
+    match answer:
+        case Succeeded(transaction_id):
+            return Heard(standing=PaymentStatus.VOIDED, transaction_id=transaction_id)
+        case Declined(reason):
+            return _look(charge, gateway, reason=reason)
+        case _:
+            return _as_unknown(answer)
+
+
+_STEPS: dict[State, Callable[[Charge, Gateway], Heard | Unknown]] = {
+    State.REQUESTED: _authorize,
+    State.ACTION_REQUIRED: _poll,
+    State.CAPTURING: _capture,
+    State.VOIDING: _void,
+}
+
+
+def _look(charge: Charge, gateway: Gateway, *, reason: str = "") -> Heard | Unknown:
+    found = gateway.find(key=str(charge.pk), transaction_id=charge.transaction_id)
+    return found if isinstance(found, Unknown) else Heard.of(found, reason=reason)
+
+
+def _unknown_if_lost(found: Heard | Unknown) -> Heard | Unknown:
+    """Of a payment that was authorized, "never heard of it" is no answer."""
+    if isinstance(found, Heard) and found.standing is None:
+        return Unknown(f"the gateway does not know the payment that it has authorized ({found.reason})")
+    return found
+
+
+def _as_unknown(answer: Answer) -> Unknown:
+    return answer if isinstance(answer, Unknown) else Unknown(f"{answer} makes no sense here")

@@ -1,0 +1,123 @@
+"""Carries charges and refunds to the gateway: many calls at a time, none inside a transaction.
+
+The answers that have come in are settled together in one transaction; a slow call keeps nobody else waiting.
+"""
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import transaction
+
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import error_classes
+from payments import gateway_calls, gateways, settlement
+from payments.gateways import Answer, Unknown
+from payments.models import Charge, Refund
+from payments.transitions import Heard
+
+log = logging.getLogger(__name__)
+_LOOK_SECONDS = 0.02
+Said = TypeVar("Said")
+
+
+@dataclass
+class GatewayAnswers:
+    """What has come in: rows as they were claimed, and what the gateway said."""
+
+    charges: list[tuple[Charge, Heard | Unknown]] = field(default_factory=list)
+    refunds: list[tuple[Refund, Answer]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.charges) + len(self.refunds)
+
+    def __iter__(self) -> "Iterator[GatewayAnswers]":
+        """Each alone."""
+        for charge in self.charges:
+            yield GatewayAnswers(charges=[charge])
+        for refund in self.refunds:
+            yield GatewayAnswers(refunds=[refund])
+
+
+class GatewayWorker:
+    """Keeps track of the calls under way in this process. `work` is called again and again by one thread."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._charges: dict[Future[Heard | Unknown], Charge] = {}
+        self._refunds: dict[Future[Answer], Refund] = {}
+        self._answers = GatewayAnswers()
+
+    def work(self) -> bool:
+        """Start what is due, settle what was answered. True if there may be more at once.
+
+        Raises:
+            django.db.Error: the answers could not be written; they are kept and written at the next call.
+        """
+        self._start_due()
+        self._gather()
+        settled = self._settle()
+        return settled > 0 or self._under_way > 0
+
+    @property
+    def _under_way(self) -> int:
+        return len(self._charges) + len(self._refunds)
+
+    def _start_due(self) -> None:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(settings.PAYMENT_CONCURRENT_CALLS, thread_name_prefix="gateway")
+        # Not more than the gateway is to be asked now: a row that is taken in vain waits until its lease is over.
+        room = gateways.current().room(settings.PAYMENT_CONCURRENT_CALLS - self._under_way)
+        if room <= 0:
+            return
+        for charge in settlement.claim_charges(limit=room):
+            self._charges[self._pool.submit(gateway_calls.carry_out, charge)] = charge
+            room -= 1
+        for refund in settlement.claim_refunds(limit=room) if room else ():
+            self._refunds[self._pool.submit(gateway_calls.give_back, refund)] = refund
+
+    def _gather(self) -> None:
+        if not self._under_way:
+            return
+        under_way: list[Future[Any]] = [*self._charges, *self._refunds]
+        wait(under_way, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+        for charge_call in [call for call in self._charges if call.done()]:
+            self._answers.charges.append((self._charges.pop(charge_call), _answer_of(charge_call)))
+        for refund_call in [call for call in self._refunds if call.done()]:
+            self._answers.refunds.append((self._refunds.pop(refund_call), _answer_of(refund_call)))
+
+    def _settle(self) -> int:
+        if not self._answers:
+            return 0
+        try:
+            _write(self._answers)
+        except Exception as error:
+            if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
+                raise
+            log.exception("%d answers could not be written together; each is tried alone", len(self._answers))
+            self._write_each()
+        settled = len(self._answers)
+        self._answers = GatewayAnswers()
+        return settled
+
+    def _write_each(self) -> None:
+        """One that cannot be written hurts nobody else: when its lease is over, the gateway is asked again."""
+        for answer in self._answers:
+            try:
+                _write(answer)
+            except Exception:
+                log.exception("%s could not be written", answer)
+
+
+def _write(came_in: GatewayAnswers) -> None:
+    with transaction.atomic(durable=True), outbox.collect():
+        settlement.settle(charges=came_in.charges, refunds=came_in.refunds)
+
+
+def _answer_of(call: Future[Said]) -> Said | Unknown:
+    """A call that raised is one whose outcome is unknown, whatever the bug: money may have moved."""
+    error = call.exception()
+    return call.result() if error is None else Unknown(f"{type(error).__name__}: {error}")

@@ -1,0 +1,155 @@
+"""Charges under change: locked in one sequence, written in one statement, with a line of history for each step.
+
+Whatever happens to charges, be it asked for by an event or answered by the gateway, opens a ledger and closes it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+
+from events.base import OrderEvent
+from kafka_bridge.publishing import outbox
+from kafka_bridge.runtime import bulk_rows, transactions
+from payments.models import Charge, Refund
+
+State = Charge.State
+REASON_LENGTH = 120
+_ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+_WRITTEN = (
+    ("state", "text"),
+    ("transaction_id", "text"),
+    ("failure_reason", "text"),
+    ("action_url", "text"),
+    ("act_by", "timestamptz"),
+    ("unknown_since", "timestamptz"),
+    ("refunded_minor", "bigint"),
+    ("attempts", "int"),
+    ("next_attempt_at", "timestamptz"),
+    ("cancel_requested", "boolean"),
+    ("last_error", "text"),
+    ("settled_at", "timestamptz"),
+)
+_WRITE = f"""
+UPDATE payments_charge c SET {", ".join(f"{name} = w.{name}" for name, _ in _WRITTEN)}
+FROM json_to_recordset(%s) AS w(id uuid, {", ".join(f"{name} {kind}" for name, kind in _WRITTEN)})
+WHERE c.id = w.id
+"""  # noqa: S608 - made of the constants above
+_NOTE = """
+INSERT INTO payments_chargeentry (charge_id, at, what, state, amount_minor, detail)
+SELECT charge_id, clock_timestamp(), what, state, amount_minor, detail
+FROM json_to_recordset(%s) AS n(charge_id uuid, what text, state text, amount_minor bigint, detail text)
+"""
+
+
+@dataclass
+class UnitOfWork:
+    """Some charges, locked, and what is written and stated about them at the end."""
+
+    charges: dict[UUID, Charge]
+    """By their own ids."""
+    now: datetime
+    """By the database's clock."""
+    stated: list[OrderEvent] = field(default_factory=list)
+    _history: list[dict[str, object]] = field(default_factory=list)
+    _changed: set[UUID] = field(default_factory=set)
+    _refunds: list[Refund] = field(default_factory=list)
+    _known_refunds: set[tuple[UUID, str]] | None = None
+
+    def __iter__(self) -> Iterator[Charge]:
+        return iter(self.charges.values())
+
+    def note(self, charge: Charge, what: str, detail: str = "", *, amount_minor: int | None = None) -> None:
+        """Leave a line in the charge's history, with the state that it has now; the charge is written at the end."""
+        self.touch(charge)
+        self._history.append(
+            {
+                "charge_id": charge.pk,
+                "what": what[:60],
+                "state": charge.state,
+                "amount_minor": amount_minor,
+                "detail": clean(detail, 300),
+            }
+        )
+
+    def touch(self, charge: Charge) -> None:
+        """Have the charge written at the end."""
+        self._changed.add(charge.pk)
+
+    def move(self, charge: Charge, state: State) -> None:
+        """Begin the next step, which is due at once, or end."""
+        charge.state = state
+        charge.attempts, charge.last_error = 0, ""
+        # What is half done keeps its place before what has not been begun.
+        charge.next_attempt_at = charge.created_at if state is State.AUTHORIZED else self.now
+        charge.settled_at = self.now if state in _ENDS else None
+        self.touch(charge)
+
+    def give_back(self, charge: Charge, amount_minor: int, reason: str) -> None:
+        """Have this much of a captured charge refunded, once for each reason, and never more than is left of it."""
+        reason = clean(reason, REASON_LENGTH)
+        amount_minor = min(amount_minor, charge.left_minor)
+        if amount_minor <= 0 or (charge.pk, reason) in self._known():
+            return
+        self._known().add((charge.pk, reason))
+        self._refunds.append(Refund(charge=charge, amount_minor=amount_minor, reason=reason))
+        charge.refunded_minor += amount_minor
+        self.note(charge, "refund requested", reason, amount_minor=amount_minor)
+
+    def close(self) -> None:
+        """Write it all, and state what follows."""
+        if self._changed:
+            self._write([self.charges[pk] for pk in sorted(self._changed)])
+        if self._refunds:
+            Refund.objects.bulk_create(self._refunds)
+        write_history(self._history)
+        if self.stated:
+            outbox.publish(*self.stated)
+
+    def _known(self) -> set[tuple[UUID, str]]:
+        """Refunds that there are of these charges; nobody adds to them while the charges are locked."""
+        if self._known_refunds is None:
+            found = Refund.objects.filter(charge__in=list(self.charges)).order_by()
+            self._known_refunds = set(found.values_list("charge", "reason"))
+        return self._known_refunds
+
+    @staticmethod
+    def _write(charges: list[Charge]) -> None:
+        written = [{"id": c.pk, **{name: getattr(c, name) for name, _ in _WRITTEN}} for c in charges]
+        with connection.cursor() as cursor:
+            cursor.execute(_WRITE, [bulk_rows.as_json(written)])
+
+
+def of_orders(order_ids: Iterable[UUID]) -> UnitOfWork:
+    """The charges of these orders."""
+    return _open("order_id", order_ids)
+
+
+def of_charges(charge_ids: Iterable[UUID]) -> UnitOfWork:
+    """These charges; ids that belong to none are left out."""
+    return _open("id", charge_ids)
+
+
+def _open(column: str, ids: Iterable[UUID]) -> UnitOfWork:
+    """Lock in one sequence, as everybody does, so that nobody waits for another in a circle."""
+    transactions.require("a change of charges")
+    statement = f"SELECT * FROM payments_charge WHERE {column} = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"  # noqa: S608
+    locked = list(Charge.objects.raw(statement, [bulk_rows.uuids(ids)]))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        [now] = cursor.fetchone()
+    return UnitOfWork({charge.pk: charge for charge in locked}, now)
+
+
+def write_history(entries: list[dict[str, object]]) -> None:
+    """Lines of histories, in this sequence: `charge_id`, `what`, `state`, `amount_minor`, `detail`."""
+    if entries:
+        with connection.cursor() as cursor:
+            cursor.execute(_NOTE, [bulk_rows.as_json(entries)])
+
+
+def clean(text: str, length: int) -> str:
+    """Somebody else's words as PostgreSQL takes them."""
+    return text.replace("\0", "")[:length]

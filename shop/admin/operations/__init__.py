@@ -1,0 +1,1 @@
+"""Audits and the activity log in the admin."""

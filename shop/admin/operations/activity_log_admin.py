@@ -1,0 +1,182 @@
+"""The audit log: who did what to orders, money and stock, what it was before and what it was after. Read-only."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+
+from kafka_bridge import admin as facts
+from orders.models import Order
+from shop import money
+from shop.admin.site import dated_change_list
+from shop.models import AuditEntry
+from shop.operations import activity_log
+
+_MONEY = "_minor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One thing that a deed changed, or left as it was: its name, and what it was before and after, in words."""
+
+    name: str
+    before: str
+    after: str
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it was another thing afterwards."""
+        return self.before != self.after
+
+
+class WhoFilter(admin.SimpleListFilter):
+    """Whether somebody with an account did it."""
+
+    title = "who"
+    parameter_name = "by"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        return [("me", "I did"), ("account", "Somebody with an account"), ("guest", "Buyers without one")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+        """The entries of the choice."""
+        match self.value():
+            case "me":
+                return queryset.filter(who=request.user.get_username())
+            case "account":
+                return queryset.exclude(user_id=None)
+            case "guest":
+                return queryset.filter(who=activity_log.BUYER)
+        return queryset
+
+
+class WhatFilter(admin.SimpleListFilter):
+    """By deed; the choices are those of the code, so that no table is read for them."""
+
+    title = "what"
+    parameter_name = "what"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        return [(deed, deed.capitalize()) for deed in activity_log.DEEDS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+        """The entries of the choice."""
+        return queryset.filter(what=self.value()) if self.value() else queryset
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(facts.FactsAdmin):
+    """One row for each deed, newest first."""
+
+    list_display = ("when", "who", "what", "of_what", "changed", "reason")
+    list_display_links = ("when",)
+    list_filter = (WhoFilter, WhatFilter)
+    date_hierarchy = "at"
+    change_list_template = "admin/orders/order/change_list.html"
+    search_fields = ("subject",)
+    search_help_text = "Order reference or id, ISBN, account, complete"
+    ordering = ("-id",)
+    fieldsets = (
+        (None, {"fields": ("when", "who", "what", "of_what", "reason")}),
+        ("Before and after", {"fields": ("changes",)}),
+    )
+    readonly_fields = ("when", "of_what", "changes")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[dated_change_list.DatedChangeList]:
+        """The list's view of itself."""
+        return dated_change_list.DatedChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
+    ) -> tuple[QuerySet[AuditEntry], bool]:
+        """Entries about an order, about another thing, or of a person; each by an index."""
+        if not (term := search_term.strip().replace("\x00", "")):
+            return queryset, False
+        if key := facts.as_uuid(term):
+            return queryset.filter(Q(order_id=key) | Q(subject=str(key))), False
+        return queryset.filter(Q(subject=term) | Q(subject=term.upper()) | Q(who=term)), False
+
+    @admin.display(description="when")
+    def when(self, entry: AuditEntry) -> str:
+        """When it was done."""
+        return facts.moment(entry.at)
+
+    @admin.display(description="to what")
+    def of_what(self, entry: AuditEntry) -> str:
+        """What it was done to, with a link to the order that it belongs to."""
+        if entry.order_id is None:
+            return format_html('<span class="br-break">{}</span>', entry.subject)
+        return facts.link(facts.page_of(Order, entry.order_id), entry.subject)
+
+    @admin.display(description="changed", empty_value="")
+    def changed(self, entry: AuditEntry) -> str | None:
+        """What was changed, in one cell."""
+        found = [change for change in changes_of(entry) if change.is_change]
+        if not found:
+            return None
+        rows = ((change.name, change.before or "nothing", change.after or "nothing") for change in found)
+        return format_html("<div>{}</div>", format_html_join("", "<div>{} {} → {}</div>", rows))
+
+    @admin.display(description="before and after")
+    def changes(self, entry: AuditEntry) -> str:
+        """What it was, beside what it became."""
+        return render_to_string("admin/shop/changes.html", {"changes": changes_of(entry)})
+
+
+def changes_of(entry: AuditEntry) -> list[Change]:
+    """Every name of the two sides, with what stands on each; a name that is on one side alone is empty on the other."""
+    before, after = _flat(entry.before), _flat(entry.after)
+    return [
+        Change(name=_name(name), before=_words(name, before.get(name)), after=_words(name, after.get(name)))
+        for name in [*before, *(name for name in after if name not in before)]
+    ]
+
+
+def page_about(order: Order) -> str:
+    """Where the deeds about this order are listed."""
+    return f"{reverse('admin:shop_auditentry_changelist')}?q={order.pk}"
+
+
+def about(order_id: UUID, *, limit: int) -> list[AuditEntry]:
+    """The last deeds about this order, newest first."""
+    return list(AuditEntry.objects.filter(order_id=order_id).order_by("-id")[:limit])
+
+
+def _flat(side: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Without the inner maps: {"copies": {"978…": 2}} is {"copies 978…": 2}."""
+    found: dict[str, Any] = {}
+    for name, value in side.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name} ")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _name(name: str) -> str:
+    return name.removesuffix(_MONEY).replace("_", " ")
+
+
+def _words(name: str, value: Any) -> str:
+    """A value as people read it; amounts of money, which are told by their names, in the shop's currency."""
+    match value:
+        case None | "":
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case int() if name.endswith(_MONEY):
+            return money.in_words(value, settings.CURRENCY)
+        case str() | int():
+            return str(value)
+    return json.dumps(value, ensure_ascii=False)

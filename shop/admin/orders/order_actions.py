@@ -1,0 +1,203 @@
+"""Shipping, delivering and cancelling by hand: what stands in the way, what was done, and a line in the history.
+
+Everything goes through `orders.actions.services`; nothing here writes a status.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+
+from orders.actions import cancellation, parcels
+from orders.models import Order, Status
+from orders.state_machine.unit_of_work import UnknownOrder
+from shop.operations import activity_log
+
+MOST_AT_ONCE = 500
+_NAMED = 10
+
+
+def _obstacle_to_shipping(order: Order) -> str:
+    match Status(order.status):
+        case Status.PENDING:
+            return "not paid yet"
+        case Status.PAID if not order.is_confirmed:
+            return "paid, but the books are not held yet"
+        case Status.PAID:
+            return "" if hasattr(order, "shipment") else "without a parcel yet; the shipping group makes it"
+        case status:
+            return f"{status.label.lower()} already"
+
+
+def _obstacle_to_delivering(order: Order) -> str:
+    match Status(order.status):
+        case Status.SHIPPED:
+            return ""
+        case Status.PENDING | Status.PAID:
+            return "not shipped yet"
+        case status:
+            return f"{status.label.lower()} already"
+
+
+def _obstacle_to_cancelling(order: Order) -> str:
+    if order.status in (Status.PENDING, Status.PAID):
+        return ""
+    return f"{Status(order.status).label.lower()} already"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderAction:
+    """Something that staff may do to orders, and the words for it."""
+
+    name: str
+    title: str
+    done: str
+    icon: str
+    obstacle: Callable[[Order], str]
+    """What stands in the way of doing it to this order (with its shipment at hand), or "" if nothing does."""
+    explanation: str
+    wants_reason: bool = False
+
+
+SHIP = OrderAction(
+    name="ship",
+    title="Ship now",
+    done="shipped",
+    icon="local_shipping",
+    obstacle=_obstacle_to_shipping,
+    explanation="The parcel is noted as taken by the carrier, order.shipped is stated, and the buyer gets a mail.",
+)
+DELIVER = OrderAction(
+    name="deliver",
+    title="Deliver now",
+    done="delivered",
+    icon="done_all",
+    obstacle=_obstacle_to_delivering,
+    explanation="The parcel is noted as arrived, order.delivered is stated, and the buyer gets a mail.",
+)
+CANCEL = OrderAction(
+    name="cancel",
+    title="Cancel",
+    done="cancelled",
+    icon="cancel",
+    obstacle=_obstacle_to_cancelling,
+    explanation=(
+        "order.cancelled is stated: inventory gives the books back, payments gives the money back or never takes it, "
+        "and the buyer gets a mail. It cannot be undone."
+    ),
+    wants_reason=True,
+)
+ACTS = {act.name: act for act in (SHIP, DELIVER, CANCEL)}
+
+
+class TooMany(ValueError):
+    """More orders than `MOST_AT_ONCE` were chosen; nothing was done. Choose fewer."""
+
+
+@dataclass(kw_only=True)
+class ActionReport:
+    """What was done to which orders, and why the others were left alone."""
+
+    act: OrderAction
+    done: list[Order] = field(default_factory=list)
+    left: list[tuple[str, str]] = field(default_factory=list)
+    """The order's reference (or id) and what stood in the way."""
+
+    def in_words(self) -> tuple[str, list[str]]:
+        """A sentence about what was done ("" if nothing was), and one for each reason to leave orders alone."""
+        done = f"{_orders(len(self.done))} {self.act.done}: {_listed(map(str, self.done))}." if self.done else ""
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for reference, why in self.left:
+            reasons[why].append(reference)
+        return done, [f"{_orders(len(refs))} left alone, {why}: {_listed(refs)}." for why, refs in reasons.items()]
+
+
+def carry_out(act: OrderAction, *, order_ids: Sequence[UUID], user: AbstractBaseUser, reason: str = "") -> ActionReport:
+    """Do it to these orders as far as it can be done, note it in the history, and say what became of each.
+
+    Shipping and delivering is one transaction for all; cancelling one for each order, so that none undoes another.
+
+    Raises:
+        TooMany: see there.
+    """
+    if len(order_ids) > MOST_AT_ONCE:
+        raise TooMany(f"At most {MOST_AT_ONCE} orders at once; more were chosen, and nothing was done.")
+    report = ActionReport(act=act)
+    if act is CANCEL:
+        for order_id in dict.fromkeys(order_ids):
+            _cancel(report, order_id, user, reason)
+    else:
+        _advance(report, list(dict.fromkeys(order_ids)), user)
+    return report
+
+
+def _advance(report: ActionReport, order_ids: list[UUID], user: AbstractBaseUser) -> None:
+    service = parcels.ship if report.act is SHIP else parcels.deliver
+    with transaction.atomic(durable=True):
+        report.done = service(order_ids=order_ids, by=user.get_username())
+        moved = {order.pk for order in report.done}
+        # The service holds the locks of all of them, so this is what it saw.
+        rest = Order.objects.filter(pk__in=set(order_ids) - moved).select_related("shipment")
+        found = {order.pk: order for order in rest}
+        _log(user, report.done, report.act.done.capitalize())
+        _record(user, report, before=Status.PAID if report.act is SHIP else Status.SHIPPED)
+    report.left = [
+        (str(found[pk]), report.act.obstacle(found[pk])) if pk in found else (str(pk), "not there at all")
+        for pk in order_ids
+        if pk not in moved
+    ]
+
+
+def _cancel(report: ActionReport, order_id: UUID, user: AbstractBaseUser, reason: str) -> None:
+    try:
+        with transaction.atomic(durable=True):
+            before = {pk: order.status for pk, order in Order.objects.locked([order_id]).items()}
+            order = cancellation.cancel(order_id=order_id, reason=reason, by=user.get_username())
+            _log(user, [order], f"Cancelled: {reason}")
+            activity_log.record(
+                user=user,
+                what="order cancelled",
+                subject=order,
+                order_id=order_id,
+                reason=reason,
+                before={"status": before[order_id]},
+                after={"status": order.status},
+            )
+    except cancellation.CannotCancel:
+        order = Order.objects.get(pk=order_id)
+        report.left.append((str(order), report.act.obstacle(order)))
+    except UnknownOrder:
+        report.left.append((str(order_id), "not there at all"))
+    else:
+        report.done.append(order)
+
+
+def _record(user: AbstractBaseUser, report: ActionReport, *, before: Status) -> None:
+    for order in report.done:
+        activity_log.record(
+            user=user,
+            what=f"order {report.act.done}",
+            subject=order,
+            order_id=order.pk,
+            before={"status": before.value},
+            after={"status": order.status},
+        )
+
+
+def _log(user: AbstractBaseUser, orders: Sequence[Order], what: str) -> None:
+    if orders:
+        LogEntry.objects.log_actions(user.pk, orders, CHANGE, what)
+
+
+def _orders(number: int) -> str:
+    return "1 order" if number == 1 else f"{number:,} orders"
+
+
+def _listed(references: Iterable[str]) -> str:
+    names = list(references)
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,243 @@
+"""Returns: what buyers ask for, and paying copies back or declining it."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+
+from kafka_bridge import admin as facts
+from orders.actions import returns
+from orders.models import Order, OrderLine, ReturnRequest
+from payments.models import Charge
+from shop import money
+from shop.admin.orders import quantity_form, refunding
+from shop.admin.site import navigation
+
+State = ReturnRequest.State
+STATE_COLOURS = {State.ASKED: "warning", State.ACCEPTED: "success", State.DECLINED: ""}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnRow:
+    """A line of the form."""
+
+    line: OrderLine
+    left: int
+    field: forms.BoundField | None
+    """None where nothing of it can go back any more."""
+
+
+@admin.register(ReturnRequest)
+class ReturnRequestAdmin(facts.FactsAdmin):
+    """Returns that buyers asked for; the open ones come first."""
+
+    list_display = ("of_order", "state_label", "wish", "why", "asked", "answered")
+    list_display_links = None
+    list_filter = ("state",)
+    list_select_related = ("order",)
+    search_fields = ("order__reference",)
+    search_help_text = "Order reference or id, complete"
+    ordering = (F("answered_at").desc(nulls_first=True), "-id")
+    fieldsets = (
+        (None, {"fields": ("of_order", "state_label", "wish", "reason", "asked")}),
+        ("The answer", {"fields": ("what_now", "answer", "answered", "answered_by")}),
+    )
+    readonly_fields = ("of_order", "state_label", "wish", "asked", "answered", "what_now")
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Whether this person may pay back and decline: whoever may act on orders."""
+        return request.user.has_perm("orders.change_order")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ReturnRequest]:
+        """Returns with the lines of their orders, for the titles."""
+        rows: QuerySet[ReturnRequest] = super().get_queryset(request)
+        return rows.prefetch_related("order__lines")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ReturnRequest], search_term: str
+    ) -> tuple[QuerySet[ReturnRequest], bool]:
+        """The returns of an order."""
+        if not (term := search_term.strip().replace("\x00", "")):
+            return queryset, False
+        if key := facts.as_uuid(term):
+            return queryset.filter(order=key), False
+        return queryset.filter(order__reference=term.upper()), False
+
+    def get_fieldsets(self, request: HttpRequest, obj: ReturnRequest | None = None) -> Any:
+        """What can be done now, for those who may, while it is open; the answer, once there is one."""
+        first, (title, _) = self.fieldsets
+        if obj and obj.state == State.ASKED:
+            return (first, (title, {"fields": ("what_now",)})) if self.has_act_permission(request) else (first,)
+        return (first, (title, {"fields": ("answer", "answered", "answered_by")}))
+
+    def get_urls(self) -> list[URLPattern]:
+        """The usual pages, and those that ask before something is done."""
+        refund, decline = self.admin_site.admin_view(self.refund_view), self.admin_site.admin_view(self.decline_view)
+        return [
+            path("refund/<uuid:order_id>/", refund, name="orders_returnrequest_refund"),
+            path("<int:request_id>/decline/", decline, name="orders_returnrequest_decline"),
+            *super().get_urls(),
+        ]
+
+    # -- Paying back, declining ----------------------------------------------------------------------
+    def refund_view(self, request: HttpRequest, order_id: UUID) -> HttpResponse:
+        """Ask which copies are to be paid back, say what that comes to, and do it once that is confirmed."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        order = get_object_or_404(Order, pk=order_id)
+        lines, wish = list(order.lines.all()), refunding.wish_of(order_id)
+        begin = refunding.initial(lines, wish, everything="all" in request.GET)
+        form = refunding.CopiesForm(request.POST or None, lines=lines, initial=begin)
+        sums = refunding.sums_of(Charge.objects.filter(order_id=order_id).first())
+        amount_minor = 0
+        if request.method == "POST" and form.is_valid():
+            amount_minor = refunding.amount_of(lines, form.cleaned_data["units"])
+            if amount_minor > sums.left_minor:
+                left = money.in_words(sums.left_minor, order.currency)
+                form.add_error(None, f"Only {left} of what was paid are left, and these copies cost more.")
+            elif request.POST.get("confirmed") == str(amount_minor) and self._pay_back(request, order, form, wish):
+                return HttpResponseRedirect(facts.page_of(Order, order_id))
+        context = {
+            "title": f"Refund: {order.reference}",
+            "order": order,
+            "wish": wish,
+            "wish_words": words_of(wish, lines) if wish else "",
+            "form": form,
+            "rows": _rows(form, lines),
+            "sums": sums,
+            "amount_minor": 0 if form.errors else amount_minor,
+            "stays_minor": sums.left_minor - amount_minor,
+            "obstacle": refunding.obstacle(order, lines),
+            "back_url": facts.page_of(Order, order_id),
+        }
+        return self._page(request, "refund", context)
+
+    def _pay_back(
+        self, request: HttpRequest, order: Order, form: refunding.CopiesForm, wish: ReturnRequest | None
+    ) -> bool:
+        try:
+            done = refunding.pay_back(
+                order_id=order.pk,
+                units=form.cleaned_data["units"],
+                reason=form.cleaned_data["reason"],
+                user=navigation.person(request),
+                request_id=wish.pk if wish else None,
+            )
+        except returns.CannotReturn as error:
+            form.add_error(None, str(error))
+            return False
+        messages.success(request, done)
+        return True
+
+    def decline_view(self, request: HttpRequest, request_id: int) -> HttpResponse:
+        """Ask for an answer to the buyer, and on POST decline the return."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        wish = get_object_or_404(ReturnRequest.objects.select_related("order"), pk=request_id)
+        form = refunding.AnswerForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                done = refunding.decline(
+                    request_id=request_id, answer=form.cleaned_data["answer"], user=navigation.person(request)
+                )
+            except returns.CannotReturn as error:
+                form.add_error(None, str(error))
+            else:
+                messages.success(request, done)
+                return HttpResponseRedirect(facts.page_of(Order, wish.order_id))
+        context = {
+            "title": f"Decline the return: {wish.order.reference}",
+            "wish": wish,
+            "wish_words": words_of(wish, list(wish.order.lines.all())),
+            "form": form,
+            "obstacle": "" if wish.state == State.ASKED else f"It is {wish.get_state_display().lower()} already.",
+            "back_url": facts.page_of(Order, wish.order_id),
+        }
+        return self._page(request, "decline", context)
+
+    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
+        whole = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        return TemplateResponse(request, f"admin/orders/returnrequest/{template}.html", whole)
+
+    # -- In words ----------------------------------------------------------------------------------
+    @admin.display(description="order")
+    def of_order(self, wish: ReturnRequest) -> str:
+        """What people call the order, with a link to its page."""
+        return facts.link(facts.page_of(Order, wish.order_id), wish.order.reference)
+
+    @admin.display(description="state")
+    def state_label(self, wish: ReturnRequest) -> str:
+        """How far it is, with a link to its own page."""
+        return format_html('<a href="{}">{}</a>', facts.page_of(ReturnRequest, wish.pk), state_label(wish))
+
+    @admin.display(description="copies")
+    def wish(self, wish: ReturnRequest) -> str:
+        """How many of which books."""
+        return words_of(wish, list(wish.order.lines.all()))
+
+    @admin.display(description="why")
+    def why(self, wish: ReturnRequest) -> str:
+        """The buyer's reason, the beginning of a long one."""
+        return wish.reason if len(wish.reason) <= 80 else f"{wish.reason[:79]}…"
+
+    @admin.display(description="asked for")
+    def asked(self, wish: ReturnRequest) -> str:
+        """When the buyer asked."""
+        return facts.moment(wish.asked_at)
+
+    @admin.display(description="answered", empty_value="")
+    def answered(self, wish: ReturnRequest) -> str | None:
+        """When somebody of the shop answered."""
+        return facts.moment(wish.answered_at) or None
+
+    @admin.display(description="what you can do")
+    def what_now(self, wish: ReturnRequest) -> str:
+        """Where it is accepted, whole or in part, or declined."""
+        return format_html(
+            '<span class="br-inline"><a class="br-button" data-kind="main" href="{}">Refund…</a>'
+            '<a class="br-button" data-kind="danger" href="{}">Decline…</a></span>',
+            refund_url(wish.order_id),
+            decline_url(wish),
+        )
+
+
+def state_label(wish: ReturnRequest) -> str:
+    """How far it is, as a coloured word."""
+    return facts.label(wish.get_state_display(), STATE_COLOURS[State(wish.state)])
+
+
+def words_of(wish: ReturnRequest, lines: list[OrderLine]) -> str:
+    """How many of which books, a line for each."""
+    titles = {line.sku: line.title for line in lines}
+    rows = ((number, titles.get(sku, sku)) for sku, number in wish.units.items())
+    return format_html("<div>{}</div>", format_html_join("", "<div>{} × {}</div>", rows))  # noqa: RUF001
+
+
+def refund_url(order_id: UUID) -> str:
+    """Where copies of this order are paid back."""
+    return reverse("admin:orders_returnrequest_refund", args=[order_id])
+
+
+def decline_url(wish: ReturnRequest) -> str:
+    """Where this return is declined."""
+    return reverse("admin:orders_returnrequest_decline", args=[wish.pk])
+
+
+def _rows(form: refunding.CopiesForm, lines: list[OrderLine]) -> list[ReturnRow]:
+    left = refunding.left_of(lines)
+    names = {line.sku: quantity_form.field_of(line.sku) for line in lines}
+    return [
+        ReturnRow(
+            line=line, left=left[line.sku], field=form[names[line.sku]] if names[line.sku] in form.fields else None
+        )
+        for line in lines
+    ]

@@ -1,0 +1,1 @@
+"""Money in the admin: charges, and what needs a person."""

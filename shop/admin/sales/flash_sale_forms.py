@@ -1,0 +1,160 @@
+"""What may be typed into a flash sale's page, and what is said to somebody who types something else.
+
+# Note [Checked and saved in one transaction]
+A form's page is saved in one transaction (Django's own), in which first the books and then their stock are locked
+while the form is checked. So nobody can put a book into a second sale, or hold the units that are to be set aside,
+between the check and the saving.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.forms.formsets import DELETION_FIELD_NAME
+from django.forms.models import BaseInlineFormSet
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget
+
+from inventory import ledger
+from inventory.models import Stock
+from shop import money
+from shop.flashsales import flash_sales
+from shop.flashsales.flash_sales import Phase
+from shop.models import Book, FlashSale, FlashSaleBook
+
+
+class SaleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
+    """A sale without its books."""
+
+    class Meta:
+        model = FlashSale
+        fields = ("name", "starts_at", "ends_at", "customer_limit", "hold_seconds")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zone = f"Local time ({timezone.get_current_timezone_name()})."
+        words = {
+            "starts_at": f"{zone} From then on the price and the start stay as they are.",
+            "ends_at": f"{zone} What is left then goes back among the ordinary units.",
+            "customer_limit": (
+                "Copies of each book, all orders of a customer together. Empty for no limit. "
+                "While a sale is running it can only be raised."
+            ),
+            "hold_seconds": (
+                "Seconds that a copy is held for an order that is not paid, at least 10. "
+                f"Empty for {settings.HOLD_SECONDS} as always."
+            ),
+        }
+        for name, text in words.items():
+            # Absent where somebody may only look, or it is too late to change.
+            if name in self.fields:
+                self.fields[name].help_text = text
+
+    def clean(self) -> dict[str, Any] | None:
+        """The end is after the start, and still to come; what customers may have already stays allowed."""
+        cleaned = super().clean()
+        if "customer_limit" in self.changed_data and self.instance.pk is not None:
+            self._check_limit()
+        starts_at = self.cleaned_data.get("starts_at", self.instance.starts_at)
+        ends_at: datetime | None = self.cleaned_data.get("ends_at")
+        if ends_at is not None and starts_at is not None:
+            if ends_at <= starts_at:
+                self.add_error("ends_at", "The end must be after the start.")
+            elif ends_at <= timezone.now():
+                self.add_error("ends_at", "The end must be still to come. To end a sale at once, use End now.")
+        return cleaned
+
+    def _check_limit(self) -> None:
+        limit, before = self.cleaned_data.get("customer_limit"), self.initial["customer_limit"]
+        is_lower = limit is not None and (before is None or limit < before)
+        if is_lower and flash_sales.phase_of(self.instance) is not Phase.UPCOMING:
+            self.add_error("customer_limit", "The sale is running: the limit can only be raised, or left empty.")
+
+
+class SaleBookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
+    """A book of a sale, with its price as people write it."""
+
+    price = forms.DecimalField(min_value=Decimal("0.01"), max_digits=8, decimal_places=2)
+
+    class Meta:
+        model = FlashSaleBook
+        fields = ("book", "units")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        price = self.fields["price"]
+        price.widget = UnfoldAdminDecimalFieldWidget(attrs={"step": "0.01", "min": "0.01"})
+        price.label = f"Price in {settings.CURRENCY}"
+        if self.instance.pk:
+            price.initial = Decimal(self.instance.price_minor) / 100
+            price.disabled = flash_sales.phase_of(self.instance.sale) is not Phase.UPCOMING
+            # Another book is another row: its units lie elsewhere. So there is one choice, and nothing to look up.
+            book = self.instance.book
+            self.fields["book"].disabled = True
+            self.fields["book"].widget = UnfoldAdminSelectWidget(choices=[(book.pk, str(book))])
+
+    def clean(self) -> dict[str, Any] | None:
+        """Keep the price in minor units, as the table does; it must be worth calling it a sale."""
+        cleaned = super().clean()
+        price, book = self.cleaned_data.get("price"), self.cleaned_data.get("book")
+        if price is not None:
+            self.instance.price_minor = int(price * 100)
+            if book is not None and "price" in self.changed_data and self.instance.price_minor >= book.price_minor:
+                usual = money.in_words(book.price_minor, settings.CURRENCY)
+                self.add_error("price", f"Not below the usual price of {usual}.")
+        return cleaned
+
+
+class SaleBookFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # no generic at run time
+    """All books of one sale. See Note [Checked and saved in one transaction]."""
+
+    def clean(self) -> None:
+        """Each book is in one sale at a time, and there are units to set aside for it."""
+        super().clean()
+        there = [form for form in self.forms if form.instance.pk is not None or form.has_changed()]
+        kept = [form for form in there if not form.cleaned_data.get(DELETION_FIELD_NAME)]
+        if not kept and not any(self.errors):
+            raise ValidationError("A sale needs at least one book.")
+        sale = self.instance
+        if sale.starts_at is None or sale.ends_at is None or sale.ends_at <= sale.starts_at:
+            return
+        rows = [form for form in kept if not form.errors]
+        leaving = [form.instance for form in there if form not in kept and form.instance.pk is not None]
+        _lock([form.instance.book for form in rows] + [row.book for row in leaving])
+        taken = _taken(sale, [form.instance.book for form in rows])
+        for form in rows:
+            if other := taken.get(form.instance.book_id):
+                form.add_error("book", f"It is in the sale “{other}” at that time.")
+        self._check_units(sale, rows, leaving)
+
+    def _check_units(self, sale: FlashSale, rows: list[Any], leaving: list[FlashSaleBook]) -> None:
+        for form in rows:
+            if not form.errors:
+                (allotment,) = flash_sales.allotments(sale, [form.instance])
+                if obstacle := flash_sales.obstacle(allotment):
+                    form.add_error("units", obstacle)
+        for row in leaving:
+            row.units = 0
+            (allotment,) = flash_sales.allotments(sale, [row])
+            if flash_sales.obstacle(allotment):
+                raise ValidationError(f"“{row.book.title}” cannot leave the sale: copies are held or sold already.")
+
+
+def _lock(books: list[Book]) -> None:
+    """Nobody else changes sales of these books, or their stock, until the transaction ends."""
+    list(Book.objects.filter(pk__in=[book.pk for book in books]).order_by("pk").select_for_update(no_key=True))
+    bins = Stock.objects.filter(sku__in=[book.isbn for book in books]).values_list("bin", flat=True)
+    ledger.lock(bins)
+
+
+def _taken(sale: FlashSale, books: list[Book]) -> dict[int, str]:
+    """Of these books, by id, those that are in another sale at that time, with its name."""
+    others = FlashSaleBook.objects.filter(
+        book__in=books, sale__starts_at__lt=sale.ends_at, sale__ends_at__gt=sale.starts_at
+    )
+    if sale.pk:
+        others = others.exclude(sale=sale)
+    return dict(others.values_list("book_id", "sale__name"))

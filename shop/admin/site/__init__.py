@@ -1,0 +1,1 @@
+"""The frame of the admin: navigation, start page, accounts, lists by date."""

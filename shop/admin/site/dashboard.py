@@ -1,0 +1,290 @@
+"""The start page of the admin: a few figures that say whether the shop is well.
+
+Every figure is read when the page is shown, from an index or a small table; the page asks again every few seconds.
+A person sees the figures of what they may view.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from inventory.models import Stock
+from kafka_bridge import admin as facts
+from kafka_bridge.models import DeadLetter
+from orders.models import Order, OrderMail, ReturnRequest, Status
+from payments.models import Charge, Refund, Review
+from shop import money
+from shop.admin.operations import audits
+from shop.admin.orders import filters
+from shop.admin.orders import order_admin as order_pages
+from shop.admin.site import navigation
+from shop.admin.stock import stock_queries
+from shop.models import AuditRun, Book, DailySales
+from shop.templatetags.shop_words import FEW
+
+DAYS = 14
+LATEST = 8
+SCARCE = 8
+# One that waits for the buyer is asked after again and again, and all is well.
+_TROUBLED = Q(unknown_since__isnull=False) | (Q(attempts__gt=1) & ~Q(state=Charge.State.ACTION_REQUIRED))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A number, what it counts, and where its rows are."""
+
+    title: str
+    value: str
+    detail: str
+    url: str
+    is_alarming: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusCount:
+    """Orders of one status among those placed today."""
+
+    label: str
+    number: int
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayBar:
+    """One day's sales, for the chart."""
+
+    day: date
+    revenue: str
+    confirmed: int
+    percent: int
+    """Of the best of the days shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latest:
+    """An order of the table."""
+
+    order: Order
+    url: str
+    status: str
+    stuck: str
+    total: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scarce:
+    """A title of which few are free."""
+
+    title: str
+    free: str
+    held: int
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """All that the start page shows; what somebody may not view is empty."""
+
+    read_at: datetime
+    today: date
+    figures: list[Figure]
+    statuses: list[StatusCount]
+    days: list[DayBar]
+    latest: list[Latest]
+    scarce: list[Scarce]
+
+
+def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What the start page's template knows; `settings.UNFOLD` names this function."""
+    return {**context, "shop": read(request)}
+
+
+def read(request: HttpRequest) -> Figures:
+    """Read everything that this person may view."""
+    today = datetime.now(UTC).date()
+    sees_orders = navigation.may_see(request, "orders", "order")
+    days = _days(today) if navigation.may_see(request, "shop", "dailysales") else []
+    statuses = _statuses(today) if sees_orders else []
+    return Figures(
+        read_at=timezone.now(),
+        today=today,
+        figures=list(_figures(request, statuses, days)),
+        statuses=statuses,
+        days=_bars(days, today),
+        latest=_latest() if sees_orders else [],
+        scarce=_scarce() if navigation.may_see(request, "inventory", "stock") else [],
+    )
+
+
+def _figures(request: HttpRequest, statuses: list[StatusCount], days: list[DailySales]) -> Iterable[Figure]:
+    if navigation.may_see(request, "orders", "order"):
+        orders = reverse("admin:orders_order_changelist")
+        yield Figure(
+            title="Orders today",
+            value=f"{sum(status.number for status in statuses):,}",
+            detail="placed since midnight UTC",
+            url=orders,
+        )
+        yield _count("Stuck orders", filters.stuck_orders(), f"unconfirmed after {filters.STUCK_SECONDS} s",
+                     f"{orders}?progress=stuck")  # fmt: skip
+    if navigation.may_see(request, "shop", "dailysales"):
+        yield _sales_today(days)
+    if navigation.may_see(request, "kafka_bridge", "outboxrow"):
+        yield _outbox()
+    if navigation.may_see(request, "payments", "review"):
+        open_reviews = Review.objects.filter(closed_at=None)
+        url = f"{reverse('admin:payments_review_changelist')}?state=open"
+        yield _count("Needs a person", open_reviews, "money that somebody has to look at", url)
+    if navigation.may_see(request, "orders", "returnrequest"):
+        wishes = ReturnRequest.objects.filter(state=ReturnRequest.State.ASKED)
+        url = f"{reverse('admin:orders_returnrequest_changelist')}?state__exact={ReturnRequest.State.ASKED}"
+        yield _count("Returns asked for", wishes, "buyers who wait for an answer", url, is_alarming=False)
+    if navigation.may_see(request, "kafka_bridge", "deadletter"):
+        parked = DeadLetter.objects.filter(state=DeadLetter.State.PARKED)
+        url = reverse("admin:kafka_bridge_deadletter_changelist")
+        yield _count("Dead letters", parked, "messages that wait for a person", f"{url}?state__exact=parked")
+    if navigation.may_see(request, "payments", "charge"):
+        open_charges = Charge.objects.filter(state__in=Charge.OPEN)
+        url = f"{reverse('admin:payments_charge_changelist')}?progress=open"
+        yield _count("Open charges", open_charges, "neither captured nor given up yet", url,
+                     is_alarming=open_charges.filter(_TROUBLED).exists())  # fmt: skip
+    if navigation.may_see(request, "payments", "refund"):
+        open_refunds = Refund.objects.filter(state=Refund.State.REQUESTED)
+        url = reverse("admin:payments_refund_changelist")
+        yield _count("Open refunds", open_refunds, "money that is still to go back", f"{url}?state__exact=requested",
+                     is_alarming=open_refunds.filter(attempts__gt=1).exists())  # fmt: skip
+    if navigation.may_see(request, "orders", "ordermail"):
+        unsent = OrderMail.objects.filter(sent_at=None)
+        url = reverse("admin:orders_ordermail_changelist")
+        yield _count("Mails to send", unsent, "not taken by the mail server yet", f"{url}?sending=unsent",
+                     is_alarming=unsent.filter(attempts__gt=1).exists())  # fmt: skip
+    if navigation.may_see(request, "inventory", "stock"):
+        low = stock_queries.by_book(Stock.objects.all()).filter(all_free__lte=FEW)
+        url = reverse("admin:inventory_stock_changelist")
+        yield _count("Low stock", low, f"titles with {FEW} or fewer free", f"{url}?level=low", is_alarming=False)
+    if navigation.may_see(request, "shop", "auditrun"):
+        yield _last_audit()
+
+
+def _count(title: str, rows: QuerySet[Any], detail: str, url: str, *, is_alarming: bool | None = None) -> Figure:
+    """A number of rows, counted to a limit; alarming if there are any, unless it is said otherwise."""
+    number = rows.order_by()[: facts.COUNT_LIMIT + 1].count()
+    value = f"{number:,}" if number <= facts.COUNT_LIMIT else f"more than {facts.COUNT_LIMIT:,}"
+    alarming = number > 0 if is_alarming is None else is_alarming
+    return Figure(title=title, value=value, detail=detail, url=url, is_alarming=alarming)
+
+
+def _outbox() -> Figure:
+    backlog = facts.backlog()
+    return Figure(
+        title="Waiting for the relay",
+        value=f"{backlog.rows:,}",
+        detail=f"the oldest for {backlog.age}" if backlog.rows else "every stated event is in Kafka",
+        url=reverse("admin:kafka_bridge_outboxrow_changelist") + "?relay=waiting",
+        is_alarming=backlog.oldest is not None and backlog.oldest > timedelta(seconds=filters.STUCK_SECONDS),
+    )
+
+
+def _last_audit() -> Figure:
+    url, last = reverse("admin:shop_auditrun_changelist"), AuditRun.objects.order_by("-started_at").first()
+    if last is None:
+        detail = "the timekeeper audits the shop every minute or so"
+        return Figure(title="Last audit", value="none yet", detail=detail, url=url)
+    age = audits.age_of(last)
+    return Figure(
+        title="Last audit",
+        value="clean" if last.is_clean else f"{audits.broken_in(last)} wrong",
+        detail=f"{facts.as_age(age)} ago, by {last.by}",
+        url=url if last.is_clean else facts.page_of(AuditRun, last.pk),
+        is_alarming=not last.is_clean or age > audits.STALE,
+    )
+
+
+def _sales_today(days: list[DailySales]) -> Figure:
+    today = next((sales for sales in days if sales.day == datetime.now(UTC).date()), None)
+    detail = "nothing counted yet today"
+    if today is not None:
+        orders = "order" if today.confirmed == 1 else "orders"
+        units = "unit" if today.units == 1 else "units"
+        detail = f"{today.confirmed:,} {orders} confirmed, {today.units:,} {units}"
+    return Figure(
+        title="Sales today",
+        value=money.in_words(today.revenue_minor if today else 0, settings.CURRENCY),
+        detail=detail,
+        url=reverse("admin:shop_dailysales_changelist"),
+    )
+
+
+def _statuses(today: date) -> list[StatusCount]:
+    """All statuses in their order, with the number of today's orders; reads the index of the placing times."""
+    midnight = datetime.combine(today, datetime.min.time(), tzinfo=UTC)
+    rows = Order.objects.filter(placed_at__gte=midnight).order_by().values_list("status").annotate(Count("pk"))
+    numbers = dict(rows)
+    url = reverse("admin:orders_order_changelist")
+    return [
+        StatusCount(
+            label=facts.label(status.label, order_pages.STATUS_COLOURS[status]),
+            number=numbers.get(status.value, 0),
+            url=f"{url}?status__exact={status.value}",
+        )
+        for status in Status
+    ]
+
+
+def _days(today: date) -> list[DailySales]:
+    return list(DailySales.objects.filter(day__gt=today - timedelta(days=DAYS)).order_by("day"))
+
+
+def _bars(sales: list[DailySales], today: date) -> list[DayBar]:
+    """A bar for each of the last days, also for those on which nothing was sold; none at all if nothing ever was."""
+    if not sales:
+        return []
+    by_day = {row.day: row for row in sales}
+    best = max(max(row.revenue_minor for row in sales), 1)
+    days = [today - timedelta(days=n) for n in reversed(range(DAYS))]
+    return [_bar(day, by_day.get(day) or DailySales(day=day), best) for day in days]
+
+
+def _bar(day: date, sales: DailySales, best: int) -> DayBar:
+    return DayBar(
+        day=day,
+        revenue=money.in_words(sales.revenue_minor, settings.CURRENCY),
+        confirmed=sales.confirmed,
+        percent=max(0, round(100 * sales.revenue_minor / best)),
+    )
+
+
+def _latest() -> list[Latest]:
+    orders = Order.objects.order_by("-placed_at", "-pk")[:LATEST]
+    return [
+        Latest(
+            order=order,
+            url=facts.page_of(Order, order.pk),
+            status=order_pages.status_label(order),
+            stuck=order_pages.stuck_label(order),
+            total=money.in_words(order.total_minor, order.currency),
+        )
+        for order in orders
+    ]
+
+
+def _scarce() -> list[Scarce]:
+    """Titles that are running out; of those that are not for sale nobody has to order more."""
+    on_sale = Stock.objects.exclude(sku__in=Book.objects.filter(is_listed=False).values("isbn"))
+    rows: Any = stock_queries.by_book(on_sale).filter(all_free__lte=FEW).order_by("all_free", "sku")
+    return [
+        Scarce(
+            title=row.title or row.sku,
+            free=stock_queries.free_label(row.all_free),
+            held=row.all_held,
+            url=facts.page_of(Stock, row.pk),
+        )
+        for row in rows[:SCARCE]
+    ]

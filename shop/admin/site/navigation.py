@@ -1,0 +1,89 @@
+"""The frame around all admin pages: what the side bar lists, and the shop's mark. `settings.UNFOLD` points here."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+
+admin.site.index_title = "Start"
+
+# Title, icon (of Material Symbols), app and model, by heading.
+_PAGES = {
+    "Sales": [
+        ("Orders", "receipt_long", "orders", "order"),
+        ("Flash sales", "bolt", "shop", "flashsale"),
+        ("Parcels", "local_shipping", "orders", "shipment"),
+        ("Returns", "assignment_return", "orders", "returnrequest"),
+        ("Mails", "mail", "orders", "ordermail"),
+        ("Sales by day", "bar_chart", "shop", "dailysales"),
+        ("Sales by book", "trending_up", "shop", "booksales"),
+    ],
+    "Catalogue": [
+        ("Books", "menu_book", "shop", "book"),
+        ("Categories", "shelves", "shop", "category"),
+    ],
+    "Stock": [
+        ("Stock", "inventory_2", "inventory", "stock"),
+        ("Reservations", "bookmark_added", "inventory", "reservation"),
+    ],
+    "Payments": [
+        ("Needs a person", "support_agent", "payments", "review"),
+        ("Charges", "credit_card", "payments", "charge"),
+        ("Refunds", "undo", "payments", "refund"),
+        ("Webhooks", "webhook", "payments", "gatewaynotice"),
+    ],
+    "Kafka": [
+        ("Outbox", "outbox", "kafka_bridge", "outboxrow"),
+        ("Dead letters", "mark_email_unread", "kafka_bridge", "deadletter"),
+    ],
+    "Control": [
+        ("Audits", "fact_check", "shop", "auditrun"),
+        ("Who did what", "history_edu", "shop", "auditentry"),
+    ],
+    "People": [
+        ("Accounts", "person", "auth", "user"),
+        ("Groups", "group", "auth", "group"),
+    ],
+}
+
+
+def icon(request: HttpRequest) -> str:
+    """The shop's mark."""
+    return static("shop/mark.svg")
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The side bar: the pages that this person may see, under headings."""
+    headings: list[dict[str, Any]] = [
+        {"items": [{"title": "Start", "icon": "space_dashboard", "link": reverse("admin:index")}]}
+    ]
+    for heading, pages in _PAGES.items():
+        items = [
+            {"title": title, "icon": symbol, "link": reverse(f"admin:{app}_{model}_changelist")}
+            for title, symbol, app, model in pages
+            if may_see(request, app, model)
+        ]
+        if items:
+            headings.append({"title": heading, "separator": True, "items": items})
+    return headings
+
+
+def may_see(request: HttpRequest, app: str, model: str) -> bool:
+    """Whether this person may view or change these rows."""
+    user = request.user
+    return user.has_perm(f"{app}.view_{model}") or user.has_perm(f"{app}.change_{model}")
+
+
+def person(request: HttpRequest) -> AbstractBaseUser:
+    """Who asks.
+
+    Raises:
+        PermissionDenied: nobody whom we know.
+    """
+    if not isinstance(request.user, AbstractBaseUser):
+        raise PermissionDenied
+    return request.user

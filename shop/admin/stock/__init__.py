@@ -1,0 +1,1 @@
+"""Stock in the admin: by book, its movements, receiving and correcting."""

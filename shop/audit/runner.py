@@ -1,0 +1,90 @@
+"""Running an audit: everything in PostgreSQL in one snapshot, beside whoever is at work."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+from psycopg import errors
+
+from shop.audit import external_checks, gateway, invariants, orders, stock
+from shop.audit.invariants import Invariant, Rule
+from shop.audit.report import AuditReport
+from shop.models import AuditRun
+
+SNAPSHOT: tuple[Invariant, ...] = (*stock.INVARIANTS, *orders.INVARIANTS)
+RULES: dict[str, Rule] = {rule.name: rule for rule in (*SNAPSHOT, *external_checks.RULES, gateway.BOOKS)}
+"""Everything that is looked into, by name."""
+
+
+class TooSlow(Exception):
+    """PostgreSQL did not answer within the time that was given. Give it more, or look at what keeps it busy."""
+
+
+def run(
+    *,
+    grace_seconds: float,
+    by: str,
+    record: bool = True,
+    limit_seconds: float | None = None,
+    keep_reviews: bool = False,
+) -> AuditReport:
+    """Look into every invariant and say what was found, without stopping anybody. Not inside a transaction.
+
+    Args:
+        grace_seconds: so long may an event be under way (see Note [What is under way is no violation]); 0 for a shop
+            at rest, where everything must be exact.
+        by: who wants to know.
+        record: whether the result is kept, as an `AuditRun`.
+        limit_seconds: so long may PostgreSQL take for all of it.
+        keep_reviews: whether what differs from the gateway's books is opened as money that needs a person, and closed
+            where it is gone.
+
+    Raises:
+        TooSlow: it took longer.
+        django.db.DatabaseError: PostgreSQL cannot be asked.
+    """
+    started_at, started = timezone.now(), time.monotonic()
+    gate = external_checks.gate_findings(grace_seconds=grace_seconds)
+    compared = gateway.compare(grace_seconds=grace_seconds)
+    if keep_reviews:
+        gateway.keep_reviews(compared)
+    with snapshot():
+        read = tuple(invariants.read(SNAPSHOT, grace_seconds=grace_seconds, limit_seconds=limit_seconds))
+        dead_letters = external_checks.dead_letter_finding()
+    findings = (*read, gateway.finding(compared), *gate, dead_letters)
+    report = AuditReport(findings, time.monotonic() - started)
+    if record:
+        _record(report, started_at=started_at, by=by)
+    return report
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """One moment of the database: what is committed later is not seen, and nobody waits for us.
+
+    Raises:
+        TooSlow: see there.
+    """
+    try:
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            # Compiling the statements would take longer than running them.
+            cursor.execute("SET LOCAL jit = off")
+            yield
+    except OperationalError as error:
+        if isinstance(error.__cause__, errors.QueryCanceled):
+            raise TooSlow("PostgreSQL did not answer the audit within its time") from error
+        raise
+
+
+def _record(report: AuditReport, *, started_at: datetime, by: str) -> None:
+    AuditRun.objects.create(
+        started_at=started_at,
+        seconds=report.seconds,
+        is_clean=report.is_clean,
+        findings=[finding.as_json() for finding in report.findings],
+        by=by[:80],
+    )

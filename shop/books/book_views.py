@@ -1,0 +1,98 @@
+"""One book's page, the panel on it from which it is bought, and its cover."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.http import require_safe
+
+from shop import models
+from shop.books import covers, pricing, search
+from shop.checkout import price_check
+from shop.flashsales import flash_sales
+
+NEIGHBOURS = 6
+YEAR_SECONDS = 365 * 24 * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """What the panel says of one book; `left` is None for a book that never arrived."""
+
+    sku: str
+    price_minor: int
+    is_listed: bool
+    left: int | None
+    most: int = 0
+    """Copies that one order may have right now."""
+    sale: flash_sales.Terms | None = None
+    now: datetime = field(default_factory=timezone.now)
+
+    @property
+    def phase(self) -> str:
+        """None, upcoming, running or over."""
+        return self.sale.phase(self.now).value if self.sale else "none"
+
+    @property
+    def can_buy(self) -> bool:
+        """Whether there is anything to buy."""
+        return self.most > 0
+
+
+@require_safe
+def book_page(request: HttpRequest, isbn: str, slug: str) -> HttpResponse:
+    """A book with its price and stock; an old or wrong title in the address leads to the right one."""
+    book = get_object_or_404(models.Book.objects.select_related("category"), isbn=isbn)
+    if request.path != book.get_absolute_url():
+        return HttpResponsePermanentRedirect(book.get_absolute_url())
+    offers, free = pricing.offers(), pricing.free()
+    context = {
+        "book": book,
+        "panel": _panel(isbn, offers.get(isbn), free.get(isbn), usual_price_minor=book.price_minor),
+        "neighbours": search.neighbours(book, limit=NEIGHBOURS),
+        "offers": offers,
+        "free": free,
+    }
+    return render(request, "shop/book.html", context)
+
+
+@never_cache
+@require_safe
+def book_panel(request: HttpRequest, isbn: str) -> HttpResponse:
+    """Only the panel, with what is left this very moment: an open page replaces its own with it."""
+    offer = pricing.offers().get(isbn)
+    if offer is None:
+        book = get_object_or_404(models.Book.objects.only("price_minor"), isbn=isbn)
+        panel = _panel(isbn, None, None, usual_price_minor=book.price_minor)
+    else:
+        panel = _panel(isbn, offer, pricing.left_now(offer), usual_price_minor=offer.price_minor)
+    return render(request, "shop/_buy.html", {"panel": panel})
+
+
+@require_safe
+@cache_control(public=True, max_age=YEAR_SECONDS, immutable=True)
+def cover(request: HttpRequest, isbn: str) -> HttpResponse:
+    """The drawn cover. Its address changes with its words, so browsers may keep it for a year."""
+    book = models.Book.objects.filter(isbn=isbn).values("isbn", "title", "author", "category__slug").first()
+    if book is None:
+        raise Http404
+    picture = covers.draw(isbn=isbn, title=book["title"], author=book["author"], shelf=book["category__slug"])
+    return HttpResponse(picture, content_type="image/svg+xml")
+
+
+def _panel(isbn: str, offer: pricing.Offer | None, left: int | None, *, usual_price_minor: int) -> Panel:
+    """A book without an offer is not for sale, and neither is it in a sale."""
+    if offer is None:
+        return Panel(sku=isbn, price_minor=usual_price_minor, is_listed=False, left=left)
+    sale = offer.sale or flash_sales.calendar().recent.get(isbn)
+    return Panel(
+        sku=isbn,
+        price_minor=offer.price_minor,
+        is_listed=True,
+        left=left,
+        most=price_check.most(offer, left or 0),
+        sale=sale,
+    )

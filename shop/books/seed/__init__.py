@@ -1,0 +1,113 @@
+"""The shop's first stock: books, shelves and demo accounts. Running it again changes nothing."""
+
+import tomllib
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from inventory import stock_adjustments
+from shop.books import pricing
+from shop.flashsales import flash_sales
+from shop.models import Book, Category, FlashSale
+
+BOOKS_FILE = Path(__file__).parent / "books.toml"
+SALE_ISBN = "9795511167809"  # The Cartographer of Small Moons, of which there is plenty
+SALE_UNITS = 25
+SALE_LIMIT = 2
+SALE_STARTS_AFTER = timedelta(minutes=3)
+SALE_LASTS = timedelta(days=7)
+
+
+@dataclass(kw_only=True)
+class SeedReport:
+    """What a run did; a second run counts nothing new."""
+
+    categories: int = 0
+    books: int = 0
+    units: int = 0
+    sales: int = 0
+    users: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@transaction.atomic
+def seed() -> SeedReport:
+    """Bring in the shelves, books and units that are not there yet.
+
+    A book that exists is left alone, with the price and stock that somebody gave it; units arrive only
+    together with their book.
+    """
+    data = tomllib.loads(BOOKS_FILE.read_text(encoding="utf-8"))
+    report = SeedReport()
+    shelves = {}
+    for position, entry in enumerate(data["categories"]):
+        shelf, is_new = Category.objects.get_or_create(
+            slug=entry["slug"], defaults={"name": entry["name"], "tagline": entry["tagline"], "position": position}
+        )
+        shelves[shelf.slug] = shelf
+        report.categories += is_new
+    arrived: dict[str, int] = {}
+    for entry in data["books"]:
+        _, is_new = Book.objects.get_or_create(
+            isbn=entry["isbn"],
+            defaults={
+                "title": entry["title"],
+                "author": entry["author"],
+                "category": shelves[entry["category"]],
+                "price_minor": entry["price_minor"],
+                "year": entry["year"],
+                "pages": entry["pages"],
+                "blurb": " ".join(entry["blurb"].split()),
+            },
+        )
+        report.books += is_new
+        if is_new and entry["stock"]:
+            arrived[entry["isbn"]] = entry["stock"]
+    if arrived:
+        stock_adjustments.receive(quantities=arrived, reason="first stock")
+    report.units = sum(arrived.values())
+    transaction.on_commit(pricing.forget)
+    return report
+
+
+@transaction.atomic
+def announce_sale() -> int:
+    """Make a sale to look at, soon running, and for long enough to come back to; none if there ever was one.
+
+    Returns how many were made. It is no part of `seed`: while it runs, one book is scarce.
+    """
+    if FlashSale.objects.exists():
+        return 0
+    book = Book.objects.get(isbn=SALE_ISBN)
+    starts_at = timezone.now() + SALE_STARTS_AFTER
+    sale = FlashSale.objects.create(
+        name="Opening rush", starts_at=starts_at, ends_at=starts_at + SALE_LASTS, customer_limit=SALE_LIMIT
+    )
+    sale.books.create(book=book, price_minor=book.price_minor // 2, units=SALE_UNITS)
+    flash_sales.set_aside(sale, by="seed")
+    transaction.on_commit(pricing.forget)
+    return 1
+
+
+@transaction.atomic
+def seed_demo_users() -> list[str]:
+    """Make the demo's accounts, name and password alike: `admin` for staff, `reader` for a buyer. For demos only.
+
+    Returns the names of those that were not there before.
+    """
+    made = []
+    if not User.objects.filter(username="admin").exists():
+        User.objects.create_superuser("admin", "admin@bookrush.example", "admin")
+        made.append("admin")
+    if not User.objects.filter(username="reader").exists():
+        User.objects.create_user("reader", "reader@bookrush.example", "reader", first_name="Robin", last_name="Reader")
+        made.append("reader")
+    return made

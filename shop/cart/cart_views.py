@@ -1,0 +1,131 @@
+"""The cart: putting in, changing, taking out."""
+
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from orders.placing.placement import LINES_MAX, QUANTITY_MAX
+from shop.books import pricing
+from shop.cart import carts, forms
+from shop.checkout import price_check
+
+
+@dataclass(frozen=True, kw_only=True)
+class CartRow:
+    """One line of the cart as it is shown; no offer means that the book is not for sale any more."""
+
+    sku: str
+    quantity: int
+    offer: pricing.Offer | None
+    left: int
+    notices: tuple[price_check.PriceOrStockChange, ...]
+
+    @property
+    def total_minor(self) -> int:
+        """What can be had of the line costs so much now."""
+        return self.offer.price_minor * min(self.quantity, self.most) if self.offer else 0
+
+    @property
+    def most(self) -> int:
+        """Copies that one order may have right now."""
+        return price_check.most(self.offer, self.left) if self.offer else 0
+
+    @property
+    def quantity_max(self) -> int:
+        """The same, however many are left."""
+        return price_check.most_with(self.offer) if self.offer else QUANTITY_MAX
+
+
+def rows(entries: list[carts.CartEntry]) -> list[CartRow]:
+    """The cart at today's prices, with what has changed since the books were put in."""
+    offers, free = pricing.offers(), pricing.free()
+    return [
+        CartRow(
+            sku=entry.sku,
+            quantity=entry.quantity,
+            offer=offers.get(entry.sku),
+            left=free.get(entry.sku, 0),
+            notices=tuple(price_check.differences([wanted(entry)])),
+        )
+        for entry in entries
+    ]
+
+
+def wanted(entry: carts.CartEntry) -> price_check.WantedLine:
+    """A cart's line as a wish to order it at the price that was seen."""
+    return price_check.WantedLine(sku=entry.sku, quantity=entry.quantity, expected_price_minor=entry.seen_price_minor)
+
+
+@never_cache
+@require_safe
+def cart_page(request: HttpRequest) -> HttpResponse:
+    """All books in the cart, and what must be settled before they can be ordered."""
+    lines = rows(carts.of(request).entries())
+    context = {
+        "lines": lines,
+        "total_minor": sum(line.total_minor for line in lines),
+        "blocked": any(line.most < line.quantity for line in lines),
+    }
+    return render(request, "shop/cart.html", context)
+
+
+@require_POST
+def add(request: HttpRequest) -> HttpResponse:
+    """Put copies of a book in; `then=checkout` (Buy now) goes straight on."""
+    form = forms.CartForm(request.POST)
+    offer = pricing.offers().get(request.POST.get("sku", ""))
+    if offer is None:
+        messages.error(request, "That book is not for sale.")
+        return redirect("cart")
+    if not form.is_valid():
+        messages.error(request, _first_error(form))
+        return HttpResponseRedirect(offer.url)
+    buy_now = request.POST.get("then") == "checkout"
+    asked = form.cleaned_data["quantity"]
+    basket = carts.of(request)
+    already = next((entry.quantity for entry in basket.entries() if entry.sku == offer.sku), 0)
+    # Pressing Buy now again, after a look at something else, must not buy twice as many.
+    total = max(already, asked) if buy_now else already + asked
+    most = price_check.most_with(offer)
+    entry = carts.CartEntry(sku=offer.sku, quantity=min(total, most), seen_price_minor=offer.price_minor)
+    try:
+        carts.put_in(basket, entry)
+    except carts.CartFull:
+        messages.error(request, f"Your cart has {LINES_MAX} different books already. Order these first.")
+        return redirect("cart")
+    if buy_now:
+        return redirect("checkout")
+    if total > most:
+        copies = "1 copy" if most == 1 else f"{most} copies"
+        messages.warning(request, f"Your cart has {copies} of “{offer.title}”; one order takes no more.")
+    else:
+        words = '“{}” is in your cart. <a href="{}">See the cart</a>'
+        messages.success(request, format_html(words, offer.title, reverse("cart")))
+    return HttpResponseRedirect(offer.url)
+
+
+@require_POST
+def change(request: HttpRequest) -> HttpResponse:
+    """Another quantity of a book that is in the cart, or none of it."""
+    basket = carts.of(request)
+    sku = request.POST.get("sku", "")
+    if "remove" in request.POST:
+        basket.take_out([sku])
+        return redirect("cart")
+    form = forms.CartForm(request.POST)
+    offer = pricing.offers().get(sku)
+    if not form.is_valid():
+        messages.error(request, _first_error(form))
+    elif offer is not None and any(entry.sku == sku for entry in basket.entries()):
+        basket.put(carts.CartEntry(sku=sku, quantity=form.cleaned_data["quantity"], seen_price_minor=offer.price_minor))
+    return redirect("cart")
+
+
+def _first_error(form: forms.CartForm) -> str:
+    return next(str(error) for errors in form.errors.values() for error in errors)

@@ -1,0 +1,24 @@
+"""What may be typed into the cart, and what is said when it cannot be right."""
+
+from typing import Any
+
+from django import forms
+
+from orders.placing.placement import QUANTITY_MAX
+
+QUANTITY_ERROR = f"The quantity must be a whole number from 1 to {QUANTITY_MAX}."
+
+
+class QuantityField(forms.IntegerField):
+    """1 to 20 copies."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        messages = dict.fromkeys(("required", "invalid", "min_value", "max_value"), QUANTITY_ERROR)
+        super().__init__(min_value=1, max_value=QUANTITY_MAX, error_messages=messages, **kwargs)
+
+
+class CartForm(forms.Form):
+    """One book and how many of it."""
+
+    sku = forms.RegexField(r"\A[0-9]{13}\Z", error_messages={"invalid": "That is not an ISBN."})
+    quantity = QuantityField()

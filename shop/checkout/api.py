@@ -1,0 +1,170 @@
+"""The JSON interface: placing an order and reading its state, for integrations and load tools."""
+
+import re
+from functools import cache
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_safe
+from msgspec import Meta
+
+from orders import links, queries
+from orders.placing import placement
+from orders.placing.placement import LINES_MAX, QUANTITY_MAX
+from shop.checkout import countries, ordering, payment_form, price_check
+from shop.orderpages import order_views
+
+# Something else than blanks, and never the character that PostgreSQL cannot store.
+_FILLED = r"\A\s*[^\s\x00][^\x00]*\Z"
+Text100 = Annotated[str, Meta(max_length=100, pattern=_FILLED)]
+Text200 = Annotated[str, Meta(max_length=200, pattern=_FILLED)]
+
+
+class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """So many copies of a book."""
+
+    sku: Annotated[str, Meta(pattern=r"\A[0-9]{13}\Z")]
+    quantity: Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
+    expected_price_minor: Annotated[int, Meta(ge=0)] | None = None
+    """If given, the order is refused where one copy costs something else now."""
+
+
+class OrderRequest(ordering.Contact, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /api/orders/."""
+
+    idempotency_key: UUID
+    lines: Annotated[list[Line], Meta(min_length=1, max_length=LINES_MAX)]
+    name: Annotated[str, Meta(max_length=120, pattern=_FILLED)]
+    email: Annotated[str, Meta(max_length=254, pattern=r"\A[^@\s\x00]+@[^@\s\x00]+\.[^@\s\x00]+\Z")]
+    address_line1: Text200
+    address_line2: Annotated[str, Meta(max_length=200, pattern=r"\A[^\x00]*\Z")] = ""
+    city: Text100
+    postcode: Annotated[str, Meta(max_length=20, pattern=_FILLED)]
+    country: str
+    payment_method: str
+
+
+_decoder = msgspec.json.Decoder(OrderRequest)
+_encode = msgspec.json.Encoder().encode
+
+
+@csrf_exempt
+@require_http_methods(["POST"])
+def place_order(request: HttpRequest) -> HttpResponse:
+    """201 with the new order, 200 with the one that this idempotency key made before.
+
+    Errors are `{"error": {"code", "message", "field"?}}`: 400 no JSON, 422 a field is wrong, the stock does not
+    suffice, a customer may not have so many, or the price is not the expected one, 409 the key was used for another
+    order, 503 try again with the same key.
+    """
+    try:
+        body = _decoder.decode(request.body)
+    except msgspec.ValidationError as error:
+        return _invalid(error)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _error(400, "malformed", f"The body is not JSON: {error}.")
+    if body.country not in countries.CODES:
+        return _error(422, "invalid", "Expected an ISO 3166-1 code of two letters, such as DE.", field="country")
+    if not payment_form.accepts(body.payment_method):
+        return _error(422, "invalid", f"Expected {payment_form.expected()}.", field="payment_method")
+    if len({line.sku for line in body.lines}) < len(body.lines):
+        return _error(422, "invalid", "Each book may stand on one line only.", field="lines")
+    try:
+        placed = ordering.place(
+            idempotency_key=body.idempotency_key,
+            lines=[
+                price_check.WantedLine(
+                    sku=line.sku, quantity=line.quantity, expected_price_minor=line.expected_price_minor
+                )
+                for line in body.lines
+            ],
+            contact=body,
+            payment_method=body.payment_method,
+            user_id=None,
+        )
+    except ordering.Changed as changed:
+        return _changed(changed)
+    except placement.IdempotencyConflict:
+        return _error(409, "idempotency_conflict", "This idempotency key was used for another order.")
+    except placement.CheckoutUnavailable:
+        return _unavailable()
+    return _answer(201 if placed.created else 200, _links_of(request, placed))
+
+
+@never_cache
+@require_safe
+def order_state(request: HttpRequest, order_id: UUID) -> HttpResponse:
+    """The order's snapshot, for its owner, staff and holders of its key; 404 for everybody else."""
+    try:
+        order_views.visible_order(request, order_id)
+        snapshot = queries.snapshot(order_id)
+    except Http404:
+        snapshot = None
+    except (OperationalError, InterfaceError):
+        return _unavailable()
+    if snapshot is None:
+        return _error(404, "not_found", "There is no such order, or it is not yours.")
+    return _answer(200, snapshot)
+
+
+@cache
+def _collection() -> str:
+    """The address of all orders; looked up once, because a rush asks for it with every order."""
+    return reverse("api_orders")
+
+
+def _links_of(request: HttpRequest, placed: placement.Placed) -> dict[str, Any]:
+    key = links.key_for(placed.order_id)
+    host, secure = request.get_host(), "s" if request.is_secure() else ""
+    live_host = f"{re.sub(r':[0-9]+$', '', host)}:{settings.LIVE_PORT}" if settings.LIVE_PORT else host
+    return {
+        "order": placed.order_id,
+        "reference": placed.reference,
+        "status_url": f"http{secure}://{host}{_collection()}{placed.order_id}/?key={key}",
+        "live_url": f"ws{secure}://{live_host}/live/orders/{placed.order_id}/?key={key}",
+    }
+
+
+def _invalid(error: msgspec.ValidationError) -> HttpResponse:
+    """Name the field: msgspec ends its message with where it was, as in "... - at `$.lines[0].quantity`"."""
+    message, _, place = str(error).partition(" - at `$")
+    missing = re.search(r"(?:required|unknown) field `(\w+)`", message)
+    path = place.rstrip("`").lstrip(".")
+    field = ".".join(part for part in (path, missing.group(1) if missing else "") if part)
+    return _error(422, "invalid", f"{message}.", field=field)
+
+
+def _changed(changed: ordering.Changed) -> HttpResponse:
+    problems = [
+        {
+            "code": difference.code,
+            "sku": difference.sku,
+            "message": difference.sentence,
+            "left": difference.left,
+            "price_minor": difference.price_minor,
+        }
+        for difference in changed.differences
+    ]
+    error = {"code": problems[0]["code"], "message": str(changed), "field": "lines", "problems": problems}
+    return _answer(422, {"error": error})
+
+
+def _unavailable() -> HttpResponse:
+    response = _error(503, "unavailable", "The shop cannot reach its records. Try again with the same key.")
+    response["Retry-After"] = str(ordering.RETRY_AFTER_SECONDS)
+    return response
+
+
+def _error(status: int, code: str, message: str, *, field: str = "") -> HttpResponse:
+    return _answer(status, {"error": {"code": code, "message": message, **({"field": field} if field else {})}})
+
+
+def _answer(status: int, body: dict[str, Any]) -> HttpResponse:
+    return HttpResponse(_encode(body), status=status, content_type="application/json")

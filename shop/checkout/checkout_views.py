@@ -1,0 +1,177 @@
+"""From the cart to a placed order."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.middleware import csrf
+from django.shortcuts import redirect, render
+from django.template import loader
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from orders import links
+from orders import queries as order_queries
+from orders.models import Order
+from orders.placing import placement
+from shop import errors, money
+from shop.books import pricing
+from shop.cart import cart_views, carts
+from shop.checkout import checkout_form, ordering, payment_form, price_check
+
+UNAVAILABLE = "We could not take your order just now, and nothing was charged. Please send it again in a few seconds."
+# What a buyer need not type again from one order to the next.
+_REMEMBERED = ("name", "email", "address_line1", "address_line2", "city", "postcode", "country")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryLine:
+    """A book of the order as the summary shows it."""
+
+    offer: pricing.Offer
+    quantity: int
+
+    @property
+    def total_minor(self) -> int:
+        """What the line costs now."""
+        return self.offer.price_minor * self.quantity
+
+    @property
+    def value(self) -> str:
+        """The hidden field that sends this line, at the price that is shown beside it."""
+        return checkout_form.line_value(
+            price_check.WantedLine(
+                sku=self.offer.sku, quantity=self.quantity, expected_price_minor=self.offer.price_minor
+            )
+        )
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def checkout_page(request: HttpRequest) -> HttpResponse:
+    """Show the form, or place the order and go to its page."""
+    return payment_form.allow_form(request, _place(request) if request.method == "POST" else _show(request))
+
+
+def _show(request: HttpRequest) -> HttpResponse:
+    rows = cart_views.rows(carts.of(request).entries())
+    if not rows:
+        messages.info(request, "Your cart is empty. Put a book in first.")
+        return redirect("cart")
+    wanted = [price_check.WantedLine(sku=row.sku, quantity=row.quantity, expected_price_minor=None) for row in rows]
+    form = checkout_form.CheckoutForm(initial={"idempotency_key": uuid.uuid4(), **_known_of(request)})
+    return _form_page(request, form, wanted, [notice for row in rows for notice in row.notices])
+
+
+def _place(request: HttpRequest) -> HttpResponse:
+    form = checkout_form.CheckoutForm(request.POST)
+    if not form.is_valid():
+        wanted = form.cleaned_data.get("line") or [cart_views.wanted(entry) for entry in carts.of(request).entries()]
+        return _form_page(request, form, wanted, [], status=422)
+    wanted = form.cleaned_data["line"]
+    total = sum((line.expected_price_minor or 0) * line.quantity for line in wanted)
+    if total != form.cleaned_data["expected_total_minor"]:
+        form.add_error(
+            None, f"The total of these books is {money.in_words(total, settings.CURRENCY)}. Please check it."
+        )
+        return _form_page(request, form, wanted, [], status=422)
+    try:
+        placed = ordering.place(
+            idempotency_key=form.cleaned_data["idempotency_key"],
+            lines=wanted,
+            contact=form.contact(),
+            payment_method=form.cleaned_data["payment_method"],
+            user_id=request.user.pk,
+        )
+    except ordering.Changed as changed:
+        return _form_page(request, form, wanted, changed.differences, status=422)
+    except placement.IdempotencyConflict:
+        return _conflict(request, form.cleaned_data["idempotency_key"])
+    except (placement.CheckoutUnavailable, OperationalError, InterfaceError):
+        return _unavailable(request, form, wanted)
+    carts.of(request).take_out(line.sku for line in wanted)
+    query = {"key": links.key_for(placed.order_id)}
+    return HttpResponseRedirect(reverse("order", kwargs={"order_id": placed.order_id}, query=query))
+
+
+def _form_page(
+    request: HttpRequest,
+    form: checkout_form.CheckoutForm,
+    wanted: Sequence[price_check.WantedLine],
+    differences: Sequence[price_check.PriceOrStockChange],
+    *,
+    status: int = 200,
+) -> HttpResponse:
+    """The form with everything that was typed, and the books as they can be ordered now.
+
+    Quantities are lowered to what can be had and prices are today's, so that sending the form again agrees to
+    exactly what the page shows.
+    """
+    offers, free = pricing.offers(), pricing.free()
+    lines = [
+        SummaryLine(
+            offer=offers[line.sku],
+            quantity=min(line.quantity, price_check.most(offers[line.sku], free[line.sku])),
+        )
+        for line in wanted
+        if line.sku in offers and free.get(line.sku, 0) > 0
+    ]
+    return render(request, "shop/checkout.html", {**_context(form, lines), "differences": differences}, status=status)
+
+
+def _unavailable(
+    request: HttpRequest, form: checkout_form.CheckoutForm, wanted: Sequence[price_check.WantedLine]
+) -> HttpResponse:
+    """503 with all that was typed, made without session and database: they may be what is missing."""
+    form.add_error(None, UNAVAILABLE)
+    offers, _ = pricing.last_known()
+    lines = [SummaryLine(offer=offers[line.sku], quantity=line.quantity) for line in wanted if line.sku in offers]
+    context = {
+        **_context(form, lines),
+        "csrf_token": csrf.get_token(request),
+        "is_sandbox": not payment_form.is_by_stripe(),
+    }
+    response = HttpResponse(loader.render_to_string("shop/checkout.html", context), status=503)
+    response["Retry-After"] = str(ordering.RETRY_AFTER_SECONDS)
+    return response
+
+
+def _context(form: checkout_form.CheckoutForm, lines: Sequence[SummaryLine]) -> dict[str, Any]:
+    return {
+        "form": form,
+        "lines": lines,
+        "total_minor": sum(line.total_minor for line in lines),
+        "idempotency_key": form["idempotency_key"].value(),
+        **payment_form.context(form["payment_method"].value() or ""),
+    }
+
+
+def _conflict(request: HttpRequest, idempotency_key: uuid.UUID) -> HttpResponse:
+    # Whoever knows the key made the order: nobody else was ever told it.
+    order = Order.objects.filter(idempotency_key=idempotency_key).first()
+    return errors.page(
+        status=409,
+        heading="This form has already been used",
+        sentence=(
+            "An order was placed from it, and what you have sent now is a different one. So that nothing is bought by "
+            "accident, one form makes one order."
+        ),
+        request=request,
+        order=order,
+        order_key=links.key_for(order.pk) if order else "",
+    )
+
+
+def _known_of(request: HttpRequest) -> dict[str, Any]:
+    """Where the last order of a signed-in buyer went."""
+    user = request.user
+    if not user.is_authenticated:
+        return {}
+    last = order_queries.orders_of(user.pk).values(*_REMEMBERED).first()
+    return dict(last) if last else {"name": user.get_full_name(), "email": user.email}

@@ -1,0 +1,104 @@
+"""From what a buyer sent to a placed order: the page and the JSON interface both come through here."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+
+from orders import queries
+from orders.placing import placement
+from shop.books import pricing
+from shop.checkout import price_check
+from shop.flashsales import flash_sales
+
+# What a browser or a tool is told to wait before it tries again.
+RETRY_AFTER_SECONDS = 5
+
+
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    """Who buys, and where the parcel goes."""
+
+    name: str
+    email: str
+    address_line1: str
+    address_line2: str = ""
+    city: str
+    postcode: str
+    country: str
+
+
+class Changed(Exception):
+    """Prices or stock are not what the buyer saw: show `differences`, ask again. Nothing was ordered."""
+
+    def __init__(self, differences: Sequence[price_check.PriceOrStockChange]) -> None:
+        super().__init__(" ".join(difference.sentence for difference in differences))
+        self.differences = tuple(differences)
+
+
+def place(
+    *,
+    idempotency_key: UUID,
+    lines: Sequence[price_check.WantedLine],
+    contact: Contact,
+    payment_method: str,
+    user_id: int | None,
+) -> placement.Placed:
+    """Place the order at the server's prices; the same key again gives the same order.
+
+    Quantities, addresses and the payment method must have been validated. Blocks for a few milliseconds.
+
+    Raises:
+        Changed: a price or the stock is not what the buyer saw.
+        orders.placing.placement.IdempotencyConflict: the key was used for another order.
+        orders.placing.placement.CheckoutUnavailable: nothing is known to be ordered; try again later with the same key.
+    """
+    try:
+        # Looked at once: an order placed at the very moment a sale starts has one price, the one that was checked.
+        offers = pricing.offers()
+        found = price_check.differences_from(lines, offers)
+        # A key that has its order already gives that order, whatever became of prices and stock meanwhile.
+        if found and not queries.is_placed(idempotency_key):
+            raise Changed(found)
+        return placement.place(_draft(idempotency_key, lines, contact, payment_method, user_id, offers))
+    except (OperationalError, InterfaceError) as error:
+        raise placement.CheckoutUnavailable from error
+
+
+def _draft(
+    idempotency_key: UUID,
+    lines: Sequence[price_check.WantedLine],
+    contact: Contact,
+    payment_method: str,
+    user_id: int | None,
+    offers: Mapping[str, pricing.Offer],
+) -> placement.Draft:
+    wanted = [(line, offers.get(line.sku)) for line in lines]
+    is_limited = any(offer is not None and offer.customer_limit is not None for _, offer in wanted)
+    return placement.Draft(
+        idempotency_key=idempotency_key,
+        lines=tuple(
+            placement.DraftLine(
+                sku=line.sku,
+                # A book that is not for sale any more comes here only with a key that has its order already.
+                title=offer.title if offer else "",
+                unit_price_minor=offer.price_minor if offer else 0,
+                quantity=line.quantity,
+                sale_id=offer.sale_id if offer else None,
+            )
+            for line, offer in wanted
+        ),
+        currency=settings.CURRENCY,
+        flow=settings.ORDER_FLOW,
+        payment_method=payment_method,
+        name=contact.name,
+        email=contact.email,
+        address_line1=contact.address_line1,
+        address_line2=contact.address_line2,
+        city=contact.city,
+        postcode=contact.postcode,
+        country=contact.country,
+        user_id=user_id,
+        customer=flash_sales.customer_of(user_id, contact.email) if is_limited else "",
+    )

@@ -1,5 +1,0 @@
-"""Book covers, drawn from nothing but a book's own words: the same book always gives the same picture."""
-
-from shop.covers.drawing import draw
-
-__all__ = ["draw"]

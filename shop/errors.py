@@ -1,0 +1,78 @@
+"""What people see when something is not there, not allowed or not working."""
+
+import logging
+import sys
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.template import loader
+
+from shop.checkout import ordering
+
+log = logging.getLogger(__name__)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """404: also the answer to everybody who asks for what belongs to somebody else."""
+    return page(
+        status=404,
+        heading="This page is out of print",
+        sentence="There is nothing at this address, or it is not yours to see.",
+        request=request,
+    )
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """403: known, but not allowed."""
+    return page(
+        status=403,
+        heading="Staff only beyond this point",
+        sentence="You are not allowed to do this. Perhaps another account may.",
+        request=request,
+    )
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """403: the form did not come from a page of ours, or from one that is too old."""
+    return page(
+        status=403,
+        heading="That form has expired",
+        sentence="It was open for too long, or cookies are switched off. Go back, reload the page and send it again.",
+        request=request,
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """400: what came cannot have been made by our pages."""
+    return page(status=400, heading="We could not read that", sentence="The request was damaged on its way. Try again.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500, or 503 when it is the database that cannot be reached. Touches nothing that may be broken as well."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return unavailable()
+    return page(
+        status=500,
+        heading="We dropped a shelf",
+        sentence="Something went wrong on our side, and we have been told about it. Please try again in a moment.",
+    )
+
+
+def unavailable() -> HttpResponse:
+    """503: the shop cannot reach its database."""
+    response = page(
+        status=503,
+        heading="The shop is catching its breath",
+        sentence="We cannot reach our records right now. Nothing is lost; please try again in a few seconds.",
+    )
+    response["Retry-After"] = str(ordering.RETRY_AFTER_SECONDS)
+    return response
+
+
+def page(
+    *, status: int, heading: str, sentence: str, request: HttpRequest | None = None, **context: Any
+) -> HttpResponse:
+    """An error page in the shop's look; without a request it needs neither session nor database."""
+    context = {"status": status, "heading": heading, "sentence": sentence, **context}
+    return HttpResponse(loader.render_to_string("errors/error.html", context, request), status=status)

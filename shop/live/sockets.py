@@ -1,0 +1,77 @@
+"""Which sockets there are, from which pages they may be opened, and how many."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import URLRouter
+from channels.security.websocket import WebsocketDenier
+from django.conf import settings
+from django.urls import path
+
+from orders.sockets import OrderStatusSocket
+from shop.live import stock_sockets
+
+Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
+
+
+class SameOriginOnly:
+    """Refuses sockets that another site's page opens with a visitor's cookies.
+
+    The whole origin counts, scheme and port included (channels' AllowedHostsOriginValidator looks at the host alone).
+    A client without an Origin header is no browser and brings no visitor's cookies, so only its link can let it in.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin", b"").decode("latin1").lower()
+        if origin and origin not in self._allowed(scope, headers):
+            return await WebsocketDenier()(scope, receive, send)
+        return await self._application(scope, receive, send)
+
+    def _allowed(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> set[str]:
+        if settings.LIVE_ORIGINS:
+            return {origin.lower() for origin in settings.LIVE_ORIGINS}
+        scheme = {"ws": "http", "wss": "https"}[scope.get("scheme", "ws")]
+        if settings.BEHIND_TLS:
+            scheme = "https"
+        return {f"{scheme}://{headers.get(b'host', b'').decode('latin1').lower()}"}
+
+
+class Capped:
+    """Refuses sockets beyond so many in this process, and beyond so many from one address.
+
+    Those of one kind may be given a share of these places, so that the other kinds always find some.
+    """
+
+    def __init__(self, application: Application, *, share: float = 1.0) -> None:
+        self._application = application
+        self._share = share
+        self._open: Counter[str] = Counter()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        address = (scope.get("client") or ("",))[0]
+        if (
+            self._open.total() >= settings.LIVE_SOCKETS_MAX * self._share
+            or self._open[address] >= settings.LIVE_SOCKETS_PER_ADDRESS_MAX * self._share
+        ):
+            return await WebsocketDenier()(scope, receive, send)
+        self._open[address] += 1
+        try:
+            return await self._application(scope, receive, send)
+        finally:
+            self._open[address] -= 1
+            if not self._open[address]:
+                del self._open[address]
+
+
+urlpatterns = [
+    path("live/orders/<uuid:order_id>/", AuthMiddlewareStack(OrderStatusSocket.as_asgi())),
+    # What is left is for everybody: nobody's session is looked up. However many look on, buyers can watch their orders.
+    path("live/stock/", Capped(stock_sockets.watch_stock, share=0.8)),
+]
+application = Capped(SameOriginOnly(URLRouter(urlpatterns)))

@@ -1,0 +1,44 @@
+"""What buyers type in to send copies back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+
+class ReturnForm(forms.Form):
+    """Which copies of an order are to be sent back, and why."""
+
+    reason = forms.CharField(
+        label="What is the matter with them?",
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        error_messages={"required": "Please say in a few words why."},
+    )
+
+    def __init__(self, *args: Any, left: Mapping[str, int], **kwargs: Any) -> None:
+        """`left` are the copies, by sku, that can be sent back."""
+        super().__init__(*args, **kwargs)
+        self._skus = [sku for sku, most in left.items() if most]
+        for sku in self._skus:
+            error = f"That must be a whole number from 0 to {left[sku]}."
+            self.fields[f"copies-{sku}"] = forms.IntegerField(
+                min_value=0,
+                max_value=left[sku],
+                required=False,
+                initial=1 if sum(left.values()) == 1 else 0,
+                error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), error),
+            )
+
+    def clean(self) -> dict[str, Any]:
+        """Gather the copies under `units`; at least one has to be chosen."""
+        cleaned = super().clean() or {}
+        units = {sku: cleaned.get(f"copies-{sku}") or 0 for sku in self._skus}
+        if not any(units.values()) and not any(f"copies-{sku}" in self.errors for sku in self._skus):
+            raise ValidationError("Please say of which book how many copies you want to send back.")
+        return {**cleaned, "units": {sku: number for sku, number in units.items() if number}}
+
+    def copies(self) -> dict[str, forms.BoundField]:
+        """The number fields by sku, for the page."""
+        return {sku: self[f"copies-{sku}"] for sku in self._skus}

@@ -1,0 +1,236 @@
+"""An order's page, what its buyer can do there, and a buyer's orders."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from orders import links, queries
+from orders.actions import cancellation, returns
+from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Status
+from shop.books import pricing
+from shop.cart import carts
+from shop.orderpages import after_sales, forms
+
+ORDERS_A_PAGE = 20
+
+
+def visible_order(request: HttpRequest, order_id: UUID) -> Order:
+    """The order, if this visitor may see it.
+
+    Raises:
+        Http404: there is no such order, or it is somebody else's; nobody can tell which.
+    """
+    order = Order.objects.filter(pk=order_id).first()
+    if order is None or not links.may_see(order=order, user=request.user, key=key_of(request)):
+        raise Http404
+    return order
+
+
+def key_of(request: HttpRequest) -> str:
+    """The key of the link, if the address has one."""
+    return request.GET.get("key", "")
+
+
+def buyers_order(request: HttpRequest, order_id: UUID) -> Order:
+    """The order, if this visitor may do something with it: its buyer, not staff who look on.
+
+    Raises:
+        Http404: as for `visible_order`.
+    """
+    order = visible_order(request, order_id)
+    if not is_buyer(request, order):
+        raise Http404
+    return order
+
+
+def is_buyer(request: HttpRequest, order: Order) -> bool:
+    """Whether this visitor is the order's owner, or holds its link."""
+    has_key = bool(key_of(request)) and links.is_valid(order.pk, key_of(request))
+    return has_key or (request.user.is_authenticated and order.user_id == request.user.pk)
+
+
+def _address(name: str, request: HttpRequest, order_id: UUID) -> str:
+    """An address about this order, with the key that this visitor came with."""
+    return reverse(name, kwargs={"order_id": order_id}) + _key_query(request)
+
+
+def _key_query(request: HttpRequest) -> str:
+    return f"?{urlencode({'key': key_of(request)})}" if key_of(request) else ""
+
+
+@never_cache
+@require_safe
+def order_page(request: HttpRequest, order_id: UUID) -> HttpResponse:
+    """The order with its timeline; complete without JavaScript, kept up to date by the socket."""
+    went_to_bank = after_sales.went_to_bank(request.session, order_id)
+    if went_to_bank and not key_of(request):
+        # The bank has sent a buyer back; whoever went there from this browser was allowed to see the order.
+        return redirect(reverse("order", kwargs={"order_id": order_id}, query={"key": links.key_for(order_id)}))
+    order = visible_order(request, order_id)
+    return render(request, "shop/order.html", _shown(request, order, went_to_bank=went_to_bank))
+
+
+@never_cache
+@require_safe
+def order_fragment(request: HttpRequest, order_id: UUID) -> HttpResponse:
+    """Only the order, as its page shows it now: an open page asks for it when something has changed."""
+    order = visible_order(request, order_id)
+    went_to_bank = after_sales.went_to_bank(request.session, order_id)
+    return render(request, "shop/_order.html", _shown(request, order, went_to_bank=went_to_bank))
+
+
+def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[str, Any]:
+    """What the templates of an order show; never older than the snapshot, whose version they say."""
+    order_id = order.pk
+    snapshot = queries.snapshot(order_id)
+    if snapshot is None:
+        raise Http404
+    if snapshot["version"] != order.version:
+        order.refresh_from_db()  # it has moved on meanwhile
+    lines = list(order.lines.all())
+    return {
+        "order": order,
+        "lines": lines,
+        "offers": pricing.offers(),
+        "snapshot": snapshot,
+        "steps": [{**step, "at": _time(step["at"])} for step in snapshot["steps"]],
+        "pay_until": _time(snapshot["payment_until"]),
+        "went_to_bank": went_to_bank,
+        "returns": _returns(order_id, lines),
+        "can_return": any(_left(lines).values()),
+        "is_buyer": is_buyer(request, order),
+        "live_path": f"/live/orders/{order_id}/{_key_query(request)}",
+        "snapshot_url": _address("api_order", request, order_id),
+        "fragment_url": _address("order_fragment", request, order_id),
+        "again_url": _address("order_again", request, order_id),
+        "pay_url": _address("order_pay", request, order_id),
+        "cancel_url": _address("order_cancel", request, order_id),
+        "return_url": _address("order_return", request, order_id),
+    }
+
+
+@never_cache
+@require_safe
+def order_pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
+    """On to the bank's page, where the buyer confirms the payment; back to the order if there is nothing to confirm."""
+    order = buyers_order(request, order_id)
+    if order.payment_wait != PaymentWait.ACTION or not queries.is_web_address(order.payment_url):
+        return redirect(_address("order", request, order_id))
+    after_sales.go_to_bank(request.session, order_id)
+    return HttpResponseRedirect(order.payment_url)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def order_cancel(request: HttpRequest, order_id: UUID) -> HttpResponse:
+    """Ask whether the order is to be cancelled, and on POST cancel it."""
+    order = buyers_order(request, order_id)
+    page = _address("order", request, order_id)
+    if request.method == "POST":
+        try:
+            after_sales.cancel(order_id=order_id, user=request.user)
+        except cancellation.CannotCancel:
+            order.refresh_from_db()  # it has moved on meanwhile
+        else:
+            return redirect(page)
+    if order.status == Status.CANCELLED:
+        return redirect(page)
+    if order.status not in (Status.PENDING, Status.PAID):
+        messages.warning(request, "It is too late to cancel: your parcel has left. You can send books back instead.")
+        return redirect(_address("order_return", request, order_id))
+    context = {"order": order, "lines": order.lines.all(), "order_url": page}
+    return render(request, "shop/order_cancel.html", context)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def order_return(request: HttpRequest, order_id: UUID) -> HttpResponse:
+    """Ask which copies are to be sent back and why, and on POST ask staff for it."""
+    order = buyers_order(request, order_id)
+    page, lines = _address("order", request, order_id), list(order.lines.all())
+    left = _left(lines)
+    form = forms.ReturnForm(request.POST or None, left=left)
+    if request.method == "POST" and form.is_valid():
+        wish = {"units": form.cleaned_data["units"], "reason": form.cleaned_data["reason"]}
+        try:
+            after_sales.ask_return(order_id=order_id, user=request.user, **wish)
+        except returns.CannotReturn:
+            messages.warning(request, "That could not be done: the order has changed meanwhile. Please look again.")
+        else:
+            messages.success(request, "We have your wish to return something, and will write to you soon.")
+        return redirect(page)
+    is_open = queries.returns_of(order_id).filter(state=ReturnRequest.State.ASKED).exists()
+    if order.status not in (Status.SHIPPED, Status.DELIVERED) or is_open or not any(left.values()):
+        return redirect(page)
+    fields = form.copies()
+    rows = [(line, left[line.sku], fields[line.sku]) for line in lines if line.sku in fields]
+    context = {"order": order, "form": form, "rows": rows, "offers": pricing.offers(), "order_url": page}
+    return render(request, "shop/order_return.html", context, status=422 if form.errors else 200)
+
+
+def _left(lines: Iterable[OrderLine]) -> dict[str, int]:
+    """By sku, the copies that were neither cancelled nor paid back."""
+    return {line.sku: line.kept - line.returned for line in lines}
+
+
+def _returns(order_id: UUID, lines: Iterable[OrderLine]) -> list[dict[str, Any]]:
+    """What the buyer asked to return, with the titles."""
+    titles = {line.sku: line.title for line in lines}
+    return [
+        {
+            "wish": wish,
+            "is_open": wish.state == ReturnRequest.State.ASKED,
+            "copies": [(number, titles.get(sku, sku)) for sku, number in wish.units.items()],
+        }
+        for wish in queries.returns_of(order_id)
+    ]
+
+
+@require_POST
+def order_again(request: HttpRequest, order_id: UUID) -> HttpResponse:
+    """Put the books of an order back into the cart and go on to the checkout."""
+    order = visible_order(request, order_id)
+    offers, basket = pricing.offers(), carts.of(request)
+    missing = []
+    for line in order.lines.all():
+        offer = offers.get(line.sku)
+        if offer is None:
+            missing.append(line.title)
+            continue
+        try:
+            carts.put_in(
+                basket, carts.CartEntry(sku=line.sku, quantity=line.quantity, seen_price_minor=offer.price_minor)
+            )
+        except carts.CartFull:
+            missing.append(line.title)
+    if missing:
+        messages.warning(request, f"Not put in the cart: {', '.join(missing)}.")
+    return redirect("cart" if missing else "checkout")
+
+
+@never_cache
+@login_required
+@require_safe
+def my_orders(request: HttpRequest) -> HttpResponse:
+    """All orders of the account, newest first."""
+    user_id = request.user.pk
+    if user_id is None:
+        raise Http404
+    found = queries.orders_of(user_id).prefetch_related("lines")
+    page = Paginator(found, ORDERS_A_PAGE).get_page(request.GET.get("page"))
+    return render(request, "shop/my_orders.html", {"page": page, "offers": pricing.offers()})
+
+
+def _time(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None
