@@ -1,6 +1,6 @@
 """Work that the clock starts: deadlines, sweeps, samples. One leader, any number of standbys.
 
-An app's `jobs.py` decorates plain functions with `@timekeeper.every(seconds=…)`.
+An app's `jobs.py` decorates plain functions with `@scheduler.every(seconds=…)`.
 
 # Note [In the background]
 Deadlines and holds are looked after every second or two, and must not wait for a job that asks Kafka or adds up the
@@ -40,9 +40,9 @@ _jobs: list[Job] = []
 def every(
     *, seconds: float, after_seconds: float = 0.0, background: bool = False
 ) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Run the function this often, by whichever timekeeper leads; first so long after the process began.
+    """Run the function this often, by the timekeeper that leads; first so long after the process began.
 
-    One that may take longer than a moment runs `background`; see Note [In the background].
+    One that may take longer than a moment runs in the `background`; see Note [In the background].
     """
 
     def decorate(function: Callable[[], None]) -> Callable[[], None]:
