@@ -90,20 +90,15 @@ def read_lag(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Parti
         ]
         for group in wanted
     }
-    every = sorted({partition for found in partitions.values() for partition in found})
+    asked = sorted({partition for found in partitions.values() for partition in found})
     earliest, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    starts, ends = _offsets(admin, every, earliest), _offsets(admin, every, latest)
+    starts, ends = _offsets(admin, asked, earliest), _offsets(admin, asked, latest)
     committed = {group: offsets.committed_with_notices(group, heard) for group, heard in partitions.items()}
     owners = _owners(admin, list(partitions))
     found = [
-        replace(
-            _lag(
-                group, partition, committed[group].get(partition, (None, None))[0], starts[partition], ends[partition]
-            ),
-            **activity,
-        )
-        for group, heard_by_group in partitions.items()
-        for partition, activity in _activities(heard_by_group, committed[group], owners[group])
+        replace(_lag(group, each, _offset_in(committed[group], each), starts[each], ends[each]), **activity)
+        for group, heard in partitions.items()
+        for each, activity in _activities(heard, committed[group], owners[group])
     ]
     return _with_ages(found, starts) if with_age else found
 
@@ -124,6 +119,12 @@ def _with_parked(row: PartitionLag, parked: ParkedCounts, retrying: waiting_head
     if retrying is None or row.state != "reading":
         return row
     return replace(row, state="retrying", since=datetime.fromtimestamp(retrying.since, UTC), reason=retrying.error)
+
+
+def _offset_in(
+    committed: Mapping[PartitionId, tuple[int, pause_notices.PauseNotice | None]], partition: PartitionId
+) -> int | None:
+    return committed[partition][0] if partition in committed else None
 
 
 def _lag(group: str, partition: PartitionId, committed: int | None, start: int, end: int) -> PartitionLag:
@@ -161,7 +162,9 @@ def _activities(
     committed: Mapping[PartitionId, tuple[int, pause_notices.PauseNotice | None]],
     owners: Mapping[PartitionId, _Owner],
 ) -> Iterator[tuple[PartitionId, _Activity]]:
-    """See Note [What a partition does]. A member that is paused is so with all it has, also where it could not say so."""
+    """See Note [What a partition does]. A member that is paused is so with all it has, also where
+    it could not say so.
+    """
     said = {
         partition: notice
         for partition, (_, notice) in committed.items()
