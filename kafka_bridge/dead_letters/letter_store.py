@@ -72,7 +72,7 @@ def parse_dead_letter(message: Message) -> DeadLetterCopy:
     prefix = clients.conf().topic_prefix
     topic = str(message.topic()).removeprefix(prefix)
     source, _, group = topic.removesuffix(".dlq").rpartition(".")
-    # Whoever put it there: without its origin it is told by where it lies now.
+    # However it got there: without its origin it is named by where it lies now.
     origin = (
         (_text(found["dlq_topic"]).removeprefix(prefix), int(found["dlq_partition"]), int(found["dlq_offset"]))
         if _has_origin(found)

@@ -46,7 +46,7 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
 def stop_at_end_of_input(stop: threading.Event, *, within_seconds: float) -> None:
     """Set `stop` when standard input ends, as it does when the parent that holds its other end is killed.
 
-    Nobody is left then who would end this process by force; if it still runs so long after that, it does so itself.
+    No parent is left then that would end this process by force; if it still runs so long after that, it does so itself.
     """
 
     def wait_for_the_end() -> None:
