@@ -92,6 +92,7 @@ class Replay:
             Exception: PostgreSQL, Redis or a gateway is away.
         """
         for batch in log_reader.read_messages(self._ranges, stop=self._stop):
+            # With a rate, in pieces of half a second: so a stop is heard soon, and the load is even.
             for piece in _cut(batch, per_second):
                 if self._stop.is_set():
                     return self.outcome

@@ -75,6 +75,7 @@ def _lead(leader: Connection, stop: threading.Event) -> None:
 
 def _start(job: Job) -> None:
     """Run it in the background; where it is still under way from the last time, it is left out this time."""
+    # Also at its start (`_run` does it at its end): or every look would find it due while it is under way.
     job.due_at = time.monotonic() + job.seconds
     if job.thread is not None and job.thread.is_alive():
         log.warning("%s is still under way; this time it is left out", job.function.__name__)

@@ -47,6 +47,7 @@ def supervise(commands: dict[str, list[str]], stop: threading.Event) -> ExitOutc
                     child.start_if_due()
                     if _has_given_up(child):
                         given_up.add(child.name)
+            # Looked at, not waited for: there are several, and `stop` must be heard as well.
             stop.wait(0.2)
     finally:
         killed = child_processes.stop_together(
@@ -63,6 +64,7 @@ def _has_given_up(child: Child) -> bool:
     code = child.exit_code()
     if code is None or child.process is None:
         return False
+    # Each restart would leave one behind otherwise, until no descriptor is left.
     _close_pipe(child.process)
     if code == NEEDS_A_PERSON:
         log.critical("%s ended with exit code %d and is not started again: a person must look", child.name, code)
