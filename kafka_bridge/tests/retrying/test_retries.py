@@ -22,7 +22,7 @@ from events.base import OrderEvent
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import ParkedMessage
-from kafka_bridge.retrying import parking, policy, republish, retry_topic
+from kafka_bridge.retrying import parking, republish, retry_topic
 from kafka_bridge.retrying.parking import State
 from kafka_bridge.retrying.policy import RetryPolicy
 from kafka_bridge.runtime import clients, supervision
@@ -372,14 +372,6 @@ def parked_rows() -> list[int]:
     return list(ParkedMessage.objects.values_list("pk", flat=True))
 
 
-def test_supervision_does_not_start_a_group_again_that_stopped_itself(caplog: pytest.LogCaptureFixture) -> None:
-    """The others go on; when none is left, it ends."""
-    quitting = ["shell", "--command", "raise SystemExit(4)"]
-    outcome = supervision.supervise({"one": quitting, "two": quitting}, threading.Event())
-    assert outcome == supervision.ExitOutcome(killed=0, given_up=["one", "two"])
-    assert caplog.text.count("is not started again: a person must look") == 2
-
-
 @pytest.mark.usefixtures("patient")
 def test_two_members_share_one_order(group: registry.Group, book: Book) -> None:
     """Its facts come by two topics, so perhaps to two members, while a third and a fourth retry."""
@@ -404,30 +396,3 @@ def test_what_is_no_copy_is_passed_over(group: registry.Group, book: Book) -> No
     with working(group):
         testing.wait_until(lambda: committed("notifications.retry") == 1, what="its offset committed")
     assert book.told == []
-
-
-def test_policies_are_those_of_the_handler_then_the_group_then_the_settings(make_group: MakeGroup) -> None:
-    own, groups_own = RetryPolicy(attempts=1), RetryPolicy(attempts=7, delays_seconds=())
-    usual = make_group("usual")
-    usual.on(catalogue.OrderCreated)(lambda _: None)
-    usual.on(catalogue.OrderDelivered, retry=own)(lambda _: None)
-    special = registry.Group("special", retry=groups_own)
-    try:
-        special.on(catalogue.OrderCreated)(lambda _: None)
-        assert special.policy(created()) == groups_own
-    finally:
-        del registry._groups["special"]
-    assert usual.policy(created()) == policy.from_settings(clients.conf())
-    assert usual.policy(delivered()) == own
-    assert str(groups_own) == "7 in place"
-    assert str(RetryPolicy()) == "3 in place, then after 5, 30, 120 s"
-
-
-def test_pauses_double_and_rounds_end() -> None:
-    policy = RetryPolicy(attempts=3, backoff_seconds=1, delays_seconds=(5, 30))
-    second = policy.pause(2)
-    assert second is not None and 1.5 <= second <= 2.5
-    assert policy.pause(3) is None
-    last = policy.delay(2)
-    assert last is not None and 22.5 <= last <= 37.5
-    assert policy.delay(3) is None

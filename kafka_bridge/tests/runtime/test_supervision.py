@@ -241,3 +241,11 @@ def test_children_are_stopped_when_their_supervisor_fails() -> None:
     with pytest.raises(ValueError, match="null byte"):
         supervision.supervise({"one": ["shell", "--command", "import time; time.sleep(60)"], "two": ["\0"]}, NEVER)
     assert [pid for pid in children(os.getpid()) if pid not in before and is_alive(pid)] == []
+
+
+def test_supervision_does_not_start_a_group_again_that_stopped_itself(caplog: pytest.LogCaptureFixture) -> None:
+    """The others go on; when none is left, it ends."""
+    quitting = ["shell", "--command", "raise SystemExit(4)"]
+    outcome = supervision.supervise({"one": quitting, "two": quitting}, threading.Event())
+    assert outcome == supervision.ExitOutcome(killed=0, given_up=["one", "two"])
+    assert caplog.text.count("is not started again: a person must look") == 2
