@@ -76,7 +76,7 @@ DISCARD = Action(
     button="Discard for good",
     explanation=(
         "The group will never handle it, and what waits behind it goes on without it. It cannot be undone: see to it "
-        "yourself that the order is not left half done."
+        "yourself that nothing is left half done."
     ),
     done="discarded",
     bulk_form=BulkForm,

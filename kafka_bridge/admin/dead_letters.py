@@ -41,7 +41,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
     list_filter = ("state", GroupFilter, outbox.TypeFilter, KindFilter, AgeFilter)
     list_before_template = "admin/kafka_bridge/dead_letters_waiting.html"
     search_fields = ("key",)
-    search_help_text = "Key (order id) or event id, complete"
+    search_help_text = "Key or event id, complete"
     ordering = ("-id",)
     actions = ("redrive_selected", "discard_selected")
     fields = readonly_fields = ("error",)

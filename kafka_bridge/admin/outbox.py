@@ -145,7 +145,7 @@ class OutboxRowAdmin(pages.FactsAdmin):
     list_filter = (PublishedFilter, TopicFilter, TypeFilter)
     list_before_template = "admin/kafka_bridge/backlog.html"
     search_fields = ("key",)
-    search_help_text = "Key (order id) or event id, complete"
+    search_help_text = "Key or event id, complete"
     ordering = ("-id",)
     fieldsets = (
         (None, {"fields": ("event", "subject", "place", "heard_by")}),

@@ -2,7 +2,7 @@
 
 # Note [Nothing is counted to the end]
 The admin's usual pages count all rows of a table, twice, and list the distinct values of a column. That is quick on the
-day a shop opens and takes it down on the day of its flash sale. So here counting stops at `COUNT_LIMIT`, the choices of
+first day and takes a site down on its busiest one. So here counting stops at `COUNT_LIMIT`, the choices of
 a filter come from the code, a search looks up what has an index, and rows are shown newest first.
 """
 

@@ -103,7 +103,7 @@ class Group:
     ) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
         """Hear an event, one at a time.
 
-        `where`: only those of which these fields have these values, as in `@group.on(OrderCreated, flow="fast")`; the
+        `where`: only those of which these fields have these values, as in `@group.on(InvoicePaid, currency="EUR")`; the
         others are none of the group's business. `retry`: another policy than for the group's other events.
 
         Raises:

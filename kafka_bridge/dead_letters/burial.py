@@ -6,6 +6,7 @@ import traceback
 
 from kafka_bridge.retrying import republish
 from kafka_bridge.runtime import clients, topics
+from kafka_bridge.runtime.error_classes import describe as describe
 from kafka_bridge.wire.records import Record
 
 log = logging.getLogger(__name__)
@@ -31,12 +32,6 @@ def put(group: str, record: Record, *, error: BaseException, attempts: int, hand
         "%s: %s[%d]@%d went to the dead letters after %d attempts: %s",
         group, topic, partition, offset, attempts, describe(error),
     )  # fmt: skip
-
-
-def describe(error: BaseException) -> str:
-    """The error on one line."""
-    lines = f"{type(error).__name__}: {error}".splitlines()
-    return lines[0][:500]
 
 
 class TooManyDeadLetters(Exception):

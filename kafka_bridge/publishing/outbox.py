@@ -19,7 +19,7 @@ from kafka_bridge.wire import envelope, event_types
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.events import Event
 
-CHANNEL = "bookrush_outbox"
+CHANNEL = "kafka_bridge_outbox"
 
 _collected: ContextVar[list[Event] | None] = ContextVar("collected", default=None)
 _NO_CAUSES: Mapping[str, Received] = MappingProxyType({})

@@ -74,7 +74,7 @@ class ReplayOutcome:
     had: Counter[str] = field(default_factory=Counter)
     """The group had had them, so nothing was done."""
     not_heard: int = 0
-    """Of other types, or of other orders than the one that was asked for."""
+    """Of other types, or of other keys than the one that was asked for."""
     waiting: int = 0
     """They wait behind a failure of the same key, or are that failure; they are handled after it, not here."""
     malformed: int = 0
@@ -86,7 +86,7 @@ class ReplayOutcome:
     is_whole: bool = False
     """False where it was stopped before the end."""
     found: int = 0
-    """Events of the order that was asked for, or all."""
+    """Events of the key that was asked for, or all."""
 
 
 # -- Planning ---------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def holes(stretches: Sequence[OffsetRange], start: Mark) -> list[str]:
 
 
 def only_committed(group: Group, stretches: Sequence[OffsetRange]) -> list[OffsetRange]:
-    """Only what the group has read: beyond that its members are under way, and events of an order could overtake.
+    """Only what the group has read: beyond that its members are under way, and events of a key could overtake.
 
     Raises:
         KafkaException: the brokers do not answer.

@@ -20,8 +20,9 @@ from types import FrameType
 from typing import Any, Never
 
 import psycopg
-from django.conf import settings
 from django.db import connections
+
+from kafka_bridge.runtime import conf
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +84,8 @@ def stop_at_end_of_input(stop: threading.Event, *, within_seconds: float) -> Non
 
 def announce_ready() -> None:
     """Touch the file that whoever started this process watches, if it asked for one."""
-    if settings.READY_FILE:
-        Path(settings.READY_FILE).touch()
+    if ready_file := conf.current().ready_file:
+        Path(ready_file).touch()
 
 
 def backoff(attempt: int, *, first_seconds: float, longest_seconds: float) -> float:
@@ -126,6 +127,6 @@ def leadership(
 
 
 def _end_silent_leader(connection: "psycopg.Connection[tuple[object, ...]]", lock_id: int, *, what: str) -> None:
-    parameters = {"lock": lock_id, "seconds": settings.KAFKA_BRIDGE.leader_silent_seconds}
+    parameters = {"lock": lock_id, "seconds": conf.current().leader_silent_seconds}
     for name, seconds, _ in connection.execute(_END_SILENT_LEADER, parameters).fetchall():
         log.error("%s: the leader (%s) has said nothing for %s s; its session is ended", what, name, seconds)

@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from kafka_bridge.runtime import processes
+from kafka_bridge.runtime import conf, processes
 
 log = logging.getLogger(__name__)
 STOP_SECONDS = 8.0
@@ -69,7 +69,7 @@ def _look_after(child: Child) -> None:
             # A new process, not a fork: Kafka clients and database connections must not be inherited.
             child.process = subprocess.Popen(  # noqa: S603 - our own command line
                 [sys.executable, "manage.py", *child.arguments],
-                env={**os.environ, "BOOKRUSH_ROLE": child.name},
+                env={**os.environ, **_named(child)},
                 stdin=subprocess.PIPE,
                 start_new_session=True,
             )
@@ -87,6 +87,12 @@ def _look_after(child: Child) -> None:
     pause = processes.backoff(child.failures, first_seconds=1, longest_seconds=30)
     log.warning("%s ended with exit code %d; starting it again in %.0f s", child.name, code, pause)
     child.process, child.start_at = None, now + pause
+
+
+def _named(child: Child) -> dict[str, str]:
+    """What tells the child its name, where the project wants that."""
+    variable = conf.current().role_variable
+    return {variable: child.name} if variable else {}
 
 
 def _stop_all(children: list[Child]) -> int:

@@ -141,7 +141,9 @@ def _plan(topic: Topic, present: object, current: dict[str, str]) -> TopicChange
         action = "create"
     elif has < partitions:
         action = "grow"
-        detail = f"{has} → {partitions} partitions: new events of a running order may take another partition than its earlier ones"  # noqa: E501
+        detail = (
+            f"{has} → {partitions} partitions: new events of a key may take another partition than its earlier ones"
+        )
     elif differing := [name for name, value in config.items() if current.get(name) != value]:
         action, detail = "configure", ", ".join(differing)
     return TopicChange(
