@@ -29,7 +29,7 @@ test: $(DEVELOPMENT) browser ## every test (ARGS="-m kafka" narrows them down, T
 lint: $(DEVELOPMENT) ## check style, format, types, imports and templates
 	$(VENV_PYTHON) -m ruff check
 	$(VENV_PYTHON) -m ruff format --check
-	find templates -name '*.html' | xargs .venv/bin/djade --check
+	find templates kafka_bridge/templates -name '*.html' | xargs .venv/bin/djade --check
 	.venv/bin/lint-imports --no-logo
 	$(VENV_PYTHON) -m mypy .
 
