@@ -185,6 +185,11 @@ def groups() -> list[Group]:
     return [_groups[name] for name in sorted(_groups)]
 
 
+def forget(name: str) -> None:
+    """Take a group away again, as a test does with its own."""
+    del _groups[name]
+
+
 def find(name: str) -> Group:
     """The group of that name.
 

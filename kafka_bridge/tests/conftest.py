@@ -21,7 +21,7 @@ def make_group() -> Iterator[Callable[[str], registry.Group]]:
 
     yield make
     for name in made:
-        del registry._groups[name]
+        registry.forget(name)
 
 
 @pytest.fixture
