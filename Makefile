@@ -14,7 +14,7 @@ RUNTIME = .venv/requirements.stamp
 DEVELOPMENT = .venv/requirements-dev.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench up install browser venv
+.PHONY: help demo test lint bench up wheel install browser venv
 
 help: ## list the targets
 	@echo 'Bookrush: make TARGET'
@@ -38,6 +38,9 @@ bench: $(DEVELOPMENT) ## the benchmarks, as a table
 
 up: ## the compose file: three brokers, every role, kafka-ui on 8080
 	@exec docker compose up --build $(ARGS)
+
+wheel: | venv ## kafka_bridge as a package of its own, django-kafka-bridge, in dist/
+	$(VENV_PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist ./kafka_bridge
 
 install: $(DEVELOPMENT) ## make .venv with all that the other targets need
 
