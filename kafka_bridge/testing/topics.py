@@ -9,28 +9,18 @@ from confluent_kafka.admin import AdminClient
 
 from kafka_bridge.runtime import clients, topics
 
-_NOT_THERE = ("_UNSUPPORTED_FEATURE", "UNSUPPORTED_VERSION", "INVALID_REQUEST")
 _SECONDS = 30.0
 
 
 def make_topics(is_wanted: Callable[[str], bool] = lambda name: True) -> list[str]:
     """Make the topics of all registered events and groups, or of those whose full name is wanted; returns the names.
 
-    The embedded broker cannot be told to make a topic; there a producer asks for it, and it gets four partitions.
-
     Raises:
         KafkaException: the brokers did not do it.
         TimeoutError: they did, and the topics did not appear.
     """
     plans = [plan for plan in topics.plan() if is_wanted(plan.name)]
-    try:
-        topics.apply(plans)
-    except KafkaException as error:
-        if error.args[0].name() not in _NOT_THERE:
-            raise
-        asking = clients.producer()
-        for plan in plans:
-            asking.list_topics(plan.name, timeout=_SECONDS)
+    topics.apply(plans)
     names = [plan.name for plan in plans]
     admin, deadline = clients.admin(), time.monotonic() + _SECONDS
     while missing := set(names) - _ready(admin):
