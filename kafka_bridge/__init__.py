@@ -63,13 +63,16 @@ _HOMES = {
 """Where each public name lives; see PEP 562."""
 
 
-def __getattr__(name: str) -> Any:
-    """A public name, imported now."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, attribute = _HOMES[name].partition(":")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), attribute)
-    return found
+# Type checkers know the names, and are to say which ones there are not.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """A public name, imported now."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, _, attribute = _HOMES[name].partition(":")
+        found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), attribute)
+        return found
 
 
 def __dir__() -> list[str]:

@@ -207,6 +207,11 @@ def listeners(event: type[Event], fields: Mapping[str, Any] | None = None) -> li
     return [group.name for group in groups() if group.hears(event, fields or {})]
 
 
+def heard() -> set[tuple[str, str]]:
+    """Which event types which groups hear: pairs of the two names."""
+    return {(event.TYPE, group.name) for group in groups() for event in group.handlers}
+
+
 def check_registry(**_: object) -> list[CheckMessage]:
     """System check: one handler for each event of a group, no event that is not registered or that nobody hears."""
     return [Error(message, id=f"kafka_bridge.E00{number}") for number, message in _problems()]

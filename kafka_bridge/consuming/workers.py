@@ -6,7 +6,6 @@ import threading
 from django.db import close_old_connections, connection
 
 from kafka_bridge.consuming.registry import Work
-from kafka_bridge.dead_letters import burial
 from kafka_bridge.runtime import error_classes, processes
 
 log = logging.getLogger(__name__)
@@ -49,6 +48,6 @@ class Worker(threading.Thread):
 
     def _log(self, error: Exception, failures: int) -> None:
         if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
-            log.warning("%s: waiting, try %d follows: %s", self.name, failures + 1, burial.describe(error))
+            log.warning("%s: waiting, try %d follows: %s", self.name, failures + 1, error_classes.describe(error))
         else:
             log.exception("%s failed; it will be tried again", self.name)

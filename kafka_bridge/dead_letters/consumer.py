@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from django.db import close_old_connections, connection
 
-from kafka_bridge.consuming import workers
+from kafka_bridge.consuming import pause_notices, workers
 from kafka_bridge.consuming.consumer_groups import DEAD_LETTERS
 from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId
 from kafka_bridge.dead_letters import burial, letter_store, redrive_sender
-from kafka_bridge.monitoring import pause_notices
 from kafka_bridge.runtime import clients, processes
 
 log = logging.getLogger(__name__)

@@ -27,8 +27,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from kafka_bridge.consuming import consumer_groups
-from kafka_bridge.monitoring import pause_notices
+from kafka_bridge.consuming import consumer_groups, pause_notices
 from kafka_bridge.replaying import offsets
 from kafka_bridge.retrying import parking
 from kafka_bridge.retrying.parking import Parked

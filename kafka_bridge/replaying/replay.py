@@ -21,7 +21,6 @@ from django.db import connection
 
 from kafka_bridge.consuming import message_processing
 from kafka_bridge.consuming.registry import Group
-from kafka_bridge.dead_letters import burial
 from kafka_bridge.models import ParkedMessage
 from kafka_bridge.replaying import offsets
 from kafka_bridge.replaying.offsets import InvalidRequest, LogRange, Mark
@@ -328,8 +327,10 @@ class Replay:
     def _note(self, message: Received, error: Exception) -> None:
         self._failed_keys.add(message.event.key)
         place = f"{message.topic.removeprefix(clients.conf().topic_prefix)}[{message.partition}]@{message.offset}"
-        self.outcome.failures.append(Failure(place, message.event.TYPE, message.event.key, burial.describe(error)))
-        log.warning("%s: %s failed in a replay: %s", self.group.name, place, burial.describe(error))
+        self.outcome.failures.append(
+            Failure(place, message.event.TYPE, message.event.key, error_classes.describe(error))
+        )
+        log.warning("%s: %s failed in a replay: %s", self.group.name, place, error_classes.describe(error))
 
 
 def had_by(group: Group, ids: Sequence[UUID]) -> set[UUID]:

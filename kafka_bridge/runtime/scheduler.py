@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import psycopg
 from django.db import close_old_connections, connection
 
-from kafka_bridge.dead_letters import burial
 from kafka_bridge.runtime import error_classes, processes
 
 log = logging.getLogger(__name__)
@@ -108,7 +107,7 @@ def _run(job: Job) -> None:
         job.function()
     except Exception as error:
         if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
-            log.warning("%s: %s; it runs again when due", job.function.__name__, burial.describe(error))
+            log.warning("%s: %s; it runs again when due", job.function.__name__, error_classes.describe(error))
             connection.close()
         else:
             log.exception("%s failed; it runs again when due", job.function.__name__)
