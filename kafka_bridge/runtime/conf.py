@@ -64,7 +64,7 @@ class BridgeSettings:
     dead_letters_in_row: int = 50
     """So many dead letters without one handled message in between stop a group; 0: no number does."""
     backoff_max_seconds: float = 10.0
-    """The longest pause between attempts while PostgreSQL, Redis or Kafka cannot be reached."""
+    """The longest pause between attempts while PostgreSQL, Kafka or what a handler needs cannot be reached."""
     relay_batch_size: int = 1000
     """Outbox rows that the relay sends before it waits for their delivery reports."""
     relay_poll_seconds: float = 1.0

@@ -1,4 +1,4 @@
-"""docs/bridge says what is so: options, checks, commands, links, fixtures and public names exist, and none is missing."""
+"""docs/bridge says what is so: options, checks, commands, links and fixtures exist, and none is missing."""
 
 import ast
 import re

@@ -56,6 +56,27 @@ def test_on_a_real_broker(services: Services, kafka: Any, transactional_db: None
     assert left == []
 
 
+def test_as_tests(services: Services, embedded_kafka: BridgeSettings) -> None:
+    database = str(connection.settings_dict["NAME"]).removeprefix("test_")
+    done = subprocess.run(  # noqa: S603 - our own command line
+        [sys.executable, "-m", "pytest", "--pyargs", "kafka_bridge.contract", "-q", "-o", "addopts=",
+         "-p", "kafka_bridge.pytest_plugin", "-p", "no:cacheprovider", "-k", "atomic or killed",
+         "--kafka-servers", embedded_kafka.bootstrap_servers],
+        cwd=django_settings.BASE_DIR,
+        env={
+            **os.environ,
+            **kafka_environment(embedded_kafka),
+            "DATABASE_URL": services.postgres.url(f"contract_{database}"),
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "2 passed, 4 deselected" in done.stdout
+
+
 def test_it_refuses_politely_without_brokers(services: Services, transactional_db: None, settings: Any) -> None:
     nowhere = dataclasses.replace(settings.KAFKA_BRIDGE, bootstrap_servers="127.0.0.1:1")
     code, report = run(services, nowhere)
