@@ -169,11 +169,11 @@ def test_what_makes_no_sense_is_refused_in_words(seen: Counter[str], arguments: 
     assert had() == 0
 
 
-def test_an_order_that_is_not_there_is_said_so(seen: Counter[str]) -> None:
+def test_a_key_that_is_not_there_is_said_so(seen: Counter[str]) -> None:
     put(created(), created())
     absent = str(uuid4())
     code, text = said(*ALL, "--key", absent)
-    assert (code, text.splitlines()[-1]) == (1, f"No event of order {absent} lies in that range; 2 messages were read.")
+    assert (code, text.splitlines()[-1]) == (1, f"No event of key {absent} lies in that range; 2 messages were read.")
 
 
 def test_what_retention_has_deleted_is_said_with_what_is_left(seen: Counter[str]) -> None:
