@@ -1,4 +1,4 @@
-"""The two tables that make a message happen exactly once: the outbox and the inbox."""
+"""The tables: outbox and inbox, which make a message take effect once; lag samples; parked messages; dead letters."""
 
 from typing import Any
 

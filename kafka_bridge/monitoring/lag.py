@@ -27,9 +27,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from kafka_bridge.consuming import consumer_groups
+from kafka_bridge.consuming import consumer_groups, pause_notices
 from kafka_bridge.consuming.offset_tracker import PartitionId
-from kafka_bridge.monitoring import pause_notices
 from kafka_bridge.replaying import offsets
 from kafka_bridge.retrying import waiting_heads
 from kafka_bridge.retrying.waiting_heads import ParkedCounts

@@ -5,7 +5,7 @@ What is sent twice is the same event, and the inbox knows it; what matters is in
 
 # Note [One row per key at a time]
 Of each key only the first unsent row goes out; the next one follows after its report. So when a delivery fails in the
-middle of a batch, no later fact of that order can have overtaken it, and there is nothing to take back. Most keys have
+middle of a batch, no later fact of that key can have overtaken it, and there is nothing to take back. Most keys have
 one row under way anyway, so this costs nothing.
 
 # Note [Two leaders]

@@ -10,9 +10,9 @@ from typing import Literal, TypeVar
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from kafka_bridge.consuming import pause_notices
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.consuming.registry import Group
-from kafka_bridge.monitoring import pause_notices
 from kafka_bridge.runtime import clients
 
 _ANSWER_SECONDS = 10.0

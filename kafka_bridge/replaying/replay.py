@@ -52,7 +52,7 @@ class ReplayOutcome:
     had: Counter[str] = field(default_factory=Counter)
     """The group had had them, so nothing was done."""
     not_heard: int = 0
-    """Of other types, or of other orders than the one that was asked for."""
+    """Of other types, or of other keys than the one that was asked for."""
     waiting: int = 0
     """They wait behind a failure of the same key, or are that failure; they are handled after it, not here."""
     malformed: int = 0
@@ -64,7 +64,7 @@ class ReplayOutcome:
     is_whole: bool = False
     """False where it was stopped before the end."""
     found: int = 0
-    """Events of the order that was asked for, or all."""
+    """Events of the key that was asked for, or all."""
 
 
 class Replay:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Never
 
-from django.conf import settings
+from kafka_bridge.runtime import conf
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,6 @@ def stop_at_end_of_input(stop: threading.Event, *, within_seconds: float) -> Non
 
 
 def announce_ready() -> None:
-    """Touch the file that the parent process watches, if it asked for one."""
-    if settings.READY_FILE:
-        Path(settings.READY_FILE).touch()
+    """Touch the file that whoever started this process watches, if it asked for one."""
+    if ready_file := conf.current().ready_file:
+        Path(ready_file).touch()

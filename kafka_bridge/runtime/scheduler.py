@@ -3,8 +3,8 @@
 An app's `jobs.py` decorates plain functions with `@scheduler.every(seconds=…)`.
 
 # Note [In the background]
-Deadlines and holds are looked after every second or two, and must not wait for a job that asks Kafka or adds up the
-whole shop. Such a job runs in the background, in a thread of its own; while it is under way it is not started again.
+Deadlines and holds are looked after every second or two, and must not wait for a job that asks Kafka or adds up
+whole tables. Such a job runs in the background, in a thread of its own; while it is under way it is not started again.
 """
 
 import logging

@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 
-from kafka_bridge.runtime import child_processes
+from kafka_bridge.runtime import child_processes, conf
 from kafka_bridge.runtime.child_processes import Child, Process, RestartPolicy
 
 log = logging.getLogger(__name__)
@@ -79,11 +79,17 @@ def _spawn(name: str, arguments: list[str]) -> Process:
     # A new process, not a fork: Kafka clients and database connections must not be inherited.
     return subprocess.Popen(  # noqa: S603 - our own command line
         [sys.executable, "manage.py", *arguments],
-        env={**os.environ, "BOOKRUSH_ROLE": name},
+        env={**os.environ, **_named(name)},
         stdin=subprocess.PIPE,
         # Or Ctrl-C in a terminal would reach the children beside the SIGTERM that they get from here.
         start_new_session=True,
     )
+
+
+def _named(name: str) -> dict[str, str]:
+    """What tells the child its name, where the project wants that."""
+    variable = conf.current().role_variable
+    return {variable: name} if variable else {}
 
 
 def _end(process: Process) -> None:

@@ -197,7 +197,7 @@ class Command(BaseCommand):
 # -- Options -------------------------------------------------------------------------------------------
 def _filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", default="", metavar="NAME", help="the consumer group that gave up")
-    parser.add_argument("--event", default="", metavar="TYPE", help="the event's type, such as order.created")
+    parser.add_argument("--event", default="", metavar="TYPE", help="the event's type, such as invoice.paid")
     parser.add_argument("--error", default="", metavar="WORDS", help="part of the error, or a kind's name")
     parser.add_argument("--state", choices=DeadLetter.State.values, default="", help="default: parked; list: all")
     parser.add_argument("--older-than", default="", metavar="AGE", help="given up on so long ago: 90s, 15m, 3h, 2d")

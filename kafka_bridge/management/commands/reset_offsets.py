@@ -30,8 +30,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Options of the command line."""
-        parser.add_argument("--group", required=True, help="such as `inventory`; run_consumer --list shows them")
-        parser.add_argument("--topic", required=True, help="such as `orders.events`")
+        parser.add_argument("--group", required=True, help="such as `stock`; run_consumer --list shows them")
+        parser.add_argument("--topic", required=True, help="such as `billing.events`")
         parser.add_argument("--partition", type=int, metavar="P", help="only this one (default: all)")
         parser.add_argument(
             "--to",

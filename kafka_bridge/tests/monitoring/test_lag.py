@@ -22,9 +22,9 @@ from devtools.testing.manage_processes import environment_of, process
 from devtools.testing.relays import send
 from events import catalogue
 from kafka_bridge import jobs, testing
-from kafka_bridge.consuming import registry
+from kafka_bridge.consuming import pause_notices, registry
 from kafka_bridge.models import LagSample
-from kafka_bridge.monitoring import lag, pause_notices, throughput
+from kafka_bridge.monitoring import lag, throughput
 from kafka_bridge.monitoring.alarms import Alarm
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients

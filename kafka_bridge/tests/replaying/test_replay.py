@@ -97,7 +97,7 @@ def test_a_range_goes_by_offset_or_by_time_and_its_end_is_excluded(seen: Counter
 def test_one_order_alone_is_replayed(seen: Counter[str]) -> None:
     order = created()
     put(created(), order, delivered(order.order_id), created())
-    found = told(*ALL, "--order", str(order.order_id).upper())
+    found = told(*ALL, "--key", str(order.order_id).upper())
     assert (found["read"], found["new"], found["not_heard"]) == (4, {"order.created": 1, "order.delivered": 1}, 2)
     assert seen == {order.key: 2}
 
@@ -117,7 +117,6 @@ def test_one_order_alone_is_replayed(seen: Counter[str]) -> None:
         (["--from", "end"], "--from is the earlier place"),
         (["--from", "1", "--to", "9", "--partition", "0"], "orders.events[0] ends before 2, so there is no 9"),
         (["--partition", "7"], "orders.events has no partition 7; it has 0 to 2"),
-        (["--order", "BR-1"], "takes an order's id, a UUID; 'BR-1' is none"),
         (["--rate", "0"], "--rate takes a number of messages a second above 0"),
         (["--apply"], "--apply goes with --shadow"),
         (["--shadow"], "--shadow rebuilds tables from everything"),
@@ -132,11 +131,11 @@ def test_what_makes_no_sense_is_refused_in_words(seen: Counter[str], arguments: 
     assert had() == 0
 
 
-def test_an_order_that_is_not_there_is_said_so(seen: Counter[str]) -> None:
+def test_a_key_that_is_not_there_is_said_so(seen: Counter[str]) -> None:
     put(created(), created())
     absent = str(uuid4())
-    code, text = said(*ALL, "--order", absent)
-    assert (code, text.splitlines()[-1]) == (1, f"No event of order {absent} lies in that range; 2 messages were read.")
+    code, text = said(*ALL, "--key", absent)
+    assert (code, text.splitlines()[-1]) == (1, f"No event of key {absent} lies in that range; 2 messages were read.")
 
 
 def test_what_retention_has_deleted_is_said_with_what_is_left(seen: Counter[str]) -> None:
