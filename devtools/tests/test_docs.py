@@ -38,7 +38,7 @@ DJANGO_FOLDERS = {
     "locale",
 }
 # Names of the past are right there.
-HISTORY = {"glossary.md", "CHANGELOG.md"}
+HISTORY = {"CHANGELOG.md"}
 MADE_BY_RUNNING = (".bookrush/", ".venv/", "node_modules/")
 MAKEFILE = (ROOT / "Makefile").read_text()
 
