@@ -21,6 +21,7 @@ from devtools.testing.services import Services
 from inventory import counter_sync
 from inventory.models import Stock
 from kafka_bridge import testing
+from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import redriving
 from kafka_bridge.models import DeadLetter, OutboxRow, ParkedMessage
 from kafka_bridge.publishing import outbox
@@ -127,7 +128,7 @@ def test_its_orders_go_on_to_their_ends(old_shop: str, old_bank: InProcessGatewa
     names = _names()
     assert set(names) == set(ENDS)
     # Also what the other groups had not heard yet when the old shop stopped, as after `manage.py prepare republish`.
-    assert outbox.republish_unheard()
+    assert outbox.republish_unheard(registry.heard())
     counter_sync.sync()
     # The buyer confirms the payment at the bank; the carrier comes.
     old_bank.bank.confirm(Charge.objects.get(order_id=names["asked"]).transaction_id)
@@ -157,7 +158,7 @@ def test_its_orders_go_on_to_their_ends(old_shop: str, old_bank: InProcessGatewa
 
 def test_the_bank_has_taken_for_each_order_what_it_came_to(old_shop: str, old_bank: InProcessGateway) -> None:
     call_command("migrate", interactive=False, verbosity=0)
-    outbox.republish_unheard()
+    outbox.republish_unheard(registry.heard())
     _run_to_rest()
     charges = {str(charge.pk): charge for charge in Charge.objects.all()}
     known = {payment.key: payment for payment in old_bank.bank.statement()}
