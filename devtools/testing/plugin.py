@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_django
 import redis as redis_client
 from django.conf import settings as django_settings
 from django.db import connections
+from django.test import override_settings
 
 from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.errors import LocalError
 from devtools.local.kafka_jars import KafkaUnavailable
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
-from devtools.testing import browser, processes, sharing
+from devtools.testing import browser, emptying, processes, sharing
 from devtools.testing.sandbox_bank import InProcessGateway
 from devtools.testing.services import Services
 from kafka_bridge.runtime import clients, topics
@@ -118,6 +120,20 @@ def _no_guests(django_db_setup: None, services: Services) -> Iterator[None]:
     yield
     connections.close_all()
     services.postgres.end_sessions()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_database(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> None:
+    """It is emptied in our own way; see `emptying`."""
+    with django_db_blocker.unblock():
+        emptying.Emptying().install()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Passwords are hashed at once; what guards those of real accounts takes half a second each."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
 
 
 @pytest.fixture
