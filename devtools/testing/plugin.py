@@ -23,7 +23,7 @@ from devtools.local.errors import LocalError
 from devtools.local.kafka_jars import KafkaUnavailable
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
-from devtools.testing import browser, emptying, processes, sharing
+from devtools.testing import browser, emptying, processes, selection, sharing
 from devtools.testing.sandbox_bank import InProcessGateway
 from devtools.testing.services import Services
 from kafka_bridge.runtime import clients, topics
@@ -39,8 +39,9 @@ NO_BROWSER = "there is no Chromium here (`make test` installs one where it can)"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of our own."""
     parser.addoption(
-        "--seeds", type=int, metavar="N", help="play the flash sales with N seeds each (default: 1 or 2 of them)"
+        "--seeds", type=int, metavar="N", help="repeat what has seeds so often (the default is each test's own)"
     )
+    selection.add_options(parser)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -74,8 +75,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     reporter.write_line("\n".join(f"{name + ':':<12}{text}" for name, text in lines.items()))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The sequence of the run; see `sharing`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What the run has (see `selection`), and its sequence (see `sharing`)."""
+    selection.select(config, items)
     items.sort(key=sharing.place_in_line)
 
 

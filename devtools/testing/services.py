@@ -8,7 +8,7 @@ import itertools
 import shutil
 from pathlib import Path
 
-from devtools.local import apache_kafka, kafka_jars, postgres
+from devtools.local import apache_kafka, kafka_jars, postgres, rehearsal
 from devtools.local.errors import LocalError
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
@@ -72,6 +72,7 @@ class Services:
         """
         if self._kafka is None:
             self.jars.ensure(self.supervisor)
+            rehearsal.ensure(self.jars, self.supervisor, folder=self.state.path / "rehearsal")
             folder = self.state.path / "kafka"
             shutil.rmtree(folder, ignore_errors=True)
             self._kafka = apache_kafka.ApacheKafka(
