@@ -3,6 +3,7 @@
 Loaded early (`-p devtools.testing.plugin` in pyproject.toml): the environment must be right before Django reads it.
 """
 
+import asyncio
 import dataclasses
 import os
 import shutil
@@ -101,6 +102,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             _cannot_run(NO_BROWSER)
         # Django takes Playwright's event loop for an asynchronous program and would refuse the database.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Tests without a browser do not see the event loop that Playwright keeps in this thread from its first use on."""
+    loop = asyncio._get_running_loop()
+    if loop is None or pyfuncitem.get_closest_marker("browser"):
+        return (yield)
+    asyncio._set_running_loop(None)
+    try:
+        return (yield)
+    finally:
+        asyncio._set_running_loop(loop)
 
 
 def _cannot_run(reason: str) -> None:
