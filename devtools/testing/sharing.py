@@ -1,4 +1,4 @@
-"""How several processes share a test run (pytest-xdist): which tests stay together, who gets them, and what comes first.
+"""How several processes share a run (pytest-xdist): which tests stay together, who gets them, and what comes first.
 
 What waits longest comes first, so that all end together: tests of the whole running shop, then those with a broker,
 then the rest. A shop is a dozen processes, so only `SHOPS` of ours have one, and nobody else gets such tests. Tests of
