@@ -16,9 +16,10 @@ import pytest
 import pytest_django
 import redis as redis_client
 from django.conf import settings as django_settings
-from django.db import connections
+from django.db import connection, connections
 from django.test import override_settings
 
+from devtools.local import postgres
 from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.errors import LocalError
 from devtools.local.kafka_jars import KafkaUnavailable
@@ -140,9 +141,10 @@ def _no_guests(django_db_setup: None, services: Services) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_database(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> None:
-    """It is emptied in our own way; see `emptying`."""
-    with django_db_blocker.unblock():
-        emptying.Emptying().install()
+    """It is emptied in our own way; see `emptying`. There is none where no test of the run needs one."""
+    if connection.settings_dict["NAME"] != postgres.USER:
+        with django_db_blocker.unblock():
+            emptying.Emptying().install()
 
 
 @pytest.fixture(scope="session", autouse=True)

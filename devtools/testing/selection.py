@@ -2,7 +2,7 @@
 
 A case that repeats (seeds, orders, kills, roles) has a form that decides in seconds, without a mark, and the rest of it
 marked `prove`: more of the same, for `make prove`. What is marked `prove(long=True)` its short form (SHORT=1) leaves
-out. Whoever names a single test, or says `-m prove`, gets what they ask for.
+out. Whoever asks for nothing but long forms, by their names or with `-m prove`, gets them.
 """
 
 import pytest
@@ -22,10 +22,10 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave in `items` what this run has."""
     if config.option.prove:
         wanted = [item for item in items if _is_proof(item, short=config.option.short)]
-    elif MARK in config.option.markexpr or any("::" in argument for argument in config.args):
+    elif MARK in config.option.markexpr:
         return
     else:
-        wanted = [item for item in items if item.get_closest_marker(MARK) is None]
+        wanted = [item for item in items if item.get_closest_marker(MARK) is None] or items
     if len(wanted) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in set(wanted)])
         items[:] = wanted
