@@ -4,6 +4,7 @@ Loaded early (`-p devtools.testing.plugin` in pyproject.toml): the environment m
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -93,8 +94,8 @@ def _is_distributing(config: pytest.Config) -> bool:
     return bool(config.known_args_namespace.numprocesses) and "PYTEST_XDIST_WORKER" not in os.environ
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Skip what this machine cannot run, with the reason; in CI that is a failure."""
     if item.get_closest_marker("kafka") and (reason := item.config.stash[SERVICES].why_no_kafka()):
         _cannot_run(reason)
@@ -103,17 +104,37 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             _cannot_run(NO_BROWSER)
         # Django takes Playwright's event loop for an asynchronous program and would refuse the database.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with _alone(item):
+        yield
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Tests without a browser do not see the event loop that Playwright keeps in this thread from its first use on."""
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """See `_alone`."""
+    with _alone(item):
+        yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """See `_alone`; at the end of the run, Playwright itself is stopped."""
+    with _alone(item) if nextitem else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def _alone(item: pytest.Item) -> Iterator[None]:
+    """A test without a browser does not see the event loop that Playwright keeps in this thread from its first use on.
+
+    In all its phases: with a running loop, Django would have other connections in the same thread.
+    """
     loop = asyncio._get_running_loop()
-    if loop is None or pyfuncitem.get_closest_marker("browser"):
-        return (yield)
+    if loop is None or item.get_closest_marker("browser"):
+        yield
+        return
     asyncio._set_running_loop(None)
     try:
-        return (yield)
+        yield
     finally:
         asyncio._set_running_loop(loop)
 

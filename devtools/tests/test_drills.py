@@ -101,7 +101,7 @@ def test_brokers_are_killed_under_the_whole_shop(name: str, three_brokers: Place
 @pytest.fixture
 def delivered(running_shop: Shop) -> list[str]:
     """Some orders that came to their end."""
-    [(sku,)] = running_shop.query("SELECT isbn FROM shop_book WHERE is_listed ORDER BY isbn LIMIT 1")
+    [(sku,)] = running_shop.query("SELECT sku FROM inventory_stock ORDER BY received - held - sold DESC, sku LIMIT 1")
     buyers = Buyers(running_shop, str(sku))
     buyers.order(3)
     buyers.wait_for("DELIVERED")
