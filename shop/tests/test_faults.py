@@ -20,7 +20,7 @@ with transaction.atomic():
     shelving.receive(quantities={{"{sku}": 3000}}, reason="test")
 """
 PLENTY = 1000
-MANY, ENOUGH = 500, 150
+MANY, ENOUGH = 500, 100
 ORDERS = [ENOUGH, pytest.param(MANY, marks=pytest.mark.prove)]
 BACKGROUND_ROLES = (
     *("orders", "inventory", "payments", "shipping", "notifications", "analytics", "dead_letters"),

@@ -20,7 +20,7 @@ from events import catalogue
 
 pytestmark = [pytest.mark.money, pytest.mark.kafka, pytest.mark.slow]
 
-MANY_ORDERS, ORDERS = 1000, 150
+MANY_ORDERS, ORDERS = 1000, 100
 TIMES_OUT = "pm_charges_then_times_out"
 PLENTY = 1500
 RECEIVE = """
@@ -74,6 +74,9 @@ def buyers(running_shop: Shop) -> Iterator[Buyers]:
 @contextmanager
 def changed(shop: Shop, *roles: str, **environment: str) -> Iterator[None]:
     """These roles with other settings for a while."""
+    if environment.items() <= shop.environment.items():
+        yield
+        return
     before = dict(shop.environment)
     shop.environment.update(environment)
     shop.restart(*roles)
@@ -146,7 +149,7 @@ def test_30_percent_are_charged_then_timed_out_with_payments_killed_again_and_ag
 def test_the_gateway_killed_and_out_of_order(buyers: Buyers) -> None:
     """FAILURES 1, 23: while it is away orders wait, none is refused, and its ledger is what it was."""
     shop = buyers.shop
-    clicking = click(buyers, count=200, of_these=20, card="pm_times_out_before")
+    clicking = click(buyers, count=100, of_these=10, card="pm_times_out_before")
     for _ in range(3):
         before = gateway_books.captured(shop, buyers.placed)
         shop.kill("gateway")
@@ -154,7 +157,7 @@ def test_the_gateway_killed_and_out_of_order(buyers: Buyers) -> None:
         shop.wait_until(lambda: gateway_books.captured(shop, buyers.placed) > before, what="the next payment")  # noqa: B023
     clicking.join()
     gateway_books.wait_for_the_end(shop, buyers.placed)
-    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": 200}
+    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": 100}
     gateway_books.assert_sums(shop, buyers.placed)
 
 
@@ -218,10 +221,10 @@ def test_payment_when_the_books_have_run_out(flow: str, buyers: Buyers) -> None:
     with changed(shop, "web", ORDER_FLOW=flow):
         shop.stop("inventory")
         buyers.order(10)
-        buyers.order(30, card=TIMES_OUT)
+        buyers.order(15, card=TIMES_OUT)
         shop.start("inventory")
         gateway_books.wait_for_the_end(shop, buyers.placed)
-    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": 10, "out of stock": 30}
+    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": 10, "out of stock": 15}
     gateway_books.assert_sums(shop, buyers.placed)
     refunds = sorted(gateway_books.refunds_of_each(shop, buyers.placed))
-    assert refunds == ([0] * 10 + [1] * 30 if flow == catalogue.PAYMENT_FIRST else [0] * 40)
+    assert refunds == ([0] * 10 + [1] * 15 if flow == catalogue.PAYMENT_FIRST else [0] * 25)
