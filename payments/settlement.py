@@ -56,23 +56,24 @@ _WORDS = {
 _TELLING = ("authorization unknown", "capture unknown", "confirmation required")
 Job = TypeVar("Job", Charge, Refund)
 
-# The states stand here as in the index `charge_due`. What is authorized is being captured from here on.
+# The states stand here as in the index `charge_due`. What is authorized is being captured from here on. An array, for
+# it is made once: a plan may ask `IN (SELECT … LIMIT …)` again for each row, and claim more than that.
 _CLAIM_CHARGES = """
 UPDATE payments_charge SET attempts = attempts + 1, next_attempt_at = now() + %s,
     state = CASE state WHEN 'authorized' THEN 'capturing' ELSE state END
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM payments_charge
     WHERE state IN ('requested', 'action_required', 'authorized', 'capturing', 'voiding') AND next_attempt_at <= now()
     ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED
-)
+))
 RETURNING *
 """
 _CLAIM_REFUNDS = """
 UPDATE payments_refund SET attempts = attempts + 1, next_attempt_at = now() + %s
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM payments_refund WHERE state = 'requested' AND next_attempt_at <= now()
     ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED
-)
+))
 RETURNING *
 """
 _WRITE_REFUNDS = """

@@ -34,9 +34,10 @@ from shop.tests.test_saga import OTHER, books_balance, counts, the_bank, to_the_
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money, pytest.mark.usefixtures("slow_carrier")]
 State = Charge.State
+ROUNDS = [*range(5), *(pytest.param(number, marks=pytest.mark.prove) for number in range(5, 15))]
 
 
-@pytest.fixture(params=saga.DELIVERIES[:5], ids=lambda d: "-".join(f"{k}={v}" for k, v in d.items()) or "straight")
+@pytest.fixture(params=saga.deliveries(seeds=3))
 def broker(request: pytest.FixtureRequest) -> testing.MemoryBroker:
     """Every story below is told once for each way of delivering."""
     return testing.MemoryBroker(**request.param)
@@ -282,7 +283,7 @@ def test_copies_come_back_and_exactly_their_money_does(broker: testing.MemoryBro
 
 
 # -- Who wins ------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("round_", range(15))
+@pytest.mark.parametrize("round_", ROUNDS)
 def test_a_cancellation_and_the_carrier_have_one_winner(flow: str, round_: int) -> None:
     """Either it is shipped and the buyer hears that it is too late, or it is cancelled and paid back."""
     broker = testing.MemoryBroker()
@@ -303,7 +304,7 @@ def test_a_cancellation_and_the_carrier_have_one_winner(flow: str, round_: int) 
     assert books_balance()
 
 
-@pytest.mark.parametrize("round_", range(15))
+@pytest.mark.parametrize("round_", ROUNDS)
 def test_a_cancellation_and_the_capture_have_one_winner(flow: str, round_: int) -> None:
     """Either nothing is ever taken, or all that was taken goes back, once."""
     broker = testing.MemoryBroker(groups={"orders", "inventory"})
