@@ -10,6 +10,7 @@ from django.db import connection, models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
+import money
 from events import catalogue
 from kafka_bridge.runtime import bulk_rows
 
@@ -149,7 +150,7 @@ class Order(models.Model):
     @property
     def total(self) -> Decimal:
         """The total in major units."""
-        return Decimal(self.total_minor).scaleb(-2)
+        return money.to_major(self.total_minor, self.currency)
 
     @property
     def is_final(self) -> bool:
@@ -387,4 +388,4 @@ class OrderMail(models.Model):
     @property
     def amount(self) -> Decimal | None:
         """The money that this mail is about, in major units."""
-        return None if self.amount_minor is None else Decimal(self.amount_minor).scaleb(-2)
+        return None if self.amount_minor is None else money.to_major(self.amount_minor, self.order.currency)

@@ -27,11 +27,6 @@ def counted(units: Mapping[str, int]) -> str:
     return ", ".join(f"{number} x {sku}" for sku, number in units.items())
 
 
-def money(amount_minor: int, currency: str) -> str:
-    """In major units."""
-    return f"{amount_minor / 100:.2f} {currency}"
-
-
 def read_trail(order: Order) -> Told:
     """What the trail says of copies that were cancelled or came back and of their money; only an order that was
     confirmed has any."""

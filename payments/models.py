@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
+import money
+
 
 class Charge(models.Model):
     """The one charge of an order. Its id is the idempotency key of the authorization.
@@ -92,12 +94,12 @@ class Charge(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.amount} {self.currency} {self.state}"
+        return f"{money.format_plain(self.amount_minor, self.currency)} {self.state}"
 
     @property
     def amount(self) -> Decimal:
         """In major units."""
-        return Decimal(self.amount_minor).scaleb(-2)
+        return money.to_major(self.amount_minor, self.currency)
 
     @property
     def left_minor(self) -> int:
@@ -137,7 +139,7 @@ class Refund(models.Model):
     @property
     def amount(self) -> Decimal:
         """In major units."""
-        return Decimal(self.amount_minor).scaleb(-2)
+        return money.to_major(self.amount_minor, self.charge.currency)
 
 
 class ChargeEntry(models.Model):

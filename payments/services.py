@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
+import money
 from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.runtime import bulk_rows, transactions
@@ -229,7 +230,11 @@ def review_refused(*, refused: Sequence[catalogue.OrderPaymentRefused]) -> None:
         reviews.open_review(
             kind=Review.Kind.EVENT_REFUSED,
             subject=str(event.charge_id),
-            detail=f"An event claimed that {event.amount_minor / 100:.2f} {event.currency} were paid: {event.why}",
+            detail=f"An event claimed that {_stated_sum(event)} were paid: {event.why}",
             charge=charges.get(event.order_id),
             order_id=event.order_id,
         )
+
+
+def _stated_sum(event: catalogue.OrderPaymentRefused) -> str:
+    return money.format_plain(event.amount_minor, event.currency)

@@ -22,6 +22,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Sum, prefetch_related_objects
 
+import money
 from events import catalogue
 from kafka_bridge.runtime import backoff, bulk_rows
 from payments import reviews, transitions, unit_of_work
@@ -195,7 +196,7 @@ def _wait(books: UnitOfWork, charge: Charge, claimed: Charge, heard: Heard) -> N
         reviews.open_review(
             kind=Review.Kind.VOID_REFUSED,
             subject=str(charge.pk),
-            detail=f"The gateway does not let go of {charge.amount} {charge.currency}: {heard.reason}",
+            detail=f"The gateway does not let go of {_amount_of(charge)}: {heard.reason}",
             charge=charge,
         )
         _postpone(books, charge, claimed, books.now + _pause_after_refusal(claimed.attempts))
@@ -257,10 +258,14 @@ def _have_it_reviewed(charge: Charge) -> None:
     reviews.open_review(
         kind=Review.Kind.VOID_REFUSED,
         subject=str(charge.pk),
-        detail=f"{charge.amount} {charge.currency} were to be let go, but somebody captured them at the gateway; "
+        detail=f"{_amount_of(charge)} were to be let go, but somebody captured them at the gateway; "
         "they go back by themselves.",
         charge=charge,
     )
+
+
+def _amount_of(charge: Charge) -> str:
+    return money.format_plain(charge.amount_minor, charge.currency)
 
 
 def _action_required(charge: Charge) -> catalogue.PaymentActionRequired:
@@ -292,7 +297,8 @@ def _settle_refunds(books: UnitOfWork, answered: Sequence[tuple[Refund, Answer]]
     refunds = list(found.select_for_update())
     given = _given_back({refund.charge_id for refund in refunds})
     for refund in refunds:
-        charge, answer = books.charges[refund.charge_id], by_id[refund.pk]
+        refund.charge = charge = books.charges[refund.charge_id]
+        answer = by_id[refund.pk]
         if isinstance(answer, Succeeded):
             count, back_minor = given.get(charge.pk, (0, 0))
             given[charge.pk] = count + 1, back_minor + refund.amount_minor
@@ -343,10 +349,11 @@ def _refund_open(books: UnitOfWork, charge: Charge, refund: Refund, answer: Answ
     else:
         what, detail = "refund refused", getattr(answer, "reason", str(answer))
         pause = _pause_after_refusal(refund.attempts)
+        amount = money.format_plain(refund.amount_minor, charge.currency)
         reviews.open_review(
             kind=Review.Kind.REFUND_REFUSED,
             subject=str(refund.pk),
-            detail=f"The gateway refuses to give {refund.amount} {charge.currency} back: {detail}",
+            detail=f"The gateway refuses to give {amount} back: {detail}",
             charge=charge,
         )
     refund.last_error, refund.next_attempt_at = unit_of_work.clean(detail, 300), books.now + pause

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
+import money
 from events import catalogue
 from orders import timeline
 from orders.models import Order, OrderLine, Shipment, Status, TrailEntry
@@ -82,7 +83,7 @@ def cancel_lines(*, order_id: UUID, units: Mapping[str, int], reason: str, by: s
             cancelled_now=tuple(units_of(line, units[line.sku]) for line in reduced),
         )
     )
-    back = f"{timeline.money(amount_minor, order.currency)} back"
+    back = f"{money.format_plain(amount_minor, order.currency)} back"
     ledger.note(order, timeline.REDUCED, Answer.MOVE, f"by {by}: {reason} ({back}, {timeline.counted(units)})")
     ledger.close()
     return order

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+import money
 from events import catalogue
 from orders import mails, timeline
 from orders.models import Order, OrderLine, OrderMail, ReturnRequest, Status, TrailEntry
@@ -72,7 +73,7 @@ def accept_return(
             reason=reason,
         )
     )
-    back = f"{timeline.money(amount_minor, order.currency)} back"
+    back = f"{money.format_plain(amount_minor, order.currency)} back"
     ledger.note(order, timeline.RETURNED, Answer.MOVE, f"by {by}: {reason} ({back}, {timeline.counted(units)})")
     ledger.close()
     return order

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import money
 from events import catalogue
 from events.base import OrderEvent
-from orders import timeline
 from orders.actions.cancellation import NOT_PAID, OUT_OF_STOCK, OVER_LIMIT
 from orders.models import Order, PaymentWait, Status
 from orders.state_machine import payment_check
@@ -174,7 +174,7 @@ def _payment_failed(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentFai
 
 
 def _refunded(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentRefunded, answer: Answer) -> str:
-    detail = f"{timeline.money(fact.amount_minor, fact.currency)}: {fact.reason}"
+    detail = f"{money.format_plain(fact.amount_minor, fact.currency)}: {fact.reason}"
     if answer is Answer.MOVE:
         order.refunded_at = ledger.now
-    return f"{detail}; {timeline.money(fact.left_minor, fact.currency)} are left" if fact.left_minor else detail
+    return f"{detail}; {money.format_plain(fact.left_minor, fact.currency)} are left" if fact.left_minor else detail

@@ -112,7 +112,7 @@ class ChargeAdmin(facts.FactsAdmin):
     @admin.display(description="amount", ordering="amount_minor")
     def sum(self, charge: Charge) -> str:
         """In major units, with the currency."""
-        return messages.nowrap(f"{charge.amount:,.2f} {charge.currency}")
+        return messages.sum_of(charge.amount_minor, charge.currency)
 
     @admin.display(description="state", ordering="state")
     def state_label(self, charge: Charge) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
+import money
 from payments.gateways import PaymentStatus
 from payments.sandbox import cards
 from payments.sandbox.books import Payment
@@ -79,8 +80,7 @@ def _question(payment: Payment) -> str:
 
 
 def _amount(payment: Payment) -> str:
-    whole, cents = divmod(payment.amount_minor, 100)
-    return f"{whole:,}.{cents:02} {escape(payment.currency)}"
+    return escape(money.format_with_code(payment.amount_minor, payment.currency))
 
 
 def _way_back(payment: Payment) -> str:
