@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 import money
 from events import catalogue
 from kafka_bridge.runtime import bulk_rows
+from orders import cancel_reasons
 
 
 class Status(models.TextChoices):
@@ -105,7 +106,8 @@ class Order(models.Model):
     """Where the buyer confirms the payment."""
     payment_until = models.DateTimeField(null=True, blank=True)
     """Until then the payment has to be confirmed."""
-    cancel_reason = models.CharField(max_length=120, blank=True)
+    cancel_reason = models.CharField(max_length=cancel_reasons.LENGTH, blank=True)
+    """The text of a `CancelReason`; empty for an order that was not cancelled."""
 
     placed_at = models.DateTimeField(db_default=Now())
     deadline_at = models.DateTimeField()
@@ -151,6 +153,11 @@ class Order(models.Model):
     def total(self) -> Decimal:
         """The total in major units."""
         return money.to_major(self.total_minor, self.currency)
+
+    @property
+    def why_cancelled(self) -> cancel_reasons.CancelReason | None:
+        """Why it was cancelled; None where it was not, or nothing is known of it."""
+        return cancel_reasons.CancelReason.parse(self.cancel_reason)
 
     @property
     def is_final(self) -> bool:

@@ -8,23 +8,10 @@ from django.db.models.functions import Now
 import money
 from events import catalogue
 from orders import timeline
+from orders.cancel_reasons import TIMED_OUT, CancelCode, CancelReason
 from orders.models import Order, OrderLine, Shipment, Status, TrailEntry
 from orders.state_machine.transitions import Answer
 from orders.state_machine.unit_of_work import begin, begin_one, lines_of, units_of
-
-OUT_OF_STOCK = "out of stock"
-
-
-OVER_LIMIT = "limit per customer reached"
-
-
-NOT_PAID = "not paid in time"
-
-
-TIMED_OUT = "not completed in time"
-
-
-BY_BUYER = "cancelled by the buyer"
 
 
 class CannotCancel(Exception):
@@ -32,8 +19,10 @@ class CannotCancel(Exception):
     many copies; the message says which, and nothing was changed."""
 
 
-def cancel(*, order_id: UUID, reason: str, by: str) -> Order:
+def cancel(*, order_id: UUID, reason: CancelReason | str, by: str) -> Order:
     """End an order that has not been shipped; inventory and payments give back what they took.
+
+    A reason that is a text is what staff wrote.
 
     Raises:
         CannotCancel: it is shipped, delivered or cancelled already.
@@ -42,6 +31,8 @@ def cancel(*, order_id: UUID, reason: str, by: str) -> Order:
     ledger, order = begin_one(order_id)
     if order.status not in (Status.PENDING, Status.PAID):
         raise CannotCancel(f"{order} is {order.status}; only an order that has not been shipped can be cancelled.")
+    if isinstance(reason, str):
+        reason = CancelReason(CancelCode.OTHER, reason)
     ledger.cancel(order, reason)
     Shipment.objects.filter(order=order).update(state=Shipment.State.STOPPED)
     ledger.note(order, "cancelled", Answer.MOVE, f"by {by}: {reason}")
@@ -114,7 +105,7 @@ def cancel_overdue(*, limit: int = 500) -> int:
         # Looked at again under the lock: a fact may have come in meanwhile, and has won then.
         if order.status in (Status.PENDING, Status.PAID) and not order.confirmed_at:
             ledger.cancel(order, TIMED_OUT)
-            ledger.note(order, "deadline passed", Answer.MOVE, TIMED_OUT)
+            ledger.note(order, "deadline passed", Answer.MOVE, str(TIMED_OUT))
             count += 1
     ledger.close()
     return count

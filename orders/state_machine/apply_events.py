@@ -11,7 +11,7 @@ from typing import TypeVar
 import money
 from events import catalogue
 from events.base import OrderEvent
-from orders.actions.cancellation import NOT_PAID, OUT_OF_STOCK, OVER_LIMIT
+from orders.cancel_reasons import NOT_PAID, OUT_OF_STOCK, OVER_LIMIT, CancelCode, CancelReason
 from orders.models import Order, PaymentWait, Status
 from orders.state_machine import payment_check
 from orders.state_machine.transitions import Answer, answer_to
@@ -169,7 +169,7 @@ def _paid(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentConfirmed, an
 
 def _payment_failed(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentFailed, answer: Answer) -> str:
     if answer is Answer.MOVE:
-        ledger.cancel(order, f"payment failed: {fact.reason}")
+        ledger.cancel(order, CancelReason(CancelCode.PAYMENT_FAILED, fact.reason))
     return fact.reason
 
 

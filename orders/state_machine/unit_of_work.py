@@ -17,6 +17,7 @@ from events.base import OrderEvent
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows, transactions
 from orders import live
+from orders.cancel_reasons import CancelReason
 from orders.models import Order, OrderLine, Status
 from orders.state_machine.transitions import Answer
 
@@ -50,15 +51,15 @@ class UnitOfWork:
             }
         )
 
-    def cancel(self, order: Order, reason: str) -> None:
+    def cancel(self, order: Order, reason: CancelReason) -> None:
         """End the order; inventory and payments undo their part when they hear of it."""
         order.move_to(Status.CANCELLED, at=self.now)
-        order.cancel_reason = reason
+        order.cancel_reason = str(reason)
         self.stated.append(
             catalogue.OrderCancelled(
                 order_id=order.pk,
                 flow=order.flow,
-                reason=reason,
+                reason=order.cancel_reason,
                 total_minor=order.total_minor,
                 currency=order.currency,
                 was_confirmed=order.is_confirmed,

@@ -18,6 +18,7 @@ from kafka_bridge import testing
 from kafka_bridge.wire.events import Event
 from orders import links, mails
 from orders.actions import cancellation
+from orders.cancel_reasons import BY_BUYER
 from orders.models import Order, OrderMail, Status
 from orders.placing import placement
 
@@ -87,7 +88,7 @@ def test_a_cancelled_order_says_why_and_what_becomes_of_the_money(
 def test_a_payment_that_came_too_late_is_explained_with_its_refund() -> None:
     """FAILURES 13: told to the buyer."""
     order = place()
-    assert UNSURE in cancelled(order, cancellation.BY_BUYER)
+    assert UNSURE in cancelled(order, str(BY_BUYER))
     pay(order)
     back = catalogue.PaymentRefunded(
         order_id=order.pk, flow=order.flow, charge_id=CHARGE, refund_id=uuid4(), amount_minor=1250, currency="USD",
