@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
 
+import msgspec
 import redis
 from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
@@ -119,7 +120,7 @@ class OrderStatusSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # ch
         if found is None:
             await self.close(STRANGER)
         else:
-            await self.send_json({"type": "snapshot", **found})
+            await self.send_json({"type": "snapshot", **msgspec.to_builtins(found)})
 
     async def _may_see(self) -> bool:
         order = await Order.objects.filter(pk=self.order_id).afirst()

@@ -2,14 +2,28 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Literal
 
+import msgspec
 from django.db.models import F, Sum
 
 from events import catalogue
 from orders import messages
 from orders.models import Order, OrderLine, ReturnRequest, Status, TrailEntry
 
-Step = dict[str, str | None]
+StepState = Literal["done", "current", "waiting", "failed"]
+
+
+class Step(msgspec.Struct):
+    """One step of an order's timeline."""
+
+    code: str
+    label: str
+    state: StepState
+    at: str | None
+    """When it was taken (ISO 8601)."""
+
+
 Told = list[tuple[str, datetime]]
 REDUCED = "reduced"
 """Some copies of an order were cancelled."""
@@ -66,7 +80,7 @@ def _back(order: Order, told: Told) -> tuple[list[Step], list[Step]]:
 
 def is_open(step: Step) -> bool:
     """Whether something about copies that were cancelled or came back is still to follow."""
-    return step["state"] == "current" and step["code"] in ("part_refunded", "return_asked")
+    return step.state == "current" and step.code in ("part_refunded", "return_asked")
 
 
 def _money_back(at: datetime | None) -> Step:
@@ -90,14 +104,14 @@ def steps(order: Order, told: Told) -> list[Step]:
     else:
         path = [*_progress(before), *cancelled, *_progress([shipped]), *returned, *_progress([delivered])]
     if order.payment_wait:
-        path[[step["code"] for step in path].index("paid")]["state"] = "current"
+        next(step for step in path if step.code == "paid").state = "current"
     return path
 
 
 def _end(order: Order) -> list[Step]:
     steps = [_step("cancelled", messages.cancelled_step(order), "failed", order.cancelled_at)]
     if order.payment_reference:
-        state = "done" if order.refunded_at else "current"
+        state: StepState = "done" if order.refunded_at else "current"
         steps.append(_step("refunded", "Money refunded", state, order.refunded_at))
     return steps
 
@@ -110,14 +124,13 @@ def _progress(path: Iterable[tuple[str, str, datetime | None]]) -> list[Step]:
     found: list[Step] = []
     current_given = False
     for code, label, at in path:
-        if at is not None:
-            state = "done"
-        else:
+        state: StepState = "done"
+        if at is None:
             state = "waiting" if current_given else "current"
             current_given = True
         found.append(_step(code, label, state, at))
     return found
 
 
-def _step(code: str, label: str, state: str, at: datetime | None) -> Step:
-    return {"code": code, "label": label, "state": state, "at": at.isoformat() if at else None}
+def _step(code: str, label: str, state: StepState, at: datetime | None) -> Step:
+    return Step(code=code, label=label, state=state, at=at.isoformat() if at else None)
