@@ -57,17 +57,19 @@ _WORDS = {
 _TELLING = ("authorization unknown", "capture unknown", "confirmation required")
 Job = TypeVar("Job", Charge, Refund)
 
-# The states stand here as in the index `charge_due`. What is authorized is being captured from here on.
-_CLAIM_CHARGES = """
+_DUE = ", ".join(f"'{state}'" for state in Charge.OPEN)
+_BEGUN = " ".join(f"WHEN '{state}' THEN '{begun}'" for state, begun in transitions.ON_CLAIM.items())
+# The states as in the index `charge_due`, which is of no use otherwise.
+_CLAIM_CHARGES = f"""
 UPDATE payments_charge SET attempts = attempts + 1, next_attempt_at = now() + %s,
-    state = CASE state WHEN 'authorized' THEN 'capturing' ELSE state END
+    state = CASE state {_BEGUN} ELSE state END
 WHERE id IN (
     SELECT id FROM payments_charge
-    WHERE state IN ('requested', 'action_required', 'authorized', 'capturing', 'voiding') AND next_attempt_at <= now()
+    WHERE state IN ({_DUE}) AND next_attempt_at <= now()
     ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED
 )
 RETURNING *
-"""
+"""  # noqa: S608 - made of states
 _CLAIM_REFUNDS = """
 UPDATE payments_refund SET attempts = attempts + 1, next_attempt_at = now() + %s
 WHERE id IN (

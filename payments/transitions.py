@@ -7,6 +7,9 @@
 | capturing       | voiding         | voiding     | succeeded   | failed    | failed    | capturing       |
 | voiding         | voiding         | voiding     | succeeded   | cancelled | cancelled | cancelled       |
 
+A charge that is *authorized* asks for nothing by itself: the moment a worker takes it, its capture has begun
+(`ON_CLAIM`), and from there on nobody can bar it any more.
+
 The columns are how the payment stands at the gateway after the call. A charge is *capturing* and only authorized where
 the gateway refuses the capture: then it is let go. Three things turn an answer:
 
@@ -52,6 +55,8 @@ class Heard:
         )
 
 
+ON_CLAIM: Mapping[State, State] = {State.AUTHORIZED: State.CAPTURING}
+"""Where a charge goes when a worker takes it to ask the gateway; in any other state it stays."""
 _COLUMNS = (
     PaymentStatus.ACTION,
     PaymentStatus.AUTHORIZED,
