@@ -138,6 +138,7 @@ def new_reference() -> str:
     return f"BR-{code[:5]}-{code[5:]}"
 
 
+_STATED = outbox.Splice(where="correlation_id IN (SELECT id FROM placed)")
 # All that an order is made of, and its event: one statement, so one transaction and one round trip. On the way of a
 # click every round trip counts twice, for the thread that commits competes for the interpreter with those that serve
 # requests. Lines, trail and event follow only the orders that are new.
@@ -165,7 +166,7 @@ WITH placed AS (
     INSERT INTO orders_trailentry (order_id, version, what, answer, status, detail)
     SELECT id, 1, 'order.created', 'move', 'PENDING', '' FROM placed
 ), stated AS (
-    {outbox.inside(where="correlation_id IN (SELECT id FROM placed)")}
+    {_STATED.query}
 )
 SELECT idempotency_key, id, reference FROM placed
 """  # noqa: S608 - made of constants
@@ -182,7 +183,7 @@ def _commit(drafts: Sequence[Draft]) -> list[Placed | Exception]:
     digests = {id(draft): draft.digest() for draft in drafts}
     unique = list({draft.idempotency_key: draft for draft in reversed(drafts)}.values())
     with connection.cursor() as cursor:
-        stated = outbox.parameter(*map(_created, unique))
+        stated = _STATED.rows(map(_created, unique))
         cursor.execute(_INSERT, [settings.ORDER_DEADLINE_SECONDS, *_rows(unique, digests), stated])
         created = {key: Placed(order_id, reference, True) for key, order_id, reference in cursor.fetchall()}
         found: dict[UUID, tuple[Placed, str]] = {}
