@@ -77,7 +77,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
 
 
 class Order(models.Model):
-    """What somebody bought, at which prices, and how far it got."""
+    """What was bought, at which prices, and how far it got."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     reference = models.CharField(max_length=16, unique=True)
@@ -282,7 +282,7 @@ class TrailEntry(models.Model):
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="trail")
     version = models.PositiveIntegerField()
     what = models.CharField(max_length=80)
-    """An event's type, or what somebody did."""
+    """An event's type, or what a person did."""
     answer = models.CharField(max_length=20)
     status = models.CharField(max_length=10)
     """The order's status afterwards."""

@@ -24,7 +24,8 @@ class Step(msgspec.Struct):
     """When it was taken (ISO 8601)."""
 
 
-Told = list[tuple[str, datetime]]
+TrailEvents = list[tuple[str, datetime]]
+"""What happened to copies and their money, and when."""
 REDUCED = "reduced"
 """Some copies of an order were cancelled."""
 RETURN_ASKED = "return asked for"
@@ -41,7 +42,7 @@ def counted(units: Mapping[str, int]) -> str:
     return ", ".join(f"{number} x {sku}" for sku, number in units.items())
 
 
-def read_trail(order: Order) -> Told:
+def read_trail(order: Order) -> TrailEvents:
     """What the trail says of copies that were cancelled or came back and of their money; only an order that was
     confirmed has any."""
     if not order.is_confirmed:
@@ -59,12 +60,12 @@ def money_back(order: Order) -> tuple[int, int]:
     return int(costs["cancelled"] or 0), int(costs["returned"] or 0)
 
 
-def _back(order: Order, told: Told) -> tuple[list[Step], list[Step]]:
+def _back(order: Order, trail: TrailEvents) -> tuple[list[Step], list[Step]]:
     """The steps of copies that were cancelled, and of those that came back; each time followed by their money."""
-    refunds = iter([at for what, at in told if what == catalogue.PaymentRefunded.TYPE])
+    refunds = iter([at for what, at in trail if what == catalogue.PaymentRefunded.TYPE])
     cancelled: list[Step] = []
     returned: list[Step] = []
-    for what, at in told:
+    for what, at in trail:
         if what == REDUCED:
             cancelled.append(_step("reduced", "Some copies cancelled", "done", at))
             if order.status != Status.CANCELLED:  # otherwise one step tells of all the money
@@ -87,7 +88,7 @@ def _money_back(at: datetime | None) -> Step:
     return _step("part_refunded", "Their money refunded", "done" if at else "current", at)
 
 
-def steps(order: Order, told: Told) -> list[Step]:
+def steps(order: Order, trail: TrailEvents) -> list[Step]:
     """What happened with its time, what is under way, what is still to come."""
     held = ("held", "Books set aside", order.held_at)
     paid = ("paid", messages.payment_step(order), order.paid_at)
@@ -95,12 +96,12 @@ def steps(order: Order, told: Told) -> list[Step]:
     placed, confirmed = ("placed", "Order placed", order.placed_at), ("confirmed", "Confirmed", order.confirmed_at)
     shipped, delivered = ("shipped", "Shipped", order.shipped_at), ("delivered", "Delivered", order.delivered_at)
     before = [placed, first, second, confirmed]
-    cancelled, returned = _back(order, told) if told else ([], [])
+    cancelled, returned = _back(order, trail) if trail else ([], [])
     if order.status == Status.CANCELLED:
         return [*_done([*before, shipped, delivered]), *cancelled, *_end(order)]
     if order.delivered_at or not returned:
         after = [shipped, delivered]
-        path = [*_progress(before), *cancelled, *_progress(after), *returned] if told else _progress([*before, *after])
+        path = [*_progress(before), *cancelled, *_progress(after), *returned] if trail else _progress([*before, *after])
     else:
         path = [*_progress(before), *cancelled, *_progress([shipped]), *returned, *_progress([delivered])]
     if order.payment_wait:

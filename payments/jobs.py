@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 MOST_AT_ONCE = 500
 RESENT_DAYS = 30
 """So long after an event a gateway may send its webhook once more (Stripe: https://docs.stripe.com/webhooks#retries)."""
-# A copy that is not signed anew is refused after minutes; one that is has its event's id, and is known by it. And while
+# A copy with its old signature is refused after minutes; one that is has its event's id, and is known by it. And while
 # payment.notified can be replayed, it should find the webhook that it speaks of.
 housekeeping.register(
     housekeeping.RetentionPolicy(

@@ -58,7 +58,7 @@ def _table(table: Sequence[Sequence[str]]) -> str:
 def as_mermaid() -> str:
     """A flowchart: apps and groups as boxes, events as arrows; an arrow of one flow only names it.
 
-    Questions are dotted arrows to whoever answers.
+    Questions are dotted arrows to the app that answers.
     """
     lines = ["flowchart LR"]
     for event in catalogue.EVENTS:

@@ -65,7 +65,7 @@ class Draft:
     country: str
     user_id: int | None = None
     customer: str = ""
-    """A pseudonym of whoever buys, where a sale has a limit per customer."""
+    """A pseudonym of the buyer, where a sale has a limit per customer."""
 
     order_id: UUID = field(default_factory=new_id, compare=False)
 
@@ -94,7 +94,7 @@ class Placed:
 
 
 def place(draft: Draft) -> Placed:
-    """Save the order and state order.created, in one transaction shared with whoever else orders right now.
+    """Save the order and state order.created, in one transaction, shared with the orders that come in at the same moment.
 
     Raises:
         InvalidDraft: a quantity, a line or the flow is impossible.

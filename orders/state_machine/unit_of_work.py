@@ -1,6 +1,6 @@
 """Orders under change: locked, written in one statement, what follows stated, and a line on the trail for each step.
 
-Everything that happens to orders, be it a fact or something done by hand, opens a ledger and closes it.
+Everything that happens to orders, be it a fact or something done by hand, opens a unit of work and closes it.
 """
 
 from collections import defaultdict
@@ -132,9 +132,9 @@ def begin_one(order_id: UUID) -> tuple[UnitOfWork, Order]:
     Raises:
         UnknownOrder: there is no such order.
     """
-    ledger = begin([order_id])
+    work = begin([order_id])
     try:
-        return ledger, ledger.orders[order_id]
+        return work, work.orders[order_id]
     except KeyError:
         raise UnknownOrder(f"There is no order {order_id}.") from None
 

@@ -32,7 +32,7 @@ def place(**changes: Any) -> Order:
 
 
 def hear(order: Order, kind: type[OrderEvent], **fields: Any) -> None:
-    """Orders hears this of it; anew each time."""
+    """Orders hears this of it; a new event each time."""
     offset = 1000 * order.trail.count()
     testing.give("orders", kind(order_id=order.pk, flow=order.flow, **fields), topic_offset=offset)
 
@@ -139,8 +139,8 @@ def test_refunds_of_copies_say_which() -> None:
     ):
         order.lines.update(**change)
         with transaction.atomic():
-            note = mails.Notice(order_id=order.pk, kind=OrderMail.Kind.REFUNDED, number=number, amount_minor=1250)
-            mails.queue_each(notices=[note])
+            note = mails.MailRequest(order_id=order.pk, kind=OrderMail.Kind.REFUNDED, number=number, amount_minor=1250)
+            mails.queue_each(requests=[note])
         while mails.send_due():
             pass
         assert f"We have refunded 12.50 USD {words}" in mail.outbox[-1].body

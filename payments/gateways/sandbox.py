@@ -112,7 +112,7 @@ class SandboxGateway:
             following = page.get("next")
             after = following if isinstance(following, int) else None
 
-    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
+    def read_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
         """What a webhook says.
 
         Raises:
@@ -121,16 +121,16 @@ class SandboxGateway:
         header = next((value for name, value in headers.items() if name.lower() == SIGNATURE_HEADER.lower()), "")
         signatures.verify(body, header, secrets=settings.PAYMENT_WEBHOOK_SECRETS)
         try:
-            notice = json.loads(body)
-            data = notice["data"]
-            if not str(notice["type"]).startswith("payment."):
+            event = json.loads(body)
+            data = event["data"]
+            if not str(event["type"]).startswith("payment."):
                 return None
             return WebhookEvent(
-                event_id=str(notice["id"]),
-                kind=str(notice["type"]),
+                event_id=str(event["id"]),
+                kind=str(event["type"]),
                 transaction_id=str(data["transaction_id"]),
                 key=str(data["key"]),
-                at=datetime.fromtimestamp(int(notice["created"]), UTC),
+                at=datetime.fromtimestamp(int(event["created"]), UTC),
             )
         except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
             raise NotGenuine(f"the body cannot be read: {error!r}") from error

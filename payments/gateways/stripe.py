@@ -41,7 +41,7 @@ class StripeGateway:
         self._stripe = stripe.StripeClient(
             settings.STRIPE_SECRET_KEY,
             base_addresses={"api": settings.STRIPE_API_BASE} if settings.STRIPE_API_BASE else {},
-            # Whoever calls us tries again, with the same key and in its own time.
+            # The caller tries again, with the same key and in its own time.
             max_network_retries=0,
             http_client=stripe.RequestsClient(timeout=(timeout * 0.3, timeout * 0.7)),
         )
@@ -153,7 +153,7 @@ class StripeGateway:
         except stripe_answers.TROUBLE as error:
             raise OSError(stripe_answers.detail_of(error)) from error
 
-    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
+    def read_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
         """Check and read an event; only those about payments and their refunds matter here."""
         return stripe_webhooks.read_webhook(body=body, headers=headers, secrets=settings.PAYMENT_WEBHOOK_SECRETS)
 

@@ -32,7 +32,7 @@ _ENDED = {
 
 
 def front() -> Response:
-    """What this is, for whoever finds it."""
+    """What this is, for people who find it."""
     return _html(
         "This is the sandbox's bank",
         "<p>The shop's test cards are its cards. It keeps books of its own, and shows a page of these to buyers whose "

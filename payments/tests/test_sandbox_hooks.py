@@ -222,7 +222,7 @@ def test_the_client_reads_what_the_bank_sends(
     payment = bank.authorize(key="k", amount_minor=1, currency="USD", card="pm_charges_then_times_out").payment
     sender.send_due()
     [(body, header)] = listener.heard
-    notice = sandbox_gateway.read_notice(body=body, headers={HEADER.upper(): header})
-    assert isinstance(notice, WebhookEvent)
-    assert (notice.kind, notice.transaction_id, notice.key) == ("payment.authorized", payment.transaction_id, "k")
-    assert abs(notice.at.timestamp() - time.time()) < 60
+    event = sandbox_gateway.read_webhook(body=body, headers={HEADER.upper(): header})
+    assert isinstance(event, WebhookEvent)
+    assert (event.kind, event.transaction_id, event.key) == ("payment.authorized", payment.transaction_id, "k")
+    assert abs(event.at.timestamp() - time.time()) < 60

@@ -135,7 +135,7 @@ def _look(grace_seconds: float, until: float) -> tuple[set[GatewayDifference], f
     for charge in compared:
         found |= set(_between(charge, payments.get(str(charge.pk)), *back.get(charge.pk, (0, 0))))
     strangers = [payment for key, payment in payments.items() if _as_uuid(key) not in charges]
-    found |= {_stranger(payment) for payment in strangers if _is_open(payment) or _kept_minor(payment)}
+    found |= {_orphan(payment) for payment in strangers if _is_open(payment) or _kept_minor(payment)}
     looked_at = {str(charge.pk) for charge in compared} | {payment.transaction_id for payment in payments.values()}
     return found, frozenset(looked_at)
 
@@ -152,7 +152,7 @@ def _disputed() -> set[UUID]:
 
 
 def _open_reviews() -> QuerySet[Review]:
-    return Review.objects.filter(closed_at=None, kind__in=(Review.Kind.MISMATCH, Review.Kind.STRANGER))
+    return Review.objects.filter(closed_at=None, kind__in=(Review.Kind.MISMATCH, Review.Kind.ORPHAN_PAYMENT))
 
 
 def _accepted(found: Iterable[GatewayDifference]) -> Iterator[GatewayDifference]:
@@ -259,12 +259,12 @@ def _wrong_if_taken(charge: Charge, payment: Payment, back_minor: int, asked_min
     return ""
 
 
-def _stranger(payment: Payment) -> GatewayDifference:
+def _orphan(payment: Payment) -> GatewayDifference:
     kept = _kept_minor(payment)
     amount, what = (kept, "captured") if kept else (payment.amount_minor, "set aside")
     name, stands = payment.transaction_id, money.format_plain(amount, payment.currency)
     detail = f"payment {name} with the key {payment.key}: {stands} {what}, and no charge of ours"
-    return GatewayDifference(kind=Review.Kind.STRANGER, subject=name, detail=detail[:500])
+    return GatewayDifference(kind=Review.Kind.ORPHAN_PAYMENT, subject=name, detail=detail[:500])
 
 
 def _is_taken(charge: Charge) -> bool:

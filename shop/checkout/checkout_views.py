@@ -154,7 +154,7 @@ def _context(form: checkout_form.CheckoutForm, lines: Sequence[SummaryLine]) -> 
 
 
 def _conflict(request: HttpRequest, idempotency_key: uuid.UUID) -> HttpResponse:
-    # Whoever knows the key made the order: nobody else was ever told it.
+    # Only the one who made the order knows the key.
     order = Order.objects.filter(idempotency_key=idempotency_key).first()
     return errors.page(
         status=409,
