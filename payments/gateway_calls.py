@@ -1,7 +1,7 @@
 """The calls themselves: what the gateway is asked for a row that was claimed, and what its answer says.
 
-They run in threads of the gateway worker, without the database. From `ASKS_FROM` on, the calls of a step ask first what the
-gateway knows; only if it has not done the step is the call made (again, with the same key).
+They run in threads of the gateway worker, without the database. From `ASKS_FROM` on, the calls of a step ask first
+what the gateway knows; only if it has not done the step is the call made (again, with the same key).
 """
 
 from collections.abc import Callable

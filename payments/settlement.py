@@ -89,7 +89,7 @@ WHERE r.id = w.id
 
 # -- Taking what is due -------------------------------------------------------------------------------
 def lease() -> timedelta:
-    """So long a row is left to the worker that took it; longer than its calls may take (one, or two where it asks first)."""
+    """How long a row is left to the worker that took it: longer than its one or two calls may take."""
     return timedelta(seconds=2 * settings.PAYMENT_TIMEOUT_SECONDS + 2)
 
 

@@ -94,7 +94,7 @@ class Placed:
 
 
 def place(draft: Draft) -> Placed:
-    """Save the order and state order.created, in one transaction, shared with the orders that come in at the same moment.
+    """Save the order and state order.created, in one transaction for all orders that come in at the same moment.
 
     Raises:
         InvalidDraft: a quantity, a line or the flow is impossible.

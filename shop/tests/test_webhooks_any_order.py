@@ -78,7 +78,7 @@ class Play:
         self.order_ids = [uuid4() for _ in self.stories]
         with transaction.atomic():
             charges.request_charges(
-                dues=[
+                requests=[
                     charges.ChargeRequest(
                         order_id=order_id, flow="reserve_first", amount_minor=1999, currency="USD",
                         payment_method=story.card, lines=(),
