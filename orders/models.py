@@ -326,7 +326,7 @@ class Shipment(models.Model):
 
 
 class ReturnRequest(models.Model):
-    """A buyer's wish to send copies back; staff accept it (their money goes back) or decline it with a reason."""
+    """A buyer's request to send copies back; staff accept it (their money goes back) or decline it with a reason."""
 
     class State(models.TextChoices):
         """How far it is."""

@@ -310,10 +310,10 @@ def test_a_cancellation_and_the_capture_have_one_winner(flow: str, round_: int) 
     order_id = place(flow)
     broker.drain()
     testing.give("payments", *testing.stated(catalogue.OrderCreated, catalogue.InventoryReserved))
-    cashier = GatewayWorker()
+    worker = GatewayWorker()
 
     def pay() -> None:
-        testing.wait_until(lambda: not cashier.work(), what="an idle cashier")
+        testing.wait_until(lambda: not worker.work(), what="an idle worker")
 
     def give_up() -> None:
         cancel(order_id)
