@@ -1,9 +1,11 @@
 """Taking charges: `transitions` alone says where that brings them, and the database does exactly that."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from payments import settlement, transitions
 from payments.models import Charge
@@ -14,7 +16,10 @@ State = Charge.State
 
 @pytest.mark.parametrize("state", State)
 def test_a_charge_that_is_taken_goes_where_the_table_says(state: State) -> None:
-    charge = Charge.objects.create(order_id=uuid.uuid4(), amount_minor=1250, currency="USD", state=state)
+    an_hour_ago = timezone.now() - timedelta(hours=1)
+    charge = Charge.objects.create(
+        order_id=uuid.uuid4(), amount_minor=1250, currency="USD", state=state, next_attempt_at=an_hour_ago
+    )
     taken = settlement.claim_charges(limit=10)
     charge.refresh_from_db()
     if state in Charge.OPEN:
