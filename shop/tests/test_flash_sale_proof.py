@@ -30,7 +30,8 @@ SALE = ("--buyers", BUYERS, "--units", UNITS, "--rate", RATE)
 CHANGED_THEIR_MIND = "changed their mind"
 CANCEL = """
 from django.db import transaction
-from orders import models, services
+from orders import models
+from orders.actions import cancellation
 mine = models.Order.objects.filter(lines__sale_id__gt={last_sale_id})
 cancelled, all_came = 0, False
 while cancelled < 40 and not (all_came and not mine.filter(status="PENDING").exists()):
@@ -38,9 +39,9 @@ while cancelled < 40 and not (all_came and not mine.filter(status="PENDING").exi
     for order_id in mine.filter(status="PENDING").order_by("-placed_at").values_list("pk", flat=True)[:2]:
         try:
             with transaction.atomic():
-                services.cancel(order_id=order_id, reason="{reason}", by="test")
+                cancellation.cancel(order_id=order_id, reason="{reason}", by="test")
                 cancelled += 1
-        except services.CannotCancel:
+        except cancellation.CannotCancel:
             pass
 print(cancelled)
 """

@@ -348,7 +348,7 @@ def test_two_orders_of_one_customer_are_held_to_the_limit(client: Client, flow: 
     assert why in told
     snapshot = queries.snapshot(refused.pk)
     assert snapshot is not None
-    assert snapshot["detail"] == f"{why} {money}"
+    assert snapshot.detail == f"{why} {money}"
 
 
 def test_a_hold_that_is_not_paid_comes_back_and_is_sold_again(client: Client) -> None:

@@ -40,7 +40,8 @@ CANCEL = """
 import random, time
 from django.db import transaction
 from django.utils.dateparse import parse_datetime
-from orders import models, services
+from orders import models
+from orders.actions import cancellation
 tried, cancelled, late = set(), 0, 0
 def is_wanted():
     return len(tried) < 30 or (len(tried) < 300 and not late and {until_late})
@@ -52,9 +53,9 @@ while is_wanted():
             time.sleep(random.uniform(0, 0.3 if {until_late} else 0.05))
             try:
                 with transaction.atomic():
-                    services.cancel(order_id=order_id, reason="changed their mind", by="test")
+                    cancellation.cancel(order_id=order_id, reason="changed their mind", by="test")
                 cancelled += 1
-            except services.CannotCancel:
+            except cancellation.CannotCancel:
                 late += 1
 print(cancelled, late)
 """

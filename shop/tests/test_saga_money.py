@@ -95,7 +95,7 @@ def steps(order_id: UUID) -> dict[str, str]:
     """The timeline: how far each step is."""
     shown = queries.snapshot(order_id)
     assert shown is not None
-    return {step["code"]: step["state"] for step in shown["steps"]}
+    return {step.code: step.state for step in shown.steps}
 
 
 def subjects() -> list[str]:
@@ -181,7 +181,7 @@ def test_an_unknown_outcome_is_told_and_then_known(broker: testing.MemoryBroker,
     assert (order.status, order.payment_wait) == (Status.PENDING, PaymentWait.UNKNOWN)
     shown = queries.snapshot(order_id)
     assert shown is not None
-    assert "You will not be charged twice" in shown["detail"]
+    assert "You will not be charged twice" in shown.detail
     for _ in range(3):
         make_due()
         broker.drain()
@@ -274,10 +274,10 @@ def test_copies_come_back_and_exactly_their_money_does(broker: testing.MemoryBro
     assert set(trail(order_id, "payment.refunded")) == {("payment.refunded", "already done")}
     shown = queries.snapshot(order_id)
     assert shown is not None
-    assert [(step["code"], step["state"]) for step in shown["steps"]][-4:] == [
+    assert [(step.code, step.state) for step in shown.steps][-4:] == [
         ("returned", "done"), ("part_refunded", "done"), ("returned", "done"), ("part_refunded", "done"),
     ]  # fmt: skip
-    assert (shown["paid_back_minor"], shown["final"]) == (3750, True)
+    assert (shown.paid_back_minor, shown.final) == (3750, True)
     assert subjects().count("Return accepted") == subjects().count("Money refunded") == 2
     assert books_balance()
 
@@ -311,10 +311,10 @@ def test_a_cancellation_and_the_capture_have_one_winner(flow: str, round_: int) 
     order_id = place(flow)
     broker.drain()
     testing.give("payments", *testing.stated(catalogue.OrderCreated, catalogue.InventoryReserved))
-    cashier = GatewayWorker()
+    worker = GatewayWorker()
 
     def pay() -> None:
-        testing.wait_until(lambda: not cashier.work(), what="an idle cashier")
+        testing.wait_until(lambda: not worker.work(), what="an idle worker")
 
     def give_up() -> None:
         cancel(order_id)
