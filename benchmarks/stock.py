@@ -55,9 +55,9 @@ def measure(*, rounds: int, seconds: float) -> dict[str, Any]:
 
 
 def _hold_batch() -> int:
-    wishes = [holds.ReservationRequest(order_id=uuid7(), units={SKU: 1}) for _ in range(BATCH)]
+    requests = [holds.ReservationRequest(order_id=uuid7(), units={SKU: 1}) for _ in range(BATCH)]
     with transaction.atomic(durable=True):
-        outcomes = holds.hold(wishes=wishes)
+        outcomes = holds.hold(requests=requests)
     return sum(outcome.held for outcome in outcomes.values())
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from inventory import queries as inventory_queries
-from inventory.models import bin_of
+from inventory.models import pool_name
 from shop import models, ttl_cache
 from shop.flashsales import flash_sales
 
@@ -29,7 +29,7 @@ class Offer:
     @property
     def bin(self) -> str:
         """Where the units lie that are sold right now."""
-        return bin_of(self.sku, self.sale_id)
+        return pool_name(self.sku, self.sale_id)
 
     @property
     def customer_limit(self) -> int | None:
@@ -59,7 +59,9 @@ def _load_usual() -> Offers:
 def _load_left() -> Units:
     """By bin, those of sales to come included: when one starts, its units must be known already."""
     sales = flash_sales.calendar().by_sku
-    return inventory_queries.left_by_bin([*_usual.get(), *(bin_of(sku, terms.sale_id) for sku, terms in sales.items())])
+    return inventory_queries.available_by_pool(
+        [*_usual.get(), *(pool_name(sku, terms.sale_id) for sku, terms in sales.items())]
+    )
 
 
 _usual: ttl_cache.TtlCache[Offers] = ttl_cache.TtlCache(_load_usual, max_age_seconds=1.0)
@@ -86,7 +88,7 @@ def free() -> Units:
 
 def left_now(offer: Offer) -> int | None:
     """The same of one book, asked this very moment; None if inventory never saw it."""
-    return inventory_queries.left_by_bin([offer.bin]).get(offer.bin)
+    return inventory_queries.available_by_pool([offer.bin]).get(offer.bin)
 
 
 def last_known() -> tuple[Offers, Units]:

@@ -186,7 +186,7 @@ def test_too_late_to_cancel_leads_to_the_return(client: Client, order: Order) ->
 
 
 def test_nobody_else_cancels_or_returns(client: Client, order: Order) -> None:
-    """FAILURES 36; and staff do it in the admin, where it is theirs."""
+    """Only the buyer may; staff do it in the admin."""
     staff = User.objects.create_user("staff", is_staff=True)
     staff.user_permissions.add(Permission.objects.get(codename="view_order"))
     watcher, stranger = Client(), Client()

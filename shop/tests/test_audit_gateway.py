@@ -89,7 +89,7 @@ def test_money_that_we_only_think_we_have_is_found(shop: Shop) -> None:
 
 
 def test_money_of_a_charge_that_is_over_is_found(shop: Shop, sandbox_gateway: InProcessGateway) -> None:
-    """FAILURES 13: what was captured, or is still set aside, for a charge that we gave up."""
+    """What was captured, or is still set aside, for a charge that we gave up."""
     execute("UPDATE payments_charge SET state = 'failed' WHERE order_id = %(kept)s", shop.names)
     pending = Charge.objects.create(
         order_id=shop.pending, flow="reserve_first", amount_minor=990, currency="USD", state=Charge.State.CANCELLED

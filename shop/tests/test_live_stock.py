@@ -122,7 +122,7 @@ async def hold(book: Book, orders: int) -> None:
     def work() -> None:
         with transaction.atomic():
             holds.hold(
-                wishes=[holds.ReservationRequest(order_id=uuid.uuid4(), units={book.isbn: 1}) for _ in range(orders)]
+                requests=[holds.ReservationRequest(order_id=uuid.uuid4(), units={book.isbn: 1}) for _ in range(orders)]
             )
         connections.close_all()
 
@@ -349,7 +349,6 @@ def test_a_look_that_takes_too_long_is_told_as_well(monkeypatch: pytest.MonkeyPa
 
 
 def test_another_sites_page_is_refused() -> None:
-    """FAILURES 35."""
     book = a_book()
 
     async def story() -> None:
@@ -398,7 +397,6 @@ async def is_refused(page: Page, code: int) -> None:
     ids=["no JSON", "a list", "a word", "another type", "too long", "deep", "binary"],
 )
 def test_a_frame_that_is_no_answer_ends_the_connection(frame: str | bytes) -> None:
-    """FAILURES 35."""
     book = a_book()
 
     async def story() -> None:

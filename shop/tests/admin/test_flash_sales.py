@@ -17,7 +17,7 @@ from devtools.testing.admin_desk import text_of, told
 from devtools.testing.flash_sales import HOUR, a_sale
 from devtools.testing.storefront import a_book
 from inventory import holds, stock_adjustments
-from inventory.models import Movement, Stock, bin_of
+from inventory.models import Movement, Stock, pool_name
 from orders.models import new_id
 from shop.flashsales import flash_sales
 from shop.models import Book, FlashSale
@@ -66,15 +66,15 @@ def page(sale: FlashSale, name: str = "change") -> str:
 
 def counts(book: Book, sale: FlashSale | None = None) -> tuple[int, int, int]:
     """Received, held and sold of the ordinary bin, or of that of the sale."""
-    stock = Stock.objects.get(bin=bin_of(book.isbn, sale.pk if sale else None))
+    stock = Stock.objects.get(bin=pool_name(book.isbn, sale.pk if sale else None))
     return stock.received, stock.held, stock.sold
 
 
 def hold(book: Book, sale: FlashSale, units: int = 1) -> None:
     """Somebody's order holds units of the sale."""
-    wish = holds.ReservationRequest(order_id=new_id(), units={bin_of(book.isbn, sale.pk): units}, customer="c")
+    request = holds.ReservationRequest(order_id=new_id(), units={pool_name(book.isbn, sale.pk): units}, customer="c")
     with transaction.atomic():
-        (outcome,) = holds.hold(wishes=[wish]).values()
+        (outcome,) = holds.hold(requests=[request]).values()
     assert outcome.held
 
 
@@ -101,13 +101,13 @@ def test_a_sale_is_made_and_its_units_are_set_aside(admin_client: Client) -> Non
     assert list(sale.books.values_list("book_id", "price_minor", "units")) == [(book.pk, 499, 20), (other.pk, 50, 8)]
     assert (counts(book), counts(book, sale)) == ((30, 0, 0), (20, 0, 0))
     assert (counts(other), counts(other, sale)) == ((0, 0, 0), (8, 0, 0))
-    stock = Stock.objects.get(bin=bin_of(book.isbn, sale.pk))
+    stock = Stock.objects.get(bin=pool_name(book.isbn, sale.pk))
     assert (stock.sale_id, stock.customer_limit, stock.hold_seconds) == (sale.pk, 2, 60)
     assert stock.closes_at == flash_sales.closes_at(sale) > sale.ends_at
     moved = Movement.objects.filter(kind=Movement.Kind.SET_ASIDE, sku=book.isbn)
     assert list(moved.order_by("id").values_list("bin", "received", "by", "reason")) == [
         (book.isbn, -20, "admin", "sale “Rush”"),
-        (bin_of(book.isbn, sale.pk), 20, "admin", "sale “Rush”"),
+        (pool_name(book.isbn, sale.pk), 20, "admin", "sale “Rush”"),
     ]
     entry = LogEntry.objects.get()
     assert (entry.object_id, entry.action_flag, entry.user.username) == (str(sale.pk), ADDITION, "admin")
@@ -125,7 +125,7 @@ def test_a_changed_sale_sets_its_units_aside_anew(admin_client: Client) -> None:
     assert list(sale.books.values_list("book_id", "price_minor", "units")) == [(book.pk, 300, 35), (third.pk, 100, 1)]
     assert [counts(one) for one in (book, other, third)] == [(15, 0, 0), (50, 0, 0), (49, 0, 0)]
     assert [counts(one, sale) for one in (book, other, third)] == [(35, 0, 0), (0, 0, 0), (1, 0, 0)]
-    back = Movement.objects.filter(bin=bin_of(other.isbn, sale.pk)).latest("id")
+    back = Movement.objects.filter(bin=pool_name(other.isbn, sale.pk)).latest("id")
     assert (back.received, back.by, back.reason) == (-20, "admin", "not in the sale “Rush” any more")
     assert LogEntry.objects.get().action_flag == CHANGE
 
@@ -291,7 +291,7 @@ def test_a_sale_is_ended_early_and_its_rest_goes_back(admin_client: Client) -> N
     ]
     sale.refresh_from_db()
     assert flash_sales.phase_of(sale) == "over"
-    left = Stock.objects.filter(bin=bin_of(book.isbn, sale.pk))
+    left = Stock.objects.filter(bin=pool_name(book.isbn, sale.pk))
     assert left.get().closes_at == flash_sales.closes_at(sale)
     with transaction.atomic():
         assert stock_adjustments.return_unsold() == 0, "orders of the last moment may be on their way"
