@@ -52,19 +52,19 @@ class SearchRequest:
         return reverse("catalogue") + (f"?{query}" if query else "")
 
 
-def books(wish: SearchRequest) -> QuerySet[models.Book]:
+def books(search_request: SearchRequest) -> QuerySet[models.Book]:
     """The books for sale that have every word in title, author or ISBN, in the wished order."""
     found = models.Book.objects.filter(is_listed=True).select_related("category")
-    if wish.category:
-        found = found.filter(category__slug=wish.category)
-    for word in _words(wish.words):
+    if search_request.category:
+        found = found.filter(category__slug=search_request.category)
+    for word in _words(search_request.words):
         found = found.filter(search_text__contains=word)
-    return found.alias(price_now=_price_now()).order_by(*SORTS[wish.sort][1])
+    return found.alias(price_now=_price_now()).order_by(*SORTS[search_request.sort][1])
 
 
-def page_of(wish: SearchRequest) -> Page[models.Book]:
+def page_of(search_request: SearchRequest) -> Page[models.Book]:
     """One page of the books; a page number past the end gives the last one."""
-    return Paginator(books(wish), PAGE_SIZE).get_page(wish.page)
+    return Paginator(books(search_request), PAGE_SIZE).get_page(search_request.page)
 
 
 def shelves() -> QuerySet[models.Category]:

@@ -67,7 +67,7 @@ def test_what_a_cancelled_order_holds_is_released(shop: Shop) -> None:
 def test_an_overdue_order_is_cancelled_and_its_units_follow(shop: Shop) -> None:
     execute("UPDATE orders_order SET deadline_at = now() - interval '1 min'", {})
     code, told = repair()
-    assert told["repaired"] == ["1 order past the deadline cancelled; what they have goes back by events"]
+    assert told["repaired"] == ["1 order past the deadline cancelled; their stock and money follow by events"]
     assert (code, broken(grace_seconds=60)) == (1, {}), "with a grace of 0, what is under way counts"
     assert Order.objects.get(pk=shop.pending).cancel_reason == "not completed in time"
     assert Order.objects.get(pk=shop.kept).status == "PAID"
@@ -202,7 +202,7 @@ def test_a_repair_is_told_in_words(shop: Shop) -> None:
     execute("UPDATE orders_order SET cancel_reason = ''", {})
     code, out = audit_command("--repair")
     assert code == 1
-    assert out.index("2 of 24") < out.index("\nRepaired:\n  - 8 units of sales") < out.index("1 of 24")
+    assert out.index("2 of 24") < out.index("\nRepaired:\n  - 8 unsold units") < out.index("1 of 24")
     assert "\nLeft for a person:\n  - every cancelled order has a reason: Somebody has to look" in out
     _, out = audit_command("--repair", "--dry-run")
     assert "\nRepair would:\n  - nothing\n" in out

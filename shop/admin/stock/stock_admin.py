@@ -188,7 +188,7 @@ class StockAdmin(facts.FactsAdmin):
 
     @admin.display(description="title", ordering="title", empty_value="not in the catalogue")
     def title(self, stock: Stock) -> Any:
-        """What the catalogue calls it."""
+        """The title in the catalogue."""
         return getattr(stock, "title", None)
 
     @admin.display(description="free", ordering="all_free")
