@@ -1,4 +1,4 @@
-"""The shop window: all books, searched, filtered and sorted by address alone."""
+"""The catalogue: all books, searched, filtered and sorted by the URL alone."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -6,15 +6,15 @@ from django.views.decorators.http import require_safe
 
 from shop.books import pricing, search
 
-# Books that stand in the shop window above the list.
+# Number of books in the shop window above the list.
 WINDOW = 5
-# Books in a sale that are announced there.
+# Number of books in flash sales that are announced there.
 ANNOUNCED = 4
 
 
 @require_safe
 def catalogue_page(request: HttpRequest) -> HttpResponse:
-    """The whole page, or only the results when htmx asks for them."""
+    """The whole page, or only the results for htmx."""
     search_request = search.SearchRequest.from_query(request.GET.dict())
     page = search.page_of(search_request)
     shelves = list(search.shelves())
@@ -43,6 +43,6 @@ def catalogue_page(request: HttpRequest) -> HttpResponse:
 
 
 def _on_sale(offers: pricing.Offers) -> list[pricing.Offer]:
-    """Books whose sale is running, and then those whose sale is next."""
+    """Books whose sale is running, then those whose sale is next."""
     in_sale = [(offer.sale_id is None, offer.sale.starts_at, offer) for offer in offers.values() if offer.sale]
     return [offer for *_, offer in sorted(in_sale, key=lambda found: found[:2])[:ANNOUNCED]]

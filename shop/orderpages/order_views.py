@@ -192,7 +192,7 @@ def _returns(order_id: UUID, lines: Iterable[OrderLine]) -> list[dict[str, Any]]
 def order_again(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """Put the books of an order into the cart again, and go to the checkout."""
     order = visible_order(request, order_id)
-    offers, basket = pricing.offers(), carts.of(request)
+    offers, basket = pricing.offers(), carts.cart_of(request)
     missing = []
     for line in order.lines.all():
         offer = offers.get(line.sku)

@@ -86,7 +86,7 @@ def test_price_and_units_follow_the_clock() -> None:
     for starts_in in (HOUR, timedelta(0), -3 * HOUR):
         move(sale, starts_in=starts_in)
         offer = pricing.offers()[book.isbn]
-        seen.append((offer.price_minor, offer.sale_id, offer.bin, offer.customer_limit, pricing.free()[book.isbn]))
+        seen.append((offer.price_minor, offer.sale_id, offer.pool, offer.customer_limit, pricing.free()[book.isbn]))
     usual = (1000, None, book.isbn, None, 10)
     assert seen == [usual, (400, sale.pk, pool_name(book.isbn, sale.pk), 2, 20), usual]
 
@@ -126,7 +126,7 @@ def test_terms_say_how_much_is_saved() -> None:
     }  # fmt: skip
     shares = {(500, 1000): 50, (333, 1000): 66, (999, 1000): 0, (1, 1000): 99, (1200, 1000): 0}
     for (price, usual), percent in shares.items():
-        terms = flash_sales.Terms(**fixed, price_minor=price, usual_price_minor=usual)
+        terms = flash_sales.SaleTerms(**fixed, price_minor=price, usual_price_minor=usual)
         assert terms.percent_off == percent, (price, usual)
 
 
@@ -282,7 +282,7 @@ def test_more_than_the_limit_is_refused_in_words(client: Client) -> None:
     status, answer = order(client, book, 3)
     assert (status, answer["error"]["code"], answer["error"]["message"]) == (422, "over_limit", sentence)
     put_in_cart(client, book, 3)
-    assert f"Your cart has 2 copies of “{book.title}”; one order takes no more." in text_of(client.get("/"))
+    assert f"Your cart has 2 copies of “{book.title}”, the maximum for one order." in text_of(client.get("/"))
     client.post("/cart/change/", {"sku": book.isbn, "quantity": 3})
     cart = client.get("/cart/")
     assert (sentence in text_of(cart), cart.context["blocked"], cart.context["total_minor"]) == (True, True, 1000)

@@ -317,7 +317,7 @@ def test_without_postgresql_pages_are_told_once_that_they_are_out_of_date(postgr
         await page.until(lambda: page.messages[-1] == {"type": "stale"})
         late = await Page(book.isbn).open()
         await late.until(lambda: late.messages == [{"type": "stale"}])
-        await asyncio.sleep(4 * live_stock.LOOK_SECONDS)  # a few more looks, of which nobody hears
+        await asyncio.sleep(4 * live_stock.POLL_SECONDS)  # a few more looks, of which nobody hears
         postgres_server.start()
         await page.until(lambda: page.messages[-1]["type"] == "stock", 30)
         assert [message["type"] for message in page.messages] == ["stock", "stale", "stock"]
@@ -331,7 +331,7 @@ def test_without_postgresql_pages_are_told_once_that_they_are_out_of_date(postgr
 
 
 def test_a_look_that_takes_too_long_is_told_as_well(monkeypatch: pytest.MonkeyPatch, postgres_server: Postgres) -> None:
-    monkeypatch.setattr(live_stock, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(live_stock, "STALE_AFTER_SECONDS", 0.5)
     address = postgres_server.url(connections["default"].settings_dict["NAME"])
     book = a_book(stock=5)
 

@@ -126,7 +126,7 @@ def test_a_changed_sale_sets_its_units_aside_anew(admin_client: Client) -> None:
     assert [counts(one) for one in (book, other, third)] == [(15, 0, 0), (50, 0, 0), (49, 0, 0)]
     assert [counts(one, sale) for one in (book, other, third)] == [(35, 0, 0), (0, 0, 0), (1, 0, 0)]
     back = Movement.objects.filter(bin=pool_name(other.isbn, sale.pk)).latest("id")
-    assert (back.received, back.by, back.reason) == (-20, "admin", "not in the sale “Rush” any more")
+    assert (back.received, back.by, back.reason) == (-20, "admin", "removed from the sale “Rush”")
     assert LogEntry.objects.get().action_flag == CHANGE
 
 
