@@ -1,9 +1,9 @@
 """Starts child processes, keeps them running, and leaves none behind.
 
 # Note [No process left]
-Each child leads a process group of its own, so Ctrl-C in a terminal reaches only the supervisor, which stops its
-children in order. Should the supervisor die without having done so (kill -9, out of memory), two things end them: the
-warden, a small process that notices the end of a pipe, and on Linux the kernel itself (`setpriv --pdeathsig`).
+Each child leads its own process group, so Ctrl-C in a terminal reaches only the supervisor, which stops its children in
+order. If the supervisor is killed before it can do so (kill -9, out of memory), two things end them: the reaper, a
+small process that notices the end of a pipe, and on Linux the kernel itself (`setpriv --pdeathsig`).
 """
 
 import contextlib
@@ -29,7 +29,7 @@ SETPRIV = shutil.which("setpriv") if sys.platform == "linux" else None
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What to run: a name (also its log's), arguments, additional environment, and the signal that stops it."""
+    """What to run: a name (also of its log), arguments, additional environment, and the signal that stops it."""
 
     name: str
     arguments: Sequence[str | Path]
@@ -37,12 +37,12 @@ class Command:
     stop_signal: signal.Signals = signal.SIGTERM
     folder: Path | None = None
     sets_own_death_signal: bool = False
-    """The arguments already ask the kernel for a signal on the supervisor's death."""
+    """Whether the arguments already include `setpriv --pdeathsig`."""
 
 
 @dataclass
 class Child:
-    """A command that runs, or shall run again."""
+    """A command that is running, or waiting to be restarted."""
 
     command: Command
     process: "subprocess.Popen[bytes] | None"
@@ -53,7 +53,7 @@ class Child:
 
 
 class Supervisor:
-    """A family of child processes. Call it from one thread: the kernel ties a child's life to its maker thread's."""
+    """Supervises child processes. Call it from one thread: the kernel signals a child when its parent *thread* ends."""
 
     def __init__(
         self,
@@ -63,29 +63,29 @@ class Supervisor:
         say: Callable[[str], None] = lambda _: None,
         held: Sequence[int] = (),
     ) -> None:
-        """Make a supervisor without children.
+        """Create a supervisor without children.
 
-        `logs` is the folder of the log files, `stop` ends every wait early, `say` gets a line when a child dies, and
-        `held` are descriptors (of locks) that stay open until the last child has ended, even if we are killed.
+        `logs` is the folder for log files, `stop` ends every wait early, `say` gets a line when a child ends, and
+        `held` are file descriptors of locks that stay open until the last child has ended, even if we are killed.
         """
         self._held = held
         self.logs = logs
         self.stop_requested = stop
         self._say = say
         self._children: dict[str, Child] = {}
-        self._warden: subprocess.Popen[bytes] | None = None
+        self._reaper: subprocess.Popen[bytes] | None = None
 
     # -- one child --------------------------------------------------------------------------------
     def start(self, command: Command, *, on_end: Callable[[], None] | None = None) -> None:
-        """Start a child. Should it end by itself, `look_after` starts it again, or calls `on_end` if there is one."""
+        """Start a child. If it ends unexpectedly, `look_after` restarts it, or calls `on_end` if given."""
         self._children[command.name] = Child(command, self._spawn(command), time.monotonic(), on_end=on_end)
 
     def wait_ready(self, name: str, condition: Callable[[], object], *, timeout_seconds: float = 60) -> None:
-        """Wait until the child is of use.
+        """Wait until the child is ready.
 
         Raises:
             LocalError: it ended or took too long; the message has the end of its log.
-            Stopped: told to stop meanwhile.
+            Stopped: a stop was requested.
         """
         process = self._running(name)
 
@@ -101,11 +101,11 @@ class Supervisor:
 
     @property
     def names(self) -> list[str]:
-        """The children that run or shall run again."""
+        """The children that are running or waiting to be restarted."""
         return list(self._children)
 
     def is_running(self, name: str) -> bool:
-        """Whether the child is there and has not ended."""
+        """Whether the child is running."""
         child = self._children.get(name)
         return child is not None and child.process is not None and child.process.poll() is None
 
@@ -113,43 +113,43 @@ class Supervisor:
         """The child's process id.
 
         Raises:
-            LookupError: it does not run.
+            LookupError: it is not running.
         """
         return self._running(name).pid
 
     def send(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to the child and to what it started.
+        """Send a signal to the child's process group.
 
         Raises:
-            LookupError: it does not run.
+            LookupError: it is not running.
         """
         os.killpg(self.pid(name), number)
 
     def kill(self, name: str) -> None:
-        """SIGKILL the child and wait for its end; it is not started again."""
+        """SIGKILL the child and wait for its end; it is not restarted."""
         child = self._children.pop(name)
         if child.process is not None:
             self._end([child], within_seconds=0)
 
     def stop(self, *names: str, within_seconds: float = 10) -> None:
-        """Stop these children together, by force where they take too long; they are not started again."""
+        """Stop these children together, by force if they take too long; they are not restarted."""
         children = [self._children.pop(name) for name in names if name in self._children]
         self._end(children, within_seconds=within_seconds)
 
     def stop_all(self, *, within_seconds: float = 9) -> None:
-        """Stop every child there still is, together, and dismiss the warden."""
+        """Stop all children together, and end the reaper."""
         self.stop(*self._children, within_seconds=within_seconds)
-        if self._warden is not None and self._warden.stdin is not None:
-            self._warden.stdin.close()
-            self._warden.wait(timeout=10)
-            self._warden = None
+        if self._reaper is not None and self._reaper.stdin is not None:
+            self._reaper.stdin.close()
+            self._reaper.wait(timeout=10)
+            self._reaper = None
 
     # -- all of them ------------------------------------------------------------------------------
     def look_after(self) -> None:
-        """Start again what ended by itself, with a growing pause. Call it a few times a second."""
+        """Restart children that ended unexpectedly, with an increasing delay. Call it a few times a second."""
         for child in list(self._children.values()):
             if self._children.get(child.command.name) is not child:
-                continue  # an `on_end` has just stopped it
+                continue  # an `on_end` callback has just stopped it
             if child.process is None:
                 if time.monotonic() >= child.start_at:
                     child.process, child.started_at = self._spawn(child.command), time.monotonic()
@@ -157,17 +157,17 @@ class Supervisor:
                 self._note_end(child, code)
 
     def run(self, command: Command, *, timeout_seconds: float) -> int:
-        """Run a command to its end, its output in its log; returns the exit code.
+        """Run a command until it ends, with its output in its log; returns the exit code.
 
         Raises:
             LocalError: it took too long.
-            Stopped: told to stop meanwhile.
+            Stopped: a stop was requested.
         """
         self.start(command)
         return self.finish(command.name, timeout_seconds=timeout_seconds)
 
     def finish(self, name: str, *, timeout_seconds: float) -> int:
-        """Wait for the end of a child that ends by itself; raises and returns as `run`."""
+        """Wait until a command ends that was started with `start`; raises and returns as `run`."""
         process = self._running(name)
         try:
             waiting.until(
@@ -181,11 +181,11 @@ class Supervisor:
         return process.returncode
 
     def log(self, name: str) -> Path:
-        """Where a child's output goes."""
+        """The log file of a child."""
         return self.logs / f"{name}.log"
 
     def tail(self, name: str, lines: int = 3) -> str:
-        """The last lines of a child's log that say something."""
+        """The last lines of a child's log that are not empty."""
         try:
             with self.log(name).open("rb") as file:
                 file.seek(max(0, self.log(name).stat().st_size - 16_384))
@@ -195,7 +195,7 @@ class Supervisor:
         return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
     def hint(self, name: str) -> str:
-        """Where to look when a child failed, and the last it said."""
+        """The log file of a failed child, and its last lines."""
         return f"Its log, {self.log(name)}, ends with:\n{self.tail(name)}"
 
     # -- inside -----------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ class Supervisor:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
-        self._tell_warden(f"+ {process.pid} {int(command.stop_signal)}")
+        self._tell_reaper(f"+ {process.pid} {int(command.stop_signal)}")
         return process
 
     def _note_end(self, child: Child, code: int) -> None:
@@ -245,7 +245,7 @@ class Supervisor:
         for process, command in pairs:
             if process.poll() is None and within_seconds > 0:
                 _signal_group(process.pid, command.stop_signal)
-                _signal_group(process.pid, signal.SIGCONT)  # a paused process could not hear the first one
+                _signal_group(process.pid, signal.SIGCONT)  # a stopped process cannot handle the first signal
         for process, _ in pairs:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))
@@ -255,24 +255,24 @@ class Supervisor:
         """Kill whatever is left of the process and of its group."""
         _signal_group(process.pid, signal.SIGKILL)
         process.wait()
-        self._tell_warden(f"- {process.pid}")
+        self._tell_reaper(f"- {process.pid}")
 
-    def _tell_warden(self, line: str) -> None:
-        if self._warden is None:
-            self._warden = subprocess.Popen(  # noqa: S603 - our own script
+    def _tell_reaper(self, line: str) -> None:
+        if self._reaper is None:
+            self._reaper = subprocess.Popen(  # noqa: S603 - our own script
                 [sys.executable, "-S", "-E", reaper.__file__],
                 stdin=subprocess.PIPE,
                 start_new_session=True,
                 pass_fds=self._held,
             )
-        if self._warden.stdin is not None:
+        if self._reaper.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
-                self._warden.stdin.write(f"{line}\n".encode())
-                self._warden.stdin.flush()
+                self._reaper.stdin.write(f"{line}\n".encode())
+                self._reaper.stdin.flush()
 
 
 def _death_signal(command: Command) -> list[str]:
-    """A prefix by which the kernel signals the child when its supervisor dies; empty where that cannot be had."""
+    """The prefix that makes the kernel signal the child when its supervisor dies; empty if not supported."""
     if SETPRIV is None or command.sets_own_death_signal:
         return []
     return [SETPRIV, "--pdeathsig", command.stop_signal.name.removeprefix("SIG"), "--"]
