@@ -1,4 +1,4 @@
-"""Where the payment gateway tells what happened."""
+"""The endpoint for the payment gateway's webhooks."""
 
 import logging
 
@@ -28,8 +28,8 @@ def payment_webhook(request: HttpRequest) -> HttpResponse:
     """
     length = request.headers.get("Content-Length", "")
     if not (length.isascii() and length.isdigit()):
-        # Also what comes in chunks: whoever has no signature yet shall not make us read without an end.
-        return _answer(411, "Say how long the body is (Content-Length).")
+        # Also for chunked bodies: an unauthenticated client must not be able to make us read without end.
+        return _answer(411, "Content-Length is required.")
     if int(length[:20]) > BODY_BYTES_MAX:
         return _answer(413, f"No more than {BODY_BYTES_MAX} bytes.")
     try:

@@ -94,7 +94,7 @@ def test_clicks_are_accepted_while_a_role_is_stopped_and_orders_end_after_it_is_
 
 @pytest.mark.usefixtures("untouched")
 def test_clicks_are_accepted_while_the_broker_is_stopped(buyers: Buyers, real_kafka: ApacheKafka) -> None:
-    """FAILURES 19: everything waits in the outbox and drains in order."""
+    """Everything waits in the outbox and drains in order."""
     buyers.order(10)
     real_kafka.stop()
     try:
@@ -107,7 +107,7 @@ def test_clicks_are_accepted_while_the_broker_is_stopped(buyers: Buyers, real_ka
 
 @pytest.mark.usefixtures("untouched")
 def test_clicks_are_accepted_while_redis_is_dead(buyers: Buyers) -> None:
-    """FAILURES 34 and 10: pushes are lost, orders are not."""
+    """Pushes are lost, orders are not."""
     buyers.shop.redis.kill()
     try:
         buyers.order(20)
@@ -136,7 +136,7 @@ def test_any_process_killed_in_the_middle_of_many_orders(orders: int, buyers: Bu
 
 @pytest.mark.usefixtures("untouched")
 def test_postgresql_killed_under_the_clicks(buyers: Buyers, postgres_server: Postgres) -> None:
-    """FAILURES 29: a click whose commit nobody can vouch for is repeated with its key, and is one order."""
+    """A click whose commit nobody can vouch for is repeated with its key, and is one order."""
     keys = [uuid.uuid4() for _ in range(200)]
     clicking = threading.Thread(target=buyers.click, args=[keys], kwargs={"patience_seconds": 80})
     clicking.start()

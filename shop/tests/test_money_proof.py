@@ -125,7 +125,7 @@ def buy_and_cancel(buyers: Buyers, *, card: str, statuses: list[str], until_late
 def test_30_percent_are_charged_then_timed_out_with_payments_killed_again_and_again(
     flow: str, orders: int, buyers: Buyers
 ) -> None:
-    """FAILURES 1: unknown outcomes, and a consumer that forgets them, are asked about with the same key."""
+    """Unknown outcomes, and a consumer that forgets them, are asked about with the same key."""
     shop = buyers.shop
     with changed(shop, "web", ORDER_FLOW=flow):
         clicking = click(buyers, count=orders, of_these=orders * 3 // 10, card=TIMES_OUT)
@@ -148,7 +148,7 @@ def test_30_percent_are_charged_then_timed_out_with_payments_killed_again_and_ag
 
 
 def test_the_gateway_killed_and_out_of_order(buyers: Buyers) -> None:
-    """FAILURES 1, 23: while it is away orders wait, none is refused, and its ledger is what it was."""
+    """While it is away orders wait, none is refused, and its ledger is what it was."""
     shop = buyers.shop
     clicking = click(buyers, count=100, of_these=10, card="pm_times_out_before")
     for _ in range(3):
@@ -175,7 +175,7 @@ def test_the_gateway_killed_and_out_of_order(buyers: Buyers) -> None:
     ],
 )
 def test_cancellation_against_capture(card: str, flow: str, buyers: Buyers) -> None:
-    """FAILURES 13: whoever is cancelled keeps no charge, whenever the cancellation comes."""
+    """Whoever is cancelled keeps no charge, whenever the cancellation comes."""
     shop = buyers.shop
     with changed(shop, "web", ORDER_FLOW=flow):
         cancelled, _ = buy_and_cancel(buyers, card=card, statuses=["PENDING", "PAID"])
@@ -187,7 +187,7 @@ def test_cancellation_against_capture(card: str, flow: str, buyers: Buyers) -> N
 
 
 def test_expiry_against_payment(buyers: Buyers) -> None:
-    """FAILURES 14: holds run out while cards are charged; an order is paid and kept, or over and not charged."""
+    """Holds run out while cards are charged; an order is paid and kept, or over and not charged."""
     shop = buyers.shop
     with changed(shop, "inventory", "timekeeper", HOLD_SECONDS="3"):
         for card, count in {"pm_success": 40, "pm_slow": 40, TIMES_OUT: 20, "pm_3ds": 20}.items():
@@ -215,7 +215,7 @@ def test_refund_against_shipping(buyers: Buyers) -> None:
 
 @pytest.mark.parametrize("flow", catalogue.FLOWS)
 def test_payment_when_the_books_have_run_out(flow: str, buyers: Buyers) -> None:
-    """FAILURES 11: in payment_first more are charged than there are books; each of the others gets one refund."""
+    """In payment_first more are charged than there are books; each of the others gets one refund."""
     shop = buyers.shop
     [(free,)] = shop.query("SELECT received - held - sold FROM inventory_stock WHERE bin = %s", buyers.sku)
     shop.manage("shell", "--no-imports", "-c", TAKE_BUT_TEN.format(sku=buyers.sku, change=10 - free))

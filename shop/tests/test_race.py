@@ -49,7 +49,7 @@ from inventory import queries, shelving
 from shop.models import Book
 sku = Book.objects.get(title={title!r}).isbn
 with transaction.atomic():
-    change = 1 - queries.free_by_bin([sku])[sku]
+    change = 1 - queries.free_by_pool([sku])[sku]
     if change:
         shelving.correct(sku=sku, change=change, reason="one is left", by="test")
 """

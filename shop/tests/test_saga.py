@@ -157,7 +157,7 @@ def test_a_refused_card_cancels_and_gives_the_stock_back(
 
 
 def test_out_of_stock_cancels_and_takes_or_returns_the_money(broker: testing.MemoryBroker, flow: str) -> None:
-    """FAILURES 11: no stock after the payment is exactly one refund."""
+    """No stock after the payment is exactly one refund."""
     stock(**{f"s{SKU}": 5, f"s{OTHER}": 1})
     placed = placement.place(draft(flow=flow, units={SKU: 1, OTHER: 2}))
     broker.drain()

@@ -106,7 +106,7 @@ def subjects() -> list[str]:
 # -- Every card ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("card", TEST_CARDS, ids=lambda card: card.token)
 def test_every_card_comes_to_its_end(broker: testing.MemoryBroker, flow: str, card: TestCard) -> None:
-    """FAILURES 1 among them: answers that are lost are asked for again, with the same key."""
+    """Answers that are lost are asked for again, with the same key."""
     order_id = place(flow, card.token)
     to_the_end(broker, buyer=at_the_bank("confirm"))
     if card.declines_with:
@@ -215,7 +215,7 @@ def test_a_buyer_cancels_at_any_moment(broker: testing.MemoryBroker, flow: str, 
 
 
 def test_money_that_comes_after_the_end_goes_back_once(broker: testing.MemoryBroker, flow: str) -> None:
-    """FAILURES 13: the capture was on its way when the buyer cancelled; told on the timeline and in a mail."""
+    """The capture was on its way when the buyer cancelled; told on the timeline and in a mail."""
     order_id = place(flow, "pm_charges_then_times_out")
     capture_under_way(broker)
     assert cancel(order_id)
@@ -238,7 +238,7 @@ def test_money_that_comes_after_the_end_goes_back_once(broker: testing.MemoryBro
 
 
 def test_a_refusal_after_the_payment_changes_nothing(broker: testing.MemoryBroker, flow: str) -> None:
-    """FAILURES 12: payment.failed after payment.confirmed is noted, and that is all."""
+    """Payment.failed after payment.confirmed is noted, and that is all."""
     order_id = place(flow)
     to_the_end(broker)
     [charge] = Charge.objects.all()

@@ -1,4 +1,4 @@
-"""FAILURES 26: whichever webhooks come, in which order, how often, forged or not: the money ends where it would anyway.
+"""Whichever webhooks come, in which order, how often, forged or not: the money ends where it would anyway.
 
 The whole way is real: the view, the outbox, the handler, the gateway worker, the sandbox's bank.
 """
