@@ -116,7 +116,9 @@ def test_variables_that_are_named_exist() -> None:
     make = set(re.findall(r"^([A-Z]+) =", MAKEFILE, re.MULTILINE))
     for document, match in each(r"(?<![\w-])([A-Z]{2,}(?:_[A-Z]+)+)\b"):
         if document != "glossary.md":
-            known = match[1] in example_names() | make | VALUES or any(hasattr(m, match[1]) for m in (settings, catalogue))
+            known = match[1] in example_names() | make | VALUES or any(
+                hasattr(m, match[1]) for m in (settings, catalogue)
+            )
             assert known, f"{document}: {match[1]}"
 
 
