@@ -141,11 +141,13 @@ def test_addresses_of_the_shop_exist() -> None:
 
 
 def test_files_and_folders_that_are_named_exist() -> None:
-    """Paths from the root of the project, between backticks: `shop/urls.py`, `shop/audit/`."""
+    """Paths from the root of the project, between backticks (`shop/urls.py`, `shop/audit/`) and after `ARGS=`."""
     for document in ALL_DOCUMENTS:
         if OTHER_PROJECTS in document.parents or document.name in HISTORY:
             continue
-        for path in re.findall(r"`((?:\.?[\w-]+/)+(?:[\w.-]+\.[a-z]+)?)(?:::\w+)?`", document.read_text()):
+        text = document.read_text()
+        named = re.findall(r"`((?:\.?[\w-]+/)+(?:[\w.-]+\.[a-z]+)?)(?:::\w+)?`", text)
+        for path in named + re.findall(r"ARGS=\"([\w/]+/[\w./]+)", text):
             assert (ROOT / path).exists() or path.startswith(MADE_BY_RUNNING), f"{document.name}: {path}"
 
 
