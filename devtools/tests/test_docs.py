@@ -25,7 +25,7 @@ ALL_DOCUMENTS = [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorte
 OTHER_PROJECTS = ROOT / "docs" / "bridge"
 README = (ROOT / "README.md").read_text()
 APPS = ("devtools", "shop", "orders", "inventory", "payments", "events", "kafka_bridge")
-# Folders with which Django has its own plans, and what is there for tests.
+# Folders with which Django has its own plans.
 DJANGO_FOLDERS = {
     "admin",
     "management",
@@ -193,6 +193,12 @@ def test_every_sentence_of_the_troubleshooting_table_is_one_that_is_said() -> No
     for sentence in sentences:
         for part in filter(None, (part.strip(" ,") for part in sentence.split("…"))):
             assert part in said, f"nobody says {part!r}"
+
+
+def test_markers_that_are_explained_exist(pytestconfig: pytest.Config) -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text().split("\n## Tests")[1].split("\n## ")[0]
+    known = {line.partition(":")[0] for line in pytestconfig.getini("markers")}
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) <= known
 
 
 # -- Dependencies ----------------------------------------------------------------------------------------
