@@ -22,6 +22,14 @@ The saga on one screen (`manage.py saga` prints it from the live registry):
 | order.cancelled         | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
 | payment.refunded        | payments.events  | payments  | notifications, orders                         | notifications, orders                         |
 
+Questions, which are no events: the answer is needed in the asker's own transaction.
+
+| who asks  | whom     | what                                                         | when                                                     | answered by                     |
+|-----------|----------|--------------------------------------------------------------|----------------------------------------------------------|---------------------------------|
+| orders    | payments | which charge of these orders is captured, and how much?      | payment.confirmed is heard, before an order becomes PAID | payments.queries.captured       |
+| inventory | payments | which of these orders are paid?                              | payment.confirmed is heard, before stock is sold         | payments.queries.paid_orders    |
+| inventory | payments | never charge these orders; of which of them is that certain? | a hold has run out, before it is given up                | payments.charges.prevent_charge |
+
 reserve_first: order.created → stock is held → inventory.reserved → the card is charged → payment.confirmed → order.confirmed.
 payment_first: order.created → the card is charged → payment.confirmed → stock is held → inventory.reserved → order.confirmed.
 """  # noqa: E501 - a table's row is one line

@@ -62,7 +62,7 @@ class OrderReduced(OrderEvent, frozen=True, kw_only=True):
     currency: str
     reason: str
     cancelled_now: tuple[Line, ...] = ()
-    """The units cancelled this time alone, for whoever counts."""
+    """The units cancelled this time alone, for those who count."""
 
 
 class OrderReturned(OrderEvent, frozen=True, kw_only=True):

@@ -54,7 +54,7 @@ class PaymentUnknown(OrderEvent, frozen=True, kw_only=True):
 
 
 class PaymentNotified(OrderEvent, frozen=True, kw_only=True):
-    """The gateway knocked (a genuine webhook): payments asks it how the charge stands."""
+    """A genuine webhook came: payments asks the gateway how the charge stands."""
 
     TYPE: ClassVar = "payment.notified"
     TOPIC: ClassVar = TOPIC

@@ -1,4 +1,4 @@
-"""What orders, shipping and notifications do when somebody speaks."""
+"""What orders, shipping and notifications do when they hear an event."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ def cancel_as_out_of_stock(events: Sequence[catalogue.InventoryInsufficient]) ->
 
 @orders.on_batch(catalogue.InventoryExpired, flow=catalogue.RESERVE_FIRST)
 def cancel_as_expired(events: Sequence[catalogue.InventoryExpired]) -> None:
-    """The order ends; what is on the shelf again may be somebody else's by now."""
+    """The order ends; what is on the shelf again may have another buyer by now."""
     apply_events.record_expired(facts=events)
 
 
@@ -90,8 +90,8 @@ def mail_action_required(events: Sequence[catalogue.PaymentActionRequired]) -> N
 def mail_returned(events: Sequence[catalogue.OrderReturned]) -> None:
     """Tell what is paid back."""
     mails.queue_each(
-        notices=[
-            mails.Notice(
+        requests=[
+            mails.MailRequest(
                 order_id=event.order_id,
                 kind=OrderMail.Kind.RETURN_ACCEPTED,
                 number=event.number,
@@ -119,8 +119,8 @@ def mail_delivered(events: Sequence[catalogue.OrderDelivered]) -> None:
 def mail_reduced(events: Sequence[catalogue.OrderReduced]) -> None:
     """Tell which copies will not come, and that their money goes back."""
     mails.queue_each(
-        notices=[
-            mails.Notice(
+        requests=[
+            mails.MailRequest(
                 order_id=event.order_id,
                 kind=OrderMail.Kind.REDUCED,
                 number=event.reduction,
@@ -142,8 +142,8 @@ def mail_cancelled(events: Sequence[catalogue.OrderCancelled]) -> None:
 def mail_refunded(events: Sequence[catalogue.PaymentRefunded]) -> None:
     """Tell that the money is on its way back."""
     mails.queue_each(
-        notices=[
-            mails.Notice(
+        requests=[
+            mails.MailRequest(
                 order_id=event.order_id,
                 kind=OrderMail.Kind.REFUNDED,
                 number=event.number,

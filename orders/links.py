@@ -1,4 +1,4 @@
-"""Who may see an order: its owner, staff, and whoever holds the signed link that a guest was given."""
+"""Who may see an order: its owner, staff, and holders of the signed link that a guest was given."""
 
 from functools import cache
 from typing import Any

@@ -1,6 +1,6 @@
-"""Pushes to open order pages: best effort, after commit, and only for orders that somebody watches.
+"""Pushes to open order pages: best effort, after commit, and only for orders whose page is open.
 
-A push is only a knock: the socket then reads the order and sends a whole snapshot, which carries a version. So a lost
+A push is only a hint: the socket then reads the order and sends a whole snapshot, which carries a version. So a lost
 push costs nothing that the next snapshot does not bring, and Redis being away costs nobody their order.
 """
 
@@ -26,7 +26,7 @@ _quiet_until = 0.0
 
 
 def order_group(order_id: UUID | str) -> str:
-    """The channel group of everybody who watches this order."""
+    """The channel group of all open pages of this order."""
     return f"order.{order_id}"
 
 
@@ -40,7 +40,7 @@ def _watch_key(order_id: UUID | str) -> str:
 
 
 def watch(order_id: UUID | str) -> bool:
-    """Somebody looks at this order for the next while; the socket repeats it as long as it is open.
+    """A page of this order is open for the next while; the socket repeats it as long as it is open.
 
     Returns whether Redis still knew; if not (it was restarted or flushed), pushes may have been lost meanwhile.
 
@@ -66,7 +66,7 @@ def push(order_ids: Sequence[UUID]) -> None:
         flags = get_redis_connection("live").mget([_watch_key(order_id) for order_id in order_ids])
         watched = [order_id for order_id, flag in zip(order_ids, flags, strict=True) if flag]
         if watched:
-            async_to_sync(_knock)([order_group(order_id) for order_id in watched], {"type": "order.changed"})
+            async_to_sync(_send)([order_group(order_id) for order_id in watched], {"type": "order.changed"})
     except _UNREACHABLE as error:
         # A consumer must not wait for Redis batch after batch: pages catch up by themselves.
         _quiet_until = time.monotonic() + _QUIET_SECONDS
@@ -76,12 +76,12 @@ def push(order_ids: Sequence[UUID]) -> None:
 def close_session(session_key: str) -> None:
     """Close the sockets of a session that has just ended."""
     try:
-        async_to_sync(_knock)([session_group(session_key)], {"type": "session.ended"})
+        async_to_sync(_send)([session_group(session_key)], {"type": "session.ended"})
     except _UNREACHABLE as error:
         log.warning("sockets of an ended session stay open until their next check: %s", error)
 
 
-async def _knock(groups: Iterable[str], message: dict[str, str]) -> None:
+async def _send(groups: Iterable[str], message: dict[str, str]) -> None:
     layer = get_channel_layer()
     async with asyncio.timeout(1):
         for group in groups:

@@ -26,7 +26,7 @@ _LEASE_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice:
+class MailRequest:
     """Something that a buyer is to be told, and that may happen to an order more than once."""
 
     order_id: UUID
@@ -40,23 +40,23 @@ class Notice:
 
 def queue(*, order_ids: Sequence[UUID], kind: OrderMail.Kind) -> None:
     """These orders owe their buyers a mail of this kind; a second call changes nothing."""
-    queue_each(notices=[Notice(order_id=order_id, kind=kind) for order_id in order_ids])
+    queue_each(requests=[MailRequest(order_id=order_id, kind=kind) for order_id in order_ids])
 
 
-def queue_each(*, notices: Sequence[Notice]) -> None:
+def queue_each(*, requests: Sequence[MailRequest]) -> None:
     """These orders owe their buyers these mails; a second call changes nothing."""
-    known = set(Order.objects.filter(pk__in=[notice.order_id for notice in notices]).values_list("pk", flat=True))
+    known = set(Order.objects.filter(pk__in=[request.order_id for request in requests]).values_list("pk", flat=True))
     OrderMail.objects.bulk_create(
         [
             OrderMail(
-                order_id=notice.order_id,
-                kind=notice.kind,
-                number=notice.number,
-                amount_minor=notice.amount_minor,
-                reason=notice.reason[:500],
+                order_id=request.order_id,
+                kind=request.kind,
+                number=request.number,
+                amount_minor=request.amount_minor,
+                reason=request.reason[:500],
             )
-            for notice in notices
-            if notice.order_id in known
+            for request in requests
+            if request.order_id in known
         ],
         ignore_conflicts=True,
     )

@@ -1,6 +1,7 @@
 """What buyers are told about their orders, on the page and in mails: plain sentences, made here and nowhere else."""
 
 from events import catalogue
+from orders.cancel_reasons import BY_BUYER, CancelCode, CancelReason
 from orders.models import Order, PaymentWait, Status
 
 _HEADLINES = {
@@ -10,7 +11,22 @@ _HEADLINES = {
     Status.DELIVERED: "Delivered",
     Status.CANCELLED: "Cancelled",
 }
-_PAYMENT_FAILED = "payment failed: "
+_SENTENCES = {
+    CancelCode.OUT_OF_STOCK: "We are sorry: the last copies went to someone else.",
+    CancelCode.OVER_LIMIT: "In this sale each customer can have only so many copies, and this order would have made it "
+    "more.",
+    CancelCode.NOT_PAID: "We held your books for a while, but the payment did not arrive in time, so they went back on "
+    "sale.",
+    CancelCode.TIMED_OUT: "We are sorry: something kept us from completing your order in time.",
+    CancelCode.BY_BUYER: "You cancelled this order.",
+}
+# Some of what gateways say is told in a sentence of its own.
+_OF_PAYMENTS = {
+    "not confirmed in time": "Your bank asked you to confirm the payment, and that did not happen in time.",
+    "not confirmed by the cardholder": "Your bank asked you to confirm the payment, and it was not confirmed.",
+    "the payment was not confirmed with the bank": "Your bank asked you to confirm the payment, and it was not "
+    "confirmed.",
+}
 
 
 def headline(order: Order) -> str:
@@ -70,35 +86,22 @@ def _waiting_for(order: Order) -> str:
 
 def why(order: Order) -> str:
     """In a sentence for the buyer, why the order was cancelled; empty where it was not."""
-    reason = order.cancel_reason
     if order.status != Status.CANCELLED:
         return ""
-    match reason.removeprefix(_PAYMENT_FAILED):
-        case "out of stock":
-            return "We are sorry: the last copies went to someone else."
-        case "limit per customer reached":
-            return "In this sale each customer can have only so many copies, and this order would have made it more."
-        case "not paid in time":
-            return "We held your books for a while, but the payment did not arrive in time, so they went back on sale."
-        case "not completed in time":
-            return "We are sorry: something kept us from completing your order in time."
-        case "cancelled by the buyer":
-            return "You cancelled this order."
-        case "not confirmed in time":
-            return "Your bank asked you to confirm the payment, and that did not happen in time."
-        case "not confirmed by the cardholder" | "the payment was not confirmed with the bank":
-            return "Your bank asked you to confirm the payment, and it was not confirmed."
-        case "":
+    match order.why_cancelled:
+        case None:
             return "The order was cancelled."
-        case refusal if reason.startswith(_PAYMENT_FAILED):
-            return f"Your payment did not go through ({refusal})."
-        case _:
-            return f"The order was cancelled: {reason}."
+        case CancelReason(CancelCode.PAYMENT_FAILED, detail):
+            return _OF_PAYMENTS.get(detail, f"Your payment did not go through ({detail}).")
+        case CancelReason(CancelCode.OTHER, words):
+            return f"The order was cancelled: {words}."
+        case CancelReason(code):
+            return _SENTENCES[code]
 
 
 def cancelled_step(order: Order) -> str:
     """How the timeline calls the end of a cancelled order."""
-    if order.cancel_reason == "cancelled by the buyer":
+    if order.why_cancelled == BY_BUYER:
         return "Cancelled by you"
     return f"Cancelled: {order.cancel_reason}" if order.cancel_reason else "Cancelled"
 
@@ -128,7 +131,9 @@ def what_went_back(order: Order) -> str:
 
 
 def _never_charged(order: Order) -> bool:
-    reason = order.cancel_reason
-    if order.flow == catalogue.RESERVE_FIRST and reason in ("out of stock", "limit per customer reached"):
+    reason = order.why_cancelled
+    if reason is None:
+        return False
+    if order.flow == catalogue.RESERVE_FIRST and reason.code in (CancelCode.OUT_OF_STOCK, CancelCode.OVER_LIMIT):
         return True
-    return reason.startswith(_PAYMENT_FAILED) or reason == "not paid in time"
+    return reason.is_known_unpaid

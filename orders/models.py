@@ -10,8 +10,10 @@ from django.db import connection, models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
+import money
 from events import catalogue
 from kafka_bridge.runtime import bulk_rows
+from orders import cancel_reasons
 
 
 class Status(models.TextChoices):
@@ -75,7 +77,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
 
 
 class Order(models.Model):
-    """What somebody bought, at which prices, and how far it got."""
+    """What was bought, at which prices, and how far it got."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     reference = models.CharField(max_length=16, unique=True)
@@ -104,7 +106,8 @@ class Order(models.Model):
     """Where the buyer confirms the payment."""
     payment_until = models.DateTimeField(null=True, blank=True)
     """Until then the payment has to be confirmed."""
-    cancel_reason = models.CharField(max_length=120, blank=True)
+    cancel_reason = models.CharField(max_length=cancel_reasons.LENGTH, blank=True)
+    """The text of a `CancelReason`; empty for an order that was not cancelled."""
 
     placed_at = models.DateTimeField(db_default=Now())
     deadline_at = models.DateTimeField()
@@ -149,7 +152,12 @@ class Order(models.Model):
     @property
     def total(self) -> Decimal:
         """The total in major units."""
-        return Decimal(self.total_minor).scaleb(-2)
+        return money.to_major(self.total_minor, self.currency)
+
+    @property
+    def why_cancelled(self) -> cancel_reasons.CancelReason | None:
+        """Why it was cancelled; None where it was not, or nothing is known of it."""
+        return cancel_reasons.CancelReason.parse(self.cancel_reason)
 
     @property
     def is_final(self) -> bool:
@@ -274,7 +282,7 @@ class TrailEntry(models.Model):
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="trail")
     version = models.PositiveIntegerField()
     what = models.CharField(max_length=80)
-    """An event's type, or what somebody did."""
+    """An event's type, or what a person did."""
     answer = models.CharField(max_length=20)
     status = models.CharField(max_length=10)
     """The order's status afterwards."""
@@ -318,7 +326,7 @@ class Shipment(models.Model):
 
 
 class ReturnRequest(models.Model):
-    """A buyer's wish to send copies back; staff accept it (their money goes back) or decline it with a reason."""
+    """A buyer's request to send copies back; staff accept it (their money goes back) or decline it with a reason."""
 
     class State(models.TextChoices):
         """How far it is."""
@@ -387,4 +395,4 @@ class OrderMail(models.Model):
     @property
     def amount(self) -> Decimal | None:
         """The money that this mail is about, in major units."""
-        return None if self.amount_minor is None else Decimal(self.amount_minor).scaleb(-2)
+        return None if self.amount_minor is None else money.to_major(self.amount_minor, self.order.currency)

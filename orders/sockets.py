@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
 
+import msgspec
 import redis
 from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 # Only codes from 4000 on are an application's own to send (RFC 6455, section 7.4.2).
 NOT_UNDERSTOOD = 4400
 LOGGED_OUT = 4401
-STRANGER = 4404
+NOT_FOUND = 4404
 NO_REDIS = 4503
 PING_SECONDS = 25.0
 RENEW_SECONDS = 5.0
@@ -52,9 +53,9 @@ class OrderStatusSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # ch
         self._session_key = ""
         await self.accept()
         if not await self._may_see():
-            await self.close(STRANGER)
+            await self.close(NOT_FOUND)
             return
-        # Join first, then read: a change in between is then knocked about, not missed.
+        # Join first, then read: a change in between is then pushed, not missed.
         await self.channel_layer.group_add(live.order_group(self.order_id), self.channel_name)
         if self._session_key:
             await self.channel_layer.group_add(live.session_group(self._session_key), self.channel_name)
@@ -117,9 +118,9 @@ class OrderStatusSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # ch
     async def _send_snapshot(self) -> None:
         found = await database_sync_to_async(queries.snapshot)(self.order_id)
         if found is None:
-            await self.close(STRANGER)
+            await self.close(NOT_FOUND)
         else:
-            await self.send_json({"type": "snapshot", **found})
+            await self.send_json({"type": "snapshot", **msgspec.to_builtins(found)})
 
     async def _may_see(self) -> bool:
         order = await Order.objects.filter(pk=self.order_id).afirst()

@@ -2,15 +2,30 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Literal
 
+import msgspec
 from django.db.models import F, Sum
 
 from events import catalogue
 from orders import messages
 from orders.models import Order, OrderLine, ReturnRequest, Status, TrailEntry
 
-Step = dict[str, str | None]
-Told = list[tuple[str, datetime]]
+StepState = Literal["done", "current", "waiting", "failed"]
+
+
+class Step(msgspec.Struct):
+    """One step of an order's timeline."""
+
+    code: str
+    label: str
+    state: StepState
+    at: str | None
+    """When it was taken (ISO 8601)."""
+
+
+TrailEvents = list[tuple[str, datetime]]
+"""What happened to copies and their money, and when."""
 REDUCED = "reduced"
 """Some copies of an order were cancelled."""
 RETURN_ASKED = "return asked for"
@@ -27,12 +42,7 @@ def counted(units: Mapping[str, int]) -> str:
     return ", ".join(f"{number} x {sku}" for sku, number in units.items())
 
 
-def money(amount_minor: int, currency: str) -> str:
-    """In major units."""
-    return f"{amount_minor / 100:.2f} {currency}"
-
-
-def read_trail(order: Order) -> Told:
+def read_trail(order: Order) -> TrailEvents:
     """What the trail says of copies that were cancelled or came back and of their money; only an order that was
     confirmed has any."""
     if not order.is_confirmed:
@@ -50,12 +60,12 @@ def money_back(order: Order) -> tuple[int, int]:
     return int(costs["cancelled"] or 0), int(costs["returned"] or 0)
 
 
-def _back(order: Order, told: Told) -> tuple[list[Step], list[Step]]:
+def _back(order: Order, trail: TrailEvents) -> tuple[list[Step], list[Step]]:
     """The steps of copies that were cancelled, and of those that came back; each time followed by their money."""
-    refunds = iter([at for what, at in told if what == catalogue.PaymentRefunded.TYPE])
+    refunds = iter([at for what, at in trail if what == catalogue.PaymentRefunded.TYPE])
     cancelled: list[Step] = []
     returned: list[Step] = []
-    for what, at in told:
+    for what, at in trail:
         if what == REDUCED:
             cancelled.append(_step("reduced", "Some copies cancelled", "done", at))
             if order.status != Status.CANCELLED:  # otherwise one step tells of all the money
@@ -71,14 +81,14 @@ def _back(order: Order, told: Told) -> tuple[list[Step], list[Step]]:
 
 def is_open(step: Step) -> bool:
     """Whether something about copies that were cancelled or came back is still to follow."""
-    return step["state"] == "current" and step["code"] in ("part_refunded", "return_asked")
+    return step.state == "current" and step.code in ("part_refunded", "return_asked")
 
 
 def _money_back(at: datetime | None) -> Step:
     return _step("part_refunded", "Their money refunded", "done" if at else "current", at)
 
 
-def steps(order: Order, told: Told) -> list[Step]:
+def steps(order: Order, trail: TrailEvents) -> list[Step]:
     """What happened with its time, what is under way, what is still to come."""
     held = ("held", "Books set aside", order.held_at)
     paid = ("paid", messages.payment_step(order), order.paid_at)
@@ -86,23 +96,23 @@ def steps(order: Order, told: Told) -> list[Step]:
     placed, confirmed = ("placed", "Order placed", order.placed_at), ("confirmed", "Confirmed", order.confirmed_at)
     shipped, delivered = ("shipped", "Shipped", order.shipped_at), ("delivered", "Delivered", order.delivered_at)
     before = [placed, first, second, confirmed]
-    cancelled, returned = _back(order, told) if told else ([], [])
+    cancelled, returned = _back(order, trail) if trail else ([], [])
     if order.status == Status.CANCELLED:
         return [*_done([*before, shipped, delivered]), *cancelled, *_end(order)]
     if order.delivered_at or not returned:
         after = [shipped, delivered]
-        path = [*_progress(before), *cancelled, *_progress(after), *returned] if told else _progress([*before, *after])
+        path = [*_progress(before), *cancelled, *_progress(after), *returned] if trail else _progress([*before, *after])
     else:
         path = [*_progress(before), *cancelled, *_progress([shipped]), *returned, *_progress([delivered])]
     if order.payment_wait:
-        path[[step["code"] for step in path].index("paid")]["state"] = "current"
+        next(step for step in path if step.code == "paid").state = "current"
     return path
 
 
 def _end(order: Order) -> list[Step]:
     steps = [_step("cancelled", messages.cancelled_step(order), "failed", order.cancelled_at)]
     if order.payment_reference:
-        state = "done" if order.refunded_at else "current"
+        state: StepState = "done" if order.refunded_at else "current"
         steps.append(_step("refunded", "Money refunded", state, order.refunded_at))
     return steps
 
@@ -115,14 +125,13 @@ def _progress(path: Iterable[tuple[str, str, datetime | None]]) -> list[Step]:
     found: list[Step] = []
     current_given = False
     for code, label, at in path:
-        if at is not None:
-            state = "done"
-        else:
+        state: StepState = "done"
+        if at is None:
             state = "waiting" if current_given else "current"
             current_given = True
         found.append(_step(code, label, state, at))
     return found
 
 
-def _step(code: str, label: str, state: str, at: datetime | None) -> Step:
-    return {"code": code, "label": label, "state": state, "at": at.isoformat() if at else None}
+def _step(code: str, label: str, state: StepState, at: datetime | None) -> Step:
+    return Step(code=code, label=label, state=state, at=at.isoformat() if at else None)

@@ -39,7 +39,7 @@ def check_gateway(*, app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
 
 
 def _error(name: str, value: str, wanted: str, id_: str) -> Error:
-    problem = "is not set" if not value else "is something else than such a key"
+    problem = "is not set" if not value else "is no key of that kind"
     return Error(
         f"Stripe is the payment gateway, but {name} {problem}.",
         hint=f"Set {name} to {wanted} from https://dashboard.stripe.com/apikeys, or unset PAYMENT_GATEWAY.",

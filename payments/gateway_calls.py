@@ -1,7 +1,7 @@
 """The calls themselves: what the gateway is asked for a row that was claimed, and what its answer says.
 
-They run in threads of the cashier, without the database. From `ASKS_FROM` on, the calls of a step ask first what the
-gateway knows; only if it has not done the step is the call made (again, with the same key).
+They run in threads of the gateway worker, without the database. From `ASKS_FROM` on, the calls of a step ask first
+what the gateway knows; only if it has not done the step is the call made (again, with the same key).
 """
 
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from django.conf import settings
 from payments import gateways
 from payments.gateways import Answer, Declined, Gateway, PaymentStatus, RequiresAction, Succeeded, Unknown
 from payments.models import Charge, Refund
-from payments.transitions import Heard
+from payments.transitions import GatewayAnswer
 
 State = Charge.State
 ASKS_FROM = 4
 
 
-def carry_out(charge: Charge) -> Heard | Unknown:
+def carry_out(charge: Charge) -> GatewayAnswer | Unknown:
     """Take the step that this charge is at, as it was claimed; it blocks."""
     return _STEPS[State(charge.state)](charge, gateways.current())
 
@@ -42,7 +42,7 @@ def void_key(charge: Charge) -> str:
     return f"{charge.pk}:void"
 
 
-def _authorize(charge: Charge, gateway: Gateway) -> Heard | Unknown:
+def _authorize(charge: Charge, gateway: Gateway) -> GatewayAnswer | Unknown:
     if charge.attempts >= ASKS_FROM:
         found = _look(charge, gateway)
         if isinstance(found, Unknown) or found.standing is not None:
@@ -56,23 +56,23 @@ def _authorize(charge: Charge, gateway: Gateway) -> Heard | Unknown:
     )
     match answer:
         case Succeeded(transaction_id):
-            return Heard(standing=PaymentStatus.AUTHORIZED, transaction_id=transaction_id)
+            return GatewayAnswer(standing=PaymentStatus.AUTHORIZED, transaction_id=transaction_id)
         case RequiresAction(transaction_id, url):
-            return Heard(standing=PaymentStatus.ACTION, transaction_id=transaction_id, url=url)
+            return GatewayAnswer(standing=PaymentStatus.ACTION, transaction_id=transaction_id, url=url)
         case Declined(reason):
-            return Heard(standing=PaymentStatus.DECLINED, reason=reason)
+            return GatewayAnswer(standing=PaymentStatus.DECLINED, reason=reason)
         case Unknown():
             return answer
 
 
-def _poll(charge: Charge, gateway: Gateway) -> Heard | Unknown:
+def _poll(charge: Charge, gateway: Gateway) -> GatewayAnswer | Unknown:
     found = _look(charge, gateway)
-    if isinstance(found, Heard) and found.standing is None:
+    if isinstance(found, GatewayAnswer) and found.standing is None:
         return Unknown("the gateway does not know the payment that it asked the buyer to confirm")
     return found
 
 
-def _capture(charge: Charge, gateway: Gateway) -> Heard | Unknown:
+def _capture(charge: Charge, gateway: Gateway) -> GatewayAnswer | Unknown:
     if charge.attempts >= ASKS_FROM:
         found = _look(charge, gateway)
         if isinstance(found, Unknown) or found.standing is not PaymentStatus.AUTHORIZED:
@@ -82,15 +82,15 @@ def _capture(charge: Charge, gateway: Gateway) -> Heard | Unknown:
     )
     match answer:
         case Succeeded(transaction_id):
-            return Heard(standing=PaymentStatus.CAPTURED, transaction_id=transaction_id)
+            return GatewayAnswer(standing=PaymentStatus.CAPTURED, transaction_id=transaction_id)
         case Declined(reason):
-            # Somebody may have captured it at the gateway; what its books say counts, and not why it says no to us.
+            # It may have been captured on the gateway's own pages: its records count, and not why it refuses us.
             return _unknown_if_lost(_look(charge, gateway, reason=reason))
         case _:
             return _as_unknown(answer)
 
 
-def _void(charge: Charge, gateway: Gateway) -> Heard | Unknown:
+def _void(charge: Charge, gateway: Gateway) -> GatewayAnswer | Unknown:
     if charge.attempts >= ASKS_FROM:
         found = _look(charge, gateway)
         if isinstance(found, Unknown) or found.standing not in (PaymentStatus.AUTHORIZED, PaymentStatus.ACTION):
@@ -98,14 +98,14 @@ def _void(charge: Charge, gateway: Gateway) -> Heard | Unknown:
     answer = gateway.void(key=void_key(charge), transaction_id=charge.transaction_id)
     match answer:
         case Succeeded(transaction_id):
-            return Heard(standing=PaymentStatus.VOIDED, transaction_id=transaction_id)
+            return GatewayAnswer(standing=PaymentStatus.VOIDED, transaction_id=transaction_id)
         case Declined(reason):
             return _look(charge, gateway, reason=reason)
         case _:
             return _as_unknown(answer)
 
 
-_STEPS: dict[State, Callable[[Charge, Gateway], Heard | Unknown]] = {
+_STEPS: dict[State, Callable[[Charge, Gateway], GatewayAnswer | Unknown]] = {
     State.REQUESTED: _authorize,
     State.ACTION_REQUIRED: _poll,
     State.CAPTURING: _capture,
@@ -113,14 +113,14 @@ _STEPS: dict[State, Callable[[Charge, Gateway], Heard | Unknown]] = {
 }
 
 
-def _look(charge: Charge, gateway: Gateway, *, reason: str = "") -> Heard | Unknown:
+def _look(charge: Charge, gateway: Gateway, *, reason: str = "") -> GatewayAnswer | Unknown:
     found = gateway.find(key=str(charge.pk), transaction_id=charge.transaction_id)
-    return found if isinstance(found, Unknown) else Heard.of(found, reason=reason)
+    return found if isinstance(found, Unknown) else GatewayAnswer.of_payment(found, reason=reason)
 
 
-def _unknown_if_lost(found: Heard | Unknown) -> Heard | Unknown:
+def _unknown_if_lost(found: GatewayAnswer | Unknown) -> GatewayAnswer | Unknown:
     """Of a payment that was authorized, "never heard of it" is no answer."""
-    if isinstance(found, Heard) and found.standing is None:
+    if isinstance(found, GatewayAnswer) and found.standing is None:
         return Unknown(f"the gateway does not know the payment that it has authorized ({found.reason})")
     return found
 

@@ -17,29 +17,29 @@ from kafka_bridge.runtime import error_classes
 from payments import gateway_calls, gateways, settlement
 from payments.gateways import Answer, Unknown
 from payments.models import Charge, Refund
-from payments.transitions import Heard
+from payments.transitions import GatewayAnswer
 
 log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.02
-Said = TypeVar("Said")
+AnswerT = TypeVar("AnswerT")
 
 
 @dataclass
-class GatewayAnswers:
+class ReceivedAnswers:
     """What has come in: rows as they were claimed, and what the gateway said."""
 
-    charges: list[tuple[Charge, Heard | Unknown]] = field(default_factory=list)
+    charges: list[tuple[Charge, GatewayAnswer | Unknown]] = field(default_factory=list)
     refunds: list[tuple[Refund, Answer]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.charges) + len(self.refunds)
 
-    def __iter__(self) -> "Iterator[GatewayAnswers]":
+    def __iter__(self) -> "Iterator[ReceivedAnswers]":
         """Each alone."""
         for charge in self.charges:
-            yield GatewayAnswers(charges=[charge])
+            yield ReceivedAnswers(charges=[charge])
         for refund in self.refunds:
-            yield GatewayAnswers(refunds=[refund])
+            yield ReceivedAnswers(refunds=[refund])
 
 
 class GatewayWorker:
@@ -47,9 +47,9 @@ class GatewayWorker:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
-        self._charges: dict[Future[Heard | Unknown], Charge] = {}
+        self._charges: dict[Future[GatewayAnswer | Unknown], Charge] = {}
         self._refunds: dict[Future[Answer], Refund] = {}
-        self._answers = GatewayAnswers()
+        self._answers = ReceivedAnswers()
 
     def work(self) -> bool:
         """Start what is due, settle what was answered. True if there may be more at once.
@@ -100,7 +100,7 @@ class GatewayWorker:
             log.exception("%d answers could not be written together; each is tried alone", len(self._answers))
             self._write_each()
         settled = len(self._answers)
-        self._answers = GatewayAnswers()
+        self._answers = ReceivedAnswers()
         return settled
 
     def _write_each(self) -> None:
@@ -112,12 +112,12 @@ class GatewayWorker:
                 log.exception("%s could not be written", answer)
 
 
-def _write(came_in: GatewayAnswers) -> None:
+def _write(came_in: ReceivedAnswers) -> None:
     with transaction.atomic(durable=True), outbox.collect():
         settlement.settle(charges=came_in.charges, refunds=came_in.refunds)
 
 
-def _answer_of(call: Future[Said]) -> Said | Unknown:
+def _answer_of(call: Future[AnswerT]) -> AnswerT | Unknown:
     """A call that raised is one whose outcome is unknown, whatever the bug: money may have moved."""
     error = call.exception()
     return call.result() if error is None else Unknown(f"{type(error).__name__}: {error}")

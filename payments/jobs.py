@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
+import money
 from kafka_bridge.runtime import housekeeping, scheduler
 from payments import reviews
 from payments.models import Charge, Refund, Review
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 MOST_AT_ONCE = 500
 RESENT_DAYS = 30
 """So long after an event a gateway may send its webhook once more (Stripe: https://docs.stripe.com/webhooks#retries)."""
-# A copy that is not signed anew is refused after minutes; one that is has its event's id, and is known by it. And while
+# A copy with its old signature is refused after minutes; one that is has its event's id, and is known by it. And while
 # payment.notified can be replayed, it should find the webhook that it speaks of.
 housekeeping.register(
     housekeeping.RetentionPolicy(
@@ -42,15 +43,16 @@ def review_unknown() -> None:
             reviews.open_review(
                 kind=Review.Kind.UNKNOWN,
                 subject=str(charge.pk),
-                detail=f"{charge.amount} {charge.currency}, {charge.get_state_display().lower()}: no answer of the "
-                f"gateway since {charge.unknown_since:%Y-%m-%d %H:%M:%S} UTC.",
+                detail=f"{money.format_plain(charge.amount_minor, charge.currency)}, "
+                f"{charge.get_state_display().lower()}: no answer of the gateway since "
+                f"{charge.unknown_since:%Y-%m-%d %H:%M:%S} UTC.",
                 charge=charge,
             )
         for refund in _unknown_refunds():
             reviews.open_review(
                 kind=Review.Kind.UNKNOWN,
                 subject=str(refund.pk),
-                detail=f"The refund of {refund.amount} {refund.charge.currency} asked for at "
+                detail=f"The refund of {money.format_plain(refund.amount_minor, refund.charge.currency)} asked for at "
                 f"{refund.created_at:%Y-%m-%d %H:%M:%S} UTC has no answer of the gateway yet.",
                 charge=refund.charge,
             )

@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
+import money
+
 
 class Charge(models.Model):
     """The one charge of an order. Its id is the idempotency key of the authorization.
@@ -19,7 +21,7 @@ class Charge(models.Model):
            ▼
          failed
 
-    *Authorized* money is only set aside. Until a charge is *capturing*, whoever locks its row can still bar it, and
+    *Authorized* money is only set aside. Until a charge is *capturing*, it can still be barred by locking its row, and
     then no money will ever be taken; from there on money may move, and what moved too much is refunded.
     """
 
@@ -92,12 +94,12 @@ class Charge(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.amount} {self.currency} {self.state}"
+        return f"{money.format_plain(self.amount_minor, self.currency)} {self.state}"
 
     @property
     def amount(self) -> Decimal:
         """In major units."""
-        return Decimal(self.amount_minor).scaleb(-2)
+        return money.to_major(self.amount_minor, self.currency)
 
     @property
     def left_minor(self) -> int:
@@ -137,7 +139,7 @@ class Refund(models.Model):
     @property
     def amount(self) -> Decimal:
         """In major units."""
-        return Decimal(self.amount_minor).scaleb(-2)
+        return money.to_major(self.amount_minor, self.charge.currency)
 
 
 class ChargeEntry(models.Model):
@@ -146,7 +148,7 @@ class ChargeEntry(models.Model):
     charge = models.ForeignKey(Charge, on_delete=models.PROTECT, related_name="history")
     at = models.DateTimeField(db_default=Now())
     what = models.CharField(max_length=60)
-    """Such as "authorized", "capture unknown", "refund succeeded", "webhook payment.authorized"."""
+    """For example "authorized", "capture unknown", "refund succeeded", "webhook payment.authorized"."""
     state = models.CharField(max_length=20)
     """The charge's state afterwards."""
     amount_minor = models.PositiveBigIntegerField(null=True, blank=True)
@@ -180,7 +182,7 @@ class GatewayNotice(models.Model):
 
 
 class Review(models.Model):
-    """Money that needs a person: one row for each matter, closed by itself when it is settled, or by somebody."""
+    """Money that needs a person: one row for each matter, closed by itself when it is settled, or by staff."""
 
     class Kind(models.TextChoices):
         """What is wrong."""
@@ -189,7 +191,7 @@ class Review(models.Model):
         REFUND_REFUSED = "refund_refused", "Refund refused by the gateway"
         VOID_REFUSED = "void_refused", "Void refused by the gateway"
         MISMATCH = "mismatch", "Our books and the gateway's differ"
-        STRANGER = "stranger", "Money at the gateway that no order knows"
+        ORPHAN_PAYMENT = "stranger", "Money at the gateway that no order knows"
         EVENT_REFUSED = "event_refused", "A payment event that does not match our charge"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)

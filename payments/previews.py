@@ -2,6 +2,7 @@
 
 from django.db.models import Sum
 
+import money
 from events import catalogue
 from payments import queries
 from payments.handlers import group
@@ -18,7 +19,7 @@ def preview_cancelled(event: catalogue.OrderCancelled) -> str:
     if going_back >= amount_minor:
         return "all money that was taken is back or on its way back: would change nothing"
     left = amount_minor - going_back
-    return f"would refund {left // 100:,}.{left % 100:02d} {currency}"
+    return f"would refund {money.format_with_code(left, currency)}"
 
 
 group.preview[catalogue.OrderCancelled] = preview_cancelled

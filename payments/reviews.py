@@ -1,9 +1,13 @@
-"""Money that needs a person: opened by code, closed by itself once it is settled, or by somebody with a note."""
+"""Money that needs a person: opened by code, closed by itself once it is settled, or by staff with a note."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db.models.functions import Now
 
+import money
+from events import catalogue
+from kafka_bridge.runtime import transactions
 from payments.models import Charge, Review
 
 
@@ -44,3 +48,21 @@ def close(*, review_id: int, by: str, note: str) -> None:
     found = Review.objects.filter(pk=review_id, closed_at=None)
     if not found.update(closed_at=Now(), closed_by=by[:150], note=note[:500]):
         raise NotOpen(f"review {review_id} is not open")
+
+
+def review_refused(*, refused: Sequence[catalogue.OrderPaymentRefused]) -> None:
+    """Open a review for each payment event that orders did not believe."""
+    transactions.require("payments.reviews.review_refused")
+    charges = {c.order_id: c for c in Charge.objects.filter(order_id__in=[event.order_id for event in refused])}
+    for event in refused:
+        open_review(
+            kind=Review.Kind.EVENT_REFUSED,
+            subject=str(event.charge_id),
+            detail=f"An event claimed that {_stated_sum(event)} were paid: {event.why}",
+            charge=charges.get(event.order_id),
+            order_id=event.order_id,
+        )
+
+
+def _stated_sum(event: catalogue.OrderPaymentRefused) -> str:
+    return money.format_plain(event.amount_minor, event.currency)

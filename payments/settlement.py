@@ -1,4 +1,4 @@
-"""The cashier's side of charges and refunds: taking rows that are due, and writing what the gateway answered.
+"""The worker's side of charges and refunds: taking rows that are due, and writing what the gateway answered.
 
 # Note [Never inside a transaction]
 A call over a network takes as long as it takes, and its effect does not roll back. So a handler only writes that a
@@ -22,18 +22,19 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Sum, prefetch_related_objects
 
+import money
 from events import catalogue
 from kafka_bridge.runtime import backoff, bulk_rows
 from payments import reviews, transitions, unit_of_work
 from payments.gateways import Answer, PaymentStatus, Succeeded, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review
-from payments.transitions import Heard
+from payments.transitions import GatewayAnswer
 from payments.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
 State = Charge.State
 LONGEST_PAUSE_SECONDS = 60.0
-# What the gateway refuses may pass when somebody has put it right there.
+# What the gateway refuses may pass once it was put right there.
 LONGEST_PAUSE_AFTER_REFUSAL_SECONDS = 3600.0
 FIRST_LOOK_SECONDS, LONGEST_BETWEEN_LOOKS_SECONDS = 2.0, 15.0
 CANCELLED_MEANWHILE = "the order was cancelled while it was being paid"
@@ -56,23 +57,26 @@ _WORDS = {
 _TELLING = ("authorization unknown", "capture unknown", "confirmation required")
 Job = TypeVar("Job", Charge, Refund)
 
-# The states stand here as in the index `charge_due`. What is authorized is being captured from here on.
-_CLAIM_CHARGES = """
+_DUE = ", ".join(f"'{state}'" for state in Charge.OPEN)
+_BEGUN = " ".join(f"WHEN '{state}' THEN '{begun}'" for state, begun in transitions.ON_CLAIM.items())
+# The states as in the index `charge_due`, which is of no use otherwise. An array, for it is made once: a plan may ask
+# `IN (SELECT … LIMIT …)` again for each row, and claim more than that.
+_CLAIM_CHARGES = f"""
 UPDATE payments_charge SET attempts = attempts + 1, next_attempt_at = now() + %s,
-    state = CASE state WHEN 'authorized' THEN 'capturing' ELSE state END
-WHERE id IN (
+    state = CASE state {_BEGUN} ELSE state END
+WHERE id = ANY(ARRAY(
     SELECT id FROM payments_charge
-    WHERE state IN ('requested', 'action_required', 'authorized', 'capturing', 'voiding') AND next_attempt_at <= now()
+    WHERE state IN ({_DUE}) AND next_attempt_at <= now()
     ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED
-)
+))
 RETURNING *
-"""
+"""  # noqa: S608 - made of states
 _CLAIM_REFUNDS = """
 UPDATE payments_refund SET attempts = attempts + 1, next_attempt_at = now() + %s
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM payments_refund WHERE state = 'requested' AND next_attempt_at <= now()
     ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED
-)
+))
 RETURNING *
 """
 _WRITE_REFUNDS = """
@@ -86,7 +90,7 @@ WHERE r.id = w.id
 
 # -- Taking what is due -------------------------------------------------------------------------------
 def lease() -> timedelta:
-    """So long a row is left to whoever took it; longer than its calls may take (one, or two where it asks first)."""
+    """How long a row is left to the worker that took it: longer than its one or two calls may take."""
     return timedelta(seconds=2 * settings.PAYMENT_TIMEOUT_SECONDS + 2)
 
 
@@ -109,46 +113,48 @@ def _claim(model: type[Job], statement: str, limit: int) -> list[Job]:
 
 
 # -- Writing what was answered --------------------------------------------------------------------------
-def settle(*, charges: Sequence[tuple[Charge, Heard | Unknown]], refunds: Sequence[tuple[Refund, Answer]] = ()) -> None:
+def settle(
+    *, charges: Sequence[tuple[Charge, GatewayAnswer | Unknown]], refunds: Sequence[tuple[Refund, Answer]] = ()
+) -> None:
     """Write the gateway's answers and state what follows, all in the caller's transaction.
 
     The rows are as they were claimed; see Note [Barred meanwhile].
     """
     # All of them at once: what is left of a charge is told with each refund, so two of one charge must not be settled
     # at the same time by two processes.
-    books = unit_of_work.of_charges({row.pk for row, _ in charges} | {refund.charge_id for refund, _ in refunds})
+    work = unit_of_work.of_charges({row.pk for row, _ in charges} | {refund.charge_id for refund, _ in refunds})
     unknown: dict[UUID, Charge] = {}
-    for claimed, heard in charges:
-        charge = books.charges[claimed.pk]
+    for claimed, answer in charges:
+        charge = work.charges[claimed.pk]
         if charge.state != claimed.state:
             continue
-        if isinstance(heard, Unknown):
-            _note_unknown(books, charge, claimed, heard)
+        if isinstance(answer, Unknown):
+            _note_unknown(work, charge, claimed, answer)
             unknown[charge.pk] = charge
         else:
-            _note_answer(books, charge, claimed, heard)
+            _note_answer(work, charge, claimed, answer)
     # Of two calls for one charge (the first took longer than its lease) the other may have told.
-    _state_unknown(books, [charge for charge in unknown.values() if charge.unknown_since is not None])
-    _settle_refunds(books, refunds)
-    books.close()
+    _state_unknown(work, [charge for charge in unknown.values() if charge.unknown_since is not None])
+    _settle_refunds(work, refunds)
+    work.close()
 
 
-def _note_unknown(books: UnitOfWork, charge: Charge, claimed: Charge, answer: Unknown) -> None:
-    charge.unknown_since = charge.unknown_since or books.now
+def _note_unknown(work: UnitOfWork, charge: Charge, claimed: Charge, answer: Unknown) -> None:
+    charge.unknown_since = charge.unknown_since or work.now
     charge.last_error = unit_of_work.clean(answer.detail, 300)
     pause = backoff.exponential(claimed.attempts, first_seconds=1, longest_seconds=LONGEST_PAUSE_SECONDS)
-    _postpone(books, charge, claimed, books.now + timedelta(seconds=pause))
+    _postpone(work, charge, claimed, work.now + timedelta(seconds=pause))
     log.warning("%s: no answer (%s); the same key again in %.0f s", charge, answer.detail, pause)
 
 
-def _postpone(books: UnitOfWork, charge: Charge, claimed: Charge, until: datetime) -> None:
-    """Ask again then; unless somebody has made it due while we were asking, which may have been too early."""
+def _postpone(work: UnitOfWork, charge: Charge, claimed: Charge, until: datetime) -> None:
+    """Ask again then; unless it was made due while we were asking, which may have been too early."""
     if charge.next_attempt_at == claimed.next_attempt_at:
         charge.next_attempt_at = until
-    books.touch(charge)
+    work.touch(charge)
 
 
-def _state_unknown(books: UnitOfWork, charges: Sequence[Charge]) -> None:
+def _state_unknown(work: UnitOfWork, charges: Sequence[Charge]) -> None:
     """An order is told once that nobody knows; and again if it has been told something else since."""
     if not charges:
         return
@@ -157,29 +163,29 @@ def _state_unknown(books: UnitOfWork, charges: Sequence[Charge]) -> None:
     for charge in charges:
         what = f"{_STEPS[State(charge.state)]} unknown"
         if what in _TELLING and not charge.cancel_requested and not told.get(charge.pk, "").endswith("unknown"):
-            books.stated.append(
+            work.stated.append(
                 catalogue.PaymentUnknown(order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk)
             )
-        books.note(charge, what, charge.last_error)
+        work.note(charge, what, charge.last_error)
 
 
-def _note_answer(books: UnitOfWork, charge: Charge, claimed: Charge, heard: Heard) -> None:
+def _note_answer(work: UnitOfWork, charge: Charge, claimed: Charge, answer: GatewayAnswer) -> None:
     was = State(charge.state)
-    following = transitions.next_state(charge, heard, is_late=_is_late(charge, claimed))
+    following = transitions.next_state(charge, answer, is_late=_is_late(charge, claimed))
     if charge.unknown_since is not None:
         charge.unknown_since = None
-        note = f"The gateway answered: {_WORDS[heard.standing]}."
+        note = f"The gateway answered: {_WORDS[answer.standing]}."
         reviews.settle(kind=Review.Kind.UNKNOWN, subject=str(charge.pk), note=note)
-    charge.transaction_id = charge.transaction_id or unit_of_work.clean(heard.transaction_id, 120)
+    charge.transaction_id = charge.transaction_id or unit_of_work.clean(answer.transaction_id, 120)
     if following is was:
-        _wait(books, charge, claimed, heard)
+        _wait(work, charge, claimed, answer)
         return
     if was is State.VOIDING and claimed.attempts > 1:
-        reviews.settle(kind=Review.Kind.VOID_REFUSED, subject=str(charge.pk), note=f"It is {_WORDS[heard.standing]}.")
-    books.move(charge, following)
-    what, detail = _in_words(was, following, heard)
-    books.note(charge, what, detail, amount_minor=charge.amount_minor)
-    _follow(books, charge, was, heard)
+        reviews.settle(kind=Review.Kind.VOID_REFUSED, subject=str(charge.pk), note=f"It is {_WORDS[answer.standing]}.")
+    work.move(charge, following)
+    what, detail = _in_words(was, following, answer)
+    work.note(charge, what, detail, amount_minor=charge.amount_minor)
+    _follow(work, charge, was, answer)
 
 
 def _is_late(charge: Charge, claimed: Charge) -> bool:
@@ -187,65 +193,65 @@ def _is_late(charge: Charge, claimed: Charge) -> bool:
     return charge.act_by is not None and claimed.next_attempt_at - lease() >= charge.act_by
 
 
-def _wait(books: UnitOfWork, charge: Charge, claimed: Charge, heard: Heard) -> None:
+def _wait(work: UnitOfWork, charge: Charge, claimed: Charge, answer: GatewayAnswer) -> None:
     """Nothing has changed: the buyer has not confirmed, or the gateway does not let go."""
     if charge.state == State.VOIDING:
-        charge.last_error = unit_of_work.clean(heard.reason, 300)
-        books.note(charge, "void refused", heard.reason, amount_minor=charge.amount_minor)
+        charge.last_error = unit_of_work.clean(answer.reason, 300)
+        work.note(charge, "void refused", answer.reason, amount_minor=charge.amount_minor)
         reviews.open_review(
             kind=Review.Kind.VOID_REFUSED,
             subject=str(charge.pk),
-            detail=f"The gateway does not let go of {charge.amount} {charge.currency}: {heard.reason}",
+            detail=f"The gateway does not let go of {_amount_of(charge)}: {answer.reason}",
             charge=charge,
         )
-        _postpone(books, charge, claimed, books.now + _pause_after_refusal(claimed.attempts))
+        _postpone(work, charge, claimed, work.now + _pause_after_refusal(claimed.attempts))
         return
     charge.last_error = ""
     pause = backoff.exponential(
         claimed.attempts, first_seconds=FIRST_LOOK_SECONDS, longest_seconds=LONGEST_BETWEEN_LOOKS_SECONDS
     )
-    look = books.now + timedelta(seconds=pause)
+    look = work.now + timedelta(seconds=pause)
     # The last look is due when the time is over.
-    _postpone(books, charge, claimed, min(look, charge.act_by or look))
+    _postpone(work, charge, claimed, min(look, charge.act_by or look))
 
 
-def _in_words(was: State, following: State, heard: Heard) -> tuple[str, str]:
+def _in_words(was: State, following: State, answer: GatewayAnswer) -> tuple[str, str]:
     """A line of history: what, and a detail."""
     if was is State.CAPTURING and following is State.VOIDING:
-        return "capture refused", heard.reason
-    if was is State.ACTION_REQUIRED and following is State.VOIDING and heard.standing is PaymentStatus.ACTION:
+        return "capture refused", answer.reason
+    if was is State.ACTION_REQUIRED and following is State.VOIDING and answer.standing is PaymentStatus.ACTION:
         return transitions.NOT_IN_TIME, ""
     if following is State.VOIDING:
-        return _WORDS[heard.standing], "the order is over: it is let go"
-    return _WORDS[heard.standing], heard.reason
+        return _WORDS[answer.standing], "the order is over: it is let go"
+    return _WORDS[answer.standing], answer.reason
 
 
-def _follow(books: UnitOfWork, charge: Charge, was: State, heard: Heard) -> None:
+def _follow(work: UnitOfWork, charge: Charge, was: State, answer: GatewayAnswer) -> None:
     """What follows from a step that was just taken."""
     match charge.state:
         case State.ACTION_REQUIRED:
-            charge.action_url = unit_of_work.clean(heard.url, 2000)
-            longest = books.now + timedelta(seconds=settings.PAYMENT_ACTION_SECONDS)
+            charge.action_url = unit_of_work.clean(answer.url, 2000)
+            longest = work.now + timedelta(seconds=settings.PAYMENT_ACTION_SECONDS)
             charge.act_by = min(longest, charge.act_by or longest)
-            charge.next_attempt_at = books.now + timedelta(seconds=FIRST_LOOK_SECONDS)
-            books.stated.append(_action_required(charge))
+            charge.next_attempt_at = work.now + timedelta(seconds=FIRST_LOOK_SECONDS)
+            work.stated.append(_action_required(charge))
         case State.SUCCEEDED:
-            books.stated.append(_confirmed(charge))
+            work.stated.append(_confirmed(charge))
             if was is State.VOIDING:
                 _have_it_reviewed(charge)
-                books.give_back(charge, charge.left_minor, CAPTURED_ELSEWHERE)
+                work.give_back(charge, charge.left_minor, CAPTURED_ELSEWHERE)
             elif charge.cancel_requested:
-                books.give_back(charge, charge.left_minor, CANCELLED_MEANWHILE)
+                work.give_back(charge, charge.left_minor, CANCELLED_MEANWHILE)
         case State.FAILED:
-            withdrawn = transitions.WITHDRAWN if heard.standing is PaymentStatus.VOIDED else heard.reason
-            _fail(books, charge, withdrawn)
+            withdrawn = transitions.WITHDRAWN if answer.standing is PaymentStatus.VOIDED else answer.reason
+            _fail(work, charge, withdrawn)
         case State.VOIDING if not charge.cancel_requested:
-            _fail(books, charge, heard.reason if was is State.CAPTURING else transitions.NOT_IN_TIME)
+            _fail(work, charge, answer.reason if was is State.CAPTURING else transitions.NOT_IN_TIME)
 
 
-def _fail(books: UnitOfWork, charge: Charge, reason: str) -> None:
+def _fail(work: UnitOfWork, charge: Charge, reason: str) -> None:
     charge.failure_reason = unit_of_work.clean(reason, 120) or "declined"
-    books.stated.append(
+    work.stated.append(
         catalogue.PaymentFailed(
             order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk, reason=charge.failure_reason
         )
@@ -257,10 +263,14 @@ def _have_it_reviewed(charge: Charge) -> None:
     reviews.open_review(
         kind=Review.Kind.VOID_REFUSED,
         subject=str(charge.pk),
-        detail=f"{charge.amount} {charge.currency} were to be let go, but somebody captured them at the gateway; "
+        detail=f"{_amount_of(charge)} were to be let go, but somebody captured them at the gateway; "
         "they go back by themselves.",
         charge=charge,
     )
+
+
+def _amount_of(charge: Charge) -> str:
+    return money.format_plain(charge.amount_minor, charge.currency)
 
 
 def _action_required(charge: Charge) -> catalogue.PaymentActionRequired:
@@ -284,7 +294,7 @@ def _confirmed(charge: Charge) -> catalogue.PaymentConfirmed:
 
 
 # -- Refunds ------------------------------------------------------------------------------------------
-def _settle_refunds(books: UnitOfWork, answered: Sequence[tuple[Refund, Answer]]) -> None:
+def _settle_refunds(work: UnitOfWork, answered: Sequence[tuple[Refund, Answer]]) -> None:
     if not answered:
         return
     by_id = {refund.pk: answer for refund, answer in answered}
@@ -292,13 +302,14 @@ def _settle_refunds(books: UnitOfWork, answered: Sequence[tuple[Refund, Answer]]
     refunds = list(found.select_for_update())
     given = _given_back({refund.charge_id for refund in refunds})
     for refund in refunds:
-        charge, answer = books.charges[refund.charge_id], by_id[refund.pk]
+        refund.charge = charge = work.charges[refund.charge_id]
+        answer = by_id[refund.pk]
         if isinstance(answer, Succeeded):
             count, back_minor = given.get(charge.pk, (0, 0))
             given[charge.pk] = count + 1, back_minor + refund.amount_minor
-            _refund_done(books, charge, refund, answer, *given[charge.pk])
+            _refund_done(work, charge, refund, answer, *given[charge.pk])
         else:
-            _refund_open(books, charge, refund, answer)
+            _refund_open(work, charge, refund, answer)
     _write_refunds(refunds)
 
 
@@ -310,12 +321,12 @@ def _given_back(charge_ids: set[UUID]) -> dict[UUID, tuple[int, int]]:
 
 
 def _refund_done(
-    books: UnitOfWork, charge: Charge, refund: Refund, answer: Succeeded, number: int, back_minor: int
+    work: UnitOfWork, charge: Charge, refund: Refund, answer: Succeeded, number: int, back_minor: int
 ) -> None:
-    refund.state, refund.settled_at, refund.last_error = Refund.State.SUCCEEDED, books.now, ""
+    refund.state, refund.settled_at, refund.last_error = Refund.State.SUCCEEDED, work.now, ""
     refund.transaction_id = unit_of_work.clean(answer.transaction_id, 120)
-    books.note(charge, "refunded", refund.reason, amount_minor=refund.amount_minor)
-    books.stated.append(
+    work.note(charge, "refunded", refund.reason, amount_minor=refund.amount_minor)
+    work.stated.append(
         catalogue.PaymentRefunded(
             order_id=charge.order_id,
             flow=charge.flow,
@@ -333,7 +344,7 @@ def _refund_done(
             reviews.settle(kind=kind, subject=str(refund.pk), note="The refund went through.")
 
 
-def _refund_open(books: UnitOfWork, charge: Charge, refund: Refund, answer: Answer) -> None:
+def _refund_open(work: UnitOfWork, charge: Charge, refund: Refund, answer: Answer) -> None:
     """It stays due: with the same key it cannot be made twice."""
     if isinstance(answer, Unknown):
         what, detail = "refund unknown", answer.detail
@@ -343,14 +354,15 @@ def _refund_open(books: UnitOfWork, charge: Charge, refund: Refund, answer: Answ
     else:
         what, detail = "refund refused", getattr(answer, "reason", str(answer))
         pause = _pause_after_refusal(refund.attempts)
+        amount = money.format_plain(refund.amount_minor, charge.currency)
         reviews.open_review(
             kind=Review.Kind.REFUND_REFUSED,
             subject=str(refund.pk),
-            detail=f"The gateway refuses to give {refund.amount} {charge.currency} back: {detail}",
+            detail=f"The gateway refuses to give {amount} back: {detail}",
             charge=charge,
         )
-    refund.last_error, refund.next_attempt_at = unit_of_work.clean(detail, 300), books.now + pause
-    books.note(charge, what, detail, amount_minor=refund.amount_minor)
+    refund.last_error, refund.next_attempt_at = unit_of_work.clean(detail, 300), work.now + pause
+    work.note(charge, what, detail, amount_minor=refund.amount_minor)
     log.warning("%s: %s (%s); the same key again in %s", refund, what, detail, pause)
 
 

@@ -7,6 +7,9 @@
 | capturing       | voiding         | voiding     | succeeded   | failed    | failed    | capturing       |
 | voiding         | voiding         | voiding     | succeeded   | cancelled | cancelled | cancelled       |
 
+A charge that is *authorized* asks for nothing by itself: the moment a worker takes it, its capture has begun
+(`ON_CLAIM`), and from there on nobody can bar it any more.
+
 The columns are how the payment stands at the gateway after the call. A charge is *capturing* and only authorized where
 the gateway refuses the capture: then it is let go. Three things turn an answer:
 
@@ -28,7 +31,7 @@ WITHDRAWN = "the payment was withdrawn at the bank"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
+class GatewayAnswer:
     """How the payment of a charge stands at the gateway."""
 
     standing: PaymentStatus | None
@@ -40,7 +43,7 @@ class Heard:
     """Why it, or what was asked just now, was declined."""
 
     @classmethod
-    def of(cls, payment: Payment | None, *, reason: str = "") -> "Heard":
+    def of_payment(cls, payment: Payment | None, *, reason: str = "") -> "GatewayAnswer":
         """By the gateway's books; `reason` is what it said when it declined just now."""
         if payment is None:
             return cls(standing=None, reason=reason)
@@ -52,6 +55,8 @@ class Heard:
         )
 
 
+ON_CLAIM: Mapping[State, State] = {State.AUTHORIZED: State.CAPTURING}
+"""Where a charge goes when a worker takes it to ask the gateway; in any other state it stays."""
 _COLUMNS = (
     PaymentStatus.ACTION,
     PaymentStatus.AUTHORIZED,
@@ -81,26 +86,26 @@ NEXT: Mapping[tuple[State, PaymentStatus | None], State] = {
 }
 
 
-def next_state(charge: Charge, heard: Heard | Unknown, *, is_late: bool = False) -> State:
+def next_state(charge: Charge, answer: GatewayAnswer | Unknown, *, is_late: bool = False) -> State:
     """Where this charge, as it is now, goes with this answer. `is_late`: the gateway was asked after `act_by`.
 
     Raises:
         KeyError: a charge in this state asks for nothing.
     """
     state = State(charge.state)
-    if isinstance(heard, Unknown):
+    if isinstance(answer, Unknown):
         return state
-    following = NEXT[state, heard.standing]
+    following = NEXT[state, answer.standing]
     if charge.cancel_requested:
-        return _when_it_is_over(following, heard)
+        return _when_it_is_over(following, answer)
     if is_late and following is State.ACTION_REQUIRED and state is State.ACTION_REQUIRED:
         return State.VOIDING
     return following
 
 
-def _when_it_is_over(following: State, heard: Heard) -> State:
+def _when_it_is_over(following: State, answer: GatewayAnswer) -> State:
     if following in (State.ACTION_REQUIRED, State.AUTHORIZED):
         return State.VOIDING
-    if following is State.FAILED and heard.standing is PaymentStatus.VOIDED:
+    if following is State.FAILED and answer.standing is PaymentStatus.VOIDED:
         return State.CANCELLED
     return following

@@ -1,6 +1,6 @@
 """Charges under change: locked in one sequence, written in one statement, with a line of history for each step.
 
-Whatever happens to charges, be it asked for by an event or answered by the gateway, opens a ledger and closes it.
+Whatever happens to charges, be it asked for by an event or answered by the gateway, opens a unit of work and closes it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -151,5 +151,5 @@ def write_history(entries: list[dict[str, object]]) -> None:
 
 
 def clean(text: str, length: int) -> str:
-    """Somebody else's words as PostgreSQL takes them."""
+    """A text from outside, as PostgreSQL takes it."""
     return text.replace("\0", "")[:length]

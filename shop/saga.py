@@ -1,11 +1,16 @@
-"""The saga as a table and as a diagram, read off the registry."""
+"""The saga as tables and as a diagram: events read off the registry, and the questions that are no events."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from events import catalogue
 from kafka_bridge.consuming import registry
+from shop.questions import QUESTIONS
 
 COLUMNS = ("event", "topic", "said by", *(f"heard by ({flow})" for flow in catalogue.FLOWS))
+
+QUESTION_COLUMNS = ("who asks", "whom", "what", "when", "answered by")
+BETWEEN = "Questions, which are no events: the answer is needed in the asker's own transaction."
 
 
 @dataclass(frozen=True)
@@ -32,17 +37,29 @@ def rows() -> list[Row]:
     ]
 
 
+def question_rows() -> list[tuple[str, ...]]:
+    """A row for each question that one app asks another."""
+    return [(each.asker, each.asked, each.what, each.when, each.answered_by) for each in QUESTIONS]
+
+
 def as_markdown() -> str:
-    """The table at the top of the catalogue."""
-    table = [COLUMNS, *(row.cells for row in rows())]
-    widths = [max(len(cells[i]) for cells in table) for i in range(len(COLUMNS))]
+    """The tables at the top of the catalogue: the events, and the questions."""
+    events = _table([COLUMNS, *(row.cells for row in rows())])
+    return f"{events}\n\n{BETWEEN}\n\n{_table([QUESTION_COLUMNS, *question_rows()])}"
+
+
+def _table(table: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(cells[i]) for cells in table) for i in range(len(table[0]))]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)) + " |" for cells in table]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def as_mermaid() -> str:
-    """A flowchart: apps and groups as boxes, events as arrows; an arrow of one flow only names it."""
+    """A flowchart: apps and groups as boxes, events as arrows; an arrow of one flow only names it.
+
+    Questions are dotted arrows to the app that answers.
+    """
     lines = ["flowchart LR"]
     for event in catalogue.EVENTS:
         heard = {flow: registry.listeners(event, {"flow": flow}) for flow in catalogue.FLOWS}
@@ -50,4 +67,5 @@ def as_mermaid() -> str:
             flows = [flow for flow, names in heard.items() if listener in names]
             label = event.TYPE if len(flows) == len(catalogue.FLOWS) else f"{event.TYPE}<br/>{flows[0]}"
             lines.append(f'    {event.TOPIC.owner} -- "{label}" --> {listener}')
+    lines += [f'    {each.asker} -. "{each.answered_by.rpartition(".")[2]}?" .-> {each.asked}' for each in QUESTIONS]
     return "\n".join(lines)

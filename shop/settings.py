@@ -313,7 +313,7 @@ INVENTORY_PAYMENT_CHECK = "payments.queries.paid_orders"
 # Orders may not either; it asks this one which charges were captured, before it believes an event.
 ORDERS_PAYMENT_CHECK = "payments.queries.captured"
 # And before it gives up a hold, this one to see to it that the order is never charged.
-INVENTORY_PAYMENT_STOP = "payments.services.prevent_charge"
+INVENTORY_PAYMENT_STOP = "payments.charges.prevent_charge"
 
 # -- The admin ----------------------------------------------------------------------------------
 UNFOLD = {

@@ -21,7 +21,7 @@ RETRY_AFTER_SECONDS = 30
 @never_cache
 @require_POST
 def payment_webhook(request: HttpRequest) -> HttpResponse:
-    """Check the signature, store the notice, answer; what follows from it happens elsewhere (Note [A knock]).
+    """Check the signature, store the event, answer; the rest happens elsewhere (Note [A webhook is a hint]).
 
     200 once it is stored, also if it had been before or is of no interest; 400 it is not from the gateway, 411 and 413
     for bodies of unknown or too great a length, 503 it could not be stored: the gateway sends it again.
@@ -34,11 +34,11 @@ def payment_webhook(request: HttpRequest) -> HttpResponse:
         return _answer(413, f"No more than {BODY_BYTES_MAX} bytes.")
     try:
         body = request.body
-        notice = gateways.current().read_notice(body=body, headers=request.headers)
-        if notice is None:
+        event = gateways.current().read_webhook(body=body, headers=request.headers)
+        if event is None:
             return _answer(200, "Nothing to do.")
         with transaction.atomic(durable=True), outbox.collect():
-            is_new = webhooks.receive(notice=notice, body=body)
+            is_new = webhooks.receive(event=event, body=body)
     except UnreadablePostError:
         return _answer(400, "The body broke off.")
     except gateways.NotGenuine as reason:

@@ -14,7 +14,7 @@ from devtools.drills.load import Bought, OrderLoad
 from devtools.drills.plans import DrillPlan
 from devtools.testing.processes import Shop
 from kafka_bridge.monitoring import lag
-from orders.actions import cancellation
+from orders.cancel_reasons import CancelCode, CancelReason
 from payments.gateways import PaymentStatus
 from payments.sandbox.bank import Bank
 
@@ -124,7 +124,7 @@ def _of_ends(plan: DrillPlan, shop: Shop, bought: Sequence[Bought]) -> Finding:
     strange |= {
         end: count
         for end, count in watching.ends(shop, declined).items()
-        if end not in allowed - {"DELIVERED"} and not end.startswith("payment failed")
+        if end not in allowed - {"DELIVERED"} and not _is_declined(end)
     }
     missing = watching.open_orders(shop, [each.order_id for each in bought])
     problems = [f"{count} orders ended as “{end}”" for end, count in strange.items()]
@@ -135,10 +135,15 @@ def _of_ends(plan: DrillPlan, shop: Shop, bought: Sequence[Bought]) -> Finding:
     return Finding(name="orders at their end", figure=figure, problems=problems)
 
 
+def _is_declined(end: str) -> bool:
+    reason = CancelReason.parse(end)
+    return reason is not None and reason.code is CancelCode.PAYMENT_FAILED
+
+
 def _given_up(plan: DrillPlan) -> set[str]:
     """Why orders may have been given up, for they waited long enough."""
     waited = plan.seconds + _MARGIN_SECONDS
-    limits = {cancellation.NOT_PAID: settings.HOLD_SECONDS, cancellation.TIMED_OUT: settings.ORDER_DEADLINE_SECONDS}
+    limits = {CancelCode.NOT_PAID: settings.HOLD_SECONDS, CancelCode.TIMED_OUT: settings.ORDER_DEADLINE_SECONDS}
     return {reason for reason, limit in limits.items() if waited >= limit}
 
 

@@ -65,9 +65,11 @@ class ApacheKafka:
         brokers: int = 1,
         preferred_ports: tuple[int, ...] = (),
         name: str = "kafka",
+        java_options: tuple[str, ...] = (),
     ) -> None:
-        """`name` tells it from another one of the same supervisor."""
+        """`name` tells it from another one of the same supervisor; `java_options` are the brokers' own."""
         self.folder = folder
+        self._java_options = java_options
         self._had_data = False
         self._jars = jars
         self._supervisor = supervisor
@@ -174,11 +176,13 @@ class ApacheKafka:
             raise LocalError(f"Kafka could not format {broker.folder}. {RESET_ADVICE}. {hint}")
 
     def _command(self, broker: Broker) -> Command:
-        return Command(name=broker.name, arguments=self._java("kafka.Kafka", broker.folder / "server.properties"))
+        [java, *rest] = self._java("kafka.Kafka", broker.folder / "server.properties")
+        return Command(name=broker.name, arguments=[java, *self._java_options, *rest])
 
     def _java(self, main_class: str, *arguments: str | Path) -> list[str | Path]:
+        archive = [f"-XX:SharedArchiveFile={self._jars.archive}"] if self._jars.archive.exists() else []
         log_option = f"-Dlog4j2.configurationFile={LOG_CONFIG}"
-        return ["java", *JAVA_OPTIONS, log_option, "-cp", f"{self._jars.folder}/*", main_class, *arguments]
+        return ["java", *JAVA_OPTIONS, *archive, log_option, "-cp", f"{self._jars.folder}/*", main_class, *arguments]
 
     def _properties(self, broker: Broker) -> dict[str, object]:
         copies = self.copies

@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -41,16 +41,30 @@ OPTIONS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+# For data that nobody will miss. What was committed outlives the server, killed or not, as the system has it; only the
+# machine itself must not go down. So it writes at every commit (synchronous_commit), but does not wait for the disk.
+SHORT_LIVED = OPTIONS | {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    # Checkpoints cost next to nothing, and the less there is to recover, the sooner a killed server is back.
+    "max_wal_size": "128MB",
+    "jit": "off",
+}
 AS_ROOT = os.geteuid() == 0
 
 
 class Postgres:
     """One server over one data folder."""
 
-    def __init__(self, supervisor: Supervisor, *, data: Path, sockets: Path) -> None:
+    def __init__(
+        self, supervisor: Supervisor, *, data: Path, sockets: Path, options: Mapping[str, str] = OPTIONS
+    ) -> None:
         self.data = data
         self.sockets = sockets
         self._supervisor = supervisor
+        self._options = options
 
     def start(self) -> None:
         """Initialize the data folder if it is new, start the server, wait until it answers.
@@ -191,7 +205,7 @@ class Postgres:
         return f"-D {self.data}" in _command_line(pid)
 
     def _command(self) -> Command:
-        options = OPTIONS | {"unix_socket_directories": str(self.sockets)}
+        options = {**self._options, "unix_socket_directories": str(self.sockets)}
         return Command(
             name=NAME,
             arguments=[

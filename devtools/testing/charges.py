@@ -6,17 +6,17 @@ from uuid import UUID, uuid4
 from django.db import transaction
 
 from events import catalogue
-from payments import services, settlement
+from payments import charges, settlement
 from payments.gateways import PaymentStatus, Unknown
 from payments.models import Charge
-from payments.transitions import Heard
+from payments.transitions import GatewayAnswer
 
 PRICE = 1999
 
 
-def due(order_id: UUID, method: str = "pm_success", **changes: Any) -> services.Due:
+def charge_request(order_id: UUID, method: str = "pm_success", **changes: Any) -> charges.ChargeRequest:
     """19.99 for one book."""
-    return services.Due(
+    return charges.ChargeRequest(
         **{
             "order_id": order_id,
             "flow": catalogue.RESERVE_FIRST,
@@ -33,7 +33,9 @@ def ask_for(*methods: str) -> list[UUID]:
     """Charges for new orders; the orders' ids."""
     ids = [uuid4() for _ in methods]
     with transaction.atomic():
-        services.request_charges(dues=[due(order_id, method) for order_id, method in zip(ids, methods, strict=True)])
+        charges.request_charges(
+            requests=[charge_request(order_id, method) for order_id, method in zip(ids, methods, strict=True)]
+        )
     return ids
 
 
@@ -52,26 +54,26 @@ def cancelled(order_id: UUID) -> catalogue.OrderCancelled:
 def undo(*order_ids: UUID) -> None:
     """These orders are over, and payments hears it."""
     with transaction.atomic():
-        services.undo(cancelled=[cancelled(order_id) for order_id in order_ids])
+        charges.undo(cancelled=[cancelled(order_id) for order_id in order_ids])
 
 
-def forestall(*order_ids: UUID) -> set[UUID]:
+def prevent_charge(*order_ids: UUID) -> set[UUID]:
     """The holds of these orders have run out; those that will never be captured."""
     with transaction.atomic():
-        return services.prevent_charge(dict.fromkeys(order_ids, catalogue.RESERVE_FIRST))
+        return charges.prevent_charge(dict.fromkeys(order_ids, catalogue.RESERVE_FIRST))
 
 
 def claim() -> Charge:
-    """The one charge that is due, taken as by a cashier."""
+    """The one charge that is due, taken as by a gateway worker."""
     [charge] = settlement.claim_charges(limit=1)
     return charge
 
 
-def answer(claimed: Charge, said: Heard | Unknown | PaymentStatus) -> None:
+def answer(claimed: Charge, said: GatewayAnswer | Unknown | PaymentStatus) -> None:
     """The gateway's answer to it comes in."""
-    heard = Heard(standing=said, transaction_id="sbx_by_hand") if isinstance(said, PaymentStatus) else said
+    given = GatewayAnswer(standing=said, transaction_id="sbx_by_hand") if isinstance(said, PaymentStatus) else said
     with transaction.atomic():
-        settlement.settle(charges=[(claimed, heard)])
+        settlement.settle(charges=[(claimed, given)])
 
 
 def captured_by_hand() -> UUID:

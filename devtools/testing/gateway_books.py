@@ -101,11 +101,11 @@ def assert_sums(shop: Shop, placed: Sequence[str]) -> None:
     assert {order: kept.get(order, 0) for order in placed} == expected
     assert {order: payment for order, payment in payments.items() if payment.standing in OPEN} == {}
     assert set(entries(shop, "capture", placed).values()) <= {1}
-    assert _strangers(shop) == set()
+    assert _orphans(shop) == set()
     assert_audit_is_clean(shop)
 
 
-def _strangers(shop: Shop) -> set[str]:
+def _orphans(shop: Shop) -> set[str]:
     """Payments of the gateway that belong to no charge of ours."""
     ours = {key for (key,) in shop.query("SELECT id::text FROM payments_charge")}
     with bank_of(shop) as bank:

@@ -1,4 +1,4 @@
-"""Playing the cashier in tests: without waiting for leases and pauses to be over."""
+"""Playing the gateway worker in tests: without waiting for leases and pauses to be over."""
 
 from datetime import timedelta
 
@@ -16,25 +16,25 @@ def make_due() -> int:
     charges = Charge.objects.filter(state__in=Charge.OPEN)
     refunds = Refund.objects.filter(state=Refund.State.REQUESTED)
     with transaction.atomic():
-        # In one sequence, as everybody locks them: cashiers may be at work.
+        # In one sequence, as everybody locks them: workers may be at work.
         list(charges.order_by("pk").select_for_update())
         waiting = charges.update(next_attempt_at=earlier)
     return waiting + refunds.update(next_attempt_at=earlier)
 
 
-def run(cashier: GatewayWorker) -> None:
-    """Let a cashier work until it has nothing to do, with what is due."""
-    testing.wait_until(lambda: not cashier.work(), what="an idle cashier")
+def run(worker: GatewayWorker) -> None:
+    """Let a worker work until it has nothing to do, with what is due."""
+    testing.wait_until(lambda: not worker.work(), what="an idle worker")
 
 
-def run_to_the_end(cashier: GatewayWorker, *, rounds: int = 20) -> None:
-    """Let a cashier work until nothing waits for the gateway any more, with all times over at once.
+def run_to_the_end(worker: GatewayWorker, *, rounds: int = 20) -> None:
+    """Let a worker work until nothing waits for the gateway any more, with all times over at once.
 
     Raises:
         TimeoutError: something waits for ever, such as for a buyer.
     """
     for _ in range(rounds):
-        run(cashier)
+        run(worker)
         if not make_due():
             return
     raise TimeoutError(f"after {rounds} rounds something still waits for the gateway")

@@ -17,10 +17,10 @@ class InMemory:
     def __init__(self, server: Server) -> None:
         self._client = Client(server, use_cookies=False)
 
-    def call(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str]) -> http_pool.Reply:
-        """See `Wire.call`."""
+    def call(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str]) -> http_pool.HttpReply:
+        """See `Transport.call`."""
         response = self._client.open(path, method=method, data=body, headers=dict(headers))
-        return http_pool.Reply(response.status_code, response.get_data())
+        return http_pool.HttpReply(response.status_code, response.get_data())
 
 
 class InProcessGateway(SandboxGateway):

@@ -3,7 +3,7 @@
 The fact and its cause commit or roll back together; `relay.py` does the sending.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -38,18 +38,22 @@ SELECT pg_notify('{CHANNEL}', '') FROM stated LIMIT 1
 """  # noqa: S608 - the only thing put in is the constant above
 
 
-def inside(*, where: str) -> str:
-    """`publish` as a part of another statement: the text of a WITH query with one parameter, see `parameter`.
+class Splice:
+    """`publish` as a part of a statement of the caller's own, for the one place so busy that a round trip more counts.
 
-    For the one place so busy that a round trip more counts. `where` says which events are stated after all; it may
-    name columns of the outbox and other WITH queries.
+    `query` goes into a WITH clause and takes one parameter, which `rows` makes. All that `publish` promises holds:
+    it is one statement, so the events and what made them true commit together, and the relay is told. What it cannot
+    do is hold back for `collect`, so it is for statements outside of handlers.
     """
-    return f"{_ROWS} WHERE {where} RETURNING pg_notify('{CHANNEL}', '')"
 
+    def __init__(self, *, where: str) -> None:
+        """`where` says which events are stated after all; it may name columns of the outbox and other WITH queries."""
+        self.query = f"{_ROWS} WHERE {where} RETURNING pg_notify('{CHANNEL}', '')"
 
-def parameter(*events: Event) -> str:
-    """What the statement with `inside` takes."""
-    return bulk_rows.as_json([row_of(event) for event in events])
+    @staticmethod
+    def rows(events: Iterable[Event]) -> str:
+        """What the statement takes for these events."""
+        return bulk_rows.as_json([row_of(event) for event in events])
 
 
 def publish(*events: Event) -> None:

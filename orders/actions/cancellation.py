@@ -5,25 +5,13 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
+import money
 from events import catalogue
 from orders import timeline
+from orders.cancel_reasons import TIMED_OUT, CancelCode, CancelReason
 from orders.models import Order, OrderLine, Shipment, Status, TrailEntry
 from orders.state_machine.transitions import Answer
 from orders.state_machine.unit_of_work import begin, begin_one, lines_of, units_of
-
-OUT_OF_STOCK = "out of stock"
-
-
-OVER_LIMIT = "limit per customer reached"
-
-
-NOT_PAID = "not paid in time"
-
-
-TIMED_OUT = "not completed in time"
-
-
-BY_BUYER = "cancelled by the buyer"
 
 
 class CannotCancel(Exception):
@@ -31,20 +19,24 @@ class CannotCancel(Exception):
     many copies; the message says which, and nothing was changed."""
 
 
-def cancel(*, order_id: UUID, reason: str, by: str) -> Order:
+def cancel(*, order_id: UUID, reason: CancelReason | str, by: str) -> Order:
     """End an order that has not been shipped; inventory and payments give back what they took.
+
+    A reason that is a text is what staff wrote.
 
     Raises:
         CannotCancel: it is shipped, delivered or cancelled already.
         UnknownOrder: there is no such order.
     """
-    ledger, order = begin_one(order_id)
+    work, order = begin_one(order_id)
     if order.status not in (Status.PENDING, Status.PAID):
         raise CannotCancel(f"{order} is {order.status}; only an order that has not been shipped can be cancelled.")
-    ledger.cancel(order, reason)
+    if isinstance(reason, str):
+        reason = CancelReason(CancelCode.OTHER, reason)
+    work.cancel(order, reason)
     Shipment.objects.filter(order=order).update(state=Shipment.State.STOPPED)
-    ledger.note(order, "cancelled", Answer.MOVE, f"by {by}: {reason}")
-    ledger.close()
+    work.note(order, "cancelled", Answer.MOVE, f"by {by}: {reason}")
+    work.close()
     return order
 
 
@@ -56,7 +48,7 @@ def cancel_lines(*, order_id: UUID, units: Mapping[str, int], reason: str, by: s
             copies; or nothing would be left of it.
         UnknownOrder: there is no such order.
     """
-    ledger, order = begin_one(order_id)
+    work, order = begin_one(order_id)
     if order.status != Status.PAID or not order.is_confirmed:
         raise CannotCancel(
             f"{order} is {order.status}; single copies can only be cancelled of an order that is confirmed and has "
@@ -70,7 +62,7 @@ def cancel_lines(*, order_id: UUID, units: Mapping[str, int], reason: str, by: s
     OrderLine.objects.bulk_update(reduced, ["cancelled"])
     amount_minor = sum(units[line.sku] * line.unit_price_minor for line in reduced)
     order.total_minor -= amount_minor
-    ledger.stated.append(
+    work.stated.append(
         catalogue.OrderReduced(
             order_id=order.pk,
             flow=order.flow,
@@ -82,9 +74,9 @@ def cancel_lines(*, order_id: UUID, units: Mapping[str, int], reason: str, by: s
             cancelled_now=tuple(units_of(line, units[line.sku]) for line in reduced),
         )
     )
-    back = f"{timeline.money(amount_minor, order.currency)} back"
-    ledger.note(order, timeline.REDUCED, Answer.MOVE, f"by {by}: {reason} ({back}, {timeline.counted(units)})")
-    ledger.close()
+    back = f"{money.format_plain(amount_minor, order.currency)} back"
+    work.note(order, timeline.REDUCED, Answer.MOVE, f"by {by}: {reason} ({back}, {timeline.counted(units)})")
+    work.close()
     return order
 
 
@@ -107,13 +99,13 @@ def _refuse_units(order: Order, lines: Sequence[OrderLine], units: Mapping[str, 
 def cancel_overdue(*, limit: int = 500) -> int:
     """End orders whose deadline passed, by the database's clock, before they were confirmed. Returns how many."""
     overdue = Order.objects.filter(confirmed_at=None, status__in=(Status.PENDING, Status.PAID), deadline_at__lt=Now())
-    ledger = begin(list(overdue.order_by("deadline_at").values_list("pk", flat=True)[:limit]))
+    work = begin(list(overdue.order_by("deadline_at").values_list("pk", flat=True)[:limit]))
     count = 0
-    for order in ledger.orders.values():
+    for order in work.orders.values():
         # Looked at again under the lock: a fact may have come in meanwhile, and has won then.
         if order.status in (Status.PENDING, Status.PAID) and not order.confirmed_at:
-            ledger.cancel(order, TIMED_OUT)
-            ledger.note(order, "deadline passed", Answer.MOVE, TIMED_OUT)
+            work.cancel(order, TIMED_OUT)
+            work.note(order, "deadline passed", Answer.MOVE, str(TIMED_OUT))
             count += 1
-    ledger.close()
+    work.close()
     return count

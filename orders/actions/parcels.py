@@ -75,17 +75,17 @@ def deliver(*, order_ids: Sequence[UUID], by: str) -> list[Order]:
 
 def _advance(order_ids: Sequence[UUID], status: Status, parcel: Shipment.State, by: str) -> list[Order]:
     before = Status.PAID if status is Status.SHIPPED else Status.SHIPPED
-    ledger = begin(order_ids)
+    work = begin(order_ids)
     tracking = dict(Shipment.objects.filter(order__in=order_ids).values_list("order_id", "tracking_number"))
-    ready = [o for o in ledger.orders.values() if o.status == before and o.is_confirmed and o.pk in tracking]
+    ready = [o for o in work.orders.values() if o.status == before and o.is_confirmed and o.pk in tracking]
     for order in ready:
-        order.move_to(status, at=ledger.now)
-        ledger.stated.append(_left_or_arrived(order, status, tracking[order.pk]))
-        ledger.note(order, status.label.lower(), Answer.MOVE, f"by {by}: parcel {tracking[order.pk]}")
+        order.move_to(status, at=work.now)
+        work.stated.append(_left_or_arrived(order, status, tracking[order.pk]))
+        work.note(order, status.label.lower(), Answer.MOVE, f"by {by}: parcel {tracking[order.pk]}")
     Shipment.objects.filter(order__in=ready).update(
-        state=parcel, due_at=ledger.now + timedelta(seconds=settings.CARRIER_DELIVER_DELAY_SECONDS)
+        state=parcel, due_at=work.now + timedelta(seconds=settings.CARRIER_DELIVER_DELAY_SECONDS)
     )
-    ledger.close()
+    work.close()
     return ready
 
 

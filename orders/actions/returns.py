@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+import money
 from events import catalogue
 from orders import mails, timeline
 from orders.models import Order, OrderLine, OrderMail, ReturnRequest, Status, TrailEntry
@@ -26,13 +27,13 @@ def ask_return(*, order_id: UUID, units: Mapping[str, int], reason: str) -> Retu
         CannotReturn: it has not been shipped, it does not have so many copies, or another return is not answered yet.
         UnknownOrder: there is no such order.
     """
-    ledger, order = begin_one(order_id)
+    work, order = begin_one(order_id)
     _refuse_return(order, lines_of(order), units)
     if ReturnRequest.objects.filter(order=order, state=ReturnRequest.State.ASKED).exists():
         raise CannotReturn(f"A return of {order} has been asked for already, and is not answered yet.")
     request = ReturnRequest.objects.create(order=order, units=dict(units), reason=reason)
-    ledger.note(order, timeline.RETURN_ASKED, Answer.MOVE, f"{timeline.counted(units)}: {reason}")
-    ledger.close()
+    work.note(order, timeline.RETURN_ASKED, Answer.MOVE, f"{timeline.counted(units)}: {reason}")
+    work.close()
     return request
 
 
@@ -48,20 +49,20 @@ def accept_return(
             request is not an open one of this order.
         UnknownOrder: there is no such order.
     """
-    ledger, order = begin_one(order_id)
+    work, order = begin_one(order_id)
     lines = lines_of(order)
     _refuse_return(order, lines, units)
     if request_id is not None:
         request = _open_request(order, request_id)
         # Staff who only repeat the buyer's words tell the buyer nothing.
         said = "" if request.reason.startswith(reason) else reason
-        _answer_request(request, ReturnRequest.State.ACCEPTED, said, by, at=ledger.now)
+        _answer_request(request, ReturnRequest.State.ACCEPTED, said, by, at=work.now)
     returned = [line for line in lines if line.sku in units]
     for line in returned:
         line.returned += units[line.sku]
     OrderLine.objects.bulk_update(returned, ["returned"])
     amount_minor = sum(units[line.sku] * line.unit_price_minor for line in returned)
-    ledger.stated.append(
+    work.stated.append(
         catalogue.OrderReturned(
             order_id=order.pk,
             flow=order.flow,
@@ -72,9 +73,9 @@ def accept_return(
             reason=reason,
         )
     )
-    back = f"{timeline.money(amount_minor, order.currency)} back"
-    ledger.note(order, timeline.RETURNED, Answer.MOVE, f"by {by}: {reason} ({back}, {timeline.counted(units)})")
-    ledger.close()
+    back = f"{money.format_plain(amount_minor, order.currency)} back"
+    work.note(order, timeline.RETURNED, Answer.MOVE, f"by {by}: {reason} ({back}, {timeline.counted(units)})")
+    work.close()
     return order
 
 
@@ -87,14 +88,14 @@ def decline_return(*, request_id: int, answer: str, by: str) -> Order:
     order_id = ReturnRequest.objects.filter(pk=request_id).values_list("order_id", flat=True).first()
     if order_id is None:
         raise CannotReturn(f"There is no return {request_id}.")
-    ledger, order = begin_one(order_id)
+    work, order = begin_one(order_id)
     request = _open_request(order, request_id)
-    _answer_request(request, ReturnRequest.State.DECLINED, answer, by, at=ledger.now)
+    _answer_request(request, ReturnRequest.State.DECLINED, answer, by, at=work.now)
     declined = ReturnRequest.objects.filter(order=order, state=ReturnRequest.State.DECLINED).count()
-    mail = mails.Notice(order_id=order.pk, kind=OrderMail.Kind.RETURN_DECLINED, number=declined, reason=answer)
-    mails.queue_each(notices=[mail])
-    ledger.note(order, timeline.RETURN_DECLINED, Answer.MOVE, f"by {by}: {answer}")
-    ledger.close()
+    mail = mails.MailRequest(order_id=order.pk, kind=OrderMail.Kind.RETURN_DECLINED, number=declined, reason=answer)
+    mails.queue_each(requests=[mail])
+    work.note(order, timeline.RETURN_DECLINED, Answer.MOVE, f"by {by}: {answer}")
+    work.close()
     return order
 
 

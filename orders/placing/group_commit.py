@@ -1,10 +1,10 @@
 """Many callers, one transaction: what arrives while one batch commits makes up the next.
 
 # Note [Group commit]
-A commit costs a disk flush, whoever pays for it. So the threads that serve requests hand their work to one thread
+A commit costs a disk flush. So the threads that serve requests hand their work to one thread
 of the process and wait; that thread takes all there is and commits it at once. Alone, a request waits for nobody; under
 load, batches grow by themselves. Nothing is answered before it is committed: as durable as one transaction each.
-If a batch fails, each piece of work is tried alone, so one bad order hurts nobody else.
+If a batch fails, each piece of work is tried alone, so one bad order hurts no other.
 """
 
 import os

@@ -65,7 +65,7 @@ class Draft:
     country: str
     user_id: int | None = None
     customer: str = ""
-    """A pseudonym of whoever buys, where a sale has a limit per customer."""
+    """A pseudonym of the buyer, where a sale has a limit per customer."""
 
     order_id: UUID = field(default_factory=new_id, compare=False)
 
@@ -94,7 +94,7 @@ class Placed:
 
 
 def place(draft: Draft) -> Placed:
-    """Save the order and state order.created, in one transaction shared with whoever else orders right now.
+    """Save the order and state order.created, in one transaction for all orders that come in at the same moment.
 
     Raises:
         InvalidDraft: a quantity, a line or the flow is impossible.
@@ -138,6 +138,7 @@ def new_reference() -> str:
     return f"BR-{code[:5]}-{code[5:]}"
 
 
+_STATED = outbox.Splice(where="correlation_id IN (SELECT id FROM placed)")
 # All that an order is made of, and its event: one statement, so one transaction and one round trip. On the way of a
 # click every round trip counts twice, for the thread that commits competes for the interpreter with those that serve
 # requests. Lines, trail and event follow only the orders that are new.
@@ -165,7 +166,7 @@ WITH placed AS (
     INSERT INTO orders_trailentry (order_id, version, what, answer, status, detail)
     SELECT id, 1, 'order.created', 'move', 'PENDING', '' FROM placed
 ), stated AS (
-    {outbox.inside(where="correlation_id IN (SELECT id FROM placed)")}
+    {_STATED.query}
 )
 SELECT idempotency_key, id, reference FROM placed
 """  # noqa: S608 - made of constants
@@ -182,7 +183,7 @@ def _commit(drafts: Sequence[Draft]) -> list[Placed | Exception]:
     digests = {id(draft): draft.digest() for draft in drafts}
     unique = list({draft.idempotency_key: draft for draft in reversed(drafts)}.values())
     with connection.cursor() as cursor:
-        stated = outbox.parameter(*map(_created, unique))
+        stated = _STATED.rows(map(_created, unique))
         cursor.execute(_INSERT, [settings.ORDER_DEADLINE_SECONDS, *_rows(unique, digests), stated])
         created = {key: Placed(order_id, reference, True) for key, order_id, reference in cursor.fetchall()}
         found: dict[UUID, tuple[Placed, str]] = {}

@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import money
 from events import catalogue
 from events.base import OrderEvent
-from orders import timeline
-from orders.actions.cancellation import NOT_PAID, OUT_OF_STOCK, OVER_LIMIT
+from orders.cancel_reasons import NOT_PAID, OUT_OF_STOCK, OVER_LIMIT, CancelCode, CancelReason
 from orders.models import Order, PaymentWait, Status
 from orders.state_machine import payment_check
 from orders.state_machine.transitions import Answer, answer_to
@@ -53,13 +53,13 @@ def record_paid(*, facts: Sequence[catalogue.PaymentConfirmed]) -> None:
 
     A fact that payments' own books do not bear out moves nothing; a person looks at it.
     """
-    ledger = _open(facts)
-    for fact, why in zip(facts, payment_check.refusals(facts, ledger.orders), strict=True):
+    work = _open(facts)
+    for fact, why in zip(facts, payment_check.refusals(facts, work.orders), strict=True):
         if why:
-            _refuse(ledger, fact, why)
+            _refuse(work, fact, why)
         else:
-            _hear(ledger, fact, _paid)
-    ledger.close()
+            _hear(work, fact, _paid)
+    work.close()
 
 
 def record_payment_failed(*, facts: Sequence[catalogue.PaymentFailed]) -> None:
@@ -73,34 +73,34 @@ def record_refunded(*, facts: Sequence[catalogue.PaymentRefunded]) -> None:
 
 
 def _record(facts: "Sequence[E]", effect: Effect[E]) -> None:
-    ledger = _open(facts)
+    work = _open(facts)
     for fact in facts:
-        _hear(ledger, fact, effect)
-    ledger.close()
+        _hear(work, fact, effect)
+    work.close()
 
 
 def _open(facts: Sequence[OrderEvent]) -> UnitOfWork:
-    ledger = begin([fact.order_id for fact in facts])
+    work = begin([fact.order_id for fact in facts])
     for fact in facts:
-        if fact.order_id not in ledger.orders:
+        if fact.order_id not in work.orders:
             raise UnknownOrder(f"{fact.TYPE} speaks of order {fact.order_id}, which does not exist")
-    return ledger
+    return work
 
 
-def _hear(ledger: UnitOfWork, fact: E, effect: Effect[E]) -> None:
-    order = ledger.orders[fact.order_id]
+def _hear(work: UnitOfWork, fact: E, effect: Effect[E]) -> None:
+    order = work.orders[fact.order_id]
     answer = _answer_to(order, fact)
     if answer is Answer.ILLEGAL:
         log.error("%s: %s cannot happen to an order that is %s", order, fact.TYPE, order.status)
-    detail = effect(ledger, order, fact, answer)
-    ledger.note(order, fact.TYPE, answer, detail)
+    detail = effect(work, order, fact, answer)
+    work.note(order, fact.TYPE, answer, detail)
 
 
-def _refuse(ledger: UnitOfWork, fact: catalogue.PaymentConfirmed, why: str) -> None:
+def _refuse(work: UnitOfWork, fact: catalogue.PaymentConfirmed, why: str) -> None:
     """Nothing moves; payments has a person look at it."""
-    order = ledger.orders[fact.order_id]
+    order = work.orders[fact.order_id]
     log.error("%s: %s is not believed: %s", order, fact.TYPE, why)
-    ledger.stated.append(
+    work.stated.append(
         catalogue.OrderPaymentRefused(
             order_id=order.pk,
             flow=order.flow,
@@ -110,7 +110,7 @@ def _refuse(ledger: UnitOfWork, fact: catalogue.PaymentConfirmed, why: str) -> N
             why=why,
         )
     )
-    ledger.note(order, fact.TYPE, Answer.ILLEGAL, f"not believed: {why}")
+    work.note(order, fact.TYPE, Answer.ILLEGAL, f"not believed: {why}")
 
 
 def _answer_to(order: Order, fact: OrderEvent) -> Answer:
@@ -121,60 +121,60 @@ def _answer_to(order: Order, fact: OrderEvent) -> Answer:
     return answer
 
 
-def _held(ledger: UnitOfWork, order: Order, fact: catalogue.InventoryReserved, answer: Answer) -> str:
+def _held(work: UnitOfWork, order: Order, fact: catalogue.InventoryReserved, answer: Answer) -> str:
     if answer is Answer.COMPENSATE:
         return "the order was over; inventory releases the hold"
     if order.held_at is None:
-        order.held_at = ledger.now
-        ledger.confirm_if_complete(order)
+        order.held_at = work.now
+        work.confirm_if_complete(order)
     return ""
 
 
-def _missing(ledger: UnitOfWork, order: Order, fact: catalogue.InventoryInsufficient, answer: Answer) -> str:
+def _missing(work: UnitOfWork, order: Order, fact: catalogue.InventoryInsufficient, answer: Answer) -> str:
     if answer is Answer.MOVE:
-        ledger.cancel(order, OUT_OF_STOCK if fact.missing else OVER_LIMIT)
+        work.cancel(order, OUT_OF_STOCK if fact.missing else OVER_LIMIT)
     if fact.missing:
         return f"not enough of {', '.join(fact.missing)}"
     return f"the customer has as many as the sale allows of {', '.join(fact.over_limit)}"
 
 
-def _expired(ledger: UnitOfWork, order: Order, fact: catalogue.InventoryExpired, answer: Answer) -> str:
+def _expired(work: UnitOfWork, order: Order, fact: catalogue.InventoryExpired, answer: Answer) -> str:
     if answer is Answer.MOVE:
-        ledger.cancel(order, NOT_PAID)
+        work.cancel(order, NOT_PAID)
     return "the hold was given up"
 
 
-def _action_required(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentActionRequired, answer: Answer) -> str:
+def _action_required(work: UnitOfWork, order: Order, fact: catalogue.PaymentActionRequired, answer: Answer) -> str:
     if answer is Answer.MOVE:
         order.payment_wait, order.payment_url, order.payment_until = PaymentWait.ACTION, fact.url, fact.until
     return "the buyer has to confirm the payment"
 
 
-def _payment_unknown(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentUnknown, answer: Answer) -> str:
+def _payment_unknown(work: UnitOfWork, order: Order, fact: catalogue.PaymentUnknown, answer: Answer) -> str:
     if answer is Answer.MOVE:
         order.payment_wait, order.payment_url, order.payment_until = PaymentWait.UNKNOWN, "", None
     return "the gateway has not answered; it is asked again"
 
 
-def _paid(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentConfirmed, answer: Answer) -> str:
+def _paid(work: UnitOfWork, order: Order, fact: catalogue.PaymentConfirmed, answer: Answer) -> str:
     if answer is Answer.MOVE:
         order.payment_reference = fact.transaction_id
-        order.move_to(Status.PAID, at=ledger.now)
-        ledger.confirm_if_complete(order)
+        order.move_to(Status.PAID, at=work.now)
+        work.confirm_if_complete(order)
     elif answer is Answer.COMPENSATE:
         order.payment_reference = fact.transaction_id
         return "the order was over; the money goes back"
     return fact.transaction_id
 
 
-def _payment_failed(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentFailed, answer: Answer) -> str:
+def _payment_failed(work: UnitOfWork, order: Order, fact: catalogue.PaymentFailed, answer: Answer) -> str:
     if answer is Answer.MOVE:
-        ledger.cancel(order, f"payment failed: {fact.reason}")
+        work.cancel(order, CancelReason(CancelCode.PAYMENT_FAILED, fact.reason))
     return fact.reason
 
 
-def _refunded(ledger: UnitOfWork, order: Order, fact: catalogue.PaymentRefunded, answer: Answer) -> str:
-    detail = f"{timeline.money(fact.amount_minor, fact.currency)}: {fact.reason}"
+def _refunded(work: UnitOfWork, order: Order, fact: catalogue.PaymentRefunded, answer: Answer) -> str:
+    detail = f"{money.format_plain(fact.amount_minor, fact.currency)}: {fact.reason}"
     if answer is Answer.MOVE:
-        order.refunded_at = ledger.now
-    return f"{detail}; {timeline.money(fact.left_minor, fact.currency)} are left" if fact.left_minor else detail
+        order.refunded_at = work.now
+    return f"{detail}; {money.format_plain(fact.left_minor, fact.currency)} are left" if fact.left_minor else detail

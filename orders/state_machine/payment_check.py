@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db.models import F, Sum
 from django.utils.module_loading import import_string
 
+import money
 from events import catalogue
 from orders.models import Order, OrderLine
 
@@ -31,14 +32,14 @@ def refusals(facts: Sequence[catalogue.PaymentConfirmed], orders: Mapping[UUID, 
 def _refusal(fact: catalogue.PaymentConfirmed, captured: Captured | None, asked: tuple[int, str]) -> str:
     stated = (fact.amount_minor, fact.currency)
     if stated != asked:
-        return f"{_money(*stated)} were stated, and the order came to {_money(*asked)}"
+        return f"{money.format_plain(*stated)} were stated, and the order came to {money.format_plain(*asked)}"
     if captured is None:
         return "payments knows of no money that was taken for this order"
     charge_id, taken = captured[0], captured[1:]
     if charge_id != fact.charge_id:
         return f"charge {fact.charge_id} was stated, and the order's is {charge_id}"
     if stated != taken:
-        return f"{_money(*stated)} were stated, and {_money(*taken)} were taken"
+        return f"{money.format_plain(*stated)} were stated, and {money.format_plain(*taken)} were taken"
     return ""
 
 
@@ -51,7 +52,3 @@ def _captured(order_ids: Sequence[UUID]) -> Mapping[UUID, Captured]:
 def _placed_minor(order_ids: Sequence[UUID]) -> dict[UUID, int]:
     lines = OrderLine.objects.filter(order__in=order_ids).order_by().values_list("order_id")
     return dict(lines.annotate(cost=Sum(F("quantity") * F("unit_price_minor"))))
-
-
-def _money(amount_minor: int, currency: str) -> str:
-    return f"{amount_minor / 100:.2f} {currency}"

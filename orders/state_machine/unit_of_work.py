@@ -1,6 +1,6 @@
 """Orders under change: locked, written in one statement, what follows stated, and a line on the trail for each step.
 
-Everything that happens to orders, be it a fact or something done by hand, opens a ledger and closes it.
+Everything that happens to orders, be it a fact or something done by hand, opens a unit of work and closes it.
 """
 
 from collections import defaultdict
@@ -17,6 +17,7 @@ from events.base import OrderEvent
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows, transactions
 from orders import live
+from orders.cancel_reasons import CancelReason
 from orders.models import Order, OrderLine, Status
 from orders.state_machine.transitions import Answer
 
@@ -50,15 +51,15 @@ class UnitOfWork:
             }
         )
 
-    def cancel(self, order: Order, reason: str) -> None:
+    def cancel(self, order: Order, reason: CancelReason) -> None:
         """End the order; inventory and payments undo their part when they hear of it."""
         order.move_to(Status.CANCELLED, at=self.now)
-        order.cancel_reason = reason
+        order.cancel_reason = str(reason)
         self.stated.append(
             catalogue.OrderCancelled(
                 order_id=order.pk,
                 flow=order.flow,
-                reason=reason,
+                reason=order.cancel_reason,
                 total_minor=order.total_minor,
                 currency=order.currency,
                 was_confirmed=order.is_confirmed,
@@ -131,9 +132,9 @@ def begin_one(order_id: UUID) -> tuple[UnitOfWork, Order]:
     Raises:
         UnknownOrder: there is no such order.
     """
-    ledger = begin([order_id])
+    work = begin([order_id])
     try:
-        return ledger, ledger.orders[order_id]
+        return work, work.orders[order_id]
     except KeyError:
         raise UnknownOrder(f"There is no order {order_id}.") from None
 

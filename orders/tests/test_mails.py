@@ -18,6 +18,7 @@ from kafka_bridge import testing
 from kafka_bridge.wire.events import Event
 from orders import links, mails
 from orders.actions import cancellation
+from orders.cancel_reasons import BY_BUYER
 from orders.models import Order, OrderMail, Status
 from orders.placing import placement
 
@@ -31,7 +32,7 @@ def place(**changes: Any) -> Order:
 
 
 def hear(order: Order, kind: type[OrderEvent], **fields: Any) -> None:
-    """Orders hears this of it; anew each time."""
+    """Orders hears this of it; a new event each time."""
     offset = 1000 * order.trail.count()
     testing.give("orders", kind(order_id=order.pk, flow=order.flow, **fields), topic_offset=offset)
 
@@ -87,7 +88,7 @@ def test_a_cancelled_order_says_why_and_what_becomes_of_the_money(
 def test_a_payment_that_came_too_late_is_explained_with_its_refund() -> None:
     """FAILURES 13: told to the buyer."""
     order = place()
-    assert UNSURE in cancelled(order, cancellation.BY_BUYER)
+    assert UNSURE in cancelled(order, str(BY_BUYER))
     pay(order)
     back = catalogue.PaymentRefunded(
         order_id=order.pk, flow=order.flow, charge_id=CHARGE, refund_id=uuid4(), amount_minor=1250, currency="USD",
@@ -138,8 +139,8 @@ def test_refunds_of_copies_say_which() -> None:
     ):
         order.lines.update(**change)
         with transaction.atomic():
-            note = mails.Notice(order_id=order.pk, kind=OrderMail.Kind.REFUNDED, number=number, amount_minor=1250)
-            mails.queue_each(notices=[note])
+            note = mails.MailRequest(order_id=order.pk, kind=OrderMail.Kind.REFUNDED, number=number, amount_minor=1250)
+            mails.queue_each(requests=[note])
         while mails.send_due():
             pass
         assert f"We have refunded 12.50 USD {words}" in mail.outbox[-1].body

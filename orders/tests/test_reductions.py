@@ -202,12 +202,12 @@ def test_the_page_of_a_reduced_order_says_what_was_cancelled_and_what_goes_back(
     reduce(order, {SKU: 1})
     shown = queries.snapshot(order.pk)
     assert shown is not None
-    assert [(step["code"], step["state"]) for step in shown["steps"]] == [
+    assert [(step.code, step.state) for step in shown.steps] == [
         ("placed", "done"), ("held", "done"), ("paid", "done"), ("confirmed", "done"),
         ("reduced", "done"), ("part_refunded", "current"), ("shipped", "current"), ("delivered", "waiting"),
     ]  # fmt: skip
-    assert (shown["returned_minor"], shown["reductions"]) == (1250, 1)
+    assert (shown.returned_minor, shown.reductions) == (1250, 1)
     testing.give("orders", refunded(order, 1, 2500))
     shown = queries.snapshot(order.pk)
     assert shown is not None
-    assert [step["state"] for step in shown["steps"] if step["code"] == "part_refunded"] == ["done"]
+    assert [step.state for step in shown.steps if step.code == "part_refunded"] == ["done"]

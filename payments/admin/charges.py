@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from kafka_bridge import admin as facts
 from payments.admin import messages
-from payments.admin.inlines import HistoryInline, NoticeInline, RefundInline, ReviewInline
+from payments.admin.inlines import HistoryInline, RefundInline, ReviewInline, WebhookInline
 from payments.models import Charge
 
 State = Charge.State
@@ -65,7 +65,7 @@ class ChargeAdmin(facts.FactsAdmin):
     readonly_fields = (
         "order", "sum", "state_label", "refunded", "next_step", "unknown", "confirm_by", "barred", "made", "settled",
     )  # fmt: skip
-    inlines = (HistoryInline, RefundInline, NoticeInline, ReviewInline)
+    inlines = (HistoryInline, RefundInline, WebhookInline, ReviewInline)
 
     def get_inlines(self, request: HttpRequest, obj: Charge | None) -> list[type[facts.FactsInline]]:
         """Those that have something to show."""
@@ -112,7 +112,7 @@ class ChargeAdmin(facts.FactsAdmin):
     @admin.display(description="amount", ordering="amount_minor")
     def sum(self, charge: Charge) -> str:
         """In major units, with the currency."""
-        return messages.nowrap(f"{charge.amount:,.2f} {charge.currency}")
+        return messages.sum_of(charge.amount_minor, charge.currency)
 
     @admin.display(description="state", ordering="state")
     def state_label(self, charge: Charge) -> str:

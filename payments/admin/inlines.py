@@ -34,7 +34,7 @@ class HistoryInline(facts.FactsInline):
         return rows.select_related("charge")
 
 
-class NoticeInline(facts.FactsInline):
+class WebhookInline(facts.FactsInline):
     """Webhooks about a charge."""
 
     model = GatewayNotice

@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
+import money
 from kafka_bridge import admin as facts
 from payments.models import Charge, Refund
 
@@ -44,7 +45,7 @@ def nowrap(words: str) -> str:
 
 def sum_of(amount_minor: int | None, currency: str) -> str:
     """In major units, with the currency; "" for None."""
-    return "" if amount_minor is None else nowrap(f"{amount_minor / 100:,.2f} {currency}")
+    return "" if amount_minor is None else nowrap(money.format_with_code(amount_minor, currency))
 
 
 def waits(charge: Charge) -> str:
@@ -80,7 +81,7 @@ def asked_next(charge: Charge) -> str:
 
 def refund_waits(refund: Refund) -> str:
     """What a refund that is not through waits for, in a sentence."""
-    what = f"to give {refund.amount:,.2f} {refund.charge.currency} back"
+    what = f"to give {money.format_with_code(refund.amount_minor, refund.charge.currency)} back"
     return f"The gateway is asked {what} {_when(refund.next_attempt_at)}{_after_calls(refund)}."
 
 

@@ -66,7 +66,7 @@ class RefundAdmin(facts.FactsAdmin):
     @admin.display(description="amount", ordering="amount_minor")
     def sum(self, refund: Refund) -> str:
         """In major units, with the currency."""
-        return messages.nowrap(f"{refund.amount:,.2f} {refund.charge.currency}")
+        return messages.sum_of(refund.amount_minor, refund.charge.currency)
 
     @admin.display(description="state", ordering="state")
     def state_label(self, refund: Refund) -> str:

@@ -11,7 +11,7 @@ from kafka_bridge import admin as facts
 from payments.models import Charge, GatewayNotice
 
 
-class StrangerFilter(admin.SimpleListFilter):
+class OrphanFilter(admin.SimpleListFilter):
     """Whether we know the charge that a webhook is about."""
 
     title = "charge"
@@ -33,7 +33,7 @@ class GatewayNoticeAdmin(facts.FactsAdmin):
     """Genuine webhooks, as they came in. What they say is never believed: the gateway is asked."""
 
     list_display = ("received", "kind", "of_charge", "transaction_id", "event_id")
-    list_filter = (StrangerFilter,)
+    list_filter = (OrphanFilter,)
     list_select_related = ("charge",)
     search_fields = ("event_id",)
     search_help_text = "Event id, order id, charge id or transaction id, complete"

@@ -1,6 +1,6 @@
 """What a payment gateway must offer, and which one is set.
 
-An answer is one of four types; an unknown outcome is an answer too, never an exception that somebody might forget.
+An answer is one of four types; an unknown outcome is an answer too, never an exception that might be forgotten.
 
 # Note [The same key]
 Every call that changes something carries a key, and the row that the key comes from is written before the call. The
@@ -22,7 +22,7 @@ from django.utils.module_loading import import_string
 from payments.gateways.circuit_breaker import CircuitBreaker, Ticket
 
 log = logging.getLogger(__name__)
-Said = TypeVar("Said")
+AnswerT = TypeVar("AnswerT")
 
 
 # -- Answers ------------------------------------------------------------------------------------------
@@ -58,9 +58,9 @@ class Unknown:
 Answer = Succeeded | Declined | RequiresAction | Unknown
 
 
-# -- What the gateway's books say ----------------------------------------------------------------------
+# -- What the gateway has on record ----------------------------------------------------------------------
 class PaymentStatus(enum.StrEnum):
-    """How far a payment is, by the gateway's books."""
+    """How far a payment is, as the gateway has it on record."""
 
     ACTION = "requires action"
     AUTHORIZED = "authorized"
@@ -89,10 +89,10 @@ class Payment:
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookEvent:
-    """What a webhook told: that something happened to a payment. A knock; the gateway is asked what it was."""
+    """What a webhook told: that something happened to a payment. Only a hint; the gateway is asked what it was."""
 
     event_id: str
-    """Unique: a second notice with this id is the same one."""
+    """Unique: a second webhook with this id is the same one."""
     kind: str
     """As the gateway calls it."""
     transaction_id: str
@@ -145,7 +145,7 @@ class Gateway(Protocol):
         """
         ...
 
-    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
+    def read_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
         """What a webhook says; None for a genuine one that is not about a payment.
 
         The signature is checked over the bytes as they came, before anything of them is read.
@@ -221,9 +221,9 @@ class Guarded:
         """See `Gateway.statement`; not guarded, as nothing that is waited for depends on it."""
         return self.gateway.statement(since=since)
 
-    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
-        """See `Gateway.read_notice`."""
-        return self.gateway.read_notice(body=body, headers=headers)
+    def read_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
+        """See `Gateway.read_webhook`."""
+        return self.gateway.read_webhook(body=body, headers=headers)
 
     def _move(self, call: Callable[[], Answer], *, key: str, transaction_id: str = "") -> Answer:
         """A call that moves money, after a look if it is the first one for a while (so it may take twice as long)."""
@@ -235,10 +235,10 @@ class Guarded:
             ticket = self.breaker.admit()
         return self._call(ticket, call)
 
-    def _call(self, ticket: Ticket | None, call: Callable[[], Said]) -> Said | Unknown:
+    def _call(self, ticket: Ticket | None, call: Callable[[], AnswerT]) -> AnswerT | Unknown:
         if ticket is None:
             return Unknown("the gateway has not answered for a while and is left alone for some seconds")
-        answer: Said | Unknown = Unknown("the call was broken off")
+        answer: AnswerT | Unknown = Unknown("the call was broken off")
         try:
             answer = call()
         except Exception as error:

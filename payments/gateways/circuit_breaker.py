@@ -56,7 +56,7 @@ class CircuitBreaker:
                 self._era += 1
 
     def room(self, wanted: int) -> int:
-        """How many of so many calls may be begun now; nothing is promised, somebody else may be quicker."""
+        """How many of so many calls may be begun now; nothing is promised, another thread may be quicker."""
         with self._lock:
             if self._opened_at is None:
                 return wanted

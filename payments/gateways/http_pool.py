@@ -1,105 +1,145 @@
 """HTTP calls to one server, on connections that are kept, by many threads at a time.
 
-It is the standard library's client with a pool in front: a call costs a fifth of what one costs with httpx, and each
-order makes two of them.
+# Note [A call that is repeated]
+urllib3 repeats nothing here and follows nothing. There is one case in which this module makes a call a second time: it
+went out on a connection that was kept from before, and that connection turned out to be closed. A server that was
+started again closes those of its former life, and nobody can tell whether it had read the request. So callers may only
+make calls that can be made twice: each has a key, and the same key means the same call.
 """
 
-import http.client
+import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import urllib3
+from urllib3 import connection as urllib3_connections
+from urllib3.exceptions import HTTPError, ProtocolError
+
 # Of the time that a whole call may take: for the connection, and for the request and its answer.
 CONNECT_SHARE, ANSWER_SHARE = 0.1, 0.85
 LARGEST_ANSWER = 4 * 1024 * 1024
+_PIECE = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Reply:
+class HttpReply:
     """What came back."""
 
     status: int
     body: bytes
 
 
-class Wire(Protocol):
+class Transport(Protocol):
     """Carries one call to a server and brings its reply back."""
 
-    def call(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str]) -> Reply:
+    def call(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str]) -> HttpReply:
         """One call; it blocks.
 
         Raises:
-            OSError, http.client.HTTPException, ValueError: whether the server has heard it, nobody knows.
+            OSError, ValueError: nobody knows whether the server has received it.
         """
         ...
 
 
-class KeptConnections:
-    """A wire to the server at `url`, such as `http://127.0.0.1:8002` or `https://shop.example.com/hook`."""
+class HttpPool:
+    """A transport to the server at `url`, such as `http://127.0.0.1:8002` or `https://shop.example.com/hook`."""
 
     def __init__(self, url: str, *, timeout_seconds: float, keep: int) -> None:
         """A call takes no longer than `timeout_seconds`, and so many connections are kept for later ones."""
         there = urlsplit(url)
         if there.scheme not in ("http", "https") or not there.hostname:
             raise ValueError(f"{url!r} is no http(s) address")
-        self._kind = http.client.HTTPSConnection if there.scheme == "https" else http.client.HTTPConnection
-        self._host, self._port, self._prefix = there.hostname, there.port, there.path
+        kind = _HttpsConnections if there.scheme == "https" else _HttpConnections
+        self._pool = kind(there.hostname, there.port, maxsize=keep, block=False)
+        self._prefix = there.path
         self._timeout_seconds = timeout_seconds
-        self._keep = keep
-        self._idle: deque[http.client.HTTPConnection] = deque()
 
-    def call(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str]) -> Reply:
-        """One call; see `Wire.call`.
-
-        A server that was started again has closed the connections of its former life. That shows at the first use,
-        and at once, so such a call is made again on a fresh connection: it must be one that may be made twice.
-        """
+    def call(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str]) -> HttpReply:
+        """One call; see `Transport.call` and Note [A call that is repeated]."""
         while True:
+            _connected.in_this_call = False
             try:
-                connection = self._idle.pop()
-            except IndexError:
-                return self._call(self._connect(), method, path, body, headers)
-            try:
-                return self._call(connection, method, path, body, headers)
-            except ConnectionError:
-                continue
+                return self._call(method, f"{self._prefix}{path}" or "/", body, headers)
+            except ProtocolError as error:
+                cause = error.args[-1]
+                if not isinstance(cause, ConnectionError):
+                    raise ConnectionError(str(error)) from error
+                if _connected.in_this_call:
+                    raise cause from error
+            except HTTPError as error:
+                raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:
         """Close the connections that are kept."""
-        while self._idle:
-            self._idle.pop().close()
+        self._pool.close()
 
-    def _connect(self) -> http.client.HTTPConnection:
-        connection = self._kind(self._host, self._port, timeout=self._timeout_seconds * CONNECT_SHARE)
-        connection.connect()
-        return connection
-
-    def _call(
-        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes, headers: Mapping[str, str]
-    ) -> Reply:
+    def _call(self, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> HttpReply:
+        connect_seconds, answer_seconds = self._timeout_seconds * CONNECT_SHARE, self._timeout_seconds * ANSWER_SHARE
+        deadline = time.monotonic() + connect_seconds + answer_seconds
+        response = self._pool.urlopen(
+            method,
+            target,
+            body=body or None,
+            headers=headers,
+            retries=False,
+            redirect=False,
+            timeout=urllib3.Timeout(connect=connect_seconds, read=answer_seconds),
+            preload_content=False,
+            decode_content=False,
+        )
         try:
-            deadline = time.monotonic() + self._timeout_seconds * ANSWER_SHARE
-            _give(connection, deadline)
-            connection.request(method, f"{self._prefix}{path}" or "/", body=body or None, headers=dict(headers))
-            response = connection.getresponse()
-            _give(connection, deadline)
-            content = response.read(LARGEST_ANSWER + 1)
-            if len(content) > LARGEST_ANSWER:
-                raise ValueError("the answer is too long")
+            content = _read(response, deadline=deadline)
         except BaseException:
-            connection.close()
+            response.close()
             raise
-        if not response.will_close and len(self._idle) < self._keep:
-            self._idle.append(connection)
-        else:
-            connection.close()
-        return Reply(response.status, content)
+        response.release_conn()
+        return HttpReply(response.status, content)
 
 
-def _give(connection: http.client.HTTPConnection, deadline: float) -> None:
-    """From now on, wait no longer than until then for anything (nothing is sent or read in more than one go)."""
-    if connection.sock is not None:
-        connection.sock.settimeout(max(0.001, deadline - time.monotonic()))
+def _read(response: urllib3.BaseHTTPResponse, *, deadline: float) -> bytes:
+    """All of the body, unless it is too long, or too slow: a server may send a byte now and then for ever."""
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        if (left := deadline - time.monotonic()) <= 0:
+            raise TimeoutError("the answer takes too long")
+        if (socket := getattr(response.connection, "sock", None)) is not None:
+            socket.settimeout(left)
+        if not (piece := response.read1(_PIECE)):
+            return b"".join(pieces)
+        size += len(piece)
+        if size > LARGEST_ANSWER:
+            raise ValueError("the answer is too long")
+        pieces.append(piece)
+
+
+class _Connected(threading.local):
+    """Whether this thread's call had to connect, or went out on a connection that was kept."""
+
+    in_this_call = False
+
+
+_connected = _Connected()
+
+
+class _HttpConnection(urllib3_connections.HTTPConnection):
+    def connect(self) -> None:
+        _connected.in_this_call = True
+        super().connect()
+
+
+class _HttpsConnection(urllib3_connections.HTTPSConnection):
+    def connect(self) -> None:
+        _connected.in_this_call = True
+        super().connect()
+
+
+class _HttpConnections(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsConnections(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection

@@ -1,6 +1,5 @@
 """The client of the sandbox gateway, which is a process of its own (`payments/sandbox`); reached over HTTP."""
 
-import http.client
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -42,9 +41,9 @@ class NotThere(Exception):
 class SandboxGateway:
     """Calls the bank over HTTP; it may be used by many threads at a time."""
 
-    def __init__(self, carrier: http_pool.Wire | None = None) -> None:
-        """Without a carrier, over the network to `settings.SANDBOX_URL`."""
-        self._wire = carrier or http_pool.KeptConnections(
+    def __init__(self, transport: http_pool.Transport | None = None) -> None:
+        """Without a transport, over the network to `settings.SANDBOX_URL`."""
+        self._transport = transport or http_pool.HttpPool(
             settings.SANDBOX_URL,
             timeout_seconds=settings.PAYMENT_TIMEOUT_SECONDS,
             keep=settings.PAYMENT_CONCURRENT_CALLS,
@@ -113,7 +112,7 @@ class SandboxGateway:
             following = page.get("next")
             after = following if isinstance(following, int) else None
 
-    def read_notice(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
+    def read_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent | None:
         """What a webhook says.
 
         Raises:
@@ -122,21 +121,21 @@ class SandboxGateway:
         header = next((value for name, value in headers.items() if name.lower() == SIGNATURE_HEADER.lower()), "")
         signatures.verify(body, header, secrets=settings.PAYMENT_WEBHOOK_SECRETS)
         try:
-            notice = json.loads(body)
-            data = notice["data"]
-            if not str(notice["type"]).startswith("payment."):
+            event = json.loads(body)
+            data = event["data"]
+            if not str(event["type"]).startswith("payment."):
                 return None
             return WebhookEvent(
-                event_id=str(notice["id"]),
-                kind=str(notice["type"]),
+                event_id=str(event["id"]),
+                kind=str(event["type"]),
                 transaction_id=str(data["transaction_id"]),
                 key=str(data["key"]),
-                at=datetime.fromtimestamp(int(notice["created"]), UTC),
+                at=datetime.fromtimestamp(int(event["created"]), UTC),
             )
         except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
             raise NotGenuine(f"the body cannot be read: {error!r}") from error
 
-    # -- Over the wire ------------------------------------------------------------------------------
+    # -- Calls ------------------------------------------------------------------------------
     def _settled(self, path: str, key: str, contents: Mapping[str, object]) -> Answer:
         try:
             return _as_settled(self._post(path, key, contents))
@@ -160,9 +159,9 @@ class SandboxGateway:
             NotThere: the bank does not know what the call is about.
         """
         try:
-            reply = self._wire.call(method, path, body=body, headers=headers)
+            reply = self._transport.call(method, path, body=body, headers=headers)
             answer = json.loads(reply.body)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise NoAnswer(f"{type(error).__name__}: {error}"[:280]) from error
         if reply.status == 200 and isinstance(answer, dict):
             return answer

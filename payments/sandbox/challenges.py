@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
+import money
 from payments.gateways import PaymentStatus
 from payments.sandbox import cards
 from payments.sandbox.books import Payment
@@ -31,7 +32,7 @@ _ENDED = {
 
 
 def front() -> Response:
-    """What this is, for whoever finds it."""
+    """What this is, for people who find it."""
     return _html(
         "This is the sandbox's bank",
         "<p>The shop's test cards are its cards. It keeps books of its own, and shows a page of these to buyers whose "
@@ -79,8 +80,7 @@ def _question(payment: Payment) -> str:
 
 
 def _amount(payment: Payment) -> str:
-    whole, cents = divmod(payment.amount_minor, 100)
-    return f"{whole:,}.{cents:02} {escape(payment.currency)}"
+    return escape(money.format_with_code(payment.amount_minor, payment.currency))
 
 
 def _way_back(payment: Payment) -> str:

@@ -4,7 +4,6 @@ They are written in the transaction of what they tell, so none is lost with the 
 before a crash is sent again.
 """
 
-import http.client
 import json
 import logging
 import threading
@@ -36,14 +35,14 @@ class Sender:
         *,
         url: str,
         secrets: Sequence[str],
-        carrier: http_pool.Wire | None = None,
+        transport: http_pool.Transport | None = None,
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
     ) -> None:
         """Webhooks are signed with the first of the secrets; without any, none is sent."""
         self._bank = bank
         self._secret = next((secret for secret in secrets if secret), "")
         self._first_pause_seconds = first_pause_seconds
-        self._wire = carrier or http_pool.KeptConnections(url, timeout_seconds=ANSWER_SECONDS, keep=AT_A_TIME)
+        self._transport = transport or http_pool.HttpPool(url, timeout_seconds=ANSWER_SECONDS, keep=AT_A_TIME)
         self._pool = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="webhook")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
@@ -94,8 +93,8 @@ class Sender:
         signature = signatures.sign(body, secret=self._secret, at=int(time.time()))
         headers = {"Content-Type": "application/json", HEADER: signature}
         try:
-            answer = self._wire.call("POST", "", body=body, headers=headers)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            answer = self._transport.call("POST", "", body=body, headers=headers)
+        except (OSError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
         return "" if 200 <= answer.status < 300 else f"answered {answer.status}"
 

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Manners:
-    """How the bank behaves towards whoever calls."""
+    """How the bank behaves towards its callers."""
 
     public_url: str
     """Where a browser reaches it."""
@@ -95,7 +95,7 @@ class Server:
         except Away:
             return _error(503, "outage", "the bank is closed for a while", headers={"Retry-After": "1"})
         except (Silence, CallLost):
-            # Whoever still listens after that learns nothing about what was done.
+            # A caller that still listens after that learns nothing about what was done.
             time.sleep(self.manners.stall_seconds)
             return _error(504, "no_answer", "there is no answer to this call")
         except RequestEntityTooLarge:

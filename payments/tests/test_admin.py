@@ -173,7 +173,7 @@ def test_charges_are_narrowed_down_by_their_progress(admin_client: Client) -> No
     assert over in shown("")
 
 
-def test_webhooks_are_found_and_those_of_strangers_apart(admin_client: Client) -> None:
+def test_webhooks_are_found_and_those_of_orphan_payments_apart(admin_client: Client) -> None:
     (charge,) = taken()
     now = timezone.now()
     known = GatewayNotice.objects.create(

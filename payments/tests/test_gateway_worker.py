@@ -9,16 +9,16 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from devtools.testing.charges import PRICE, ask_for, due, forestall, undo
+from devtools.testing.charges import PRICE, ask_for, charge_request, prevent_charge, undo
 from devtools.testing.payments import make_due, run, run_to_the_end
 from devtools.testing.sandbox_bank import InProcessGateway
 from events import catalogue
 from kafka_bridge import testing
-from payments import gateway_calls, gateways, queries, services, settlement
+from payments import charges, gateway_calls, gateways, queries, settlement
 from payments.gateway_worker import GatewayWorker
 from payments.gateways import Answer, PaymentStatus, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review
-from payments.transitions import Heard
+from payments.transitions import GatewayAnswer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 
@@ -129,8 +129,8 @@ def test_a_gateway_that_is_left_alone_is_not_asked_in_vain(settings: Any, bank: 
 )
 def test_a_sum_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
     order_id = uuid4()
-    with pytest.raises(services.ImpossibleSum, match=str(order_id)), transaction.atomic():
-        services.request_charges(dues=[due(order_id, **changes)])
+    with pytest.raises(charges.ImpossibleSum, match=str(order_id)), transaction.atomic():
+        charges.request_charges(requests=[charge_request(order_id, **changes)])
     assert not Charge.objects.exists()
 
 
@@ -178,12 +178,12 @@ def test_of_two_answers_for_one_step_the_one_that_knows_counts(bank: InProcessGa
 def test_an_unknown_outcome_is_asked_again_with_the_same_key(bank: InProcessGateway) -> None:
     """FAILURES 1: the bank sets aside and takes, and each first answer is lost."""
     ask_for("pm_charges_then_times_out")
-    cashier = GatewayWorker()
-    run(cashier)
+    worker = GatewayWorker()
+    run(worker)
     charge = Charge.objects.get()
     assert (charge.state, charge.attempts, charge.unknown_since is not None) == ("requested", 1, True)
     assert said() == ["payment.unknown"]
-    run_to_the_end(cashier)
+    run_to_the_end(worker)
     charge.refresh_from_db()
     assert (charge.state, charge.unknown_since) == ("succeeded", None)
     assert [entry.key for entry in bank.bank.entries()] == [str(charge.pk), gateway_calls.capture_key(charge)]
@@ -238,12 +238,12 @@ class MuteGateway(InProcessGateway):
         return super().find(**call)
 
 
-# -- Somebody changes their mind --------------------------------------------------------------------------
+# -- The buyer changes their mind --------------------------------------------------------------------------
 def test_an_order_cancelled_before_the_call_is_never_charged(bank: InProcessGateway) -> None:
     early, never = ask_for("pm_success")[0], uuid4()
     undo(early, never)
     with transaction.atomic():
-        services.request_charges(dues=[due(never)])
+        charges.request_charges(requests=[charge_request(never)])
     run(GatewayWorker())
     assert entered(bank) == []
     assert set(Charge.objects.values_list("order_id", "state")) == {(early, "cancelled"), (never, "cancelled")}
@@ -266,18 +266,18 @@ def test_an_order_cancelled_while_it_is_being_authorized_is_voided(bank: InProce
 def test_an_order_cancelled_while_it_is_being_captured_is_refunded_once(bank: InProcessGateway) -> None:
     """FAILURES 13: the money moves at this moment, and goes back by itself."""
     [order_id] = ask_for("pm_success")
-    cashier = GatewayWorker()
+    worker = GatewayWorker()
     [charge] = settlement.claim_charges(limit=1)
     with transaction.atomic():
         settlement.settle(charges=[(charge, gateway_calls.carry_out(charge))])
     [charge] = settlement.claim_charges(limit=1)
     undo(order_id)
-    assert forestall(order_id) == set(), "that nothing is taken can no longer be promised"
+    assert prevent_charge(order_id) == set(), "that nothing is taken can no longer be promised"
     with transaction.atomic():
         settlement.settle(charges=[(charge, gateway_calls.carry_out(charge))])
-    run(cashier)
+    run(worker)
     undo(order_id)
-    run(cashier)
+    run(worker)
     assert entered(bank) == [("authorization", PRICE), ("capture", PRICE), ("refund", PRICE)]
     assert said() == ["payment.confirmed", "payment.refunded"]
 
@@ -285,23 +285,23 @@ def test_an_order_cancelled_while_it_is_being_captured_is_refunded_once(bank: In
 def test_an_order_cancelled_after_the_capture_is_refunded_once(bank: InProcessGateway) -> None:
     """FAILURES 11: as where a paid order finds no stock."""
     [order_id] = ask_for("pm_success")
-    cashier = GatewayWorker()
-    run(cashier)
+    worker = GatewayWorker()
+    run(worker)
     for _ in range(3):
         undo(order_id)
-        run(cashier)
+        run(worker)
     assert entered(bank) == [("authorization", PRICE), ("capture", PRICE), ("refund", PRICE)]
     assert said() == ["payment.confirmed", "payment.refunded"]
     assert Refund.objects.get().reason == "test"
 
 
 def test_a_refusal_that_comes_after_the_money_is_in_changes_nothing(bank: InProcessGateway) -> None:
-    """FAILURES 12: a second cashier hears of an earlier call; the charge has moved on, and stays where it is."""
+    """FAILURES 12: a second worker hears of an earlier call; the charge has moved on, and stays where it is."""
     ask_for("pm_success")
     [stale] = settlement.claim_charges(limit=1)
     make_due()
     run(GatewayWorker())
-    for late in (Heard(standing=PaymentStatus.DECLINED, reason="too late"), Unknown("too late")):
+    for late in (GatewayAnswer(standing=PaymentStatus.DECLINED, reason="too late"), Unknown("too late")):
         with transaction.atomic():
             settlement.settle(charges=[(stale, late)])
     assert (Charge.objects.get().state, said()) == ("succeeded", ["payment.confirmed"])
@@ -313,13 +313,13 @@ def test_a_hold_that_runs_out_bars_what_is_authorized(bank: InProcessGateway) ->
     [charge] = settlement.claim_charges(limit=1)
     with transaction.atomic():
         settlement.settle(charges=[(charge, gateway_calls.carry_out(charge))])
-    assert forestall(order_id) == {order_id}
+    assert prevent_charge(order_id) == {order_id}
     run(GatewayWorker())
     assert entered(bank) == [("authorization", PRICE), ("void", PRICE)]
     assert (Charge.objects.get().state, said()) == ("cancelled", [])
 
 
-# -- Somebody acts at the gateway, past us ------------------------------------------------------------------
+# -- Staff act at the gateway, past us ------------------------------------------------------------------
 def authorized(bank: InProcessGateway) -> Charge:
     """A charge that is set aside, and due."""
     ask_for("pm_success")
@@ -329,7 +329,7 @@ def authorized(bank: InProcessGateway) -> Charge:
     return Charge.objects.get()
 
 
-def test_what_somebody_captured_at_the_gateway_is_captured(bank: InProcessGateway) -> None:
+def test_what_staff_captured_at_the_gateway_is_captured(bank: InProcessGateway) -> None:
     """It refuses our capture, and its books say why."""
     charge = authorized(bank)
     bank.bank.capture(key="by hand", transaction_id=charge.transaction_id, amount_minor=PRICE)
@@ -338,7 +338,7 @@ def test_what_somebody_captured_at_the_gateway_is_captured(bank: InProcessGatewa
     assert entered(bank) == [("authorization", PRICE), ("capture", PRICE)]
 
 
-def test_what_somebody_let_go_at_the_gateway_has_failed(bank: InProcessGateway) -> None:
+def test_what_staff_let_go_at_the_gateway_has_failed(bank: InProcessGateway) -> None:
     charge = authorized(bank)
     bank.bank.void(key="by hand", transaction_id=charge.transaction_id)
     run_to_the_end(GatewayWorker())
@@ -347,7 +347,7 @@ def test_what_somebody_let_go_at_the_gateway_has_failed(bank: InProcessGateway) 
     assert said() == ["payment.failed"]
 
 
-def test_what_somebody_captured_of_an_order_that_is_over_goes_back_and_is_looked_at(bank: InProcessGateway) -> None:
+def test_what_staff_captured_of_an_order_that_is_over_goes_back_and_is_looked_at(bank: InProcessGateway) -> None:
     charge = authorized(bank)
     undo(charge.order_id)
     bank.bank.capture(key="by hand", transaction_id=charge.transaction_id, amount_minor=PRICE)
@@ -358,15 +358,15 @@ def test_what_somebody_captured_of_an_order_that_is_over_goes_back_and_is_looked
     assert (review.kind, review.charge, review.closed_at) == ("void_refused", charge, None)
 
 
-def test_what_somebody_paid_back_at_the_gateway_is_refused_to_us_and_looked_at(bank: InProcessGateway) -> None:
+def test_what_staff_paid_back_at_the_gateway_is_refused_to_us_and_looked_at(bank: InProcessGateway) -> None:
     ask_for("pm_success")
     run(GatewayWorker())
     charge = Charge.objects.get()
     bank.bank.refund(key="by hand", transaction_id=charge.transaction_id, amount_minor=1)
     undo(charge.order_id)
-    cashier = GatewayWorker()
+    worker = GatewayWorker()
     for _ in range(5):
-        run(cashier)
+        run(worker)
         make_due()
     refund = Refund.objects.get()
     assert (refund.state, refund.attempts) == ("requested", 5)
@@ -377,7 +377,7 @@ def test_what_somebody_paid_back_at_the_gateway_is_refused_to_us_and_looked_at(b
 # -- The buyer confirms -----------------------------------------------------------------------------------
 def waiting_for_the_buyer(bank: InProcessGateway, **changes: Any) -> Charge:
     with transaction.atomic():
-        services.request_charges(dues=[due(uuid4(), "pm_3ds", **changes)])
+        charges.request_charges(requests=[charge_request(uuid4(), "pm_3ds", **changes)])
     run(GatewayWorker())
     charge = Charge.objects.get()
     assert charge.state == "action_required"
@@ -452,7 +452,7 @@ def test_a_look_that_began_before_the_deadline_is_not_the_last_one(bank: InProce
     assert Charge.objects.get().state == "action_required"
 
 
-@pytest.mark.parametrize("end", [undo, forestall])
+@pytest.mark.parametrize("end", [undo, prevent_charge])
 def test_an_order_that_ends_while_its_buyer_is_asked_is_voided(bank: InProcessGateway, end: Any) -> None:
     charge = waiting_for_the_buyer(bank)
     end(charge.order_id)
@@ -464,27 +464,27 @@ def test_an_order_that_ends_while_its_buyer_is_asked_is_voided(bank: InProcessGa
     assert (entered(bank)[-1:], said()) == ([("void", PRICE)], ["payment.action_required"])
 
 
-def test_a_knock_while_we_are_asking_has_us_ask_again(bank: InProcessGateway) -> None:
-    """What we hear may be older than the knock."""
+def test_a_webhook_while_we_are_asking_has_us_ask_again(bank: InProcessGateway) -> None:
+    """What we hear may be older than the webhook."""
     charge = waiting_for_the_buyer(bank)
     make_due()
     [looking] = settlement.claim_charges(limit=1)
     heard = gateway_calls.carry_out(looking)
     bank.bank.confirm(charge.transaction_id)
-    knock = catalogue.PaymentNotified(
+    webhook = catalogue.PaymentNotified(
         order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk, notice_id="evt_1"
     )
-    testing.give("payments", knock)
+    testing.give("payments", webhook)
     with transaction.atomic():
         settlement.settle(charges=[(looking, heard)])
     run(GatewayWorker())
     assert said() == ["payment.action_required", "payment.confirmed"]
 
 
-def test_a_knock_leaves_a_first_call_alone(bank: InProcessGateway) -> None:
+def test_a_webhook_leaves_a_first_call_alone(bank: InProcessGateway) -> None:
     [order_id] = ask_for("pm_success")
     [claimed] = settlement.claim_charges(limit=1)
-    knock = catalogue.PaymentNotified(order_id=order_id, flow=claimed.flow, charge_id=claimed.pk, notice_id="evt_1")
-    testing.give("payments", knock)
+    webhook = catalogue.PaymentNotified(order_id=order_id, flow=claimed.flow, charge_id=claimed.pk, notice_id="evt_1")
+    testing.give("payments", webhook)
     assert settlement.claim_charges(limit=1) == []
     assert history()[-1] == ("webhook", "requested")

@@ -18,11 +18,11 @@ TABLE = "payments_gatewaynotice"
 
 def receive(number: int, charge: Charge) -> bool:
     """A webhook about this charge; whether it is news."""
-    notice = WebhookEvent(
+    event = WebhookEvent(
         event_id=f"evt_{number}", kind="captured", transaction_id="", key=str(charge.pk), at=timezone.now()
     )
     with transaction.atomic():
-        return webhooks.receive(notice=notice, body=b"{}")
+        return webhooks.receive(event=event, body=b"{}")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from devtools.testing.charges import ask_for, cancelled, captured_by_hand
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing
-from payments import services, settlement
+from payments import charges, refunds, settlement
 from payments.gateways import Succeeded
 from payments.models import Charge, Refund
 
@@ -89,7 +89,7 @@ def test_the_last_refund_says_that_nothing_is_left(is_part_first: bool) -> None:
     )
 
 
-def test_two_cashiers_that_settle_two_refunds_at_once_tell_of_one_end() -> None:
+def test_two_workers_that_settle_two_refunds_at_once_tell_of_one_end() -> None:
     """Each of them alone would see the other's refund as still open, and nobody would say that nothing is left."""
     for _ in range(5):
         order_id = captured_by_hand()
@@ -104,8 +104,8 @@ def test_two_cashiers_that_settle_two_refunds_at_once_tell_of_one_end() -> None:
             finally:
                 connection.close()
 
-        with ThreadPoolExecutor(2) as cashiers:
-            list(cashiers.map(settle, settlement.claim_refunds(limit=5)))
+        with ThreadPoolExecutor(2) as workers:
+            list(workers.map(settle, settlement.claim_refunds(limit=5)))
         said = [event for event in testing.stated(catalogue.PaymentRefunded) if event.key == str(order_id)]
         told = sorted((e.number, e.left_minor == 0) for e in said if isinstance(e, catalogue.PaymentRefunded))
         assert told == [(1, False), (2, True)]
@@ -114,8 +114,8 @@ def test_two_cashiers_that_settle_two_refunds_at_once_tell_of_one_end() -> None:
 def test_money_that_was_never_taken_does_not_go_back() -> None:
     [order_id] = ask_for("pm_success")
     for never in (order_id, uuid4()):
-        with pytest.raises(services.NothingTaken, match=str(never)), transaction.atomic():
-            services.refund_parts(reduced=[reduced(never, 1, 500)])
+        with pytest.raises(refunds.NothingTaken, match=str(never)), transaction.atomic():
+            refunds.refund_parts(reduced=[reduced(never, 1, 500)])
     assert (going_back(), Charge.objects.get().state) == ([], "requested")
 
 
@@ -148,11 +148,11 @@ def test_many_at_once_give_back_no_more_than_was_taken() -> None:
             for _ in range(2):
                 with transaction.atomic():
                     if number % 3 == 0:
-                        services.refund_parts(reduced=[reduced(order_id, number, 300)])
+                        refunds.refund_parts(reduced=[reduced(order_id, number, 300)])
                     elif number % 3 == 1:
-                        services.refund_returns(returned=[returned(order_id, number, 300)])
+                        refunds.refund_returns(returned=[returned(order_id, number, 300)])
                     else:
-                        services.undo(cancelled=[cancelled(order_id)])
+                        charges.undo(cancelled=[cancelled(order_id)])
         finally:
             connection.close()
 

@@ -1,4 +1,4 @@
-"""Money that needs a person: on the list once, closed by itself, or by somebody for good."""
+"""Money that needs a person: on the list once, closed by itself, or by staff for good."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from devtools.testing.charges import answer, ask_for, captured_by_hand, claim, forestall, undo
+from devtools.testing.charges import answer, ask_for, captured_by_hand, claim, prevent_charge, undo
 from events import catalogue
 from kafka_bridge import testing
 from payments import jobs, reviews
@@ -102,7 +102,7 @@ def test_it_stays_on_the_list_when_the_order_ends_meanwhile() -> None:
     charge = unknown_for(minutes=16)
     jobs.review_unknown()
     undo(charge.order_id)
-    assert forestall(charge.order_id) == {charge.order_id}
+    assert prevent_charge(charge.order_id) == {charge.order_id}
     assert kinds() == ["unknown"]
     answer(claim(), PaymentStatus.AUTHORIZED)
     answer(claim(), PaymentStatus.VOIDED)
@@ -127,7 +127,7 @@ def test_a_refused_refund_is_not_also_an_unknown_one() -> None:
 
 # -- Events that orders did not believe -------------------------------------------------------------------
 def test_a_payment_that_orders_did_not_believe_needs_a_person() -> None:
-    """FAILURES 27: somebody else has stated it."""
+    """FAILURES 27: it was stated from outside."""
     order_id = captured_by_hand()
     for_nobody = uuid4()
     for number, about in enumerate((order_id, for_nobody)):

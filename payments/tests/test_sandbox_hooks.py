@@ -37,14 +37,14 @@ class Listener:
         self.is_away = False
         self._lock = threading.Lock()
 
-    def call(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str]) -> http_pool.Reply:
-        """See `wire.Wire.call`."""
+    def call(self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str]) -> http_pool.HttpReply:
+        """See `http_pool.Transport.call`."""
         with self._lock:
             if self.is_away:
                 raise ConnectionRefusedError("nobody there")
             self.heard.append((body, headers[HEADER]))
             self.refuses -= 1
-            return http_pool.Reply(500 if self.refuses >= 0 else 200, b"")
+            return http_pool.HttpReply(500 if self.refuses >= 0 else 200, b"")
 
     @property
     def types(self) -> list[str]:
@@ -75,7 +75,7 @@ def listener() -> Listener:
 @pytest.fixture
 def sender(bank: Bank, listener: Listener) -> Iterator[Sender]:
     """Not started: `send_due` is called by the test."""
-    sender = Sender(bank, url="http://shop.example/", secrets=[SECRET, "older"], carrier=listener)
+    sender = Sender(bank, url="http://shop.example/", secrets=[SECRET, "older"], transport=listener)
     yield sender
     sender.stop()
 
@@ -166,7 +166,7 @@ def test_a_webhook_is_kept_while_the_shop_is_away_and_over_a_restart(
     bank.close()
     reopened = Bank(tmp_path / "ledger.sqlite3", now=clock)
     listener.is_away = False
-    later = Sender(reopened, url="http://shop.example/", secrets=[SECRET], carrier=listener)
+    later = Sender(reopened, url="http://shop.example/", secrets=[SECRET], transport=listener)
     assert later.send_due() == 0, "not due yet"
     clock.now += 2
     assert later.send_due() == 1
@@ -193,7 +193,7 @@ def test_a_webhook_is_signed_with_the_first_secret(bank: Bank, sender: Sender, l
 
 
 def test_the_thread_sends_by_itself(bank: Bank, listener: Listener) -> None:
-    sender = Sender(bank, url="http://shop.example/", secrets=[SECRET], carrier=listener)
+    sender = Sender(bank, url="http://shop.example/", secrets=[SECRET], transport=listener)
     sender.start()
     bank.authorize(key="k", amount_minor=1, currency="USD", card="pm_charges_then_times_out")
     waiting.until(lambda: listener.heard, what="a webhook", timeout_seconds=10)
@@ -204,7 +204,7 @@ def test_without_a_secret_nothing_is_kept_nor_sent(
     tmp_path: Path, listener: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
     bank = Bank(tmp_path / "ledger.sqlite3", sends_hooks=False)
-    sender = Sender(bank, url="http://shop.example/", secrets=[""], carrier=listener)
+    sender = Sender(bank, url="http://shop.example/", secrets=[""], transport=listener)
     sender.start()
     play(bank, "pm_hooks_twice")
     assert bank.due_hooks(limit=1) == []
@@ -222,7 +222,7 @@ def test_the_client_reads_what_the_bank_sends(
     payment = bank.authorize(key="k", amount_minor=1, currency="USD", card="pm_charges_then_times_out").payment
     sender.send_due()
     [(body, header)] = listener.heard
-    notice = sandbox_gateway.read_notice(body=body, headers={HEADER.upper(): header})
-    assert isinstance(notice, WebhookEvent)
-    assert (notice.kind, notice.transaction_id, notice.key) == ("payment.authorized", payment.transaction_id, "k")
-    assert abs(notice.at.timestamp() - time.time()) < 60
+    event = sandbox_gateway.read_webhook(body=body, headers={HEADER.upper(): header})
+    assert isinstance(event, WebhookEvent)
+    assert (event.kind, event.transaction_id, event.key) == ("payment.authorized", payment.transaction_id, "k")
+    assert abs(event.at.timestamp() - time.time()) < 60

@@ -273,7 +273,7 @@ def _replace(file: Path) -> None:
     file.mkdir()
 
 
-# -- The wire -----------------------------------------------------------------------------------------------
+# -- Connections -----------------------------------------------------------------------------------------------
 class RawServer:
     """Takes connections, and does with each what the test says."""
 
@@ -336,8 +336,8 @@ def hang_up(taken: socket.socket) -> None:
 
 def test_a_connection_is_kept() -> None:
     server = RawServer(answer_always)
-    kept = http_pool.KeptConnections(server.url, timeout_seconds=5, keep=4)
-    assert {kept.call("GET", "/", headers={}) for _ in range(5)} == {http_pool.Reply(200, b"{}")}
+    kept = http_pool.HttpPool(server.url, timeout_seconds=5, keep=4)
+    assert {kept.call("GET", "/", headers={}) for _ in range(5)} == {http_pool.HttpReply(200, b"{}")}
     assert server.connections == 1
     kept.close()
     server.close()
@@ -345,8 +345,8 @@ def test_a_connection_is_kept() -> None:
 
 def test_a_connection_that_the_server_has_closed_is_replaced() -> None:
     server = RawServer(answer_once)
-    kept = http_pool.KeptConnections(server.url, timeout_seconds=5, keep=4)
-    assert {kept.call("POST", "/", body=b"{}", headers={}) for _ in range(3)} == {http_pool.Reply(200, b"{}")}
+    kept = http_pool.HttpPool(server.url, timeout_seconds=5, keep=4)
+    assert {kept.call("POST", "/", body=b"{}", headers={}) for _ in range(3)} == {http_pool.HttpReply(200, b"{}")}
     assert server.connections == 3
     server.close()
 
@@ -377,8 +377,8 @@ def test_an_answer_in_other_words_says_nothing(status: int, body: bytes) -> None
     """A 404 of somebody else (a proxy, a wrong address) does not mean that there was no payment."""
 
     class Fixed:
-        def call(self, method: str, path: str, *, body: bytes = b"", headers: object) -> http_pool.Reply:
-            return http_pool.Reply(status, content)
+        def call(self, method: str, path: str, *, body: bytes = b"", headers: object) -> http_pool.HttpReply:
+            return http_pool.HttpReply(status, content)
 
     content = body
     gateway = SandboxGateway(Fixed())
@@ -390,7 +390,7 @@ def test_an_answer_in_other_words_says_nothing(status: int, body: bytes) -> None
 @pytest.mark.parametrize("url", ["", "ftp://127.0.0.1", "http://", "127.0.0.1:8002"])
 def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     with pytest.raises(ValueError, match=r"http\(s\)"):
-        http_pool.KeptConnections(url, timeout_seconds=1, keep=1)
+        http_pool.HttpPool(url, timeout_seconds=1, keep=1)
 
 
 def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,5 +401,54 @@ def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(http_pool, "LARGEST_ANSWER", 1000)
     server = RawServer(endless)
     with pytest.raises(ValueError, match="too long"):
-        http_pool.KeptConnections(server.url, timeout_seconds=5, keep=1).call("GET", "/", headers={})
+        http_pool.HttpPool(server.url, timeout_seconds=5, keep=1).call("GET", "/", headers={})
+    server.close()
+
+
+def test_an_answer_that_trickles_is_over_in_time() -> None:
+    def trickle(taken: socket.socket) -> None:
+        taken.recv(65536)
+        taken.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(1000):
+                taken.sendall(b"x")
+                time.sleep(0.05)
+
+    server = RawServer(trickle)
+    started = time.monotonic()
+    with pytest.raises(OSError):
+        http_pool.HttpPool(server.url, timeout_seconds=0.5, keep=1).call("GET", "/", headers={})
+    assert time.monotonic() - started < 2
+    server.close()
+
+
+def test_nothing_is_followed_and_nothing_is_repeated_on_a_fresh_connection() -> None:
+    def send_elsewhere(taken: socket.socket) -> None:
+        taken.recv(65536)
+        taken.sendall(b"HTTP/1.1 307 Elsewhere\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
+        taken.close()
+
+    server = RawServer(send_elsewhere)
+    reply = http_pool.HttpPool(server.url, timeout_seconds=5, keep=1).call("POST", "/", body=b"{}", headers={})
+    assert (reply.status, server.connections) == (307, 1)
+    server.close()
+
+
+def test_a_call_on_a_kept_connection_that_breaks_off_is_made_again_once() -> None:
+    """The server reads the second request, and is gone: nobody knows, and the same key makes it harmless."""
+    answered: list[bytes] = []
+
+    def answer_and_break_off(taken: socket.socket) -> None:
+        while request := taken.recv(65536):
+            answered.append(request)
+            if len(answered) == 2:
+                taken.close()
+                return
+            taken.sendall(OK)
+
+    server = RawServer(answer_and_break_off)
+    pool = http_pool.HttpPool(server.url, timeout_seconds=5, keep=1)
+    assert [pool.call("POST", "/", body=b"{}", headers={}).status for _ in range(2)] == [200, 200]
+    assert (len(answered), server.connections) == (3, 2)
+    pool.close()
     server.close()

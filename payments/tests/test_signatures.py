@@ -96,7 +96,7 @@ def test_headers_that_sign_nothing(header: str, reason: str) -> None:
 
 @pytest.mark.parametrize("secrets", [(), ("",), ("", "")])
 def test_without_a_secret_nobody_is_believed(secrets: tuple[str, ...]) -> None:
-    """Above all not somebody who signs with the empty one."""
+    """Above all not a sender who signs with the empty one."""
     header = signatures.sign(BODY, secret="", at=NOW)
     assert refused(header, secrets=secrets) == "no webhook secret is set, so no webhook can be believed"
 

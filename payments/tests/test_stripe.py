@@ -446,11 +446,11 @@ def test_the_double_sends_what_we_read(gateway: StripeGateway, double: Double, k
         testing.wait_until(lambda: heard, what="a webhook")
         server.shutdown()
     body, headers = heard[0]
-    notice = gateway.read_notice(body=body, headers=headers)
-    assert notice is not None
-    assert (notice.kind, notice.transaction_id, notice.key) == ("payment_intent.succeeded", transaction_id, key)
+    event = gateway.read_webhook(body=body, headers=headers)
+    assert event is not None
+    assert (event.kind, event.transaction_id, event.key) == ("payment_intent.succeeded", transaction_id, key)
     with pytest.raises(NotGenuine):
-        gateway.read_notice(body=body.replace(b"1999", b"9999"), headers=headers)
+        gateway.read_webhook(body=body.replace(b"1999", b"9999"), headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -468,8 +468,8 @@ def test_the_double_sends_what_we_read(gateway: StripeGateway, double: Double, k
     ],
 )  # fmt: skip
 def test_which_events_are_heard(gateway: StripeGateway, body: bytes, expected: tuple[str, str] | None) -> None:
-    notice = gateway.read_notice(body=body, headers=signed(body))
-    assert (notice and (notice.transaction_id, notice.key)) == expected
+    event = gateway.read_webhook(body=body, headers=signed(body))
+    assert (event and (event.transaction_id, event.key)) == expected
 
 
 @pytest.mark.parametrize(
@@ -477,7 +477,7 @@ def test_which_events_are_heard(gateway: StripeGateway, body: bytes, expected: t
 )
 def test_a_signed_body_that_cannot_be_read(gateway: StripeGateway, body: bytes) -> None:
     with pytest.raises(NotGenuine, match="the body cannot be read"):
-        gateway.read_notice(body=body, headers=signed(body))
+        gateway.read_webhook(body=body, headers=signed(body))
 
 
 def test_the_sdk_agrees_about_signatures() -> None:

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
+import money
 from payments import gateways, reviews
 from payments.gateways import Payment, PaymentStatus, Unknown
 from payments.models import Charge, Refund, Review
@@ -134,7 +135,7 @@ def _look(grace_seconds: float, until: float) -> tuple[set[GatewayDifference], f
     for charge in compared:
         found |= set(_between(charge, payments.get(str(charge.pk)), *back.get(charge.pk, (0, 0))))
     strangers = [payment for key, payment in payments.items() if _as_uuid(key) not in charges]
-    found |= {_stranger(payment) for payment in strangers if _is_open(payment) or _kept_minor(payment)}
+    found |= {_orphan(payment) for payment in strangers if _is_open(payment) or _kept_minor(payment)}
     looked_at = {str(charge.pk) for charge in compared} | {payment.transaction_id for payment in payments.values()}
     return found, frozenset(looked_at)
 
@@ -151,7 +152,7 @@ def _disputed() -> set[UUID]:
 
 
 def _open_reviews() -> QuerySet[Review]:
-    return Review.objects.filter(closed_at=None, kind__in=(Review.Kind.MISMATCH, Review.Kind.STRANGER))
+    return Review.objects.filter(closed_at=None, kind__in=(Review.Kind.MISMATCH, Review.Kind.ORPHAN_PAYMENT))
 
 
 def _accepted(found: Iterable[GatewayDifference]) -> Iterator[GatewayDifference]:
@@ -229,7 +230,7 @@ def _between(charge: Charge, payment: Payment | None, back_minor: int, asked_min
 
 def _wrong(charge: Charge, payment: Payment | None, back_minor: int, asked_minor: int) -> str:
     if payment is None:
-        taken = _money(charge.amount_minor, charge.currency)
+        taken = money.format_plain(charge.amount_minor, charge.currency)
         return f"{taken} captured, but the gateway knows no such payment" if _is_taken(charge) else ""
     if payment.currency != charge.currency and charge.currency:
         return f"in {charge.currency}, but the gateway has it in {payment.currency}"
@@ -238,9 +239,11 @@ def _wrong(charge: Charge, payment: Payment | None, back_minor: int, asked_minor
     if payment.amount_minor != charge.amount_minor and charge.state not in _OVER:
         return f"{_in(charge.amount_minor, charge)}, but the gateway has {_in(payment.amount_minor, charge)}"
     if charge.state in _OVER and (kept := _kept_minor(payment)):
-        return f"{charge.state}, but the gateway has captured {_money(kept, payment.currency)} and not given it back"
+        captured = money.format_plain(kept, payment.currency)
+        return f"{charge.state}, but the gateway has captured {captured} and not given it back"
     if charge.state in _OVER and _is_open(payment):
-        return f"{charge.state}, but {_money(payment.amount_minor, payment.currency)} are still set aside there"
+        open_ = money.format_plain(payment.amount_minor, payment.currency)
+        return f"{charge.state}, but {open_} are still set aside there"
     return ""
 
 
@@ -256,12 +259,12 @@ def _wrong_if_taken(charge: Charge, payment: Payment, back_minor: int, asked_min
     return ""
 
 
-def _stranger(payment: Payment) -> GatewayDifference:
+def _orphan(payment: Payment) -> GatewayDifference:
     kept = _kept_minor(payment)
     amount, what = (kept, "captured") if kept else (payment.amount_minor, "set aside")
-    name, money = payment.transaction_id, _money(amount, payment.currency)
-    detail = f"payment {name} with the key {payment.key}: {money} {what}, and no charge of ours"
-    return GatewayDifference(kind=Review.Kind.STRANGER, subject=name, detail=detail[:500])
+    name, stands = payment.transaction_id, money.format_plain(amount, payment.currency)
+    detail = f"payment {name} with the key {payment.key}: {stands} {what}, and no charge of ours"
+    return GatewayDifference(kind=Review.Kind.ORPHAN_PAYMENT, subject=name, detail=detail[:500])
 
 
 def _is_taken(charge: Charge) -> bool:
@@ -278,11 +281,7 @@ def _kept_minor(payment: Payment) -> int:
 
 
 def _in(amount_minor: int, charge: Charge) -> str:
-    return _money(amount_minor, charge.currency)
-
-
-def _money(amount_minor: int, currency: str) -> str:
-    return f"{amount_minor / 100:.2f} {currency}"
+    return money.format_plain(amount_minor, charge.currency)
 
 
 def _as_uuid(key: str) -> UUID | None:

@@ -1,6 +1,18 @@
 """Invariants of orders, of their money, and of the events that they state."""
 
+import json
+
+import money
 from shop.audit.invariants import Invariant
+
+_EXPONENTS = f"'{json.dumps(money.EXPONENTS)}'::jsonb"
+
+
+def _major(amount: str, currency: str) -> str:
+    """SQL for an amount of minor units in major ones, with as many decimals as the currency has."""
+    decimals = f"coalesce(({_EXPONENTS} -> {currency})::int, 2)"
+    return f"round(({amount}) / power(10::numeric, {decimals}), {decimals})"
+
 
 DEADLINE = Invariant(
     name="no order past its deadline without an end",
@@ -26,15 +38,15 @@ REASON = Invariant(
 TOTALS = Invariant(
     name="order totals add up",
     sentence="What an order costs is the sum of its lines, without the units that were cancelled.",
-    sql="""
-        SELECT concat('order ', reference, ' (', id, '): ', round(total_minor / 100.0, 2), ' ', currency,
-            ' in all, its lines ', round(coalesce(lines, 0) / 100.0, 2)) AS example
+    sql=f"""
+        SELECT concat('order ', reference, ' (', id, '): ', {_major("total_minor", "currency")}, ' ', currency,
+            ' in all, its lines ', {_major("coalesce(lines, 0)", "currency")}) AS example
         FROM orders_order o LEFT JOIN (
             SELECT order_id, sum((quantity - cancelled) * unit_price_minor::bigint) AS lines
             FROM orders_orderline GROUP BY order_id
         ) AS l ON l.order_id = o.id
         WHERE total_minor <> coalesce(lines, 0)
-    """,
+    """,  # noqa: S608 - made of column names
     remedy="Somebody has to compare the order with its charge, and settle the difference with the buyer.",
 )
 KEPT = Invariant(
@@ -42,13 +54,14 @@ KEPT = Invariant(
     sentence="The money that was taken and not given back is that of the orders that are paid and not cancelled, "
     "without the copies that were returned.",
     # A refund that is asked for counts as going back.
-    sql="""
+    sql=f"""
         SELECT concat('order ', coalesce(reference, order_id::text), ' (', order_id, ') ', what) AS example
         FROM (
             SELECT coalesce(o.id, c.order_id) AS order_id, o.reference, CASE
-                WHEN r.amount > c.amount_minor THEN concat('was charged ', round(c.amount_minor / 100.0, 2),
-                    ' and gets back ', round(r.amount / 100.0, 2))
-                WHEN o.id IS NULL THEN concat('does not exist, but was charged ', round(c.amount_minor / 100.0, 2))
+                WHEN r.amount > c.amount_minor THEN concat('was charged ', {_major("c.amount_minor", "c.currency")},
+                    ' and gets back ', {_major("r.amount", "c.currency")})
+                WHEN o.id IS NULL THEN concat('does not exist, but was charged ',
+                    {_major("c.amount_minor", "c.currency")})
                 WHEN o.status = 'PENDING' AND c.settled_at <= quiet
                     THEN 'is charged, but does not know that it is paid'
                 WHEN o.status IN ('PAID', 'SHIPPED', 'DELIVERED') AND c.id IS NULL
@@ -58,8 +71,8 @@ KEPT = Invariant(
                     AND coalesce(r.at, c.settled_at) <= quiet
                     AND coalesce((SELECT max(t.at) FROM orders_trailentry t WHERE t.order_id = o.id), o.placed_at)
                         <= quiet
-                    THEN concat('costs ', round((o.total_minor - coalesce(l.returned, 0)) / 100.0, 2), ', but ',
-                        round((c.amount_minor - coalesce(r.amount, 0)) / 100.0, 2), ' is kept of its money')
+                    THEN concat('costs ', {_major("o.total_minor - coalesce(l.returned, 0)", "o.currency")}, ', but ',
+                        {_major("c.amount_minor - coalesce(r.amount, 0)", "c.currency")}, ' is kept of its money')
                 END AS what
             FROM orders_order o
             FULL JOIN (SELECT * FROM payments_charge WHERE state = 'succeeded') AS c ON c.order_id = o.id
@@ -73,22 +86,22 @@ KEPT = Invariant(
             ) AS l ON l.order_id = o.id,
                 LATERAL (SELECT now() - %(grace)s * interval '1 second' AS quiet) AS limits
         ) AS orders WHERE what IS NOT NULL
-    """,
+    """,  # noqa: S608 - made of column names
     remedy="Somebody has to compare our charges and refunds with the gateway's, and settle the difference.",
 )
 RETURNED = Invariant(
     name="money of cancelled orders goes back",
     sentence="Nothing is kept of the money of an order that was cancelled.",
-    sql="""
+    sql=f"""
         SELECT concat('order ', o.reference, ' (', o.id, '): ',
-            round((c.amount_minor - coalesce(r.amount, 0)) / 100.0, 2), ' ', c.currency, ' of transaction ',
+            {_major("c.amount_minor - coalesce(r.amount, 0)", "c.currency")}, ' ', c.currency, ' of transaction ',
             c.transaction_id, ' is kept') AS example
         FROM orders_order o JOIN payments_charge c ON c.order_id = o.id AND c.state = 'succeeded'
         LEFT JOIN (SELECT charge_id, sum(amount_minor) AS amount FROM payments_refund GROUP BY charge_id) AS r
             ON r.charge_id = c.id
         WHERE o.status = 'CANCELLED' AND c.amount_minor > coalesce(r.amount, 0)
             AND greatest(o.cancelled_at, c.settled_at) <= now() - %(grace)s * interval '1 second'
-    """,
+    """,  # noqa: S608 - made of column names
     remedy="See whether the payments group runs and has heard of the cancellation; if it has, somebody has to give the "
     "money back at the gateway.",
 )
@@ -110,20 +123,21 @@ ONCE = Invariant(
 REFUNDED = Invariant(
     name="what a charge gave back are its refunds",
     sentence="What a charge says went back is the sum of its refunds, and only money that was taken goes back.",
-    sql="""
+    sql=f"""
         SELECT concat('charge ', c.id, ' of order ', c.order_id, ': ', what) AS example
         FROM (
             SELECT c.id, c.order_id, CASE
-                WHEN c.refunded_minor <> coalesce(r.amount, 0) THEN concat(round(c.refunded_minor / 100.0, 2),
-                    ' went back by its own account, ', round(coalesce(r.amount, 0) / 100.0, 2), ' by its refunds')
+                WHEN c.refunded_minor <> coalesce(r.amount, 0) THEN concat({_major("c.refunded_minor", "c.currency")},
+                    ' went back by its own account, ', {_major("coalesce(r.amount, 0)", "c.currency")},
+                    ' by its refunds')
                 WHEN c.state <> 'succeeded' AND r.amount > 0
-                    THEN concat('is ', c.state, ', but ', round(r.amount / 100.0, 2), ' is to go back')
+                    THEN concat('is ', c.state, ', but ', {_major("r.amount", "c.currency")}, ' is to go back')
                 END AS what
             FROM payments_charge c LEFT JOIN (
                 SELECT charge_id, sum(amount_minor) AS amount FROM payments_refund GROUP BY charge_id
             ) AS r ON r.charge_id = c.id
         ) AS c WHERE what IS NOT NULL
-    """,
+    """,  # noqa: S608 - made of column names
     remedy="Somebody changed the tables past the shop: compare the charge, its refunds and its history with the "
     "gateway's own pages.",
 )

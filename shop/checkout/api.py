@@ -166,5 +166,5 @@ def _error(status: int, code: str, message: str, *, field: str = "") -> HttpResp
     return _answer(status, {"error": {"code": code, "message": message, **({"field": field} if field else {})}})
 
 
-def _answer(status: int, body: dict[str, Any]) -> HttpResponse:
+def _answer(status: int, body: queries.OrderSnapshot | dict[str, Any]) -> HttpResponse:
     return HttpResponse(_encode(body), status=status, content_type="application/json")

@@ -90,7 +90,7 @@ class CheckoutForm(forms.Form):
     city = _text("Town or city", autocomplete="address-level2", max_length=100)
     country = forms.ChoiceField(
         label="Country",
-        choices=[("", "Choose a country"), *countries.COUNTRIES],
+        choices=[("", "Choose a country"), *countries.choices()],
         widget=forms.Select(attrs={"autocomplete": "country"}),
     )
     payment_method = PaymentMethodField(label="Card")

@@ -16,11 +16,12 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+import money
 from orders import links
 from orders import queries as order_queries
 from orders.models import Order
 from orders.placing import placement
-from shop import errors, money
+from shop import errors
 from shop.books import pricing
 from shop.cart import cart_views, carts
 from shop.checkout import checkout_form, ordering, payment_form, price_check
@@ -78,7 +79,7 @@ def _place(request: HttpRequest) -> HttpResponse:
     total = sum((line.expected_price_minor or 0) * line.quantity for line in wanted)
     if total != form.cleaned_data["expected_total_minor"]:
         form.add_error(
-            None, f"The total of these books is {money.in_words(total, settings.CURRENCY)}. Please check it."
+            None, f"The total of these books is {money.format_amount(total, settings.CURRENCY)}. Please check it."
         )
         return _form_page(request, form, wanted, [], status=422)
     try:
@@ -153,7 +154,7 @@ def _context(form: checkout_form.CheckoutForm, lines: Sequence[SummaryLine]) -> 
 
 
 def _conflict(request: HttpRequest, idempotency_key: uuid.UUID) -> HttpResponse:
-    # Whoever knows the key made the order: nobody else was ever told it.
+    # Only the one who made the order knows the key.
     order = Order.objects.filter(idempotency_key=idempotency_key).first()
     return errors.page(
         status=409,

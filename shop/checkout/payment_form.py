@@ -34,7 +34,7 @@ def accepts(token: str) -> bool:
 
 
 def expected() -> str:
-    """What `accepts`, for whoever writes a program."""
+    """What `accepts`, for people who write programs."""
     return "the id of a payment method of Stripe, pm_…" if is_by_stripe() else f"one of {', '.join(sorted(TOKENS))}"
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+import money
 from orders.placing import placement
-from shop import money
 from shop.books import pricing
 
 
@@ -69,7 +69,7 @@ def differences_from(lines: Sequence[WantedLine], offers: Mapping[str, pricing.O
 
 def price_change(offer: pricing.Offer, *, seen_minor: int) -> PriceOrStockChange:
     """The price now against the one that the buyer saw, in minor units."""
-    was, now = (money.in_words(amount, settings.CURRENCY) for amount in (seen_minor, offer.price_minor))
+    was, now = (money.format_amount(amount, settings.CURRENCY) for amount in (seen_minor, offer.price_minor))
     return PriceOrStockChange(
         code="price_changed",
         sku=offer.sku,

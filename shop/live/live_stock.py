@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from django.utils import timezone
 
-from shop import money
+import money
 from shop.books import pricing
 from shop.checkout import price_check
 from shop.flashsales import flash_sales
@@ -173,7 +173,7 @@ def _book(offer: pricing.Offer, left: int | None, sale: flash_sales.Terms | None
         words=shop_words.left_of(left, running.units) if running else shop_words.stock_in_words(left),
         level=shop_words.stock_level(left),
         phase=phase.value if phase else "none",
-        price=money.in_words(offer.price_minor, settings.CURRENCY),
+        price=money.format_amount(offer.price_minor, settings.CURRENCY),
         most=price_check.most(offer, left or 0),
         units=sale.units if sale else None,
         starts=sale.starts_at if sale else None,

@@ -8,6 +8,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
 
 from orders.actions import cancellation, returns
+from orders.cancel_reasons import BY_BUYER
 from orders.models import Order, ReturnRequest
 from shop.operations import activity_log
 
@@ -20,17 +21,17 @@ def cancel(*, order_id: UUID, user: Visitor) -> Order:
     """The buyer cancels an order; whatever was taken for it goes back.
 
     Raises:
-        orders.actions.services.CannotCancel: it has left, or is cancelled already.
+        orders.actions.cancellation.CannotCancel: it has left, or is cancelled already.
     """
     with transaction.atomic(durable=True):
         before = Order.objects.locked([order_id])[order_id].status
-        order = cancellation.cancel(order_id=order_id, reason=cancellation.BY_BUYER, by=BUYER)
+        order = cancellation.cancel(order_id=order_id, reason=BY_BUYER, by=BUYER)
         activity_log.record(
             user=user,
             what="order cancelled",
             subject=order,
             order_id=order_id,
-            reason=cancellation.BY_BUYER,
+            reason=str(BY_BUYER),
             before={"status": before},
             after={"status": order.status},
         )

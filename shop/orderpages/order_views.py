@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -96,7 +97,7 @@ def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[st
     snapshot = queries.snapshot(order_id)
     if snapshot is None:
         raise Http404
-    if snapshot["version"] != order.version:
+    if snapshot.version != order.version:
         order.refresh_from_db()  # it has moved on meanwhile
     lines = list(order.lines.all())
     return {
@@ -104,8 +105,8 @@ def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[st
         "lines": lines,
         "offers": pricing.offers(),
         "snapshot": snapshot,
-        "steps": [{**step, "at": _time(step["at"])} for step in snapshot["steps"]],
-        "pay_until": _time(snapshot["payment_until"]),
+        "steps": [{**msgspec.structs.asdict(step), "at": _time(step.at)} for step in snapshot.steps],
+        "pay_until": _time(snapshot.payment_until),
         "went_to_bank": went_to_bank,
         "returns": _returns(order_id, lines),
         "can_return": any(_left(lines).values()),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from inventory.models import Stock
-from orders.actions import cancellation
+from orders.cancel_reasons import CancelCode
 from shop import audit
 from shop.simulation import watching
 from shop.simulation.buyers import SalePlan
@@ -13,7 +13,7 @@ from shop.simulation.sale_fixture import SaleFixture
 from shop.simulation.watching import Loser, State
 
 # Ends that an order must not come to in a sale whose buyers all pay at once and want no more than they may have.
-_FAILURES_OF_THE_SHOP = frozenset({cancellation.OVER_LIMIT, cancellation.NOT_PAID, cancellation.TIMED_OUT})
+_FAILURES_OF_THE_SHOP = frozenset({CancelCode.OVER_LIMIT, CancelCode.NOT_PAID, CancelCode.TIMED_OUT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ def of_losers(losers: Iterable[Loser], counts: Sequence[Count], *, turned_away: 
     end. Where units came back (a card was declined, somebody cancelled), they may have done so after the refusal.
     """
     losers = list(losers)
-    if any(loser.reason != cancellation.OUT_OF_STOCK for loser in losers):
+    if any(loser.reason != CancelCode.OUT_OF_STOCK for loser in losers):
         return []
     left = {count.sku for count in counts if count.free > 0}
     wronged = [loser.reference for loser in losers if left.issuperset(loser.skus)]

@@ -6,7 +6,7 @@ from django import template
 from django.conf import settings
 from django.utils import timezone
 
-from shop import money
+import money
 from shop.checkout import countries
 
 register = template.Library()
@@ -18,7 +18,7 @@ FEW = 5
 @register.filter
 def price(amount_minor: int, currency: str = "") -> str:
     """An amount of minor units in the order's currency, or in the shop's."""
-    return money.in_words(amount_minor, currency or settings.CURRENCY)
+    return money.format_amount(amount_minor, currency or settings.CURRENCY)
 
 
 @register.filter

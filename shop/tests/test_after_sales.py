@@ -130,7 +130,7 @@ def test_only_a_web_page_is_a_place_to_send_buyers_to(client: Client, order: Ord
     assert client.get(address(order, "pay/"))["Location"] == address(order)
     shown = queries.snapshot(order.pk)
     assert shown is not None
-    assert shown["payment_url"] == ""
+    assert shown.payment_url == ""
 
 
 def test_there_is_no_way_to_the_bank_when_there_is_nothing_to_confirm(client: Client, order: Order) -> None:
@@ -278,4 +278,4 @@ def test_what_was_paid_back_stands_on_the_receipt_and_cannot_be_asked_for_again(
     assert client.get(address(order, "return/"))["Location"] == address(order)
     shown = queries.snapshot(order.pk)
     assert shown is not None
-    assert (shown["paid_back_minor"], shown["returns"], shown["final"]) == (line.unit_price_minor, 1, False)
+    assert (shown.paid_back_minor, shown.returns, shown.final) == (line.unit_price_minor, 1, False)

@@ -111,7 +111,7 @@ def test_money_of_nobody_is_found(shop: Shop, sandbox_gateway: InProcessGateway)
         bank.capture(key=f"{name}:capture", transaction_id=name, amount_minor=990)
     bank.refund(key="back", transaction_id=names[2], amount_minor=990)
     bank.void(key="void", transaction_id=names[3])
-    assert sorted(differences()) == sorted((Review.Kind.STRANGER, name) for name in names[:2])
+    assert sorted(differences()) == sorted((Review.Kind.ORPHAN_PAYMENT, name) for name in names[:2])
     assert {line.rpartition(": ")[2] for line in found().examples} == {
         "9.90 USD set aside, and no charge of ours", "9.90 USD captured, and no charge of ours",
     }  # fmt: skip
@@ -293,6 +293,6 @@ def test_an_outage_closes_nothing(shop: Shop, sandbox_gateway: InProcessGateway,
 def test_what_was_not_looked_at_stays_open(shop: Shop, settings: Any) -> None:
     """A payment that the statement no longer reaches back to may still be money of nobody."""
     settings.AUDIT_GRACE_SECONDS = 0
-    reviews.open_review(kind=Review.Kind.STRANGER, subject="pay_of_last_week", detail="money of nobody")
+    reviews.open_review(kind=Review.Kind.ORPHAN_PAYMENT, subject="pay_of_last_week", detail="money of nobody")
     jobs.audit_shop()
     assert open_reviews() == [("stranger", "pay_of_last_week")]

@@ -58,7 +58,7 @@ def expire() -> int:
 
 
 def take_step() -> None:
-    """A cashier takes the one charge that is due, asks the gateway, and writes its answer."""
+    """A worker takes the one charge that is due, asks the gateway, and writes its answer."""
     [charge] = settlement.claim_charges(limit=10)
     with transaction.atomic(durable=True), outbox.collect():
         settlement.settle(charges=[(charge, gateway_calls.carry_out(charge))])
@@ -137,7 +137,7 @@ def test_money_that_is_being_captured_keeps_its_hold(settings: Any) -> None:
     order_id, _ = held_order(settings)
     testing.give("payments", *testing.stated(catalogue.InventoryReserved))
     take_step()
-    # A cashier took the charge once more: its capture may be on the way.
+    # A worker took the charge once more: its capture may be on the way.
     assert [(c.order_id, c.state) for c in settlement.claim_charges(limit=10)] == [(order_id, "capturing")]
     assert expire() == 0
     reservation = Reservation.objects.get(pk=order_id)
@@ -193,11 +193,13 @@ def test_payments_that_hears_of_the_hold_after_it_was_given_up_does_not_charge(
     assert entered(sandbox_gateway) == []
 
 
-@pytest.mark.parametrize("round_", range(20))
+@pytest.mark.parametrize(
+    "round_", [*range(5), *(pytest.param(number, marks=pytest.mark.prove) for number in range(5, 20))]
+)
 def test_one_winner_when_both_come_at_the_same_moment(
     settings: Any, sandbox_gateway: InProcessGateway, round_: int
 ) -> None:
-    """FAILURES 14: the cashier begins to capture the money while the timekeeper gives up the hold."""
+    """FAILURES 14: the gateway worker begins to capture the money while the timekeeper gives up the hold."""
     order_id, broker = held_order(settings)
     testing.give("payments", *testing.stated(catalogue.InventoryReserved))
     take_step()
@@ -249,7 +251,7 @@ def test_a_cancellation_and_an_expiry_give_the_units_back_once(settings: Any) ->
 
 
 @pytest.mark.parametrize("duplicates", [False, True])
-@pytest.mark.parametrize("seed", range(1, 9))
+@pytest.mark.parametrize("seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.prove) for seed in range(3, 9))])
 def test_an_order_cancelled_while_it_is_being_reserved(settings: Any, seed: int, duplicates: bool) -> None:
     """Ten orders for one copy, each cancelled in another moment, every message perhaps twice: the sums hold."""
     settings.HOLD_SECONDS = 600

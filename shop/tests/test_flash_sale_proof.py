@@ -1,8 +1,8 @@
 """Stock cannot be oversold: whole flash sales over real Kafka, undisturbed and with a fault in the middle of each.
 
-The short form plays one or two seeds of each sale. The long form:
+One seed of each sale decides; `make prove` has more buyers, and more seeds of the quick sales. Any number of seeds:
 
-    .venv/bin/python -m pytest shop/tests/test_flash_sale_proof.py --seeds 20
+    make test ARGS="shop/tests/test_flash_sale_proof.py --seeds 20"
 """
 
 import os
@@ -24,15 +24,14 @@ from devtools.testing.sales import Result, Sale
 from events import catalogue
 
 pytestmark = [pytest.mark.stock, pytest.mark.kafka, pytest.mark.slow]
-# Of the quick sales; of those with many buyers or with a fault one.
-SEEDS = 2
 # Slow enough for a fault to come in its middle.
 BUYERS, UNITS, RATE = 400, 200, 60
 SALE = ("--buyers", BUYERS, "--units", UNITS, "--rate", RATE)
 CHANGED_THEIR_MIND = "changed their mind"
 CANCEL = """
 from django.db import transaction
-from orders import models, services
+from orders import models
+from orders.actions import cancellation
 mine = models.Order.objects.filter(lines__sale_id__gt={last_sale_id})
 cancelled, all_came = 0, False
 while cancelled < 40 and not (all_came and not mine.filter(status="PENDING").exists()):
@@ -40,9 +39,9 @@ while cancelled < 40 and not (all_came and not mine.filter(status="PENDING").exi
     for order_id in mine.filter(status="PENDING").order_by("-placed_at").values_list("pk", flat=True)[:2]:
         try:
             with transaction.atomic():
-                services.cancel(order_id=order_id, reason="{reason}", by="test")
+                cancellation.cancel(order_id=order_id, reason="{reason}", by="test")
                 cancelled += 1
-        except services.CannotCancel:
+        except cancellation.CannotCancel:
             pass
 print(cancelled)
 """
@@ -50,13 +49,16 @@ print(cancelled)
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """As many seeds as `--seeds` says."""
+    seeds: list[object]
     if "seed" in metafunc.fixturenames:
-        quick = metafunc.function in (
-            test_2_buyers_and_1_unit,
-            test_200_buyers_each_wanting_3_of_5_books_in_any_sequence,
-        )
-        most = metafunc.config.getoption("--seeds") or (SEEDS if quick else 1)
-        metafunc.parametrize("seed", range(1, 1 + most))
+        most = metafunc.config.getoption("--seeds")
+        if most is not None:
+            seeds = [*range(1, 1 + most)]
+        elif metafunc.function in QUICK:
+            seeds = [1, *(pytest.param(seed, marks=pytest.mark.prove) for seed in range(2, 6))]
+        else:
+            seeds = [1, pytest.param(2, marks=pytest.mark.prove(long=True))]
+        metafunc.parametrize("seed", seeds)
 
 
 # -- undisturbed ----------------------------------------------------------------------------------
@@ -82,9 +84,10 @@ def test_200_buyers_each_wanting_3_of_5_books_in_any_sequence(flow: str, seed: i
     assert result["naive"]["oversold"] > 0
 
 
-def test_5000_buyers_and_100_units(seed: int, running_shop: Shop) -> None:
-    result = sales.play(running_shop, "--buyers", 5000, "--units", 100, "--seed", seed, "--compare")
-    assert_exact(result, buyers=5000, units=100)
+@pytest.mark.parametrize("buyers", [1000, pytest.param(5000, marks=pytest.mark.prove)])
+def test_many_buyers_and_100_units(buyers: int, seed: int, running_shop: Shop) -> None:
+    result = sales.play(running_shop, "--buyers", buyers, "--units", 100, "--seed", seed, "--compare")
+    assert_exact(result, buyers=buyers, units=100)
     assert result["naive"]["oversold"] > 0
 
 
@@ -101,6 +104,9 @@ def test_copies_of_buyers_whose_card_is_declined_are_sold_to_others(running_shop
     assert (result["verdict"], result["exit_code"]) == ("exact", 0)
     assert result["cancelled"]["payment failed"] > 0
     assert result["units_sold"] == UNITS - result["units_left"]
+
+
+QUICK = (test_2_buyers_and_1_unit, test_200_buyers_each_wanting_3_of_5_books_in_any_sequence)
 
 
 # -- a fault in the middle ------------------------------------------------------------------------

@@ -48,10 +48,10 @@ def test_a_pending_order_is_complete_without_javascript(client: Client, order: O
     snapshot = queries.snapshot(order.pk)
     assert snapshot is not None
     assert re.findall(r'data-code="(\w+)" data-state="(\w+)"', page) == [
-        (step["code"], step["state"]) for step in snapshot["steps"]
+        (step.code, step.state) for step in snapshot.steps
     ]
-    assert f"<h1 data-headline>{snapshot['headline']}</h1>" in page
-    assert snapshot["detail"] in page
+    assert f"<h1 data-headline>{snapshot.headline}</h1>" in page
+    assert snapshot.detail in page
     assert [text in page for text in (REFRESH, order.reference, "Broth", "1 Shelf Lane", "United States")] == [True] * 5
     assert visible(page) == ["PENDING PAID"]
     assert 'data-version="1"' in page
@@ -154,4 +154,4 @@ def test_the_fragment_never_says_an_older_order_than_its_version(
 
     monkeypatch.setattr(queries, "snapshot", meanwhile)
     page = client.get(address(order).replace("/?", "/fragment/?"))
-    assert page.context["order"].version == page.context["snapshot"]["version"] == 2
+    assert page.context["order"].version == page.context["snapshot"].version == 2

@@ -21,3 +21,12 @@ def test_the_saga_is_printed_as_a_table_as_markdown_and_as_mermaid() -> None:
     assert mermaid[0] == "flowchart LR"
     assert '    orders -- "order.created<br/>reserve_first" --> inventory' in mermaid
     assert '    payments -- "payment.failed" --> orders' in mermaid
+    assert '    inventory -. "prevent_charge?" .-> payments' in mermaid
+
+
+def test_the_questions_are_printed_too() -> None:
+    words = " ".join(printed().split())
+    assert "INVENTORY" not in words
+    for asker, asked, *_ in saga.question_rows():
+        assert asker in words and asked in words
+    assert saga.BETWEEN.partition(":")[0] in words

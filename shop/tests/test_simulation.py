@@ -15,7 +15,7 @@ from events import catalogue
 from inventory import counter_sync
 from inventory.models import Stock
 from kafka_bridge import testing
-from orders.actions import cancellation
+from orders.cancel_reasons import CancelCode
 from orders.models import Order, Status
 from payments.gateways.sandbox import SandboxGateway
 from shop.flashsales import flash_sales
@@ -92,7 +92,7 @@ def test_each_unit_is_sold_once_and_every_loser_hears_why(flow: str) -> None:
     result = play(SalePlan(buyers=30, units=4, flow=flow, threads=8, customer_limit=1), at_work())
     assert result.problems == []
     assert (result.units_sold, result.state.confirmed, result.state.left) == (4, 4, 0)
-    assert result.state.cancelled == {cancellation.OUT_OF_STOCK: 26}
+    assert result.state.cancelled == {CancelCode.OUT_OF_STOCK: 26}
     assert [(c.set_aside, c.held, c.sold, c.by_orders) for c in result.counts] == [(4, 0, 4, 4)]
     assert AuditRun.objects.get().is_clean
 
@@ -151,7 +151,7 @@ def test_counts_that_do_not_fit_are_noticed(count: Count, problems: int) -> None
 def test_whoever_could_have_been_served_was_wronged() -> None:
     counts = [Count(sku=sku, set_aside=5, held=0, sold=sold, by_orders=sold) for sku, sold in (("a", 5), ("b", 3))]
 
-    def loser(*skus: str, reason: str = cancellation.OUT_OF_STOCK) -> Loser:
+    def loser(*skus: str, reason: str = CancelCode.OUT_OF_STOCK) -> Loser:
         return Loser(reference="BR-1", reason=reason, skus=skus)
 
     assert verdict.of_losers([loser("a"), loser("a", "b")], counts, turned_away=[["a"]]) == []

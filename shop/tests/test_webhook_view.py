@@ -47,7 +47,9 @@ def told_of(charge: Charge | None = None, **changes: Any) -> bytes:
     }).encode()  # fmt: skip
 
 
-def knock(client: Client, body: bytes, *, secret: str = NEW, at: int | None = None, header: str | None = None) -> Any:
+def post_webhook(
+    client: Client, body: bytes, *, secret: str = NEW, at: int | None = None, header: str | None = None
+) -> Any:
     """Send it as the gateway does."""
     signed = signatures.sign(body, secret=secret, at=int(time.time()) if at is None else at)
     headers = {HEADER: signed if header is None else header}
@@ -60,7 +62,7 @@ def nothing_was_kept() -> bool:
 
 def test_it_is_stored_and_stated(client: Client, charge: Charge) -> None:
     body = told_of(charge)
-    response = knock(client, body)
+    response = post_webhook(client, body)
     assert (response.status_code, response.content) == (200, b"Stored.\n")
     notice = GatewayNotice.objects.get()
     assert (notice.event_id, notice.kind, notice.transaction_id, notice.charge, notice.body) == (
@@ -79,7 +81,7 @@ def test_it_is_stored_and_stated(client: Client, charge: Charge) -> None:
 def test_a_program_asks_so_there_is_no_session(charge: Charge) -> None:
     client = Client(enforce_csrf_checks=True)
     client.cookies["sessionid"] = "of-somebody"
-    response = knock(client, told_of(charge))
+    response = post_webhook(client, told_of(charge))
     assert response.status_code == 200
     assert not response.cookies
     assert "Cookie" not in response.headers.get("Vary", "")
@@ -88,7 +90,11 @@ def test_a_program_asks_so_there_is_no_session(charge: Charge) -> None:
 
 def test_the_same_event_again_is_nothing(client: Client, charge: Charge) -> None:
     body = told_of(charge)
-    assert [knock(client, body).content for _ in range(3)] == [b"Stored.\n", b"Known already.\n", b"Known already.\n"]
+    assert [post_webhook(client, body).content for _ in range(3)] == [
+        b"Stored.\n",
+        b"Known already.\n",
+        b"Known already.\n",
+    ]
     assert (GatewayNotice.objects.count(), len(testing.stated())) == (1, 1)
 
 
@@ -97,7 +103,7 @@ def test_the_same_event_at_the_same_time_is_stored_once(charge: Charge) -> None:
 
     def send() -> None:
         together.wait(10)
-        answers.append(knock(Client(), body).content)
+        answers.append(post_webhook(Client(), body).content)
         connection.close()
 
     threads = [threading.Thread(target=send) for _ in range(6)]
@@ -112,7 +118,7 @@ def test_the_same_event_at_the_same_time_is_stored_once(charge: Charge) -> None:
 def test_a_webhook_may_overtake_the_answer(client: Client, charge: Charge) -> None:
     """We do not know the gateway's name for the payment yet; our own key finds the charge."""
     Charge.objects.update(transaction_id="", state=Charge.State.REQUESTED)
-    assert knock(client, told_of(charge)).status_code == 200
+    assert post_webhook(client, told_of(charge)).status_code == 200
     assert GatewayNotice.objects.get().charge == charge
     assert [type(event) for event in testing.stated()] == [catalogue.PaymentNotified]
     assert not Review.objects.exists()
@@ -120,34 +126,34 @@ def test_a_webhook_may_overtake_the_answer(client: Client, charge: Charge) -> No
 
 @pytest.mark.parametrize("key", ["", "not-a-uuid"])
 def test_without_our_key_the_gateways_name_finds_it(client: Client, charge: Charge, key: str) -> None:
-    assert knock(client, told_of(charge, data={"key": key})).status_code == 200
+    assert post_webhook(client, told_of(charge, data={"key": key})).status_code == 200
     assert GatewayNotice.objects.get().charge == charge
 
 
 def test_a_payment_of_which_we_know_nothing_needs_a_person(client: Client) -> None:
     for _ in range(2):
-        assert knock(client, told_of()).content == b"Stored.\n"
+        assert post_webhook(client, told_of()).content == b"Stored.\n"
     assert [notice.charge for notice in GatewayNotice.objects.all()] == [None, None]
     review = Review.objects.get()
-    assert (review.kind, review.subject, review.charge) == (Review.Kind.STRANGER, "sbx_1", None)
+    assert (review.kind, review.subject, review.charge) == (Review.Kind.ORPHAN_PAYMENT, "sbx_1", None)
     assert review.detail == "The gateway told of sbx_1 (payment.authorized). No charge of ours is behind it."
     assert testing.stated() == []
 
 
 def test_a_second_payment_under_one_key_needs_a_person(client: Client, charge: Charge) -> None:
-    assert knock(client, told_of(charge, data={"transaction_id": "sbx_second"})).status_code == 200
+    assert post_webhook(client, told_of(charge, data={"transaction_id": "sbx_second"})).status_code == 200
     review = Review.objects.get()
     assert (review.kind, review.subject, review.charge, review.order_id) == (
-        Review.Kind.STRANGER, "sbx_second", charge, charge.order_id
+        Review.Kind.ORPHAN_PAYMENT, "sbx_second", charge, charge.order_id
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("state", [Charge.State.SUCCEEDED, Charge.State.FAILED, Charge.State.CANCELLED])
 def test_a_charge_that_is_over_is_not_moved(client: Client, charge: Charge, state: Charge.State) -> None:
-    """Heard and kept; what contradicts our books is found where they are compared with the gateway's."""
+    """GatewayAnswer and kept; what contradicts our books is found where they are compared with the gateway's."""
     Charge.objects.update(state=state, settled_at="2026-01-01T00:00:00Z", next_attempt_at="2026-01-01T00:00:00Z")
     before = Charge.objects.values().get()
-    assert knock(client, told_of(charge, type="payment.captured")).status_code == 200
+    assert post_webhook(client, told_of(charge, type="payment.captured")).status_code == 200
     [event] = testing.stated()
     testing.give("payments", event)
     assert Charge.objects.values().get() == before
@@ -162,13 +168,13 @@ def test_a_forged_webhook_is_refused(client: Client, charge: Charge, case: str) 
     again = json.dumps(json.loads(body), separators=(",", ":")).encode()
     genuine = signatures.sign(body, secret=NEW, at=now)
     response = {
-        "wrong secret": lambda: knock(client, body, secret="whsec_of_somebody_else"),
-        "written again": lambda: knock(client, again, header=genuine),
-        "truncated": lambda: knock(client, body[:-1], header=genuine),
-        "stale": lambda: knock(client, body, at=now - 301),
-        "early": lambda: knock(client, body, at=now + 310),
-        "unsigned": lambda: knock(client, body, header=""),
-        "garbage": lambda: knock(client, body, header="t=1,v1=\u00e9,,=;"),
+        "wrong secret": lambda: post_webhook(client, body, secret="whsec_of_somebody_else"),
+        "written again": lambda: post_webhook(client, again, header=genuine),
+        "truncated": lambda: post_webhook(client, body[:-1], header=genuine),
+        "stale": lambda: post_webhook(client, body, at=now - 301),
+        "early": lambda: post_webhook(client, body, at=now + 310),
+        "unsigned": lambda: post_webhook(client, body, header=""),
+        "garbage": lambda: post_webhook(client, body, header="t=1,v1=\u00e9,,=;"),
     }[case]()
     assert response.status_code == 400
     assert response.content.startswith(b"Refused: ")
@@ -179,7 +185,7 @@ def test_a_forged_webhook_is_refused(client: Client, charge: Charge, case: str) 
 def test_a_replay_is_refused_though_it_was_genuine(client: Client, charge: Charge, settings: Any) -> None:
     body = told_of(charge)
     header = signatures.sign(body, secret=NEW, at=int(time.time()) - 400)
-    assert knock(client, body, header=header).content == b"Refused: signed too long ago, or in the future.\n"
+    assert post_webhook(client, body, header=header).content == b"Refused: signed too long ago, or in the future.\n"
     assert nothing_was_kept()
 
 
@@ -192,14 +198,14 @@ def test_a_replay_is_refused_though_it_was_genuine(client: Client, charge: Charg
     ],
 )  # fmt: skip
 def test_a_signed_body_that_makes_no_sense(client: Client, body: bytes) -> None:
-    assert knock(client, body).status_code == 400
+    assert post_webhook(client, body).status_code == 400
     assert nothing_was_kept()
 
 
 def test_a_huge_body_is_not_even_read(client: Client, charge: Charge) -> None:
     fits = told_of(charge, padding="x" * 60_000)
-    assert knock(client, fits).status_code == 200
-    assert knock(client, told_of(charge, padding="x" * 65_536)).status_code == 413
+    assert post_webhook(client, fits).status_code == 200
+    assert post_webhook(client, told_of(charge, padding="x" * 65_536)).status_code == 413
     pretended = client.generic("POST", ADDRESS, b"{}", CONTENT_LENGTH="9" * 40)
     assert pretended.status_code == 413
     assert GatewayNotice.objects.count() == 1
@@ -222,7 +228,7 @@ def test_while_the_secret_is_changed(client: Client, charge: Charge, settings: A
     for secrets in ([OLD], [OLD, NEW], [NEW]):
         settings.PAYMENT_WEBHOOK_SECRETS = secrets
         statuses[len(secrets), secrets[-1]] = [
-            knock(client, told_of(charge), secret=secret).status_code for secret in (OLD, NEW)
+            post_webhook(client, told_of(charge), secret=secret).status_code for secret in (OLD, NEW)
         ]
     assert statuses == {(1, OLD): [200, 400], (2, NEW): [200, 200], (1, NEW): [400, 200]}
 
@@ -230,7 +236,7 @@ def test_while_the_secret_is_changed(client: Client, charge: Charge, settings: A
 def test_without_a_secret_all_are_refused(client: Client, charge: Charge, settings: Any) -> None:
     settings.PAYMENT_WEBHOOK_SECRETS = []
     for secret in (OLD, NEW, ""):
-        assert knock(client, told_of(charge), secret=secret).status_code == 400
+        assert post_webhook(client, told_of(charge), secret=secret).status_code == 400
     assert nothing_was_kept()
 
 
@@ -240,9 +246,9 @@ def test_without_the_database_the_gateway_shall_send_it_again(
 ) -> None:
     body = told_of(charge)
     request.getfixturevalue("database_away")
-    response = knock(client, body)
+    response = post_webhook(client, body)
     assert (response.status_code, response["Retry-After"]) == (503, "30")
-    forged = knock(client, body, header="t=1,v1=2")
+    forged = post_webhook(client, body, header="t=1,v1=2")
     assert forged.status_code == 400, "that needs no database"
 
 
@@ -255,10 +261,10 @@ def test_half_of_it_is_nothing(client: Client, charge: Charge) -> None:
     client.raise_request_exception = False
     body = told_of(charge)
     try:
-        assert knock(client, body).status_code == 500
+        assert post_webhook(client, body).status_code == 500
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE kafka_bridge_outboxrow DROP CONSTRAINT no")
     assert nothing_was_kept()
-    assert knock(client, body).content == b"Stored.\n"
+    assert post_webhook(client, body).content == b"Stored.\n"
     assert UUID(str(GatewayNotice.objects.get().charge_id)) == charge.pk

@@ -51,7 +51,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--to", dest="stop", metavar="PLACE", help="end, an offset, or a time; itself excluded")
         parser.add_argument("--partition", type=int, metavar="P", help="only this one (default: all)")
-        parser.add_argument("--key", help="only events of this key")
+        parser.add_argument("--key", "--order", help="only events of this key")
         parser.add_argument("--rate", type=float, metavar="N", help="at most so many messages a second")
         parser.add_argument(
             "--while-running",

@@ -16,7 +16,7 @@ from granian.log import LogLevels
 from payments.sandbox.bank import Bank
 
 STOP_SECONDS = 2
-# Calls that stall keep a thread each, and whoever gave up waiting calls again.
+# Calls that stall keep a thread each, and callers that gave up waiting call again.
 CALLS_OF_A_CALLER = 3
 THREADS_BESIDE = 16
 
@@ -64,7 +64,7 @@ class Command(BaseCommand):
 
 
 def _check_free(host: str, port: int) -> None:
-    """Granian shares a port with whoever listens there already; two banks on one port would be a riddle."""
+    """Granian shares a port with any other process that listens there; two banks on one port would be a riddle."""
     if not 0 < port < 65536:
         raise CommandError(f"--port takes a number from 1 to 65535, not {port}.")
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

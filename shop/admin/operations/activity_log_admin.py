@@ -14,9 +14,9 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
+import money
 from kafka_bridge import admin as facts
 from orders.models import Order
-from shop import money
 from shop.admin.site import dated_change_list
 from shop.models import AuditEntry
 from shop.operations import activity_log
@@ -176,7 +176,7 @@ def _words(name: str, value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case int() if name.endswith(_MONEY):
-            return money.in_words(value, settings.CURRENCY)
+            return money.format_amount(value, settings.CURRENCY)
         case str() | int():
             return str(value)
     return json.dumps(value, ensure_ascii=False)

@@ -18,13 +18,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+import money
 from inventory.models import Reservation
 from kafka_bridge import admin as facts
 from orders.actions import cancellation
 from orders.models import Order, OrderLine, OrderMail, ReturnRequest, Shipment, Status
 from payments import admin as payments_admin
 from payments.models import Charge, Refund, Review
-from shop import money
 from shop.admin.operations import activity_log_admin
 from shop.admin.orders import filters, order_actions, reducing, refunding, returns, search, timeline
 from shop.admin.payments import reviews
@@ -110,7 +110,7 @@ class OrderAdmin(facts.FactsAdmin):
     @admin.display(description="total")
     def total_words(self, order: Order) -> str:
         """With the currency."""
-        return money.in_words(order.total_minor, order.currency)
+        return money.format_amount(order.total_minor, order.currency)
 
     @admin.display(description="placed", ordering="placed_at")
     def placed(self, order: Order) -> str:

@@ -8,9 +8,9 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
+import money
 from orders.actions import cancellation
 from orders.models import Order, OrderLine, Status
-from shop import money
 from shop.admin.orders import quantity_form
 from shop.operations import activity_log
 
@@ -56,7 +56,7 @@ def carry_out(*, order_id: UUID, units: Mapping[str, int], reason: str, user: Ab
             before=before,
             after=_state(order_id),
         )
-    amount = money.in_words(before["total_minor"] - order.total_minor, order.currency)
+    amount = money.format_amount(before["total_minor"] - order.total_minor, order.currency)
     return f"{what} of {order} cancelled; {amount} go back."
 
 

@@ -11,10 +11,10 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+import money
 from orders.actions import returns
 from orders.models import Order, OrderLine, ReturnRequest, Status
 from payments.models import Charge
-from shop import money
 from shop.admin.orders import quantity_form
 from shop.operations import activity_log
 
@@ -119,7 +119,7 @@ def pay_back(
             before=before,
             after=after,
         )
-    amount = money.in_words(after["money_paid_back_minor"] - before["money_paid_back_minor"], order.currency)
+    amount = money.format_amount(after["money_paid_back_minor"] - before["money_paid_back_minor"], order.currency)
     return f"{what} of {order.reference} paid back; {amount} go back to the buyer."
 
 

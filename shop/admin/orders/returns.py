@@ -14,11 +14,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 
+import money
 from kafka_bridge import admin as facts
 from orders.actions import returns
 from orders.models import Order, OrderLine, ReturnRequest
 from payments.models import Charge
-from shop import money
 from shop.admin.orders import quantity_form, refunding
 from shop.admin.site import navigation
 
@@ -102,7 +102,7 @@ class ReturnRequestAdmin(facts.FactsAdmin):
         if request.method == "POST" and form.is_valid():
             amount_minor = refunding.amount_of(lines, form.cleaned_data["units"])
             if amount_minor > sums.left_minor:
-                left = money.in_words(sums.left_minor, order.currency)
+                left = money.format_amount(sums.left_minor, order.currency)
                 form.add_error(None, f"Only {left} of what was paid are left, and these copies cost more.")
             elif request.POST.get("confirmed") == str(amount_minor) and self._pay_back(request, order, form, wish):
                 return HttpResponseRedirect(facts.page_of(Order, order_id))

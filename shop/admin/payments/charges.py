@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from kafka_bridge import admin as facts
 from orders.models import Order
 from payments import admin as payments_admin
-from payments import services
+from payments import charges
 from payments.models import Charge, Refund
 from shop.admin.site import navigation
 from shop.operations import activity_log
@@ -67,7 +67,7 @@ class ChargeAdmin(payments_admin.ChargeAdmin):
             is_open = _is_open(charge)
             if is_open:
                 before = {"state": charge.state, "next_call": _next_call(charge)}
-                services.ask_again(charge_id=charge_id)
+                charges.ask_again(charge_id=charge_id)
                 activity_log.record(
                     user=navigation.person(request),
                     what="gateway asked",

@@ -45,7 +45,7 @@ WHAT_TO_DO = {
         "Compare the charge with the payment on the gateway's own pages, and find out which of the two is right. Give "
         "back what was taken too much, or note why the difference is right. It closes by itself once both agree."
     ),
-    Kind.STRANGER: (
+    Kind.ORPHAN_PAYMENT: (
         "No order of ours asked for this payment. Find out on the gateway's own pages who paid and for what; give the "
         "money back there if it is not ours. Then close it."
     ),

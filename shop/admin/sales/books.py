@@ -1,6 +1,5 @@
 """Books and categories: what the shop offers, at which price; how many there are, inventory knows."""
 
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -9,12 +8,13 @@ from django.contrib import admin
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
-from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
+import money
 from inventory.models import Stock
 from kafka_bridge import admin as facts
 from orders.models import OrderLine
-from shop import models, money
+from shop import models
+from shop.admin.sales import price_field
 from shop.admin.site import navigation
 from shop.admin.stock import stock_admin, stock_queries
 from shop.books import pricing
@@ -25,7 +25,7 @@ from shop.operations import activity_log
 class BookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
     """A book, with its price as people write it."""
 
-    price = forms.DecimalField(min_value=Decimal("0.01"), max_digits=8, decimal_places=2)
+    price = price_field.PriceField()
 
     class Meta:
         model = Book
@@ -35,16 +35,15 @@ class BookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
         super().__init__(*args, **kwargs)
         # Absent where somebody may only look.
         if price := self.fields.get("price"):
-            price.widget = UnfoldAdminDecimalFieldWidget(attrs={"step": "0.01", "min": "0.01"})
             price.help_text = f"In {settings.CURRENCY}. Orders that are placed keep the price they were placed at."
             if self.instance.pk:
-                price.initial = Decimal(self.instance.price_minor) / 100
+                price.initial = price_field.shown(self.instance.price_minor)
 
     def clean(self) -> dict[str, Any] | None:
         """Keep the price in minor units, as the table does."""
         cleaned = super().clean()
         if (price := self.cleaned_data.get("price")) is not None:
-            self.instance.price_minor = int(price * 100)
+            self.instance.price_minor = price_field.kept(price)
         return cleaned
 
 
@@ -118,7 +117,7 @@ class BookAdmin(facts.PlainAdmin):
     @admin.display(description="price", ordering="price_minor")
     def price_words(self, book: Book) -> str:
         """In the shop's currency."""
-        return money.in_words(book.price_minor, settings.CURRENCY)
+        return money.format_amount(book.price_minor, settings.CURRENCY)
 
     @admin.display(description="free", ordering="all_free")
     def free(self, book: Book) -> str:

@@ -7,7 +7,6 @@ between the check and the saving.
 """
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -16,11 +15,12 @@ from django.core.exceptions import ValidationError
 from django.forms.formsets import DELETION_FIELD_NAME
 from django.forms.models import BaseInlineFormSet
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget
 
+import money
 from inventory import ledger
 from inventory.models import Stock
-from shop import money
+from shop.admin.sales import price_field
 from shop.flashsales import flash_sales
 from shop.flashsales.flash_sales import Phase
 from shop.models import Book, FlashSale, FlashSaleBook
@@ -77,7 +77,7 @@ class SaleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
 class SaleBookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
     """A book of a sale, with its price as people write it."""
 
-    price = forms.DecimalField(min_value=Decimal("0.01"), max_digits=8, decimal_places=2)
+    price = price_field.PriceField()
 
     class Meta:
         model = FlashSaleBook
@@ -86,10 +86,9 @@ class SaleBookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         price = self.fields["price"]
-        price.widget = UnfoldAdminDecimalFieldWidget(attrs={"step": "0.01", "min": "0.01"})
         price.label = f"Price in {settings.CURRENCY}"
         if self.instance.pk:
-            price.initial = Decimal(self.instance.price_minor) / 100
+            price.initial = price_field.shown(self.instance.price_minor)
             price.disabled = flash_sales.phase_of(self.instance.sale) is not Phase.UPCOMING
             # Another book is another row: its units lie elsewhere. So there is one choice, and nothing to look up.
             book = self.instance.book
@@ -101,9 +100,9 @@ class SaleBookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at 
         cleaned = super().clean()
         price, book = self.cleaned_data.get("price"), self.cleaned_data.get("book")
         if price is not None:
-            self.instance.price_minor = int(price * 100)
+            self.instance.price_minor = price_field.kept(price)
             if book is not None and "price" in self.changed_data and self.instance.price_minor >= book.price_minor:
-                usual = money.in_words(book.price_minor, settings.CURRENCY)
+                usual = money.format_amount(book.price_minor, settings.CURRENCY)
                 self.add_error("price", f"Not below the usual price of {usual}.")
         return cleaned
 

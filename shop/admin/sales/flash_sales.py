@@ -24,9 +24,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import TabularInline
 
+import money
 from inventory.models import Stock
 from kafka_bridge import admin as facts
-from shop import money
 from shop.admin.sales import flash_sale_forms
 from shop.admin.site import navigation
 from shop.admin.stock import stock_queries
@@ -104,7 +104,7 @@ class SaleBookInline(TabularInline):  # type: ignore[misc]  # the theme has no t
     @admin.display(description="price")
     def price_words(self, row: FlashSaleBook) -> str:
         """In the shop's currency."""
-        return money.in_words(row.price_minor, settings.CURRENCY)
+        return money.format_amount(row.price_minor, settings.CURRENCY)
 
     @admin.display(description="left", empty_value="")
     def left(self, row: FlashSaleBook) -> Any:

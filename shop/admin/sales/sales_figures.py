@@ -7,8 +7,8 @@ from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 
+import money
 from kafka_bridge import admin as facts
-from shop import money
 from shop.models import Book, BookSales, DailySales
 
 
@@ -23,7 +23,7 @@ class DailySalesAdmin(facts.FactsAdmin):
     @admin.display(description="revenue", ordering="revenue_minor")
     def revenue(self, sales: DailySales) -> str:
         """In the shop's currency."""
-        return money.in_words(sales.revenue_minor, settings.CURRENCY)
+        return money.format_amount(sales.revenue_minor, settings.CURRENCY)
 
 
 @admin.register(BookSales)
@@ -50,4 +50,4 @@ class BookSalesAdmin(facts.FactsAdmin):
     @admin.display(description="revenue", ordering="revenue_minor")
     def revenue(self, sales: BookSales) -> str:
         """In the shop's currency."""
-        return money.in_words(sales.revenue_minor, settings.CURRENCY)
+        return money.format_amount(sales.revenue_minor, settings.CURRENCY)

@@ -15,12 +15,12 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+import money
 from inventory.models import Stock
 from kafka_bridge import admin as facts
 from kafka_bridge.models import DeadLetter
 from orders.models import Order, OrderMail, ReturnRequest, Status
 from payments.models import Charge, Refund, Review
-from shop import money
 from shop.admin.operations import audits
 from shop.admin.orders import filters
 from shop.admin.orders import order_admin as order_pages
@@ -216,7 +216,7 @@ def _sales_today(days: list[DailySales]) -> Figure:
         detail = f"{today.confirmed:,} {orders} confirmed, {today.units:,} {units}"
     return Figure(
         title="Sales today",
-        value=money.in_words(today.revenue_minor if today else 0, settings.CURRENCY),
+        value=money.format_amount(today.revenue_minor if today else 0, settings.CURRENCY),
         detail=detail,
         url=reverse("admin:shop_dailysales_changelist"),
     )
@@ -255,7 +255,7 @@ def _bars(sales: list[DailySales], today: date) -> list[DayBar]:
 def _bar(day: date, sales: DailySales, best: int) -> DayBar:
     return DayBar(
         day=day,
-        revenue=money.in_words(sales.revenue_minor, settings.CURRENCY),
+        revenue=money.format_amount(sales.revenue_minor, settings.CURRENCY),
         confirmed=sales.confirmed,
         percent=max(0, round(100 * sales.revenue_minor / best)),
     )
@@ -269,7 +269,7 @@ def _latest() -> list[Latest]:
             url=facts.page_of(Order, order.pk),
             status=order_pages.status_label(order),
             stuck=order_pages.stuck_label(order),
-            total=money.in_words(order.total_minor, order.currency),
+            total=money.format_amount(order.total_minor, order.currency),
         )
         for order in orders
     ]

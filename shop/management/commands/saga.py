@@ -15,12 +15,12 @@ WIDE_COLUMNS = 130
 class Command(BaseCommand):
     """Prints the saga."""
 
-    help = "Print which event goes where and who hears it, from the live registry."
+    help = "Print which event goes where and who hears it, from the live registry, and what the apps ask one another."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         form = parser.add_mutually_exclusive_group()
         form.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
-        form.add_argument("--markdown", action="store_true", help="as the table at the top of the catalogue")
+        form.add_argument("--markdown", action="store_true", help="as the tables at the top of the catalogue")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["mermaid"]:
@@ -46,3 +46,14 @@ class Command(BaseCommand):
         console.print(table)
         if not is_wide:
             console.print(f"From {WIDE_COLUMNS} columns on, this also says what follows from each event.")
+        self._print_questions(console, is_wide=is_wide)
+
+    def _print_questions(self, console: Console, *, is_wide: bool) -> None:
+        """Who asks whom, and what; the rest where there is room."""
+        shown = len(saga.QUESTION_COLUMNS) if is_wide else 3
+        table = Table(title=saga.BETWEEN, show_lines=True, show_edge=False)
+        for name in saga.QUESTION_COLUMNS[:shown]:
+            table.add_column(name)
+        for row in saga.question_rows():
+            table.add_row(*row[:shown])
+        console.print(table)

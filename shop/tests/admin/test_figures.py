@@ -67,8 +67,8 @@ def test_the_figures_lead_to_the_rows_that_they_count(book: Book, admin_client: 
     a_book(stock=2)
     ReturnRequest.objects.create(order=Order.objects.get(), units={book.isbn: 1}, reason="torn")
     for subject in ("one", "two"):
-        Review.objects.create(kind=Review.Kind.STRANGER, subject=subject, detail="money of nobody")
-    Review.objects.create(kind=Review.Kind.STRANGER, subject="three", detail="settled", closed_at=timezone.now())
+        Review.objects.create(kind=Review.Kind.ORPHAN_PAYMENT, subject=subject, detail="money of nobody")
+    Review.objects.create(kind=Review.Kind.ORPHAN_PAYMENT, subject="three", detail="settled", closed_at=timezone.now())
     shop: dashboard.Figures = admin_client.get("/admin/").context["shop"]
     urls = {figure.title: figure for figure in shop.figures}
     assert urls["Open charges"].is_alarming

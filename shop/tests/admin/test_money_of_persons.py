@@ -42,7 +42,7 @@ def test_open_ones_come_first_and_lead_to_order_and_charge(book: Book, admin_cli
     order = confirmed(book)
     charge, now = Charge.objects.get(), timezone.now()
     old = found(Review.Kind.UNKNOWN, str(charge.pk), charge=charge, order_id=order.pk)
-    new = found(Review.Kind.STRANGER, "pay_1")
+    new = found(Review.Kind.ORPHAN_PAYMENT, "pay_1")
     person = found(Review.Kind.MISMATCH, "one", closed_at=now, closed_by="ada", note="settled by phone")
     itself = found(Review.Kind.MISMATCH, "two", closed_at=now - timedelta(hours=1))
     Review.objects.filter(pk=old.pk).update(opened_at=now - timedelta(hours=3))
@@ -91,7 +91,7 @@ def test_one_is_closed_with_a_note(book: Book, admin_client: Client) -> None:
 
 
 def test_several_are_closed_at_once(admin_client: Client) -> None:
-    rows = [found(Review.Kind.STRANGER, f"pay_{n}") for n in range(3)]
+    rows = [found(Review.Kind.ORPHAN_PAYMENT, f"pay_{n}") for n in range(3)]
     chosen = {"action": "close_selected", "_selected_action": [row.pk for row in rows[:2]]}
     asked = text_of(admin_client.post(REVIEWS, chosen, follow=True))
     assert "Close 2 reviews" in asked
@@ -107,7 +107,7 @@ def test_several_are_closed_at_once(admin_client: Client) -> None:
 
 
 def test_nobody_adds_or_edits_them_and_who_may_only_look_closes_none(admin_client: Client, viewer: Client) -> None:
-    review = found(Review.Kind.STRANGER, "pay_1")
+    review = found(Review.Kind.ORPHAN_PAYMENT, "pay_1")
     before = everything()
     for client in (admin_client, viewer):
         assert client.get(f"{REVIEWS}add/").status_code == 403

@@ -10,12 +10,12 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from devtools.testing.charges import PRICE, answer, ask_for, claim, forestall, undo
+from devtools.testing.charges import PRICE, answer, ask_for, claim, prevent_charge, undo
 from kafka_bridge import testing
-from payments import services, settlement
+from payments import charges, settlement
 from payments.gateways import Declined, PaymentStatus, Succeeded, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review
-from payments.transitions import NEXT, Heard
+from payments.transitions import NEXT, GatewayAnswer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 State = Charge.State
@@ -93,11 +93,11 @@ def end_of(said_before: int = 0) -> End:
     )
 
 
-# -- An answer comes in, and perhaps somebody has barred the charge meanwhile -------------------------------
+# -- An answer comes in, and perhaps the charge was barred meanwhile -------------------------------
 FAILED = ("failed",)
 BACK = {"stated": ("confirmed",), "going_back": PRICE}
 ANSWERS: dict[tuple[Callable[[], None], PaymentStatus | str, Callable[[UUID], Any]], End] = {
-    # Whoever was asked to authorize it,
+    # A worker asked to authorize it,
     (requested, ACTION, nobody): End("action_required", ("action_required",), line="confirmation required"),
     (requested, AUTHORIZED, nobody): End("authorized", line="authorized"),
     (requested, CAPTURED, nobody): End("succeeded", ("confirmed",), line="captured"),
@@ -107,7 +107,7 @@ ANSWERS: dict[tuple[Callable[[], None], PaymentStatus | str, Callable[[UUID], An
     # while the order ended, or its hold ran out.
     **{
         (requested, said, bar): end
-        for bar in (undo, forestall)
+        for bar in (undo, prevent_charge)
         for said, end in {
             ACTION: End("voiding", line="confirmation required"),
             AUTHORIZED: End("voiding", line="authorized"),
@@ -117,7 +117,7 @@ ANSWERS: dict[tuple[Callable[[], None], PaymentStatus | str, Callable[[UUID], An
             "unknown": End("requested", line="authorization unknown"),
         }.items()
     },
-    # Whoever waited for the buyer,
+    # A worker waited for the buyer,
     (action_required, ACTION, nobody): End("action_required", line="confirmation required"),
     (action_required, AUTHORIZED, nobody): End("authorized", line="authorized"),
     (action_required, CAPTURED, nobody): End("succeeded", ("confirmed",), line="captured"),
@@ -127,13 +127,13 @@ ANSWERS: dict[tuple[Callable[[], None], PaymentStatus | str, Callable[[UUID], An
     # while it was barred: it is being voided already, and what was seen before counts no more.
     **{
         (action_required, said, bar): End("voiding", line=line)
-        for bar, line in ((undo, "order cancelled"), (forestall, "hold ran out"))
+        for bar, line in ((undo, "order cancelled"), (prevent_charge, "hold ran out"))
         for said in (ACTION, AUTHORIZED, CAPTURED, VOIDED, DECLINED, "unknown")
     },
-    # Whoever was asked to capture it. A hold that runs out bars nothing here.
+    # A worker asked to capture it. A hold that runs out bars nothing here.
     **{
         (authorized, said, bar): end
-        for bar in (nobody, forestall)
+        for bar in (nobody, prevent_charge)
         for said, end in {
             ACTION: End("voiding", FAILED, line="capture refused"),
             AUTHORIZED: End("voiding", FAILED, line="capture refused"),
@@ -149,10 +149,10 @@ ANSWERS: dict[tuple[Callable[[], None], PaymentStatus | str, Callable[[UUID], An
     (authorized, VOIDED, undo): End("cancelled", line="voided"),
     (authorized, DECLINED, undo): End("failed", FAILED, line="declined"),
     (authorized, "unknown", undo): End("capturing", line="capture unknown"),
-    # Whoever was asked to let it go; who bars it once more changes nothing.
+    # A worker asked to let it go; barring it once more changes nothing.
     **{
         (voiding, said, bar): end
-        for bar in (nobody, undo, forestall)
+        for bar in (nobody, undo, prevent_charge)
         for said, end in {
             ACTION: End("voiding", reviews=("void_refused",), line="void refused"),
             AUTHORIZED: End("voiding", reviews=("void_refused",), line="void refused"),
@@ -168,7 +168,7 @@ ANSWERS: dict[tuple[Callable[[], None], PaymentStatus | str, Callable[[UUID], An
 def test_the_matrix_is_whole() -> None:
     said = [ACTION, AUTHORIZED, CAPTURED, VOIDED, DECLINED, "unknown"]
     states = [requested, action_required, authorized, voiding]
-    assert set(ANSWERS) == set(itertools.product(states, said, [nobody, undo, forestall]))
+    assert set(ANSWERS) == set(itertools.product(states, said, [nobody, undo, prevent_charge]))
     assert set(NEXT) == set(
         itertools.product(
             [State.REQUESTED, State.ACTION_REQUIRED, State.CAPTURING, State.VOIDING], [*PaymentStatus, None]
@@ -184,7 +184,7 @@ def test_an_answer_comes_in(state: Callable[[], None], said: PaymentStatus | str
     before = len(testing.stated())
     bar(claimed.order_id)
     heard = (
-        Heard(standing=said, transaction_id="sbx_by_hand", reason="because", url="https://bank.example/")
+        GatewayAnswer(standing=said, transaction_id="sbx_by_hand", reason="because", url="https://bank.example/")
         if isinstance(said, PaymentStatus)
         else Unknown("no answer")
     )
@@ -198,8 +198,8 @@ def test_an_answer_comes_in(state: Callable[[], None], said: PaymentStatus | str
     assert Refund.objects.count() == (ANSWERS[state, said, bar].going_back > 0)
     # What is barred and not captured is nobody's, for ever.
     charge = Charge.objects.get()
-    if bar is forestall and state is not authorized and said is not CAPTURED:
-        assert charge.order_id in forestall(charge.order_id)
+    if bar is prevent_charge and state is not authorized and said is not CAPTURED:
+        assert charge.order_id in prevent_charge(charge.order_id)
 
 
 def test_late_means_that_the_gateway_was_asked_after_the_deadline() -> None:
@@ -210,7 +210,7 @@ def test_late_means_that_the_gateway_was_asked_after_the_deadline() -> None:
     assert end_of(1) == End("voiding", FAILED, line="not confirmed in time")
 
 
-# -- Somebody bars a charge for which no call is under way --------------------------------------------------
+# -- A charge is barred for which no call is under way --------------------------------------------------
 @pytest.mark.parametrize(
     ("state", "end", "is_barred"),
     [
@@ -228,7 +228,7 @@ def test_a_charge_is_barred(state: Callable[[], None], end: str, is_barred: bool
     order_id = Charge.objects.get().order_id
     before = len(testing.stated())
     for _ in range(2):
-        assert forestall(order_id) == ({order_id} if is_barred else set())
+        assert prevent_charge(order_id) == ({order_id} if is_barred else set())
         assert Charge.objects.get().state == end
     assert not Refund.objects.exists()
     for _ in range(2):
@@ -248,7 +248,7 @@ def test_nobody_asks_for_what_is_over(state: Callable[[], None]) -> None:
 # -- What the gateway refuses needs a person ----------------------------------------------------------------
 def test_a_void_that_is_refused_is_tried_again_and_its_review_closes_by_itself() -> None:
     claimed = taken(voiding)
-    answer(claimed, Heard(standing=AUTHORIZED, reason="try later"))
+    answer(claimed, GatewayAnswer(standing=AUTHORIZED, reason="try later"))
     review = Review.objects.get()
     assert (review.kind, review.closed_at, "try later" in review.detail) == ("void_refused", None, True)
     Charge.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
@@ -301,5 +301,5 @@ def test_staff_have_the_gateway_asked_now() -> None:
     answer(claimed, Unknown("no answer"))
     assert settlement.claim_charges(limit=1) == []
     with transaction.atomic():
-        services.ask_again(charge_id=claimed.pk)
+        charges.ask_again(charge_id=claimed.pk)
     assert claim().attempts == 2

@@ -1,4 +1,4 @@
-"""Several cashiers, cancellations and holds that run out, all at the same time, in threads of their own."""
+"""Several workers, cancellations and holds that run out, all at the same time, in threads of their own."""
 
 import random
 import threading
@@ -14,7 +14,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from devtools.testing.charges import PRICE, ask_for, forestall, undo
+from devtools.testing.charges import PRICE, ask_for, prevent_charge, undo
 from devtools.testing.payments import make_due, run_to_the_end
 from devtools.testing.sandbox_bank import InProcessGateway
 from kafka_bridge import testing
@@ -39,12 +39,12 @@ def test_everybody_at_once(sandbox_gateway: InProcessGateway, seed: int) -> None
     asked = threading.Event()
 
     def work() -> None:
-        cashier = GatewayWorker()
+        worker = GatewayWorker()
         while not asked.is_set():
-            again(cashier.work)
+            again(worker.work)
             again(make_due)
         # What is in hand. Whoever still waits for the buyer would be asked after for ever.
-        while again(cashier.work):
+        while again(worker.work):
             pass
 
     def end_some() -> None:
@@ -53,15 +53,15 @@ def test_everybody_at_once(sandbox_gateway: InProcessGateway, seed: int) -> None
 
     def give_up_some() -> None:
         for order_id in to_forestall:
-            never.update(again(partial(forestall, order_id)))
+            never.update(again(partial(prevent_charge, order_id)))
 
     with ThreadPoolExecutor(6) as threads:
-        cashiers = [threads.submit(alone, work) for _ in range(3)]
+        workers = [threads.submit(alone, work) for _ in range(3)]
         others = [threads.submit(alone, each) for each in (end_some, give_up_some, lambda: confirm_all(bank, asked))]
         for other in others[:2]:
             other.result(60)
         asked.set()
-        for each in [*cashiers, others[2]]:
+        for each in [*workers, others[2]]:
             each.result(60)
     Charge.objects.update(act_by=timezone.now() - timedelta(seconds=60))
     run_to_the_end(GatewayWorker())

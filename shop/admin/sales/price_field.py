@@ -1,0 +1,33 @@
+"""A price as people write it, in the shop's currency."""
+
+from decimal import Decimal
+
+from django import forms
+from django.conf import settings
+from unfold.widgets import UnfoldAdminDecimalFieldWidget
+
+import money
+
+
+class PriceField(forms.DecimalField):
+    """A price in major units, with the decimals that the currency has; tables keep minor units."""
+
+    def __init__(self) -> None:
+        decimals = money.digits(settings.CURRENCY)
+        smallest = Decimal(1).scaleb(-decimals)
+        super().__init__(
+            min_value=smallest,
+            max_digits=6 + decimals,
+            decimal_places=decimals,
+            widget=UnfoldAdminDecimalFieldWidget(attrs={"step": str(smallest), "min": str(smallest)}),
+        )
+
+
+def shown(price_minor: int) -> Decimal:
+    """What the field shows of a price."""
+    return money.to_major(price_minor, settings.CURRENCY)
+
+
+def kept(price: Decimal) -> int:
+    """What a table keeps of a price that was written in the field."""
+    return money.to_minor(price, settings.CURRENCY)
