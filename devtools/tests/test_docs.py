@@ -24,8 +24,8 @@ ALL_DOCUMENTS = [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorte
 # These speak of a project of the reader's own, with files that are not ours.
 OTHER_PROJECTS = ROOT / "docs" / "bridge"
 README = (ROOT / "README.md").read_text()
-APPS = ("devtools", "shop", "orders", "inventory", "payments", "events", "kafka_bridge")
-# Folders with which Django has its own plans, and what is there for tests.
+APPS = ("devtools", "shop", "orders", "inventory", "payments", "events", "kafka_bridge", "money")
+# Folders with which Django has its own plans.
 DJANGO_FOLDERS = {
     "admin",
     "management",
@@ -141,11 +141,13 @@ def test_addresses_of_the_shop_exist() -> None:
 
 
 def test_files_and_folders_that_are_named_exist() -> None:
-    """Paths from the root of the project, between backticks: `shop/urls.py`, `shop/audit/`."""
+    """Paths from the root of the project, between backticks (`shop/urls.py`, `shop/audit/`) and after `ARGS=`."""
     for document in ALL_DOCUMENTS:
         if OTHER_PROJECTS in document.parents or document.name in HISTORY:
             continue
-        for path in re.findall(r"`((?:\.?[\w-]+/)+(?:[\w.-]+\.[a-z]+)?)(?:::\w+)?`", document.read_text()):
+        text = document.read_text()
+        named = re.findall(r"`((?:\.?[\w-]+/)+(?:[\w.-]+\.[a-z]+)?)(?:::\w+)?`", text)
+        for path in named + re.findall(r"ARGS=\"([\w/]+/[\w./]+)", text):
             assert (ROOT / path).exists() or path.startswith(MADE_BY_RUNNING), f"{document.name}: {path}"
 
 
@@ -191,6 +193,12 @@ def test_every_sentence_of_the_troubleshooting_table_is_one_that_is_said() -> No
     for sentence in sentences:
         for part in filter(None, (part.strip(" ,") for part in sentence.split("…"))):
             assert part in said, f"nobody says {part!r}"
+
+
+def test_markers_that_are_explained_exist(pytestconfig: pytest.Config) -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text().split("\n## Tests")[1].split("\n## ")[0]
+    known = {line.partition(":")[0] for line in pytestconfig.getini("markers")}
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) <= known
 
 
 # -- Dependencies ----------------------------------------------------------------------------------------
