@@ -10,7 +10,10 @@ from django.contrib.staticfiles import finders
 
 ROOT = Path(settings.BASE_DIR)
 STATIC = ROOT / "shop" / "static"
-TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+# The bridge brings its own admin pages, and the shop dresses them.
+TEMPLATES = sorted(
+    path for folder in ("templates", "kafka_bridge/templates") for path in (ROOT / folder).rglob("*.html")
+)
 SCRIPTS = sorted((STATIC / "shop" / "js").glob("*.js"))
 STYLES = sorted((STATIC / "shop" / "css").rglob("*.css"))
 APPS = ("shop", "orders", "inventory", "payments", "kafka_bridge")

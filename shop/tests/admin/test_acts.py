@@ -71,7 +71,7 @@ def test_deliver_now_from_the_page_of_an_order(book: Book, admin_client: Client)
     order = confirmed(book)
     act(admin_client, "ship", order.pk)
     question = text_of(admin_client.get(f"{ORDERS}act/deliver/?order={order.pk}"))
-    assert "order.delivered is stated" in question
+    assert "publishes order.delivered" in question
     assert testing.stated(catalogue.OrderDelivered) == []
 
     response = act(admin_client, "deliver", order.pk)
@@ -158,7 +158,7 @@ def test_too_many_at_once_are_refused_whole(book: Book, admin_client: Client) ->
         with pytest.raises(order_actions.TooMany, match="nothing was done"):
             order_actions.carry_out(one, order_ids=many, user=user, reason="x")
     assert told(act(admin_client, "ship", *many)) == [
-        "At most 500 orders at once; more were chosen, and nothing was done."
+        "At most 500 orders at once. More were selected, so nothing was done."
     ]
     assert everything() == before
 

@@ -78,7 +78,7 @@ def test_only_those_who_may_have_the_shop_audited(admin_client: Client, viewer: 
 
 
 def test_the_start_page_shows_the_last_result_with_its_age(admin_client: Client) -> None:
-    assert tile(admin_client) == ("none yet", "the timekeeper audits the shop every minute or so", False)
+    assert tile(admin_client) == ("none yet", "the timekeeper audits the shop every minute", False)
     audit.run(grace_seconds=60, by="timekeeper")
     value, detail, alarm = tile(admin_client)
     assert (value, alarm) == ("clean", False)

@@ -32,7 +32,7 @@ def test_the_start_page_says_what_is_so(book: Book, admin_client: Client) -> Non
     quiet = figures(admin_client)
     assert quiet["Orders today"] == ("0", "placed since midnight UTC", False)
     assert quiet["Sales today"] == ("$0.00", "nothing counted yet today", False)
-    assert quiet["Waiting for the relay"] == ("0", "every stated event is in Kafka", False)
+    assert quiet["Waiting for the relay"] == ("0", "every event is in Kafka", False)
     assert not any(alarm for _, _, alarm in quiet.values())
 
     confirmed(book, quantity=2)

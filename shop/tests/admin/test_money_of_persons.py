@@ -163,7 +163,7 @@ def test_there_is_nothing_to_ask_about_a_charge_that_is_settled(book: Book, admi
     charge = Charge.objects.get()
     assert "Ask the gateway now" not in text_of(admin_client.get(f"{CHARGES}{charge.pk}/change/"))
     answer = admin_client.post(f"{CHARGES}{charge.pk}/ask/", follow=True)
-    assert told(answer) == ["There is nothing to ask: the charge is settled."]
+    assert told(answer) == ["Nothing to ask: the charge is settled."]
     assert AuditEntry.objects.count() == 0
     assert admin_client.post(f"{CHARGES}{uuid.uuid4()}/ask/").status_code == 404
 

@@ -176,7 +176,7 @@ def test_no_more_goes_back_than_is_left_of_what_was_paid(order: Order, book: Boo
     Charge.objects.update(refunded_minor=4000)
     before = everything()
     words = text_of(send(admin_client, order, {book.isbn: 1}, confirmed="1250"))
-    assert "Only $10.00 of what was paid are left, and these copies cost more." in words
+    assert "Only $10.00 can still be refunded, and these copies cost more." in words
     assert everything() == before
 
 
