@@ -62,7 +62,7 @@ def prune() -> None:
 @scheduler.every(seconds=30, after_seconds=10, background=True)
 def watch_dead_letters() -> None:
     """Say once that too many dead letters wait for a person, and once that it is over; mend heads that were left."""
-    if mended := redrive_sender.mend_heads():
+    if mended := redrive_sender.repair_heads():
         log.warning("%d parked keys were left behind by what was done to their dead letters; mended", mended)
     waiting = letter_store.count_waiting(limit=PARKED_TOO_MANY + 1)
     many = (

@@ -188,7 +188,7 @@ class DeadLetter(models.Model):
         return f"{self.group} {self.type} {self.topic}[{self.partition}]@{self.offset}"
 
     @property
-    def place(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Where its message was read first, and by which group: what names it everywhere."""
         return {"group": self.group, "topic": self.topic, "partition": self.partition, "offset": self.offset}
 

@@ -181,7 +181,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
             data = form.cleaned_data
             try:
                 redriving.edit(letter_id, data["body"], by=_person(request), reason=data["reason"])
-            except redriving.Unfit as error:
+            except redriving.InvalidBody as error:
                 form.add_error("body", str(error))
             else:
                 self._carry_out(request, REDRIVE, redriving.choose(ids=[letter_id]), {"reason": data["reason"]})

@@ -52,7 +52,7 @@ def _handling(letter: DeadLetter) -> str:
 
 def waiting_behind(letter: DeadLetter) -> QuerySet[ParkedMessage]:
     """Messages of its key that wait behind it, in their sequence; none where it is no head."""
-    head = ParkedMessage.objects.filter(**letter.place).values("id")[:1]
+    head = ParkedMessage.objects.filter(**letter.identity).values("id")[:1]
     return ParkedMessage.objects.filter(group=letter.group, key=letter.key, id__gt=head).order_by("id")
 
 

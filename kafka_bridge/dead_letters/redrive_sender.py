@@ -73,11 +73,11 @@ def _send(letter: DeadLetter) -> None:
     }
     with transaction.atomic():
         # Once more: when the redrive was decided, the group may not yet have noted that the head is dead.
-        parking.send_again(**letter.place, **message)
-    retry_topic.forward(**letter.place, **message)
+        parking.send_again(**letter.identity, **message)
+    retry_topic.forward(**letter.identity, **message)
 
 
-def mend_heads() -> int:
+def repair_heads() -> int:
     """Release or resend dead heads whose letters were dealt with already; returns how many.
 
     A letter may be stored, and dealt with, in the moment before its group notes that the head is dead.

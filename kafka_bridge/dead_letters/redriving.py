@@ -39,7 +39,7 @@ PER_SECOND = 50.0
 _CHUNK = 100
 
 
-class Unfit(ValueError):
+class InvalidBody(ValueError):
     """The body does not fit the event's schema, or is about something else; the message says where. Mend the body."""
 
 
@@ -142,7 +142,7 @@ def redrive(
         if why := obstacle_to_redriving(letter):
             return why
         parking.send_again(
-            **letter.place,
+            **letter.identity,
             headers=letter_store.unpack(letter.headers),
             value=letter.contents,
             key=letter.key,
@@ -165,7 +165,7 @@ def discard(letters: QuerySet[DeadLetter], *, by: str, reason: str, cap: int = C
     def act(letter: DeadLetter, number: int) -> str:
         if why := obstacle_to_discarding(letter):
             return why
-        parking.release(**letter.place)
+        parking.release(**letter.identity)
         _change(letter, state=State.DISCARDED, closed_at=Now(), send_at=None)
         _note(letter, by, "discarded", reason)
         return ""
@@ -177,13 +177,13 @@ def edit(letter_id: int, body: str, *, by: str, reason: str = "") -> None:
     """Have this body sent in place of the original, which stays, as does the event's id; not in a transaction.
 
     Raises:
-        Unfit: see there; nothing was changed.
+        InvalidBody: see there; nothing was changed.
         DeadLetter.DoesNotExist: there is no such letter.
     """
     with transaction.atomic(durable=True):
         letter = DeadLetter.objects.select_for_update().get(pk=letter_id)
         if letter.state != State.PARKED:
-            raise Unfit(f"The letter is {State(letter.state).label.lower()}; only one that waits can be edited.")
+            raise InvalidBody(f"The letter is {State(letter.state).label.lower()}; only one that waits can be edited.")
         value = _fitting(letter, body)
         _change(letter, edited_value=None if value == bytes(letter.value) else value)
         _note(letter, by, "edited", reason)
@@ -192,19 +192,19 @@ def edit(letter_id: int, body: str, *, by: str, reason: str = "") -> None:
 def _fitting(letter: DeadLetter, body: str) -> bytes:
     event_type = event_type_of(letter)
     if event_type is None:
-        raise Unfit("Its headers name no event that this code knows, so there is no schema to hold a body against.")
+        raise InvalidBody("Its headers name no event that this code knows, so there is no schema to check a body with.")
     try:
         given = msgspec.json.decode(body)
         value = msgspec.json.encode(given)
         event = envelope.decode_body(event_type, value)
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise Unfit(f"The body is no {event_type.TYPE} version {event_type.VERSION}: {error}.") from error
+        raise InvalidBody(f"The body is no {event_type.TYPE} version {event_type.VERSION}: {error}.") from error
     # A reader ignores what it does not know; a person who misspells an optional field wants to be told.
     known = {one.encode_name for one in msgspec.structs.fields(event_type)} | _fields(bytes(letter.value))
     if unknown := sorted(given.keys() - known):
-        raise Unfit(f"{event_type.TYPE} has no {', '.join(unknown)}.")
+        raise InvalidBody(f"{event_type.TYPE} has no {', '.join(unknown)}.")
     if event.key != letter.key:
-        raise Unfit(f"The event is about {letter.key}, and must stay so; this body is about {event.key}.")
+        raise InvalidBody(f"The event is about {letter.key}, and must stay so; this body is about {event.key}.")
     return value
 
 

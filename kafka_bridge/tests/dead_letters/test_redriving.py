@@ -124,10 +124,10 @@ def test_heads_follow_what_was_done_before_they_were_noted_as_dead() -> None:
     redrive(sent)
     DeadLetter.objects.filter(pk=sent.pk).update(send_at=None)
     ParkedMessage.objects.update(state=Parked.DEAD)
-    assert redrive_sender.mend_heads() == 2
+    assert redrive_sender.repair_heads() == 2
     assert ParkedMessage.objects.get(pk=heads[0].pk).state == Parked.RELEASED
     assert redrive_sender.unsent([sent.pk]) == 1
-    assert redrive_sender.mend_heads() == 0
+    assert redrive_sender.repair_heads() == 0
 
 
 # -- Editing -----------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def test_an_edited_body_is_sent_in_place_of_the_original_which_stays() -> None:
 def test_a_body_that_does_not_fit_is_refused(change: Callable[[dict[str, Any]], str], words: str) -> None:
     event = created()
     letter = a_letter(event)
-    with pytest.raises(redriving.Unfit, match=words):
+    with pytest.raises(redriving.InvalidBody, match=words):
         redriving.edit(letter.pk, change(json.loads(envelope.encode_body(event))), by="ada")
     letter.refresh_from_db()
     assert (letter.edited_value, acts(letter)) == (None, [])
@@ -174,7 +174,7 @@ def test_only_what_waits_and_is_a_known_event_can_be_edited() -> None:
     done, unknown = a_letter(), a_letter(headers={"ce_type": b"order.renamed", "ce_dataversion": b"9"})
     DeadLetter.objects.filter(pk=done.pk).update(state=State.DISCARDED)
     for letter, words in ((done, "only one that waits"), (unknown, "no event that this code knows")):
-        with pytest.raises(redriving.Unfit, match=words):
+        with pytest.raises(redriving.InvalidBody, match=words):
             redriving.edit(letter.pk, "{}", by="ada")
 
 
