@@ -15,7 +15,7 @@ DEVELOPMENT = .venv/requirements-dev.stamp
 NODE_MODULES = node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lint-js bench up install browser venv
+.PHONY: help demo test lint lint-js bench up wheel install browser venv
 
 help: ## list the targets
 	@echo 'Bookrush: make TARGET'
@@ -30,7 +30,7 @@ test: $(DEVELOPMENT) browser ## every test (ARGS="-m kafka" narrows them down, T
 lint: $(DEVELOPMENT) lint-js ## check style, format, types, imports, templates, scripts and style sheets
 	$(VENV_PYTHON) -m ruff check
 	$(VENV_PYTHON) -m ruff format --check
-	find templates -name '*.html' | xargs .venv/bin/djade --check
+	find templates kafka_bridge/templates -name '*.html' | xargs .venv/bin/djade --check
 	.venv/bin/lint-imports --no-logo
 	$(VENV_PYTHON) -m mypy .
 
@@ -42,6 +42,9 @@ bench: $(DEVELOPMENT) ## the benchmarks, as a table
 
 up: ## the compose file: three brokers, every role, kafka-ui on 8080
 	@exec docker compose up --build $(ARGS)
+
+wheel: | venv ## kafka_bridge as a package of its own, django-kafka-bridge, in dist/
+	$(VENV_PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist ./kafka_bridge
 
 install: $(DEVELOPMENT) ## make .venv with all that the other targets need
 

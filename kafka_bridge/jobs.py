@@ -4,14 +4,13 @@ import logging
 from collections.abc import Sequence
 
 from confluent_kafka import KafkaException
-from django.conf import settings
 
 from kafka_bridge.dead_letters import letter_store, redrive_sender
 from kafka_bridge.models import LagSample
 from kafka_bridge.monitoring import lag, stall_detector
 from kafka_bridge.monitoring.alarms import Alarm
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import housekeeping, scheduler, topics
+from kafka_bridge.runtime import conf, housekeeping, scheduler, topics
 
 log = logging.getLogger(__name__)
 PARKED_TOO_MANY = 100
@@ -52,7 +51,7 @@ def sample_lag() -> None:
     _standing_still.update(_not_moving(_stall_detector.find_stalled(found)))
 
 
-@scheduler.every(seconds=60, after_seconds=60, aside=True)
+@scheduler.every(seconds=60, after_seconds=60, background=True)
 def prune() -> None:
     """Forget what is too old to matter."""
     for name, count in housekeeping.prune().items():
@@ -60,7 +59,7 @@ def prune() -> None:
             log.info("%d old rows of %s are gone", count, name)
 
 
-@scheduler.every(seconds=30, after_seconds=10, aside=True)
+@scheduler.every(seconds=30, after_seconds=10, background=True)
 def watch_dead_letters() -> None:
     """Say once that too many dead letters wait for a person, and once that it is over; mend heads that were left."""
     if mended := redrive_sender.mend_heads():
@@ -96,7 +95,6 @@ def _not_moving(stuck: Sequence[lag.PartitionLag]) -> str:
     return f"no progress for {_stall_detector.seconds:g} s although there is something to read: {', '.join(places)}"
 
 
-if settings.LAG_SAMPLE_SECONDS > 0:
-    scheduler.every(seconds=settings.LAG_SAMPLE_SECONDS, after_seconds=settings.LAG_SAMPLE_SECONDS, aside=True)(
-        sample_lag
-    )
+# A project without settings gets as far as the system check that says so.
+if conf.are_there() and (seconds := conf.current().lag_sample_seconds) > 0:
+    scheduler.every(seconds=seconds, after_seconds=seconds, background=True)(sample_lag)

@@ -1,4 +1,4 @@
-"""The two tables that make a message happen exactly once: the outbox and the inbox."""
+"""The tables: outbox and inbox, which make a message take effect once; lag samples; parked messages; dead letters."""
 
 from typing import Any
 
@@ -81,8 +81,8 @@ class ParkedMessage(models.Model):
     Of each group and key the row with the lowest id is the head: it failed, and is being retried, or lies among the
     dead letters. All later messages of that key are put down behind it instead of being handled, from whatever topic
     they come; other keys pass. When the head is handled or discarded, the others follow in the order of their ids, each
-    in a transaction of its own, and the key is free again. Whoever looks whether a key is parked locks its head, so
-    that nobody slips in between the last follower and the deletion of the rows.
+    in a transaction of its own, and the key is free again. Asking whether a key is parked locks its head, so that
+    no message slips in between the last follower and the deletion of the rows.
     """
 
     class State(models.TextChoices):
@@ -134,7 +134,7 @@ class DeadLetter(models.Model):
     """
 
     class State(models.TextChoices):
-        """How far somebody got with it."""
+        """How far it has been dealt with."""
 
         PARKED = "parked", "Waits for a person"
         REDRIVEN = "redriven", "Sent again"
@@ -199,7 +199,7 @@ class DeadLetter(models.Model):
 
 
 class DeadLetterAct(models.Model):
-    """What somebody did to a dead letter, and why. Append-only, by a trigger in the database."""
+    """What was done to a dead letter, by whom, and why. Append-only, by a trigger in the database."""
 
     letter = models.ForeignKey(DeadLetter, on_delete=models.PROTECT, related_name="acts")
     at = models.DateTimeField(db_default=Now())

@@ -51,4 +51,4 @@ def _prune() -> None:
 
 # What a shop finds that was off for hours is put right within the first moments; an audit before that would cry wolf.
 if settings.AUDIT_SECONDS > 0:
-    scheduler.every(seconds=settings.AUDIT_SECONDS, after_seconds=settings.AUDIT_SECONDS, aside=True)(audit_shop)
+    scheduler.every(seconds=settings.AUDIT_SECONDS, after_seconds=settings.AUDIT_SECONDS, background=True)(audit_shop)

@@ -9,10 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import environ
+import redis
 from csp.constants import NONCE, NONE, SELF
 from django.templatetags.static import static
 
-from kafka_bridge.runtime.conf import BridgeSettings
+from kafka_bridge import BridgeSettings
 from shop import redis_urls
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -220,6 +221,8 @@ CONTENT_SECURITY_POLICY = {
 
 # -- Kafka --------------------------------------------------------------------------------------
 KAFKA_BRIDGE = BridgeSettings(
+    client_id=ROLE,
+    namespace="bookrush",
     bootstrap_servers=env.str("KAFKA_BOOTSTRAP_SERVERS", default="127.0.0.1:9092"),
     security_protocol=env.str("KAFKA_SECURITY_PROTOCOL", default="PLAINTEXT"),
     sasl_mechanism=env.str("KAFKA_SASL_MECHANISM", default=""),
@@ -241,6 +244,22 @@ KAFKA_BRIDGE = BridgeSettings(
     outbox_days=env.float("KEEP_OUTBOX_DAYS", default=40.0),
     sample_days=env.float("KEEP_LAG_SAMPLES_DAYS", default=14.0),
     dead_letter_days=env.float("KEEP_DEAD_LETTERS_DAYS", default=90.0),
+    # How often the timekeeper notes how far the consumers are behind (0: never).
+    lag_sample_seconds=env.float("LAG_SAMPLE_SECONDS", default=15.0),
+    unavailable_errors=(redis.ConnectionError, redis.TimeoutError),
+    schema_folder=str(BASE_DIR / "docs" / "events"),
+    ready_file=READY_FILE,
+    role_variable="BOOKRUSH_ROLE",
+    variables={
+        "bootstrap_servers": "KAFKA_BOOTSTRAP_SERVERS",
+        "replication_factor": "KAFKA_REPLICATION_FACTOR",
+        "partitions": "KAFKA_PARTITIONS",
+        "dead_letters_in_row": "CONSUMER_DEAD_LETTERS_IN_ROW",
+        "inbox_days": "KEEP_INBOX_DAYS",
+        "outbox_days": "KEEP_OUTBOX_DAYS",
+        "sample_days": "KEEP_LAG_SAMPLES_DAYS",
+        "dead_letter_days": "KEEP_DEAD_LETTERS_DAYS",
+    },
 )
 
 # -- The shop -----------------------------------------------------------------------------------
@@ -256,8 +275,6 @@ HOLD_SECONDS = env.int("HOLD_SECONDS", default=600)
 # How often the timekeeper audits the shop (0: never), and how long an event may be under way before the audit minds.
 AUDIT_SECONDS = env.float("AUDIT_SECONDS", default=60.0)
 AUDIT_GRACE_SECONDS = env.float("AUDIT_GRACE_SECONDS", default=60.0)
-# How often the timekeeper notes how far the consumers are behind (0: never).
-LAG_SAMPLE_SECONDS = env.float("LAG_SAMPLE_SECONDS", default=15.0)
 # For so many days the shop keeps the gateway's webhooks, each movement of stock by itself, and who did what.
 KEEP_WEBHOOKS_DAYS = env.float("KEEP_WEBHOOKS_DAYS", default=90.0)
 KEEP_MOVEMENTS_DAYS = env.float("KEEP_MOVEMENTS_DAYS", default=400.0)

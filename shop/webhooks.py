@@ -21,7 +21,7 @@ RETRY_AFTER_SECONDS = 30
 @never_cache
 @require_POST
 def payment_webhook(request: HttpRequest) -> HttpResponse:
-    """Check the signature, store the event, answer; the rest happens elsewhere (Note [A webhook is a hint]).
+    """Check the signature, store the event, answer; the rest happens elsewhere (Note [A webhook is only a hint]).
 
     200 once it is stored, also if it had been before or is of no interest; 400 it is not from the gateway, 411 and 413
     for bodies of unknown or too great a length, 503 it could not be stored: the gateway sends it again.

@@ -29,3 +29,8 @@ def cancelled(order_id: UUID | None = None) -> catalogue.OrderCancelled:
         order_id=order_id or uuid4(), flow=catalogue.RESERVE_FIRST, reason="test", total_minor=1250, currency="USD",
         was_confirmed=False,
     )  # fmt: skip
+
+
+def payment_failed(order_id: UUID, reason: str = "test") -> catalogue.PaymentFailed:
+    """A payment.failed, which comes from another topic."""
+    return catalogue.PaymentFailed(order_id=order_id, flow=catalogue.RESERVE_FIRST, charge_id=uuid4(), reason=reason)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import StringIO
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 from django.core.management import CommandError, call_command
 from uuid_utils.compat import uuid7
 
@@ -102,3 +102,14 @@ def told(*arguments: str) -> dict[str, Any]:
     _, text = said(*arguments, "--json")
     found: dict[str, Any] = json.JSONDecoder().raw_decode(text)[0]
     return found
+
+
+def headers_of(message: Message) -> dict[str, bytes]:
+    """A message's headers by name."""
+    return dict(cast(list[tuple[str, bytes]], message.headers()))
+
+
+def leader_of(partition: int = 0) -> int:
+    """The broker that leads a partition of the orders' topic."""
+    found = clients.admin().list_topics(timeout=20).topics[clients.topic_name("orders.events")]
+    return int(found.partitions[partition].leader)

@@ -1,6 +1,7 @@
 """The documents say what is so: tables, commands, options, variables, addresses and quoted sentences exist."""
 
 import argparse
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,27 @@ from shop import saga
 ROOT = Path(settings.BASE_DIR)
 # Values that look like variables.
 VALUES = {"SASL_SSL"}
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+ALL_DOCUMENTS = [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*/**/*.md"))]
+# These speak of a project of the reader's own, with files that are not ours.
+OTHER_PROJECTS = ROOT / "docs" / "bridge"
 README = (ROOT / "README.md").read_text()
+APPS = ("devtools", "shop", "orders", "inventory", "payments", "events", "kafka_bridge")
+# Folders with which Django has its own plans, and what is there for tests.
+DJANGO_FOLDERS = {
+    "admin",
+    "management",
+    "migrations",
+    "templatetags",
+    "tests",
+    "testing",
+    "contract",
+    "static",
+    "locale",
+}
+# Names of the past are right there.
+HISTORY = {"CHANGELOG.md"}
+MADE_BY_RUNNING = (".bookrush/", ".venv/", "node_modules/")
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
@@ -96,11 +116,14 @@ def test_variables_that_are_named_exist() -> None:
     make = set(re.findall(r"^([A-Z]+) =", MAKEFILE, re.MULTILINE))
     for document, match in each(r"(?<![\w-])([A-Z]{2,}(?:_[A-Z]+)+)\b"):
         if document != "glossary.md":
-            assert match[1] in example_names() | make | VALUES, f"{document}: {match[1]}"
+            known = match[1] in example_names() | make | VALUES or any(
+                hasattr(m, match[1]) for m in (settings, catalogue)
+            )
+            assert known, f"{document}: {match[1]}"
 
 
 def test_links_lead_somewhere() -> None:
-    for document in DOCUMENTS:
+    for document in ALL_DOCUMENTS:
         for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
             path, _, anchor = target.partition("#")
             if path.startswith("http"):
@@ -117,9 +140,45 @@ def test_addresses_of_the_shop_exist() -> None:
         resolve(match[1])
 
 
-def test_files_that_are_named_exist() -> None:
-    for document, match in each(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|sh|yml))`"):
-        assert (ROOT / match[1]).exists(), f"{document}: {match[1]}"
+def test_files_and_folders_that_are_named_exist() -> None:
+    """Paths from the root of the project, between backticks: `shop/urls.py`, `shop/audit/`."""
+    for document in ALL_DOCUMENTS:
+        if OTHER_PROJECTS in document.parents or document.name in HISTORY:
+            continue
+        for path in re.findall(r"`((?:\.?[\w-]+/)+(?:[\w.-]+\.[a-z]+)?)(?:::\w+)?`", document.read_text()):
+            assert (ROOT / path).exists() or path.startswith(MADE_BY_RUNNING), f"{document.name}: {path}"
+
+
+def test_functions_that_are_named_exist() -> None:
+    """Those that stand behind their file: `orders/live.py` (`push`)."""
+    for document, match in each(r"`([\w/]+\.py)`\s+\(((?:`\w+`(?:,\s+)?)+)"):
+        names = {
+            node.name
+            for node in ast.walk(ast.parse((ROOT / match[1]).read_text()))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        }
+        assert set(re.findall(r"\w+", match[2])) <= names, f"{document}: {match[0]}"
+
+
+def test_notes_that_are_named_exist() -> None:
+    notes = set(
+        re.findall(
+            r"# Note \[([^\]]+)\]", "\n".join(path.read_text() for app in APPS for path in (ROOT / app).rglob("*.py"))
+        )
+    )
+    for document, match in each(r"Note\s+\[([^\]]+)\](?!\()"):
+        assert " ".join(match[1].split()) in notes | {"…"}, f"{document}: {match[0]}"
+
+
+def test_each_room_has_a_line_in_the_architecture() -> None:
+    """The packages of the layers, and the folders of the bridge, of orders and of the shop."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = [f"{app}/" for app in APPS]
+    for app in ("kafka_bridge", "orders", "shop"):
+        folders = (path for path in (ROOT / app).iterdir() if (path / "__init__.py").exists())
+        rooms += [f"{app}/{path.name}/" for path in folders if path.name not in DJANGO_FOLDERS]
+    missing = [room for room in rooms if f"`{room}`" not in text]
+    assert not missing
 
 
 def test_every_sentence_of_the_troubleshooting_table_is_one_that_is_said() -> None:

@@ -3,21 +3,22 @@
 from dataclasses import dataclass
 
 from django import forms
-from unfold.widgets import (
-    UnfoldAdminDecimalFieldWidget,
-    UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-)
 
+from kafka_bridge import theme
 from kafka_bridge.dead_letters import redriving
+
+_plain = "django.contrib.admin.widgets"
+_TextInput = theme.either("unfold.widgets.UnfoldAdminTextInputWidget", f"{_plain}.AdminTextInputWidget")
+_TextArea = theme.either("unfold.widgets.UnfoldAdminTextareaWidget", f"{_plain}.AdminTextareaWidget")
+_IntegerInput = theme.either("unfold.widgets.UnfoldAdminIntegerFieldWidget", f"{_plain}.AdminIntegerFieldWidget")
+_DecimalInput = theme.either("unfold.widgets.UnfoldAdminDecimalFieldWidget", "django.forms.NumberInput")
 
 
 class ReasonForm(forms.Form):
     """Why something is done."""
 
     reason = forms.CharField(
-        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept with your name, for whoever asks later."
+        max_length=500, widget=_TextInput, help_text="Kept with your name, for whoever asks later."
     )
 
 
@@ -29,7 +30,7 @@ class BulkForm(ReasonForm):
         max_value=10_000,
         initial=redriving.CAP,
         label="At most",
-        widget=UnfoldAdminIntegerFieldWidget,
+        widget=_IntegerInput,
         help_text="The oldest first; the others stay as they are.",
     )
 
@@ -42,7 +43,7 @@ class PacedForm(BulkForm):
         max_value=10_000,
         initial=redriving.PER_SECOND,
         label="Messages per second",
-        widget=UnfoldAdminDecimalFieldWidget,
+        widget=_DecimalInput,
         help_text="Slow enough for what failed before.",
     )
 
@@ -76,7 +77,7 @@ DISCARD = Action(
     button="Discard for good",
     explanation=(
         "The group will never handle it, and what waits behind it goes on without it. It cannot be undone: see to it "
-        "yourself that the order is not left half done."
+        "yourself that nothing is left half done."
     ),
     done="discarded",
     bulk_form=BulkForm,
@@ -88,7 +89,7 @@ class EditForm(ReasonForm):
     """What is sent in place of the original."""
 
     body = forms.CharField(
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 18, "spellcheck": "false", "class": "br-code"}),
+        widget=_TextArea(attrs={"rows": 18, "spellcheck": "false", "class": "br-code"}),
         help_text="JSON; held against the event's schema. The original is kept, and the event keeps its id.",
     )
     field_order = ("body", "reason")

@@ -19,6 +19,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from kafka_bridge import theme
 from kafka_bridge.admin import dead_letter_page as letter_page
 from kafka_bridge.admin import outbox, pages
 from kafka_bridge.admin.dead_letter_actions import DEEDS, DISCARD, REDRIVE, Action, EditForm, ReasonForm
@@ -41,11 +42,17 @@ class DeadLetterAdmin(pages.FactsAdmin):
     list_filter = ("state", GroupFilter, outbox.TypeFilter, KindFilter, AgeFilter)
     list_before_template = "admin/kafka_bridge/dead_letters_waiting.html"
     search_fields = ("key",)
-    search_help_text = "Key (order id) or event id, complete"
+    search_help_text = "Key or event id, complete"
     ordering = ("-id",)
     actions = ("redrive_selected", "discard_selected")
     fields = readonly_fields = ("error",)
+    change_list_template = theme.LIST_TEMPLATE
     change_form_template = "admin/kafka_bridge/dead_letter.html"
+
+    class Media:
+        """What the pages need besides the admin's own styles."""
+
+        css = theme.STYLES
 
     def has_act_permission(self, request: HttpRequest) -> bool:
         """Whether this person may send again, edit and discard; the facts of a letter nobody may change."""
@@ -224,7 +231,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
         return TemplateResponse(request, "admin/kafka_bridge/dead_letters_act.html", context)
 
     def _frame(self, request: HttpRequest, title: str) -> dict[str, Any]:
-        return {**self.admin_site.each_context(request), "title": title, "opts": self.opts}
+        return {**self.admin_site.each_context(request), "title": title, "opts": self.opts, "media": self.media}
 
     # -- The page ------------------------------------------------------------------------------------
     def change_view(

@@ -15,6 +15,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 
+from kafka_bridge import theme
 from kafka_bridge.admin import pages
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow, OutboxRow
@@ -144,8 +145,9 @@ class OutboxRowAdmin(pages.FactsAdmin):
     list_display_links = ("id", "event")
     list_filter = (PublishedFilter, TopicFilter, TypeFilter)
     list_before_template = "admin/kafka_bridge/backlog.html"
+    change_list_template = theme.LIST_TEMPLATE
     search_fields = ("key",)
-    search_help_text = "Key (order id) or event id, complete"
+    search_help_text = "Key or event id, complete"
     ordering = ("-id",)
     fieldsets = (
         (None, {"fields": ("event", "subject", "place", "heard_by")}),
@@ -154,6 +156,11 @@ class OutboxRowAdmin(pages.FactsAdmin):
         ("Time", {"fields": ("stated", "published", "delay")}),
     )
     readonly_fields = ("event", "subject", "place", "heard_by", "pretty_body", "cause", "stated", "published", "delay")
+
+    class Media:
+        """What the pages need besides the admin's own styles."""
+
+        css = theme.STYLES
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxRow]:
         """Rows with their ages by the clock of the database."""
@@ -184,7 +191,7 @@ class OutboxRowAdmin(pages.FactsAdmin):
 
     @admin.display(description="key")
     def subject(self, row: OutboxRow) -> str:
-        """What it happened to, with a pages.link to its page."""
+        """What it happened to, with a link to its page."""
         page = pages.subject_pages.get(row.topic)
         return row.key if page is None else pages.link(reverse(page, args=[row.key]), row.key)
 

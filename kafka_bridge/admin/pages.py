@@ -2,7 +2,7 @@
 
 # Note [Nothing is counted to the end]
 The admin's usual pages count all rows of a table, twice, and list the distinct values of a column. That is quick on the
-day a shop opens and takes it down on the day of its flash sale. So here counting stops at `COUNT_LIMIT`, the choices of
+first day and takes a site down on its busiest one. So here counting stops at `COUNT_LIMIT`, the choices of
 a filter come from the code, a search looks up what has an index, and rows are shown newest first.
 """
 
@@ -22,10 +22,13 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
-from unfold.views import ChangeList
+
+from kafka_bridge import theme
 
 COUNT_LIMIT = 10_000
+_ModelAdmin = theme.either("unfold.admin.ModelAdmin", "django.contrib.admin.ModelAdmin")
+_TabularInline = theme.either("unfold.admin.TabularInline", "django.contrib.admin.TabularInline")
+_ChangeList = theme.either("unfold.views.ChangeList", "django.contrib.admin.views.main.ChangeList")
 subject_pages: dict[str, str] = {}
 """By topic: the admin page (its URL's name, which takes the event's key) of what events there are about. The site,
 which knows the other apps' pages, fills it."""
@@ -34,7 +37,7 @@ which knows the other apps' pages, fills it."""
 # -- How facts are shown -------------------------------------------------------------------------------
 def label(text: str, kind: str = "", *, title: str = "") -> SafeString:
     """A coloured word; `kind` is info, success, warning, danger, primary, or nothing for grey."""
-    return render_to_string("unfold/helpers/label.html", {"text": text, "type": kind, "label_title": title})
+    return render_to_string(theme.LABEL_TEMPLATE, {"text": text, "type": kind, "label_title": title})
 
 
 def link(url: str, text: object) -> SafeString:
@@ -94,7 +97,7 @@ def as_json(body: bytes | memoryview) -> str:
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # no generic at run time
     """Pages through the first `COUNT_LIMIT` rows; see Note [Nothing is counted to the end]."""
 
-    template_name = "admin/capped_pagination.html"
+    template_name = "admin/kafka_bridge/unfold/pagination.html"
 
     @cached_property
     def count(self) -> int:
@@ -112,7 +115,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # no generic at run
         return int(rows.order_by()[: COUNT_LIMIT + 1].count())
 
 
-class FactsChangeList(ChangeList):  # type: ignore[misc]  # the theme has no types
+class FactsChangeList(_ChangeList):  # type: ignore[misc, valid-type]  # known at run time
     """A list that does not pretend to know how many rows there are in all."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -124,7 +127,7 @@ class FactsChangeList(ChangeList):  # type: ignore[misc]  # the theme has no typ
             self.full_result_count = self.result_count
 
 
-class PlainAdmin(ModelAdmin):  # type: ignore[misc]  # the theme has no types
+class PlainAdmin(_ModelAdmin):  # type: ignore[misc, valid-type]  # known at run time
     """Lists that stay fast however long their tables grow."""
 
     paginator = CappedPaginator
@@ -156,7 +159,7 @@ class FactsAdmin(PlainAdmin):
         return False
 
 
-class FactsInline(TabularInline):  # type: ignore[misc]  # the theme has no types
+class FactsInline(_TabularInline):  # type: ignore[misc, valid-type]  # known at run time
     """Facts below the fact that they belong to."""
 
     extra = 0

@@ -34,7 +34,7 @@ DEAD_LETTERS = DeadLetterGroup()
 
 
 class RetryGroup:
-    """The Kafka group of a group's retry consumers: nobody starts it by name, but it has a lag of its own."""
+    """The Kafka group of a group's retry consumers: it is not started by name, but it has a lag of its own."""
 
     def __init__(self, group: registry.Group) -> None:
         self.name = topics.retry_group_name(group.name)

@@ -53,12 +53,14 @@ class ConsumerProcess:
             KafkaException: a client is beyond repair; end the process with an error, a new one starts afresh.
             TooManyDeadLetters: the group stopped itself; a person must look.
         """
+        # A thread, not a process: it shares the count of dead letters, the workers, and the end of this one.
         beside = threading.Thread(target=self._retry, name=self.retrying.name, daemon=True)
         beside.start()
         try:
             self.runner.run()
         finally:
             self.stop.set()
+            # It leaves its group meanwhile; a daemon thread that does not come back must not keep the process alive.
             beside.join(LEAVE_SECONDS)
         if self._error is not None:
             raise self._error
@@ -68,6 +70,7 @@ class ConsumerProcess:
         try:
             self.retrying.run()
         except Exception as error:
+            # Raised again by `run`: an exception in a thread ends nothing but the thread.
             self._error = error
             if not isinstance(error, KafkaException):
                 log.exception("%s failed", self.retrying.name)

@@ -18,8 +18,8 @@ from typing import TypeVar, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.db import close_old_connections, connection
 
+from kafka_bridge.consuming import pause_notices
 from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId
-from kafka_bridge.monitoring import pause_notices
 from kafka_bridge.runtime import backoff, clients, error_classes
 from kafka_bridge.runtime.waiting import Stopped
 

@@ -57,6 +57,7 @@ def _take(messages: Sequence[Received], statement: str, parameters: list[str]) -
 
 
 def _claim(fresh: set[object], message: Received) -> bool:
+    # The second copy in one batch finds that the first has taken the id.
     if message.id not in fresh:
         return False
     fresh.discard(message.id)

@@ -113,6 +113,7 @@ def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], attem
         attempt.head = parking.lock_heads(group=group.name, keys=[key]).get(key)
         if attempt.head is None or not is_wanted(attempt.head):
             return False
+        # Set before anything can raise: a message that cannot be read is buried as it came.
         attempt.record = parking.read_record(attempt.head)
         message = envelope.decode(attempt.record)
         if attempt.head.state == parking.State.RELEASED:
@@ -132,11 +133,12 @@ def _take_free(
     fresh = inbox.take_unless_parked(group=group.name, messages=messages)
     if fresh:
         return messages, fresh
-    free = _put_parked_aside(group, messages, attempt)
+    # None was taken: a key is parked, or the group has had them all. Only the locks can tell.
+    free = _set_parked_apart(group, messages, attempt)
     return free, inbox.take(group=group.name, messages=free) if free else free
 
 
-def _put_parked_aside(group: Group, messages: Sequence[Received], attempt: Attempt) -> Sequence[Received]:
+def _set_parked_apart(group: Group, messages: Sequence[Received], attempt: Attempt) -> Sequence[Received]:
     heads = parking.lock_heads(group=group.name, keys={message.event.key for message in messages})
     if not heads:
         return messages

@@ -105,7 +105,7 @@ class Group:
     ) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
         """Hear an event, one at a time.
 
-        `where`: only those of which these fields have these values, as in `@group.on(OrderCreated, flow="fast")`; the
+        `where`: only those of which these fields have these values, as in `@group.on(InvoicePaid, currency="EUR")`; the
         others are none of the group's business. `retry`: another policy than for the group's other events.
 
         Raises:
@@ -187,6 +187,11 @@ def groups() -> list[Group]:
     return [_groups[name] for name in sorted(_groups)]
 
 
+def forget(name: str) -> None:
+    """Take a group away again, as a test does with its own."""
+    del _groups[name]
+
+
 def find(name: str) -> Group:
     """The group of that name.
 
@@ -202,6 +207,11 @@ def find(name: str) -> Group:
 def listeners(event: type[Event], fields: Mapping[str, Any] | None = None) -> list[str]:
     """Names of the groups that hear events of this type; only those to which one with these fields means something."""
     return [group.name for group in groups() if group.hears(event, fields or {})]
+
+
+def heard() -> set[tuple[str, str]]:
+    """Which event types which groups hear: pairs of the two names."""
+    return {(event.TYPE, group.name) for group in groups() for event in group.handlers}
 
 
 def check_registry(**_: object) -> list[CheckMessage]:

@@ -30,6 +30,7 @@ class Worker(threading.Thread):
         """Work until told to stop. An error is logged and the work tried again: what is due stays recorded."""
         failures = 0
         while not self._stop_event.is_set():
+            # Before the work, not after it: what is recorded while it runs wakes it once more.
             self._wake.clear()
             try:
                 close_old_connections()

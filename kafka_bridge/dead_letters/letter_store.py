@@ -1,7 +1,7 @@
 """Dead letters in PostgreSQL: how a message in Kafka becomes a row, when the row is closed, which kinds there are.
 
 # Note [A letter and its deaths]
-A letter is named by the place at which its message was read first. It may die several times: somebody redrives it, and
+A letter is named by the coordinates at which its message was read first. It may die several times: it is redriven, and
 its group gives up on it again. Each death is a copy in a dead letter topic, and its time tells the deaths of one letter
 apart. A copy that is not younger than what is stored has been seen before, so reading the topics again from their
 beginning changes nothing.
@@ -72,7 +72,7 @@ def parse_dead_letter(message: Message) -> DeadLetterCopy:
     prefix = clients.conf().topic_prefix
     topic = str(message.topic()).removeprefix(prefix)
     source, _, group = topic.removesuffix(".dlq").rpartition(".")
-    # Whoever put it there: without its origin it is told by where it lies now.
+    # However it got there: without its origin it is named by where it lies now.
     origin = (
         (_text(found["dlq_topic"]).removeprefix(prefix), int(found["dlq_partition"]), int(found["dlq_offset"]))
         if _has_origin(found)

@@ -24,6 +24,7 @@ def publish_dead_letter(group: str, record: Record, *, error: BaseException, att
         topics.dead_letter_topic_name(topic, group),
         key=record.key_,
         value=record.value_,
+        # The message's own headers first and unchanged: a redrive sends them again without ours.
         headers=[*record.headers_, *_reason(group, record, error, attempts, handler)],
     )
     log.error(
@@ -34,6 +35,7 @@ def publish_dead_letter(group: str, record: Record, *, error: BaseException, att
 
 def _reason(group: str, record: Record, error: BaseException, attempts: int, handler: str) -> list[tuple[str, bytes]]:
     topic, partition, offset = record.coordinates
+    # From the end: the last frames are those of the handler. The limit keeps the record below the brokers' maximum.
     trace = "".join(traceback.format_exception(error))[-TRACEBACK_LIMIT:]
     facts = {
         "dlq_group": group,

@@ -10,7 +10,7 @@ from kafka_bridge.models import DeadLetter, InboxRow, ParkedMessage
 from kafka_bridge.wire import envelope
 
 subject_words: dict[str, Callable[[str], str]] = {}
-"""By topic: a function that takes an event's key and says how what it is about stands now ("order BR-7Q is PAID").
+"""By topic: a function that takes an event's key and says how what it is about stands now ("invoice 7 is paid").
 The site, which knows the other apps, fills it."""
 
 

@@ -1,5 +1,5 @@
-"""Dead letters that somebody has decided to send again go to their retry topics; see Note [Decided first, sent later]
-in `redriving.py`.
+"""Brings dead letters that are to be sent again to their retry topics; see Note [Decided first, sent later] in
+`redriving.py`.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from kafka_bridge.retrying import parking, retry_topic
 
 State = DeadLetter.State
 _SEND_AT_ONCE = 50
-# Longer than sending so many takes; whoever took letters and died leaves them to the next one after this.
+# Longer than sending so many takes: the letters of a sender that died are free again after this.
 _LEASE = timedelta(seconds=90)
 _CLAIM = """
 UPDATE kafka_bridge_deadletter SET send_at = now() + %s WHERE id IN (
@@ -77,7 +77,7 @@ def _send(letter: DeadLetter) -> None:
 
 
 def mend_heads() -> int:
-    """Dead heads whose letters somebody has dealt with already; how many were made to follow that.
+    """Release or resend dead heads whose letters were dealt with already; returns how many.
 
     A letter may be stored, and dealt with, in the moment before its group notes that the head is dead.
     """

@@ -1,11 +1,11 @@
 """What people do to dead letters: send them again, edit them first, discard them.
 
-Each deed is written in one transaction with who did it and why. Nothing here sends anything at once:
+Each action is written in one transaction with who did it and why. Nothing here sends anything at once:
 
 # Note [Decided first, sent later]
 A redrive is a decision in PostgreSQL: the letter is *redriven*, its key's head is to be retried, and its copy is due at
-a time that gives the whole bulk its pace. Whoever sends (`resending.py`, called by the worker beside the group
-`dead_letters`, or by the command that redrives, which shows its progress) takes what is due, brings it to the retry
+a time that gives the whole bulk its pace. The sender (`redrive_sender.py`, called by the worker beside the group
+`dead_letters`, and by the command that redrives, which shows its progress) takes what is due, brings it to the retry
 topic, and only then notes that it has gone. A crash in between sends a copy twice, which the inbox makes harmless, and
 never leaves one unsent.
 """
@@ -33,9 +33,9 @@ from kafka_bridge.wire.events import Event
 State = DeadLetter.State
 T = TypeVar("T")
 CAP = 1000
-"""How many letters are dealt with at once, unless somebody says otherwise."""
+"""How many letters are dealt with at once by default."""
 PER_SECOND = 50.0
-"""How many letters are sent again in a second, unless somebody says otherwise."""
+"""How many letters are sent again in a second by default."""
 _CHUNK = 100
 
 
@@ -122,7 +122,7 @@ def event_type_of(letter: DeadLetter) -> type[Event] | None:
     return event_types.find(letter.type, int(version) if version.isdigit() else 0)
 
 
-# -- Deeds ---------------------------------------------------------------------------------------------
+# -- Actions -------------------------------------------------------------------------------------------
 def redrive(
     letters: QuerySet[DeadLetter], *, by: str, reason: str, cap: int = CAP, per_second: float = PER_SECOND
 ) -> RedriveOutcome:
@@ -259,7 +259,7 @@ def _database_time() -> datetime:
 
 def _require(reason: str, cap: int) -> None:
     if not reason.strip():
-        raise ValueError("a reason is wanted: somebody will ask")
+        raise ValueError("a reason is required")
     if cap < 1:
         raise ValueError("the cap is a number of letters, 1 or more")
 

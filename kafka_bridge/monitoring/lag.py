@@ -27,8 +27,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from kafka_bridge.consuming import consumer_groups
-from kafka_bridge.monitoring import pause_notices
+from kafka_bridge.consuming import consumer_groups, pause_notices
+from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.replaying import offsets
 from kafka_bridge.retrying import waiting_heads
 from kafka_bridge.retrying.waiting_heads import ParkedCounts
@@ -37,7 +37,6 @@ from kafka_bridge.runtime import clients
 _ANSWER_SECONDS = 10.0
 # Reading one old message of each partition that lags; what has not come by then is told without its age.
 _AGE_SECONDS = 5.0
-Partition = tuple[str, int]
 State = Literal["nobody", "reading", "paused", "retrying"]
 
 
@@ -81,7 +80,7 @@ def read_lag(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Parti
     wanted = [consumer_groups.find_with_lag(name) for name in groups] or consumer_groups.groups_with_lag()
     admin = AdminClient(clients.common() | {"log_level": 0})  # what is wrong is raised
     present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
-    places = {
+    partitions = {
         group.name: [
             (name, number)
             for name in map(clients.topic_name, (topic.name for topic in group.topics))
@@ -90,15 +89,15 @@ def read_lag(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Parti
         ]
         for group in wanted
     }
-    every = sorted({place for found in places.values() for place in found})
+    asked = sorted({partition for found in partitions.values() for partition in found})
     earliest, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    starts, ends = _offsets(admin, every, earliest), _offsets(admin, every, latest)
-    committed = {group: offsets.committed_with_notices(group, wanted_here) for group, wanted_here in places.items()}
-    owners = _owners(admin, list(places))
+    starts, ends = _offsets(admin, asked, earliest), _offsets(admin, asked, latest)
+    committed = {group: offsets.committed_with_notices(group, heard) for group, heard in partitions.items()}
+    owners = _owners(admin, list(partitions))
     found = [
-        replace(_lag(group, place, committed[group].get(place, (None, None))[0], starts[place], ends[place]), **doing)
-        for group, group_places in places.items()
-        for place, doing in _doings(group_places, committed[group], owners[group])
+        replace(_lag(group, each, _offset_in(committed[group], each), starts[each], ends[each]), **activity)
+        for group, heard in partitions.items()
+        for each, activity in _activities(heard, committed[group], owners[group])
     ]
     return _with_ages(found, starts) if with_age else found
 
@@ -121,13 +120,20 @@ def _with_parked(row: PartitionLag, parked: ParkedCounts, retrying: waiting_head
     return replace(row, state="retrying", since=datetime.fromtimestamp(retrying.since, UTC), reason=retrying.error)
 
 
-def _lag(group: str, place: Partition, committed: int | None, start: int, end: int) -> PartitionLag:
+def _offset_in(
+    committed: Mapping[PartitionId, tuple[int, pause_notices.PauseNotice | None]], partition: PartitionId
+) -> int | None:
+    return committed[partition][0] if partition in committed else None
+
+
+def _lag(group: str, partition: PartitionId, committed: int | None, start: int, end: int) -> PartitionLag:
     # What was deleted before it was read is not still to be read.
     first = start if committed is None else max(start, committed)
+    topic, number = partition
     return PartitionLag(
         group=group,
-        topic=place[0].removeprefix(clients.conf().topic_prefix),
-        partition=place[1],
+        topic=topic.removeprefix(clients.conf().topic_prefix),
+        partition=number,
         committed=committed,
         end=end,
         messages=max(0, end - first),
@@ -141,7 +147,7 @@ class _Owner(NamedTuple):
     name: str
 
 
-class _Doing(TypedDict, total=False):
+class _Activity(TypedDict, total=False):
     """What a partition does, as fields of its lag."""
 
     owner: str
@@ -150,58 +156,60 @@ class _Doing(TypedDict, total=False):
     reason: str
 
 
-def _doings(
-    places: Iterable[Partition],
-    committed: Mapping[Partition, tuple[int, pause_notices.PauseNotice | None]],
-    owners: Mapping[Partition, _Owner],
-) -> Iterator[tuple[Partition, _Doing]]:
-    """See Note [What a partition does]. Whoever is paused is so with all it has, also where it could not say so."""
+def _activities(
+    partitions: Iterable[PartitionId],
+    committed: Mapping[PartitionId, tuple[int, pause_notices.PauseNotice | None]],
+    owners: Mapping[PartitionId, _Owner],
+) -> Iterator[tuple[PartitionId, _Activity]]:
+    """See Note [What a partition does]. A member that is paused is so with all it has, also where
+    it could not say so.
+    """
     said = {
-        place: notice
-        for place, (_, notice) in committed.items()
-        if notice and place in owners and notice.is_current(owners[place].id, time.time())
+        partition: notice
+        for partition, (_, notice) in committed.items()
+        if notice and partition in owners and notice.is_current(owners[partition].id, time.time())
     }
     paused = {notice.by: notice for notice in said.values() if notice.state == "paused"}
-    for place in places:
-        owner = owners.get(place)
+    for partition in partitions:
+        owner = owners.get(partition)
         if owner is None:
-            yield place, {}
-        elif notice := paused.get(owner.id) or said.get(place):
+            yield partition, {}
+        elif notice := paused.get(owner.id) or said.get(partition):
             since = datetime.fromtimestamp(notice.since, UTC)
-            yield place, {"owner": owner.name, "state": notice.state, "since": since, "reason": notice.reason}
+            yield partition, {"owner": owner.name, "state": notice.state, "since": since, "reason": notice.reason}
         else:
-            yield place, {"owner": owner.name, "state": "reading"}
+            yield partition, {"owner": owner.name, "state": "reading"}
 
 
 # -- Questions to the brokers -------------------------------------------------------------------------
-def _offsets(admin: AdminClient, places: Iterable[Partition], which: OffsetSpec) -> dict[Partition, int]:
-    asked = {TopicPartition(*place): which for place in places}
+def _offsets(admin: AdminClient, partitions: Iterable[PartitionId], which: OffsetSpec) -> dict[PartitionId, int]:
+    asked = {TopicPartition(*partition): which for partition in partitions}
     if not asked:
         return {}
     # Consumers read committed messages only, so an open transaction is no lag of theirs.
     futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_SECONDS)
-    return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+    return {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
 
 
-def _owners(admin: AdminClient, groups: Sequence[str]) -> dict[str, dict[Partition, _Owner]]:
+def _owners(admin: AdminClient, groups: Sequence[str]) -> dict[str, dict[PartitionId, _Owner]]:
     prefix = clients.conf().group_prefix
     futures = admin.describe_consumer_groups([prefix + group for group in groups], request_timeout=_ANSWER_SECONDS)
-    found: dict[str, dict[Partition, _Owner]] = defaultdict(dict)
+    found: dict[str, dict[PartitionId, _Owner]] = defaultdict(dict)
     for name, future in futures.items():
         for member in future.result().members:
             words = f"{member.member_id[-8:]} {member.client_id} {member.host.removeprefix('/')}"
-            for place in member.assignment.topic_partitions if member.assignment else ():
-                found[name.removeprefix(prefix)][place.topic, place.partition] = _Owner(member.member_id, words)
+            for each in member.assignment.topic_partitions if member.assignment else ():
+                found[name.removeprefix(prefix)][each.topic, each.partition] = _Owner(member.member_id, words)
     return found
 
 
 # -- How old the oldest unread message is -----------------------------------------------------------------
-def _with_ages(found: Sequence[PartitionLag], starts: Mapping[Partition, int]) -> list[PartitionLag]:
+def _with_ages(found: Sequence[PartitionLag], starts: Mapping[PartitionId, int]) -> list[PartitionLag]:
     behind = [lag for lag in found if lag.messages]
-    firsts: dict[PartitionLag, tuple[Partition, int]] = {}
+    firsts: dict[PartitionLag, tuple[PartitionId, int]] = {}
     for lag in behind:
-        place = clients.topic_name(lag.topic), lag.partition
-        firsts[lag] = place, max(starts[place], lag.committed or 0)
+        partition = clients.topic_name(lag.topic), lag.partition
+        firsts[lag] = partition, max(starts[partition], lag.committed or 0)
     written = _timestamps(set(firsts.values()))
     now = time.time()
     return [replace(lag, seconds=_age(written.get(firsts[lag]), now)) if lag in firsts else lag for lag in found]
@@ -212,12 +220,12 @@ def _age(written: float | None, now: float) -> float | None:
     return None if written is None else max(0.0, now - written)
 
 
-def _timestamps(wanted: set[tuple[Partition, int]]) -> dict[tuple[Partition, int], float]:
+def _timestamps(wanted: set[tuple[PartitionId, int]]) -> dict[tuple[PartitionId, int], float]:
     """When the first message from each of these offsets on was written, in seconds since the epoch."""
-    found: dict[tuple[Partition, int], float] = {}
-    # A client reads a partition from one place at a time; groups that are at different places take a round each.
+    found: dict[tuple[PartitionId, int], float] = {}
+    # A client reads a partition from one offset at a time; groups that are at different offsets take a round each.
     while left := wanted - found.keys():
-        this_round = {place: (place, offset) for place, offset in sorted(left)}
+        this_round = {partition: (partition, offset) for partition, offset in sorted(left)}
         read_now = _read_first(this_round)
         if not read_now:
             break
@@ -225,7 +233,7 @@ def _timestamps(wanted: set[tuple[Partition, int]]) -> dict[tuple[Partition, int
     return found
 
 
-def _read_first(places: Mapping[Partition, tuple[Partition, int]]) -> dict[tuple[Partition, int], float]:
+def _read_first(partitions: Mapping[PartitionId, tuple[PartitionId, int]]) -> dict[tuple[PartitionId, int], float]:
     reader = Consumer(
         clients.common()
         | {
@@ -236,17 +244,17 @@ def _read_first(places: Mapping[Partition, tuple[Partition, int]]) -> dict[tuple
             "queued.min.messages": 1,
         }
     )
-    found: dict[tuple[Partition, int], float] = {}
+    found: dict[tuple[PartitionId, int], float] = {}
     try:
-        reader.assign([TopicPartition(*place, offset) for place, offset in places.values()])
+        reader.assign([TopicPartition(*partition, offset) for partition, offset in partitions.values()])
         until = time.monotonic() + _AGE_SECONDS
-        while len(found) < len(places) and (left := until - time.monotonic()) > 0:
+        while len(found) < len(partitions) and (left := until - time.monotonic()) > 0:
             message = reader.poll(min(left, 0.5))
             if message is None or message.error():
                 continue
-            place = str(message.topic()), message.partition() or 0
-            found.setdefault(places[place], message.timestamp()[1] / 1000)
-            reader.pause([TopicPartition(*place)])
+            partition = str(message.topic()), message.partition() or 0
+            found.setdefault(partitions[partition], message.timestamp()[1] / 1000)
+            reader.pause([TopicPartition(*partition)])
     finally:
         reader.close()
     return found

@@ -7,9 +7,10 @@ that went wrong, or behind something that is away. None of that is seen in the g
 import time
 from collections.abc import Callable, Sequence
 
-from kafka_bridge.monitoring.lag import Partition, PartitionLag
+from kafka_bridge.consuming.offset_tracker import PartitionId
+from kafka_bridge.monitoring.lag import PartitionLag
 
-_GroupPartition = tuple[str, Partition]
+_GroupPartition = tuple[str, PartitionId]
 
 
 class StallDetector:

@@ -3,7 +3,7 @@
 The fact and its cause commit or roll back together; `relay.py` does the sending.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -13,13 +13,12 @@ import msgspec
 from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
-from kafka_bridge.consuming import registry
 from kafka_bridge.runtime import bulk_rows, transactions
-from kafka_bridge.wire import envelope, event_types
+from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.events import Event
 
-CHANNEL = "bookrush_outbox"
+CHANNEL = "kafka_bridge_outbox"
 
 _collected: ContextVar[list[Event] | None] = ContextVar("collected", default=None)
 _NO_CAUSES: Mapping[str, Received] = MappingProxyType({})
@@ -149,17 +148,12 @@ def oldest_seconds() -> float:
         return float(cursor.fetchone()[0])
 
 
-def republish_unheard() -> int:
+def republish_unheard(heard: Collection[tuple[str, str]]) -> int:
     """Send again what some group has not handled; for a broker that came back without its data.
 
-    The inbox makes a second delivery harmless, so this may be called at any start. Returns the number of rows.
+    `heard` is which event types which groups hear, as `registry.heard()` has it. The inbox makes a second delivery
+    harmless, so this may be called at any start. Returns the number of rows.
     """
-    pairs = {
-        (event.TYPE, group.name)
-        for group in registry.groups()
-        for event in event_types.registered()
-        if group.knows(event)
-    }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             """
@@ -171,6 +165,6 @@ def republish_unheard() -> int:
                 WHERE o.published_at IS NOT NULL AND i.event_id IS NULL
             )
             """,
-            [list(column) for column in zip(*sorted(pairs), strict=True)],
+            [list(column) for column in zip(*sorted(heard), strict=True)],
         )
         return int(cursor.rowcount)

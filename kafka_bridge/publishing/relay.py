@@ -5,14 +5,14 @@ What is sent twice is the same event, and the inbox knows it; what matters is in
 
 # Note [One row per key at a time]
 Of each key only the first unsent row goes out; the next one follows after its report. So when a delivery fails in the
-middle of a batch, no later fact of that order can have overtaken it, and there is nothing to take back. Most keys have
+middle of a batch, no later fact of that key can have overtaken it, and there is nothing to take back. Most keys have
 one row under way anyway, so this costs nothing.
 
 # Note [Two leaders]
 A leader that was frozen and replaced still has rows in its producer when it wakes up, and a message whose delivery was
-given up may be written all the same, by a broker that was frozen itself. Neither does harm: whoever sends a row has
-seen all earlier ones of its key acknowledged. So whatever comes late is a repeat of something that lies further up in
-its partition already, or comes in its right place.
+given up may be written all the same, by a broker that was frozen itself. Neither does harm: a relay sends a row only
+when it has seen all earlier ones of its key acknowledged. So whatever comes late is a repeat of something that lies
+further up in its partition already, or comes in its right place.
 """
 
 import logging
@@ -79,7 +79,7 @@ class InFlight:
     failed: list[tuple[int, KafkaError]] = field(default_factory=list)
 
     @property
-    def landed(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every row has its report."""
         return len(self.delivered) + len(self.failed) >= self.expected
 
@@ -111,7 +111,7 @@ def run(stop: threading.Event) -> int:
 def _lead(connection: Connection, stop: threading.Event, counts: list[int]) -> None:
     # Before the first look at the table: a row that is written in between is announced on a channel we already hear.
     connection.execute(f"LISTEN {outbox.CHANNEL}")
-    # One for each term: what is under way at its end is dropped with it, and sent again by whoever leads next.
+    # One for each term: what is under way at its end is dropped with it, and sent again by the next leader.
     producer = clients.producer()
     processes.announce_ready()
     sent = 0
@@ -135,30 +135,32 @@ def relay_batch(connection: Connection, producer: Producer, stop: threading.Even
         FatalProducerError: the producer cannot go on.
         psycopg.OperationalError: PostgreSQL is gone; what was sent will be sent again.
     """
-    flight = InFlight()
+    in_flight = InFlight()
     for row in first_of_each_key(connection):
-        _produce(producer, row, flight, stop)
-    while not flight.landed and not stop.is_set():
+        _produce(producer, row, in_flight, stop)
+    while not in_flight.is_complete and not stop.is_set():
         if producer.flush(0.25):
             # A sign of life, see Note [A leader that is silent]; and it raises if we lead no longer.
             connection.execute("SELECT 1")
     if stop.is_set():
+        # A last chance for reports: a row whose report we miss is sent once more by the next leader.
         producer.flush(2)
-    if flight.delivered:
-        connection.execute(_SENT, [bulk_rows.as_json(flight.delivered)])
-    _judge(flight, stop)
-    return len(flight.delivered)
+    if in_flight.delivered:
+        connection.execute(_SENT, [bulk_rows.as_json(in_flight.delivered)])
+    _report_failures(in_flight, stop)
+    return len(in_flight.delivered)
 
 
 def first_of_each_key(connection: Connection) -> list[ClaimedRow]:
     """Of the oldest unsent rows those that may go now; see Note [One row per key at a time]."""
     first: dict[str, ClaimedRow] = {}
+    # The rows are not locked: another relay that reads them too sends repeats, see Note [Two leaders].
     for row in map(ClaimedRow._make, connection.execute(_UNSENT, [clients.conf().relay_batch_size])):
         first.setdefault(row.key, row)
     return list(first.values())
 
 
-def _produce(producer: Producer, row: ClaimedRow, flight: InFlight, stop: threading.Event) -> None:
+def _produce(producer: Producer, row: ClaimedRow, in_flight: InFlight, stop: threading.Event) -> None:
     headers = envelope.headers(
         event_id=row.event_id,
         event_type=row.type,
@@ -170,8 +172,8 @@ def _produce(producer: Producer, row: ClaimedRow, flight: InFlight, stop: thread
         causation_id=row.causation_id,
         traceparent=row.traceparent,
     )
-    flight.expected += 1
-    report = flight.reporter(row.id)
+    in_flight.expected += 1
+    report = in_flight.reporter(row.id)
     while not stop.is_set():
         try:
             producer.produce(
@@ -185,18 +187,20 @@ def _produce(producer: Producer, row: ClaimedRow, flight: InFlight, stop: thread
         except BufferError:  # the local queue is full: let some of it leave
             producer.poll(0.1)
         except KafkaException as error:
-            flight.failed.append((row.id, error.args[0]))
+            in_flight.failed.append((row.id, error.args[0]))
             return
 
 
-def _judge(flight: InFlight, stop: threading.Event) -> None:
+def _report_failures(in_flight: InFlight, stop: threading.Event) -> None:
     """Say what went wrong, and slow down: the rows are still there."""
-    if not flight.failed:
+    if not in_flight.failed:
         return
-    row_id, error = flight.failed[0]
+    row_id, error = in_flight.failed[0]
     if error.fatal():
         raise FatalProducerError(str(error))
-    log.warning("%d rows were not delivered (row %d: %s); they stay first in line", len(flight.failed), row_id, error)
+    log.warning(
+        "%d rows were not delivered (row %d: %s); they stay first in line", len(in_flight.failed), row_id, error
+    )
     stop.wait(1)
 
 

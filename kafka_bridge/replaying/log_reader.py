@@ -37,6 +37,7 @@ def read_messages(
         }
     )
     try:
+        # Assigned, not subscribed: it joins no group, so the members at work keep their partitions.
         reader.assign([TopicPartition(*each.partition_id, each.start) for each in ranges if len(each)])
         heard_at = time.monotonic()
         while left and not (stop and stop.is_set()):

@@ -39,9 +39,9 @@ def plan_ranges(
         raise InvalidRequest(f"the range begins at {start} and ends before that, at {stop}")
     if start == "end" or stop == "beginning":
         raise InvalidRequest("there is nothing after the end or before the beginning: --from is the earlier place")
-    places = offsets.log_ranges(group, topic, partition=partition)
-    starts, stops = offsets.resolve_mark(start, places), offsets.resolve_mark(stop, places)
-    ranges = [OffsetRange(log_range=k, start=a, stop=b) for k, a, b in zip(places, starts, stops, strict=True)]
+    kept = offsets.log_ranges(group, topic, partition=partition)
+    starts, stops = offsets.resolve_mark(start, kept), offsets.resolve_mark(stop, kept)
+    ranges = [OffsetRange(log_range=k, start=a, stop=b) for k, a, b in zip(kept, starts, stops, strict=True)]
     for offset_range in ranges:
         _refuse_what_is_gone(offset_range, start, stop)
     return ranges

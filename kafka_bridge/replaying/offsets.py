@@ -10,9 +10,9 @@ from typing import Literal, TypeVar
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from kafka_bridge.consuming import pause_notices
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.consuming.registry import Group
-from kafka_bridge.monitoring import pause_notices
 from kafka_bridge.runtime import clients
 
 _ANSWER_SECONDS = 10.0
@@ -183,9 +183,9 @@ def committed_with_notices(
     with _outsider(group) as consumer:
         found = _once_found(lambda: consumer.committed(asked, timeout=_ANSWER_SECONDS))
     return {
-        (place.topic, place.partition): (place.offset, pause_notices.parse_notice(place.metadata))
-        for place in found
-        if place.offset >= 0
+        (each.topic, each.partition): (each.offset, pause_notices.parse_notice(each.metadata))
+        for each in found
+        if each.offset >= 0
     }
 
 
@@ -226,9 +226,9 @@ def commit_moves(group: Group, moves: Iterable[OffsetMove]) -> None:
     with _outsider(group.name) as consumer:
         there = [TopicPartition(move.log_range.topic, move.log_range.partition, move.then) for move in moves]
         done = _once_found(lambda: consumer.commit(offsets=there, asynchronous=False))
-    for place in done or []:
-        if place.error is not None:
-            raise KafkaException(place.error)
+    for each in done or []:
+        if each.error is not None:
+            raise KafkaException(each.error)
 
 
 def _once_found(ask: Callable[[], T]) -> T:
@@ -267,8 +267,8 @@ def _outsider(group: str) -> Iterator[Consumer]:
 def _offsets(asked: Mapping[PartitionId, OffsetSpec]) -> dict[PartitionId, int]:
     admin = clients.admin()
     futures = admin.list_offsets(
-        {TopicPartition(*place): spec for place, spec in asked.items()},
+        {TopicPartition(*partition): spec for partition, spec in asked.items()},
         isolation_level=IsolationLevel.READ_COMMITTED,
         request_timeout=_ANSWER_SECONDS,
     )
-    return {(place.topic, place.partition): future.result(_GIVE_UP_SECONDS).offset for place, future in futures.items()}
+    return {(each.topic, each.partition): future.result(_GIVE_UP_SECONDS).offset for each, future in futures.items()}

@@ -52,7 +52,7 @@ class ReplayOutcome:
     had: Counter[str] = field(default_factory=Counter)
     """The group had had them, so nothing was done."""
     not_heard: int = 0
-    """Of other types, or of other orders than the one that was asked for."""
+    """Of other types, or of other keys than the one that was asked for."""
     waiting: int = 0
     """They wait behind a failure of the same key, or are that failure; they are handled after it, not here."""
     malformed: int = 0
@@ -64,7 +64,7 @@ class ReplayOutcome:
     is_whole: bool = False
     """False where it was stopped before the end."""
     found: int = 0
-    """Events of the order that was asked for, or all."""
+    """Events of the key that was asked for, or all."""
 
 
 class Replay:
@@ -92,6 +92,7 @@ class Replay:
             Exception: PostgreSQL, Redis or a gateway is away.
         """
         for batch in log_reader.read_messages(self._ranges, stop=self._stop):
+            # With a rate, in pieces of half a second: so a stop is heard soon, and the load is even.
             for piece in _cut(batch, per_second):
                 if self._stop.is_set():
                     return self.outcome

@@ -91,6 +91,7 @@ def lock_heads(*, group: str, keys: Collection[str]) -> dict[str, Head]:
         while True:
             cursor.execute(_HEADS, parameters)
             found = cursor.fetchall()
+            # NULL: the row went while we waited for its lock, and this snapshot cannot see which one is the head now.
             if all(row[0] is not None for row in found):
                 return {row[1]: Head(*row) for row in found}
 

@@ -46,9 +46,9 @@ def get_ready() -> None:
 
 
 def _producer() -> Producer:
-    """This thread's, so that a purge hurts nobody else's messages; made anew after a fork."""
-    place = os.getpid(), clients.conf().bootstrap_servers
-    if getattr(_own, "producer", (None, None))[0] != place:
-        _own.producer = place, clients.producer(linger_ms=0)
+    """This thread's, so that a purge hits no other thread's messages; another one after a fork."""
+    owner = os.getpid(), clients.conf().bootstrap_servers
+    if getattr(_own, "producer", (None, None))[0] != owner:
+        _own.producer = owner, clients.producer(linger_ms=0)
     producer: Producer = _own.producer[1]
     return producer

@@ -46,8 +46,8 @@ def forward(
     """Put a copy of a message into its group's retry topic; return once the brokers have acknowledged it.
 
     `topic` (without the cluster's prefix), `partition` and `offset` say where it was read first. With the defaults it
-    is due at once and begins anew: so a dead letter is sent again, after the transaction with `parking.send_again` has
-    committed.
+    is due at once and starts from the first round: so a dead letter is sent again, after the transaction with
+    `parking.send_again` has committed.
 
     Raises:
         KafkaException: they did not acknowledge it; call again, a copy too many is harmless.

@@ -64,8 +64,8 @@ def find_ready(*, group: str, overdue_seconds: float, after: str = "", limit: in
     """Keys whose head can be handled now though no copy in a retry topic says so.
 
     It was discarded, so that what is behind it may go on; those are found wherever they are. Or what was before it has
-    gone and nobody went on; or its copy is overdue, and perhaps lost: for those, so many heads are looked at, from this
-    key on. Locks nothing.
+    gone and no consumer went on; or its copy is overdue, and perhaps lost: for those, so many heads are looked at, from
+    this key on. Locks nothing.
     """
     with connection.cursor() as cursor:
         cursor.execute(_RELEASED, [group, limit])

@@ -13,8 +13,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from django.conf import settings
 
+from kafka_bridge.runtime import conf as configuration
 from kafka_bridge.runtime.conf import BridgeSettings
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ CommitCallback = Callable[[KafkaError | None, list[TopicPartition]], None]
 
 def conf() -> BridgeSettings:
     """The bridge's settings, read when needed so that tests can replace them."""
-    return settings.KAFKA_BRIDGE
+    return configuration.current()
 
 
 class NotAgain(logging.Filter):
@@ -60,7 +60,7 @@ def common() -> dict[str, Any]:
     config: dict[str, Any] = {
         "bootstrap.servers": options.bootstrap_servers,
         "security.protocol": options.security_protocol,
-        "client.id": settings.ROLE,
+        "client.id": options.client_id,
         "reconnect.backoff.max.ms": 2000,
         # A broker that is frozen, not dead, keeps its connections open; the default would wait a minute for it.
         "socket.timeout.ms": 10_000,
@@ -117,8 +117,8 @@ def consumer(*, group: str, on_commit: CommitCallback = lambda error, _: None) -
     if options.group_protocol == "classic":
         config |= {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 10_000}
     else:
-        # A member gets the same partitions of all its topics, so all facts about an order: two members that handle
-        # two facts of one order at the same moment would wait for each other's locks.
+        # A member gets the same partitions of all its topics, so all facts about a key: two members that handle two
+        # facts of one key at the same moment would wait for each other's locks.
         config["group.remote.assignor"] = "range"
     return Consumer(config)
 

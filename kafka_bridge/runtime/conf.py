@@ -1,6 +1,18 @@
-"""What the bridge can be told, one sentence an option; `shop/settings.py` fills it from the environment."""
+"""What the bridge can be told, one sentence an option: `KAFKA_BRIDGE = BridgeSettings(...)` in a project's settings.
 
-from dataclasses import dataclass
+A project's settings module imports this one, so it asks Django for nothing until `current` is called.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+MISSING = (
+    "KAFKA_BRIDGE is missing from the settings, or is no BridgeSettings: add `from kafka_bridge import BridgeSettings` "
+    'and `KAFKA_BRIDGE = BridgeSettings(bootstrap_servers="localhost:9092")`'
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +31,14 @@ class BridgeSettings:
     """The principal's secret; keep it in the environment, not in a file of the project."""
     ssl_ca_location: str = ""
     """Path of the authority that signed the brokers' certificates; empty for the system's own."""
-    group_prefix: str = "bookrush."
+    client_id: str = "kafka-bridge"
+    """What clients call themselves to the brokers; a name for each role makes their logs and quotas readable."""
+    namespace: str = "events"
+    """Who states the events, in CloudEvents' words: `/namespace/owner` is their source, `urn:namespace:…` a schema."""
+    group_prefix: str = ""
     """Goes before every consumer group's name."""
     topic_prefix: str = ""
-    """Goes before every topic's name, so that two shops (or two test runs) can share a cluster."""
+    """Goes before every topic's name, so that two projects (or two test runs) can share a cluster."""
     group_protocol: str = "consumer"
     """`consumer` (KIP-848, brokers from 4.0) or `classic` with the cooperative-sticky assignor."""
     replication_factor: int = 1
@@ -48,7 +64,7 @@ class BridgeSettings:
     dead_letters_in_row: int = 50
     """So many dead letters without one handled message in between stop a group; 0: no number does."""
     backoff_max_seconds: float = 10.0
-    """The longest pause between attempts while PostgreSQL, Redis or Kafka cannot be reached."""
+    """The longest pause between attempts while PostgreSQL, Kafka or what a handler needs cannot be reached."""
     relay_batch_size: int = 1000
     """Outbox rows that the relay sends before it waits for their delivery reports."""
     relay_poll_seconds: float = 1.0
@@ -56,7 +72,7 @@ class BridgeSettings:
     consumer_silent_seconds: float = 60.0
     """A consumer that keeps a transaction open and asks PostgreSQL nothing for so long loses it."""
     leader_silent_seconds: float = 30.0
-    """A leader that PostgreSQL has not heard for so long is replaced by whoever stands by."""
+    """A leader that PostgreSQL has not heard for so long is replaced by one that stands by."""
     inbox_days: float = 40.0
     """How long it is kept which events a group has had; longer than any message can come again."""
     outbox_days: float = 40.0
@@ -67,3 +83,38 @@ class BridgeSettings:
     """How long dead letters that are resolved or discarded are kept, with what was done to them."""
     delivery_timeout_seconds: float = 300.0
     """How long the producer itself retries before it reports a row as not delivered."""
+    lag_sample_seconds: float = 15.0
+    """How often the timekeeper notes how far the groups are behind; 0: never."""
+    unavailable_errors: tuple[type[BaseException], ...] = ()
+    """Exceptions that mean that something outside is away, such as `redis.ConnectionError`: wait, and try again."""
+    schema_folder: str = ""
+    """Where `write_schemas` puts the events' JSON Schemas, unless it is told."""
+    ready_file: str = ""
+    """A file that a long-running command touches once it is at work, for whoever started it; empty: none."""
+    role_variable: str = ""
+    """The environment variable that tells a child of `run_consumer` its name; empty: none does."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What the project calls these options outside, such as `{"inbox_days": "KEEP_INBOX_DAYS"}`; messages say it so."""
+
+
+def current() -> BridgeSettings:
+    """The project's, read when needed so that tests can replace them.
+
+    Raises:
+        ImproperlyConfigured: there are none.
+    """
+    try:
+        options: BridgeSettings = settings.KAFKA_BRIDGE
+    except AttributeError:
+        raise ImproperlyConfigured(MISSING) from None
+    return options
+
+
+def are_there() -> bool:
+    """Whether the project has such settings; a system check says so if it has not."""
+    return isinstance(getattr(settings, "KAFKA_BRIDGE", None), BridgeSettings)
+
+
+def name_of(option: str) -> str:
+    """What people who run the project call an option."""
+    return current().variables.get(option, f"KAFKA_BRIDGE.{option}")

@@ -1,26 +1,21 @@
 """Sorting errors: the world's (wait), the database's (run again), or the message's (dead letter)."""
 
-import redis
 from confluent_kafka import KafkaException
 from django.db import InterfaceError, OperationalError
 from psycopg import errors
+
+from kafka_bridge.runtime import conf
 
 
 class Unavailable(Exception):
     """Something outside cannot be reached, the message is fine. Raise it in a handler to be called again."""
 
 
-# The session was ended, see Note [Frozen in a transaction] in `sessions.py`; psycopg takes that for a mistake of ours.
+# The session was ended, see Note [Frozen in a transaction] in `idle_timeouts.py`; psycopg takes that for a mistake of
+# ours.
 _ENDED = errors.IdleInTransactionSessionTimeout
 _CONFLICTS = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
-_INFRASTRUCTURE = (
-    Unavailable,
-    InterfaceError,
-    OperationalError,
-    KafkaException,
-    redis.ConnectionError,
-    redis.TimeoutError,
-)
+_INFRASTRUCTURE = (Unavailable, InterfaceError, OperationalError, KafkaException)
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -29,8 +24,9 @@ def is_conflict(error: BaseException) -> bool:
 
 
 def is_infrastructure(error: BaseException) -> bool:
-    """PostgreSQL, Redis, Kafka or a gateway cannot be reached: pause, and try the same again later."""
-    return (isinstance(error, _INFRASTRUCTURE) and not is_conflict(error)) or isinstance(error.__cause__, _ENDED)
+    """PostgreSQL, Kafka or what the project names cannot be reached: pause, and try the same again later."""
+    away: tuple[type[BaseException], ...] = (*_INFRASTRUCTURE, *conf.current().unavailable_errors)
+    return (isinstance(error, away) and not is_conflict(error)) or isinstance(error.__cause__, _ENDED)
 
 
 def describe(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Old rows are deleted, or folded, table by table, in batches too small to be in anybody's way.
+"""Old rows are deleted, or folded, table by table, in batches too small to hold up other work.
 
 The bridge's own tables are named here; an app names its own in its `jobs.py`, with `keep`.
 
@@ -7,7 +7,7 @@ The inbox is what makes a second delivery harmless. It must remember an event fo
 while its topic keeps it, and after that while it lies among the dead letters and may be sent again. A system check
 holds the settings to that. And since events that no group seems to have had are stated again for a Kafka that lost its
 data, the outbox must not remember events that the inbox has forgotten. A dead letter is kept for longer than its copy
-in Kafka, too: whoever reads the copies again from their beginning would otherwise take it for a new one.
+in Kafka, too: a consumer that reads the copies again from their beginning would otherwise take it for a new one.
 
 # Note [Append-only, until it is old]
 Rows that say who did what are protected by triggers: nobody changes them, and nobody deletes them, except in a
@@ -27,20 +27,20 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from kafka_bridge.consuming import registry
-from kafka_bridge.runtime import clients, topics
+from kafka_bridge.runtime import clients, conf, topics
 from kafka_bridge.wire import event_types
 
 BATCH = 2000
 _DAY_SECONDS = 24 * 3600
 Names = dict[str, datetime | UUID | str | int | list[str]]
-# Between two batches, so that a shop at work has the disk most of the time.
+# Between two batches, so that whoever is at work has the disk most of the time.
 _PAUSE_SECONDS = 0.05
 # What is left then goes the next time.
 LIMIT_SECONDS = 20.0
 
 
 def _delete(cursor: CursorWrapper, kept: "RetentionPolicy", names: Names) -> int:
-    """Delete a batch of what is old; rows that somebody has locked are left for the next time."""
+    """Delete a batch of what is old; rows that are locked are left for the next time."""
     cursor.execute(
         f"DELETE FROM {kept.table} WHERE ctid = ANY(ARRAY({kept.old} FOR UPDATE SKIP LOCKED))",  # noqa: S608
         names,
@@ -54,7 +54,7 @@ class RetentionPolicy:
 
     table: str
     setting: str
-    """The variable that says how many days."""
+    """What says how many days: one of the bridge's own options, or what the project calls a setting of its own."""
     days: Callable[[], float]
     old: str
     """Statement that selects the `ctid` of up to %(limit)s rows older than %(before)s; see `prune` for more names."""
@@ -65,6 +65,11 @@ class RetentionPolicy:
     least_days: Callable[[], float] = lambda: 0
     because: str = ""
     """Why fewer days than that would be too few."""
+
+    @property
+    def called(self) -> str:
+        """What people who run the project call the setting."""
+        return conf.name_of(self.setting) if hasattr(conf.current(), self.setting) else self.setting
 
 
 _kept: list[RetentionPolicy] = []
@@ -175,7 +180,7 @@ def _forget_letters(cursor: CursorWrapper, kept: RetentionPolicy, names: Names) 
 register(
     RetentionPolicy(
         table="kafka_bridge_outboxrow",
-        setting="KEEP_OUTBOX_DAYS",
+        setting="outbox_days",
         days=lambda: clients.conf().outbox_days,
         old="""
         SELECT ctid FROM (
@@ -187,7 +192,7 @@ register(
 register(
     RetentionPolicy(
         table="kafka_bridge_inboxrow",
-        setting="KEEP_INBOX_DAYS",
+        setting="inbox_days",
         days=lambda: clients.conf().inbox_days,
         old="""
         SELECT ctid FROM kafka_bridge_inboxrow
@@ -203,7 +208,7 @@ register(
 register(
     RetentionPolicy(
         table="kafka_bridge_lagsample",
-        setting="KEEP_LAG_SAMPLES_DAYS",
+        setting="sample_days",
         days=lambda: clients.conf().sample_days,
         old="SELECT ctid FROM kafka_bridge_lagsample WHERE at < %(before)s ORDER BY at LIMIT %(limit)s",
     )
@@ -213,7 +218,7 @@ register(
 register(
     RetentionPolicy(
         table="kafka_bridge_parkedmessage",
-        setting="KEEP_DEAD_LETTERS_DAYS",
+        setting="dead_letter_days",
         days=lambda: clients.conf().dead_letter_days,
         old="""
         SELECT ctid FROM kafka_bridge_parkedmessage
@@ -225,7 +230,7 @@ register(
 register(
     RetentionPolicy(
         table="kafka_bridge_deadletter",
-        setting="KEEP_DEAD_LETTERS_DAYS",
+        setting="dead_letter_days",
         days=lambda: clients.conf().dead_letter_days,
         old="""
         SELECT l.ctid FROM kafka_bridge_deadletter l
@@ -249,9 +254,11 @@ register(
 # -- The settings -----------------------------------------------------------------------------------------
 def check_retention(**_: object) -> list[CheckMessage]:
     """System check: nothing is forgotten that something still needs, and the outbox does not outlive the inbox."""
+    if not conf.are_there():
+        return []
     found: list[CheckMessage] = [
         Error(
-            f"{kept.setting}={kept.days():g} is too short, at least {kept.least_days():g} days are wanted: "
+            f"{kept.called}={kept.days():g} is too short, at least {kept.least_days():g} days are wanted: "
             f"{kept.because}",
             id="kafka_bridge.E004",
         )
@@ -262,7 +269,8 @@ def check_retention(**_: object) -> list[CheckMessage]:
     if options.outbox_days > options.inbox_days:
         found.append(
             Error(
-                f"KEEP_OUTBOX_DAYS={options.outbox_days:g} is longer than KEEP_INBOX_DAYS={options.inbox_days:g}: "
+                f"{conf.name_of('outbox_days')}={options.outbox_days:g} is longer than "
+                f"{conf.name_of('inbox_days')}={options.inbox_days:g}: "
                 "events that the inbox has forgotten would look as if nobody had had them, and be stated again",
                 id="kafka_bridge.E005",
             )

@@ -2,8 +2,8 @@
 
 # Note [Frozen in a transaction]
 A consumer that is frozen, or cut off without a word, while a transaction of its own is open keeps the locks of that
-transaction: those of its inbox rows, for one. Whoever takes over its partitions gets the same messages, waits for those
-locks, and cannot even give partitions back meanwhile. So PostgreSQL ends the session of a consumer that has a
+transaction: those of its inbox rows, for one. The member that takes over its partitions gets the same messages, waits
+for those locks, and cannot even give partitions back meanwhile. So PostgreSQL ends the session of a consumer that has a
 transaction open and asks nothing for `consumer_silent_seconds`. Nothing is lost by that: what the consumer did there
 is undone, and if it wakes up it finds PostgreSQL gone, and begins the batch again.
 """

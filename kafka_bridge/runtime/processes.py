@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Never
 
-from django.conf import settings
+from kafka_bridge.runtime import conf
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +46,14 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
 def stop_at_end_of_input(stop: threading.Event, *, within_seconds: float) -> None:
     """Set `stop` when standard input ends, as it does when the parent that holds its other end is killed.
 
-    Nobody is left then who would end this process by force; if it still runs so long after that, it does so itself.
+    No parent is left then that would end this process by force; if it still runs so long after that, it does so itself.
     """
 
     def wait_for_the_end() -> None:
         # Not through sys.stdin: the interpreter could not shut down while a thread reads from it.
         while os.read(0, 4096):
             pass
-        log.warning("whoever started this process is gone: finishing what is under way, then stopping")
+        log.warning("the parent process is gone: finishing what is under way, then stopping")
         stop.set()
         time.sleep(within_seconds)
         os._exit(1)
@@ -63,5 +63,5 @@ def stop_at_end_of_input(stop: threading.Event, *, within_seconds: float) -> Non
 
 def announce_ready() -> None:
     """Touch the file that whoever started this process watches, if it asked for one."""
-    if settings.READY_FILE:
-        Path(settings.READY_FILE).touch()
+    if ready_file := conf.current().ready_file:
+        Path(ready_file).touch()

@@ -1,10 +1,10 @@
 """Work that the clock starts: deadlines, sweeps, samples. One leader, any number of standbys.
 
-An app's `jobs.py` decorates plain functions with `@timekeeper.every(seconds=…)`.
+An app's `jobs.py` decorates plain functions with `@scheduler.every(seconds=…)`.
 
-# Note [Aside]
-Deadlines and holds are looked after every second or two, and must not wait for a job that asks Kafka or adds up the
-whole shop. Such a job runs *aside*, in a thread of its own; while it is under way it is not started again.
+# Note [In the background]
+Deadlines and holds are looked after every second or two, and must not wait for a job that asks Kafka or adds up
+whole tables. Such a job runs in the background, in a thread of its own; while it is under way it is not started again.
 """
 
 import logging
@@ -29,8 +29,8 @@ class Job:
     function: Callable[[], None]
     seconds: float
     due_at: float = 0.0
-    aside: bool = False
-    """Whether it runs in a thread of its own; see Note [Aside]."""
+    background: bool = False
+    """Whether it runs in a thread of its own; see Note [In the background]."""
     thread: threading.Thread | None = None
 
 
@@ -38,15 +38,15 @@ _jobs: list[Job] = []
 
 
 def every(
-    *, seconds: float, after_seconds: float = 0.0, aside: bool = False
+    *, seconds: float, after_seconds: float = 0.0, background: bool = False
 ) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Run the function this often, by whichever timekeeper leads; first so long after the process began.
+    """Run the function this often, by the timekeeper that leads; first so long after the process began.
 
-    One that may take longer than a moment runs `aside`; see Note [Aside].
+    One that may take longer than a moment runs in the `background`; see Note [In the background].
     """
 
     def decorate(function: Callable[[], None]) -> Callable[[], None]:
-        _jobs.append(Job(function, seconds, time.monotonic() + after_seconds, aside))
+        _jobs.append(Job(function, seconds, time.monotonic() + after_seconds, background))
         return function
 
     return decorate
@@ -69,12 +69,13 @@ def _lead(leader: Connection, stop: threading.Event) -> None:
         leader.execute("SELECT 1")  # raises once the lock's connection is gone, and with it the lock
         for job in _jobs:
             if time.monotonic() >= job.due_at:
-                _start(job) if job.aside else _run(job)
+                _start(job) if job.background else _run(job)
         stop.wait(0.5)
 
 
 def _start(job: Job) -> None:
-    """Run it aside; where it is still under way from the last time, it is left out this time."""
+    """Run it in the background; where it is still under way from the last time, it is left out this time."""
+    # Also at its start (`_run` does it at its end): or every look would find it due while it is under way.
     job.due_at = time.monotonic() + job.seconds
     if job.thread is not None and job.thread.is_alive():
         log.warning("%s is still under way; this time it is left out", job.function.__name__)

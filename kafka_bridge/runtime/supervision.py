@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 
-from kafka_bridge.runtime import child_processes
+from kafka_bridge.runtime import child_processes, conf
 from kafka_bridge.runtime.child_processes import Child, Process, RestartPolicy
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ def supervise(commands: dict[str, list[str]], stop: threading.Event) -> ExitOutc
                     child.start_if_due()
                     if _has_given_up(child):
                         given_up.add(child.name)
+            # Looked at, not waited for: there are several, and `stop` must be heard as well.
             stop.wait(0.2)
     finally:
         killed = child_processes.stop_together(
@@ -63,6 +64,7 @@ def _has_given_up(child: Child) -> bool:
     code = child.exit_code()
     if code is None or child.process is None:
         return False
+    # Each restart would leave one behind otherwise, until no descriptor is left.
     _close_pipe(child.process)
     if code == NEEDS_A_PERSON:
         log.critical("%s ended with exit code %d and is not started again: a person must look", child.name, code)
@@ -77,11 +79,17 @@ def _spawn(name: str, arguments: list[str]) -> Process:
     # A new process, not a fork: Kafka clients and database connections must not be inherited.
     return subprocess.Popen(  # noqa: S603 - our own command line
         [sys.executable, "manage.py", *arguments],
-        env={**os.environ, "BOOKRUSH_ROLE": name},
+        env={**os.environ, **_named(name)},
         stdin=subprocess.PIPE,
         # Or Ctrl-C in a terminal would reach the children beside the SIGTERM that they get from here.
         start_new_session=True,
     )
+
+
+def _named(name: str) -> dict[str, str]:
+    """What tells the child its name, where the project wants that."""
+    variable = conf.current().role_variable
+    return {variable: name} if variable else {}
 
 
 def _end(process: Process) -> None:

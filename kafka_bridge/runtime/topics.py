@@ -1,6 +1,7 @@
 """Topics as the catalogue wants them, made and altered on the cluster."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException
@@ -20,6 +21,8 @@ from kafka_bridge.wire import event_types
 from kafka_bridge.wire.events import Topic
 
 DEAD_LETTER_RETENTION_SECONDS = 30 * 24 * 3600
+NOT_THERE = ("_UNSUPPORTED_FEATURE", "UNSUPPORTED_VERSION", "INVALID_REQUEST")
+"""What librdkafka's embedded broker answers to what it does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +110,8 @@ def apply(plans: list[TopicChange]) -> None:
         for p in plans
         if p.action == "create"
     ]
-    futures = list(admin.create_topics(create).values()) if create else []
+    _create(admin, create)
+    futures: list[Future[None]] = []
     grow = [NewPartitions(p.name, p.partitions) for p in plans if p.action == "grow"]
     futures += list(admin.create_partitions(grow).values()) if grow else []
     alter = [
@@ -125,6 +129,19 @@ def apply(plans: list[TopicChange]) -> None:
     futures += list(admin.incremental_alter_configs(alter).values()) if alter else []
     for future in futures:
         future.result(timeout=30)
+
+
+def _create(admin: AdminClient, new: list[NewTopic]) -> None:
+    try:
+        for future in admin.create_topics(new).values() if new else ():
+            future.result(timeout=30)
+    except KafkaException as error:
+        if error.args[0].name() not in NOT_THERE:
+            raise
+        # It makes a topic as soon as a producer asks for it, with four partitions.
+        asking = clients.producer()
+        for topic in new:
+            asking.list_topics(topic.topic, timeout=10)
 
 
 def _full_name(topic: Topic) -> str:
@@ -150,7 +167,9 @@ def _plan(topic: Topic, present: object, current: dict[str, str]) -> TopicChange
         action = "create"
     elif has < partitions:
         action = "grow"
-        detail = f"{has} → {partitions} partitions: new events of a running order may take another partition than its earlier ones"  # noqa: E501
+        detail = (
+            f"{has} → {partitions} partitions: new events of a key may take another partition than its earlier ones"
+        )
     elif differing := [name for name, value in config.items() if current.get(name) != value]:
         action, detail = "configure", ", ".join(differing)
     return TopicChange(
@@ -172,6 +191,6 @@ def _current_configs(admin: AdminClient, names: list[str]) -> Iterator[tuple[str
             yield resource.name, {name: entry.value for name, entry in future.result(timeout=15).items()}
         except KafkaException as error:
             # librdkafka's embedded broker has no topic configurations; there is nothing to compare then.
-            if error.args[0].name() not in ("_UNSUPPORTED_FEATURE", "UNSUPPORTED_VERSION", "INVALID_REQUEST"):
+            if error.args[0].name() not in NOT_THERE:
                 raise
             yield resource.name, _config(next(t for t in wanted() if _full_name(t) == resource.name))

@@ -1,27 +1,16 @@
 """Consumer groups of the tests' own, and a cluster with the catalogue's topics."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from devtools.testing.group_members import make_group
 from kafka_bridge.consuming import registry
 from kafka_bridge.runtime import topics
 
-
-@pytest.fixture
-def make_group() -> Iterator[Callable[[str], registry.Group]]:
-    """Makes groups that are gone after the test."""
-    made: list[str] = []
-
-    def make(name: str) -> registry.Group:
-        made.append(name)
-        return registry.Group(name)
-
-    yield make
-    for name in made:
-        del registry._groups[name]
+__all__ = ["make_group"]
 
 
 @pytest.fixture
@@ -38,3 +27,18 @@ def brokers(kafka_cluster: Any, settings: Any) -> Any:
     )
     topics.apply(topics.plan())
     return kafka_cluster
+
+
+@pytest.fixture
+def quick(settings: Any, kafka: Any) -> None:
+    """Short pauses between attempts, and no further rounds."""
+    settings.KAFKA_BRIDGE = dataclasses.replace(
+        settings.KAFKA_BRIDGE, backoff_seconds=0.02, backoff_max_seconds=0.2, retry_delays_seconds=()
+    )
+
+
+@pytest.fixture
+def group(make_group: Callable[[str], registry.Group], monkeypatch: pytest.MonkeyPatch) -> registry.Group:
+    """A group of the test's own in the place of notifications, whose dead letter topic exists."""
+    monkeypatch.delitem(registry._groups, "notifications")
+    return make_group("notifications")

@@ -1,8 +1,8 @@
 """An event on the wire: CloudEvents 1.0, Kafka binary content mode.
 
 Every attribute is a `ce_…` header, the body is JSON, the record's key is the event's key. Any CloudEvents SDK reads it
-(`kafka_bridge/tests/test_envelope.py` does, with the official one). Written by hand because headers are the hot path:
-the SDK's event objects cost ten times what these few lines do. Source: CloudEvents Kafka protocol binding 1.0.2.
+(`kafka_bridge/tests/wire/test_envelope.py` does, with the official one). Written by hand because headers are the hot
+path: the SDK's event objects cost ten times what these few lines do. Source: CloudEvents Kafka protocol binding 1.0.2.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from kafka_bridge.runtime import conf
 from kafka_bridge.wire import event_types
 from kafka_bridge.wire.events import Event
 
@@ -61,14 +62,14 @@ def _decoder(event_type: type[Event]) -> "msgspec.json.Decoder[Event]":
 
 
 @cache
-def _fixed_headers(event_type: str, version: int, source: str) -> Headers:
+def _fixed_headers(namespace: str, event_type: str, version: int, source: str) -> Headers:
     """The headers that all events of a type share."""
     return [
         ("ce_specversion", b"1.0"),
         ("ce_type", event_type.encode()),
-        ("ce_source", f"/bookrush/{source}".encode()),
+        ("ce_source", f"/{namespace}/{source}".encode()),
         ("ce_dataversion", str(version).encode()),
-        ("ce_dataschema", f"urn:bookrush:{event_type}:v{version}".encode()),
+        ("ce_dataschema", f"urn:{namespace}:{event_type}:v{version}".encode()),
         ("content-type", b"application/json"),
     ]
 
@@ -95,7 +96,7 @@ def headers(
     ]
     if causation_id is not None:
         own.append(("ce_causationid", str(causation_id).encode()))
-    return _fixed_headers(event_type, version, source) + own
+    return _fixed_headers(conf.current().namespace, event_type, version, source) + own
 
 
 def decode(message: Any) -> Received:

@@ -21,6 +21,13 @@ def register(*event_types: type[Event]) -> None:
         _owners[event_type.TOPIC.name] = event_type.TOPIC.owner
 
 
+def forget(*event_types: type[Event]) -> None:
+    """Take event types away again, as a test does with its own."""
+    for event_type in event_types:
+        del _by_type_and_version[event_type.TYPE, event_type.VERSION]
+        _owners.pop(event_type.TOPIC.name, None)
+
+
 def registered() -> tuple[type[Event], ...]:
     """All of them, in the sequence of their registration."""
     return tuple(_by_type_and_version.values())

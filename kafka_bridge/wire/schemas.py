@@ -1,4 +1,4 @@
-"""JSON Schemas of the events: generated from the catalogue, committed under docs/events/, compatible for ever.
+"""JSON Schemas of the events: generated from their classes, committed in a folder of the project, compatible for ever.
 
 A consumer of yesterday reads events of tomorrow as long as a version only ever *gains optional* fields. All else is a
 new version: a new class with `VERSION = 2` beside the old one.
@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from kafka_bridge.runtime import conf
 from kafka_bridge.wire import event_types
 from kafka_bridge.wire.events import Event
 
@@ -27,7 +28,7 @@ def schema_of(event: type[Event]) -> Schema:
     found = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(event)))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:bookrush:{event.TYPE}:v{event.VERSION}",
+        "$id": f"urn:{conf.current().namespace}:{event.TYPE}:v{event.VERSION}",
         **found,
     }
 

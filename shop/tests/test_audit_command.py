@@ -116,7 +116,7 @@ def test_the_timekeeper_audits_as_often_as_it_is_told(seconds: str, found: str) 
     """And not at once: what a shop finds that was off for hours is put right first. Nothing else waits for it."""
     code = (
         "import time; from shop import jobs; from kafka_bridge import timekeeper; "
-        "print([(job.seconds, job.due_at > time.monotonic() + 1, job.aside) for job in timekeeper.jobs() "
+        "print([(job.seconds, job.due_at > time.monotonic() + 1, job.background) for job in timekeeper.jobs() "
         "if job.function is jobs.audit_shop])"
     )
     done = manage("shell", "--verbosity", "0", "-c", code, AUDIT_SECONDS=seconds)

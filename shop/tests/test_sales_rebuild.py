@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
+from devtools.testing.group_members import make_group
 from devtools.testing.kafka_logs import forget, put, put_all, said, told
 from events import catalogue
 from events.base import OrderEvent
@@ -20,7 +21,6 @@ from kafka_bridge.models import DeadLetter, InboxRow
 from kafka_bridge.publishing import outbox
 from kafka_bridge.replaying import log_reader, offset_ranges, projections
 from kafka_bridge.runtime import clients
-from kafka_bridge.tests.conftest import make_group
 from kafka_bridge.wire import envelope
 from shop.models import BookSales, DailySales
 

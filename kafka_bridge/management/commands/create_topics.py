@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge.runtime import clients, topics
+from kafka_bridge.runtime import clients, conf, topics
 
 
 class Command(BaseCommand):
@@ -33,7 +33,8 @@ class Command(BaseCommand):
         except KafkaException as error:
             raise CommandError(
                 f"Kafka at {clients.conf().bootstrap_servers} did not do it: {error}. "
-                "Is it running, and are KAFKA_BOOTSTRAP_SERVERS and KAFKA_REPLICATION_FACTOR right?"
+                f"Is it running, and are {conf.name_of('bootstrap_servers')} and "
+                f"{conf.name_of('replication_factor')} right?"
             ) from error
         if options["json"]:
             self.stdout.write(json.dumps({"dry_run": options["dry_run"], "topics": [asdict(plan) for plan in plans]}))

@@ -52,16 +52,16 @@ class Command(BaseCommand):
             ("redrive", "send them again, oldest first, at a pace"),
             ("discard", "give them up; what waits behind them goes on"),
         ):
-            deed = verbs.add_parser(verb, help=words)
-            deed.add_argument("ids", nargs="*", type=int, metavar="ID", help="these, and none else")
-            deed.add_argument("--all", action="store_true", help="every one that waits, where no filter is given")
-            _filters(deed)
-            deed.add_argument("--reason", default="", help="why; kept for whoever asks later")
-            deed.add_argument("--by", default="", metavar="WHO", help="who says so (default: who is signed in here)")
-            deed.add_argument("--dry-run", action="store_true", help="say what it would do, and do nothing")
-            _output(deed)
+            action = verbs.add_parser(verb, help=words)
+            action.add_argument("ids", nargs="*", type=int, metavar="ID", help="only these")
+            action.add_argument("--all", action="store_true", help="every one that waits, where no filter is given")
+            _filters(action)
+            action.add_argument("--reason", default="", help="why; kept with the letter")
+            action.add_argument("--by", default="", metavar="WHO", help="who says so (default: who is signed in here)")
+            action.add_argument("--dry-run", action="store_true", help="say what it would do, and do nothing")
+            _output(action)
             if verb == "redrive":
-                deed.add_argument(
+                action.add_argument(
                     "--rate", type=float, default=redriving.PER_SECOND, metavar="N",
                     help=f"messages per second (default: {redriving.PER_SECOND:g})",
                 )  # fmt: skip
@@ -197,7 +197,7 @@ class Command(BaseCommand):
 # -- Options -------------------------------------------------------------------------------------------
 def _filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", default="", metavar="NAME", help="the consumer group that gave up")
-    parser.add_argument("--event", default="", metavar="TYPE", help="the event's type, such as order.created")
+    parser.add_argument("--event", default="", metavar="TYPE", help="the event's type, such as invoice.paid")
     parser.add_argument("--error", default="", metavar="WORDS", help="part of the error, or a kind's name")
     parser.add_argument("--state", choices=DeadLetter.State.values, default="", help="default: parked; list: all")
     parser.add_argument("--older-than", default="", metavar="AGE", help="given up on so long ago: 90s, 15m, 3h, 2d")
@@ -210,7 +210,7 @@ def _output(parser: argparse.ArgumentParser) -> None:
 
 
 def _wanted(options: Mapping[str, Any]) -> QuerySet[DeadLetter]:
-    """The letters a deed is for; never all of them by a slip."""
+    """The letters that are meant; never all of them by a slip."""
     narrowed = any(options[name] for name in ("ids", "group", "event", "error", "state", "older_than"))
     if narrowed == options["all"]:
         raise ValueError("name letters by their ids or by filters, or say --all, and not both")
@@ -251,5 +251,5 @@ def _who(options: Mapping[str, Any]) -> str:
 
 def _reason(options: Mapping[str, Any]) -> str:
     if not options["reason"].strip():
-        raise ValueError("say why, with --reason: somebody will ask")
+        raise ValueError("say why, with --reason")
     return str(options["reason"])

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from kafka_bridge.consuming import registry
 from kafka_bridge.monitoring import capacity
+from kafka_bridge.runtime import conf
 from kafka_bridge.wire import event_types
 
 BAD_OPTIONS, NOT_KNOWN = 2, 3
@@ -100,6 +101,7 @@ class Command(BaseCommand):
         most = max((one.members or 0 for one in advice), default=0)
         if most > min(capacity.partitions_now(registry.find(one.group)) for one in advice):
             console.print(
-                f"Set KAFKA_PARTITIONS={most} and run manage.py create_topics. Keys are spread anew then: events of an "
-                "order that is under way may take another partition than its earlier ones, so do it when little is."
+                f"Set {conf.name_of('partitions')}={most} and run manage.py create_topics. Keys are then spread "
+                "over all of them: events of a key that is under way may take another partition than its earlier ones, "
+                "so do it when little is."
             )

@@ -18,8 +18,8 @@ class Command(BaseCommand):
     # The one that matters here: an inbox that forgets too early makes effects happen twice.
     requires_system_checks = "__all__"
     help = (
-        "Delete what every table has kept for longer than its KEEP_… variable says, in small batches, until nothing is "
-        "left; old movements of stock are folded. The timekeeper does the same every minute. Exit code 1: PostgreSQL "
+        "Delete what every table has kept for longer than its setting says, in small batches, until nothing is left; "
+        "what a project folds is folded. The timekeeper does the same every minute. Exit code 1: PostgreSQL "
         "did not do it, or the settings would forget too early."
     )
 
@@ -40,5 +40,5 @@ class Command(BaseCommand):
         table = Table("table", "kept", "set by", title="Old rows" + (" (dry run)" * options["dry_run"]))
         table.add_column("would go" if options["dry_run"] else "gone", justify="right")
         for kept in housekeeping.policies():
-            table.add_row(kept.table, f"{kept.days():g} days", kept.setting, f"{counts[kept.table]:,}")
+            table.add_row(kept.table, f"{kept.days():g} days", kept.called, f"{counts[kept.table]:,}")
         Console(file=cast(IO[str], self.stdout)).print(table)

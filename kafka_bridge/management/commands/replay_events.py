@@ -1,5 +1,6 @@
 """`manage.py replay_events`."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ class Command(BaseCommand):
     help = (
         "Read a range of a topic and hand it to a group's handlers, through the inbox: what the group has had does "
         "nothing, so a replay of a whole topic changes nothing but what was missing. The group's offsets stay where "
-        "they are. With --shadow, for groups whose tables follow from the log alone (analytics): rebuild the "
+        "they are. With --shadow, for groups whose tables follow from the log alone: rebuild the "
         "tables beside those in use, show what differs, and with --apply put it right; the group may be running. "
         "Ctrl-C and SIGTERM stop between two batches and say where. Exit code: 0 done, 1 Kafka or PostgreSQL is away "
         "or a handler raised, 2 refused, 3 stopped before the end, 4 the shadow differs and --apply was not given."
@@ -39,8 +40,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Options of the command line."""
-        parser.add_argument("--group", required=True, help="such as `inventory`; run_consumer --list shows them")
-        parser.add_argument("--topic", help="such as `orders.events`; not with --shadow, which reads all")
+        parser.add_argument("--group", required=True, help="such as `stock`; run_consumer --list shows them")
+        parser.add_argument("--topic", help="such as `billing.events`; not with --shadow, which reads all")
         parser.add_argument(
             "--from",
             dest="start",
@@ -50,7 +51,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--to", dest="stop", metavar="PLACE", help="end, an offset, or a time; itself excluded")
         parser.add_argument("--partition", type=int, metavar="P", help="only this one (default: all)")
-        parser.add_argument("--order", metavar="ID", help="only events of this order")
+        parser.add_argument("--key", "--order", help="only events of this key")
         parser.add_argument("--rate", type=float, metavar="N", help="at most so many messages a second")
         parser.add_argument(
             "--while-running",
@@ -93,11 +94,11 @@ class Command(BaseCommand):
         elif not options["dry_run"]:
             offsets.refuse_running(
                 group.name,
-                what="an event could overtake another one of its order. Stop them, or add --while-running: then what "
+                what="an event could overtake another one of its key. Stop them, or add --while-running: then what "
                 "they have not read yet is left to them, and what they have had does nothing a second time.",
             )
         notes = offset_ranges.notes_on_deleted(ranges, start)
-        under_way = replay.Replay(group, ranges, stop=stop, key=options["order"])
+        under_way = replay.Replay(group, ranges, stop=stop, key=options["key"])
         try:
             self._with_progress(
                 "reading" if options["dry_run"] else "replaying",
@@ -121,9 +122,9 @@ class Command(BaseCommand):
             raise CommandError(
                 "Stopped before the end, as told. " + replays.where_to_go_on(outcome, ranges), returncode=STOPPED
             )
-        if options["order"] and not outcome.found:
+        if options["key"] and not outcome.found:
             raise CommandError(
-                f"No event of order {options['order']} lies in that range; {outcome.read:,} messages were read.",
+                f"No event of key {options['key']} lies in that range; {outcome.read:,} messages were read.",
                 returncode=FAILED,
             )
         if outcome.failures:
@@ -183,11 +184,11 @@ class Command(BaseCommand):
 
 
 def _check(options: dict[str, Any]) -> None:
-    """Options that make no sense together, and an order's id in the form that keys have."""
+    """Options that make no sense together, and an id in the form that keys have."""
     if options["shadow"]:
         wrong = [
             name
-            for name in ("topic", "start", "stop", "partition", "order", "rate", "while_running", "dry_run")
+            for name in ("topic", "start", "stop", "partition", "key", "rate", "while_running", "dry_run")
             if options[name]
         ]
         if wrong:
@@ -203,8 +204,7 @@ def _check(options: dict[str, Any]) -> None:
         raise InvalidRequest(f"{', '.join(missing)} must be given: which messages are meant?")
     if options["rate"] is not None and not options["rate"] > 0:
         raise InvalidRequest("--rate takes a number of messages a second above 0")
-    if options["order"]:
-        try:
-            options["order"] = str(UUID(options["order"]))
-        except ValueError:
-            raise InvalidRequest(f"--order takes an order's id, a UUID; {options['order']!r} is none") from None
+    if options["key"]:
+        # An id may be typed in another form than keys have it.
+        with contextlib.suppress(ValueError):
+            options["key"] = str(UUID(options["key"]))

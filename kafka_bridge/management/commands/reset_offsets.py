@@ -17,21 +17,21 @@ FAILED, REFUSED = 1, 2
 
 
 class Command(BaseCommand):
-    """Moves a group to another place in a topic."""
+    """Moves a group to another offset of a topic."""
 
     requires_system_checks = ()
     help = (
-        "Set a consumer group that is not running to another place in a topic, after showing what that means. Back: "
+        "Set a consumer group that is not running to another offset of a topic, after showing what that means. Back: "
         "the messages in between come again, and the inbox knows those that the group has had, so nothing happens "
         "twice. Forward: the messages in between are never handled by this group, so it takes --skip. "
         "`replay_events` does the former without moving anything. Exit code: 0 done, 1 Kafka did not do it, 2 refused: "
-        "the group is running, or the place does not exist."
+        "the group is running, or the offset does not exist."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Options of the command line."""
-        parser.add_argument("--group", required=True, help="such as `inventory`; run_consumer --list shows them")
-        parser.add_argument("--topic", required=True, help="such as `orders.events`")
+        parser.add_argument("--group", required=True, help="such as `stock`; run_consumer --list shows them")
+        parser.add_argument("--topic", required=True, help="such as `billing.events`")
         parser.add_argument("--partition", type=int, metavar="P", help="only this one (default: all)")
         parser.add_argument(
             "--to",
@@ -48,8 +48,8 @@ class Command(BaseCommand):
         """Plan, show, and move."""
         try:
             group = registry.find(options["group"])
-            places = offsets.log_ranges(group, options["topic"], partition=options["partition"])
-            moves = offsets.plan_moves(group, places, offsets.parse_mark(options["to"]))
+            ranges = offsets.log_ranges(group, options["topic"], partition=options["partition"])
+            moves = offsets.plan_moves(group, ranges, offsets.parse_mark(options["to"]))
             self._show(group, moves, options)
             skipped = sum(move.skipped for move in moves)
             if options["dry_run"]:

@@ -33,12 +33,12 @@ class Command(BaseCommand):
         "process; more run as child processes, restarted when they fail and stopped together. More instances than "
         "partitions stand by. Beside each member runs a consumer of the group's retry topics. Exit code 1: a consumer "
         "failed for good, or had to be killed. Exit code 2: options that make no sense. Exit code 4: a group stopped "
-        "by itself, because too many messages in a row went to the dead letters (CONSUMER_DEAD_LETTERS_IN_ROW); it is "
-        "not started again until somebody does it."
+        "by itself, because too many messages in a row went to the dead letters (dead_letters_in_row); it "
+        "is not started again until a person does it."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("names", nargs="*", metavar="NAME", help="groups, such as `inventory`; see --list")
+        parser.add_argument("names", nargs="*", metavar="NAME", help="groups, such as `stock`; see --list")
         parser.add_argument("--all", action="store_true", help="every group")
         parser.add_argument(
             "--list", action="store_true", help="print the groups, what they hear and how they try again, then stop"
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--until-eof",
             action="store_true",
-            help="stop, too, when standard input ends: for whoever runs this as a child and may be killed",
+            help="stop, too, when standard input ends: for a parent process that may be killed",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -12,7 +12,7 @@ class Command(BaseCommand):
 
     # Checked by `migrate` and in CI; here they would only load every page before the first message.
     requires_system_checks = ()
-    help = "Run what the clock starts (order deadlines, sweeps). Run two: one leads, the other stands by."
+    help = "Run what the clock starts (deadlines, sweeps, samples). Run two: one leads, the other stands by."
 
     def handle(self, *args: Any, **options: Any) -> None:
         scheduler.run(processes.stop_on_signals())

@@ -13,7 +13,7 @@ from rich.live import Live
 from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.management.output import lag as output
 from kafka_bridge.monitoring import lag, throughput
-from kafka_bridge.runtime import clients, processes
+from kafka_bridge.runtime import clients, conf, processes
 
 BAD_OPTIONS, NO_KAFKA = 2, 1
 WATCH_SECONDS = 2.0
@@ -97,7 +97,7 @@ def _read(groups: Sequence[str]) -> list[lag.PartitionLag]:
     except KafkaException as error:
         raise CommandError(
             f"Kafka at {clients.conf().bootstrap_servers} does not answer: {error}. Is it running, and is "
-            "KAFKA_BOOTSTRAP_SERVERS right?",
+            f"{conf.name_of('bootstrap_servers')} right?",
             returncode=NO_KAFKA,
         ) from error
     try:

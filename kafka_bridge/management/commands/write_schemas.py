@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from kafka_bridge.runtime import conf
 from kafka_bridge.wire import schemas
 
 
@@ -15,19 +15,23 @@ class Command(BaseCommand):
     """Writes the events' JSON Schemas."""
 
     help = (
-        "Write the JSON Schema of every event to docs/events/. A change that readers of the present schema would "
+        "Write the JSON Schema of every event to a folder. A change that readers of the present schema would "
         "stumble over is refused (exit code 1): give the event a new version instead."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--folder", type=Path, default=Path(settings.BASE_DIR) / "docs" / "events")
+        parser.add_argument("--folder", type=Path, help="where to (default: the setting schema_folder)")
         parser.add_argument("--dry-run", action="store_true", help="say what would change, and write nothing")
         parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not options["folder"].is_dir():
-            raise CommandError(f"{options['folder']} is no folder; make it, or name another with --folder.")
-        results = list(schemas.write(options["folder"], dry_run=options["dry_run"]))
+        wanted = options["folder"] or conf.current().schema_folder
+        if not wanted:
+            raise CommandError(f"Name a folder with --folder, or set {conf.name_of('schema_folder')}.")
+        folder = Path(wanted)
+        if not folder.is_dir():
+            raise CommandError(f"{folder} is no folder; make it, or name another with --folder.")
+        results = list(schemas.write(folder, dry_run=options["dry_run"]))
         if options["json"]:
             self.stdout.write(json.dumps({name: {"outcome": o, "breaks": breaks} for name, o, breaks in results}))
         else:

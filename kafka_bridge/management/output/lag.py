@@ -121,7 +121,7 @@ def _drain(row: lag.PartitionLag, speed: throughput.Throughput | None) -> str:
     if speed is None:
         return "?"
     seconds = speed.drain_seconds(row.messages)
-    return "never, so" if seconds is None else duration(seconds)
+    return "never" if seconds is None else duration(seconds)
 
 
 def _summary(found: Sequence[lag.PartitionLag]) -> str:

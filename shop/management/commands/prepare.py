@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import clients, waiting
 
@@ -55,7 +56,7 @@ class Command(BaseCommand):
             call_command("create_topics", json=True, stdout=printed)
             topics = json.loads(printed.getvalue())["topics"]
             return f"{len(topics)} topics, {sum(topic['action'] == 'create' for topic in topics)} of them new."
-        rows = outbox.republish_unheard()
+        rows = outbox.republish_unheard(registry.heard())
         return f"{rows} events published again for groups that had not heard them." if rows else "No event to repeat."
 
     def _wait_for_brokers(self) -> None:

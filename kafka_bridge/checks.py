@@ -1,0 +1,39 @@
+"""System checks of what a project must bring along: its settings, and PostgreSQL."""
+
+from collections.abc import Iterator
+
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import connections
+
+from kafka_bridge.runtime import conf
+
+
+def check_settings(**_: object) -> list[CheckMessage]:
+    """System check: `KAFKA_BRIDGE` is there and makes sense, and the database is PostgreSQL."""
+    if not conf.are_there():
+        return [Error(conf.MISSING, id="kafka_bridge.E006")]
+    return list(_problems(conf.current()))
+
+
+def _problems(options: conf.BridgeSettings) -> Iterator[CheckMessage]:
+    if connections["default"].vendor != "postgresql":
+        yield Error(
+            f"the default database is {connections['default'].vendor}: outbox and inbox are written for PostgreSQL",
+            id="kafka_bridge.E007",
+        )
+    if options.group_protocol not in ("consumer", "classic"):
+        yield Error(
+            f"{conf.name_of('group_protocol')} is 'consumer' or 'classic', not {options.group_protocol!r}",
+            id="kafka_bridge.E008",
+        )
+    if options.min_insync_replicas > options.replication_factor:
+        yield Error(
+            f"{conf.name_of('min_insync_replicas')}={options.min_insync_replicas} copies are wanted of each event, and "
+            f"{conf.name_of('replication_factor')}={options.replication_factor} makes fewer: nothing could be written",
+            id="kafka_bridge.E009",
+        )
+    if not options.namespace:
+        yield Warning(
+            f"{conf.name_of('namespace')} is empty: then the source of an event is no absolute path",
+            id="kafka_bridge.W001",
+        )
