@@ -24,7 +24,7 @@ ALL_DOCUMENTS = [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorte
 # These speak of a project of the reader's own, with files that are not ours.
 OTHER_PROJECTS = ROOT / "docs" / "bridge"
 README = (ROOT / "README.md").read_text()
-APPS = ("devtools", "shop", "orders", "inventory", "payments", "events", "kafka_bridge")
+APPS = ("devtools", "shop", "orders", "inventory", "payments", "events", "money", "kafka_bridge")
 # Folders with which Django has its own plans, and what is there for tests.
 DJANGO_FOLDERS = {
     "admin",

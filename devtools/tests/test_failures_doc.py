@@ -10,7 +10,7 @@ from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
 DOCUMENT = ROOT / "docs" / "failures.md"
-CODE = ("orders", "inventory", "payments", "events", "kafka_bridge", "shop", "devtools", "benchmarks")
+CODE = ("orders", "inventory", "payments", "events", "money", "kafka_bridge", "shop", "devtools", "benchmarks")
 
 
 def sections() -> dict[int, str]:

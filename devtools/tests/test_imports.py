@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.cache import caches
 from django_redis import get_redis_connection
 
-PACKAGES = ("shop", "orders", "inventory", "payments", "events", "kafka_bridge", "devtools")
+PACKAGES = ("shop", "orders", "inventory", "payments", "events", "money", "kafka_bridge", "devtools")
 SCRIPT = """
 import confluent_kafka, confluent_kafka.admin, threading
 
