@@ -4,8 +4,9 @@ PYTHON = python3
 PORT = 8000
 HOST = 127.0.0.1
 KAFKA = auto
-TEST_PROCESSES = 2
+TEST_PROCESSES = 3
 RESET =
+SHORT =
 ARGS =
 
 VENV_PYTHON = .venv/bin/python
@@ -15,7 +16,7 @@ DEVELOPMENT = .venv/requirements-dev.stamp
 NODE_MODULES = node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lint-js bench up wheel install browser venv
+.PHONY: help demo test prove lint lint-js bench up wheel install browser venv
 
 help: ## list the targets
 	@echo 'Bookrush: make TARGET'
@@ -24,8 +25,11 @@ help: ## list the targets
 demo: $(RUNTIME) ## the whole shop here, until Ctrl-C (PORT=8000 HOST=127.0.0.1 KAFKA=auto|embedded|single|cluster|SERVERS RESET=1)
 	@exec $(VENV_PYTHON) manage.py demo --host '$(HOST)' --port '$(PORT)' --kafka '$(KAFKA)' $(if $(filter-out 0 no false,$(RESET)),--reset)
 
-test: $(DEVELOPMENT) browser ## every test (ARGS="-m kafka" narrows them down, TEST_PROCESSES=0 runs them in one)
+test: $(DEVELOPMENT) browser ## every case (ARGS="-m kafka" narrows them down, TEST_PROCESSES=0 runs them in one)
 	@exec $(VENV_PYTHON) -m pytest --numprocesses=$(TEST_PROCESSES) $(ARGS)
+
+prove: $(DEVELOPMENT) browser ## the long forms: more seeds, orders, kills and drills (SHORT=1 leaves out the longest)
+	@exec $(VENV_PYTHON) -m pytest --prove $(if $(filter-out 0 no false,$(SHORT)),--short) --numprocesses=$(TEST_PROCESSES) $(ARGS)
 
 lint: $(DEVELOPMENT) lint-js ## check style, format, types, imports, templates, scripts and style sheets
 	$(VENV_PYTHON) -m ruff check

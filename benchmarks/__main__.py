@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, and say what was found."""
+"""`python -m benchmarks`: run the benchmarks and print the results."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from django.conf import settings
 from rich.console import Console
 
 from benchmarks import checkout, machine, relay, report, saga, sale
-from benchmarks.environment import Environment, TaskFailed
+from benchmarks.environment import BenchmarkEnvironment, TaskFailed
 from benchmarks.profile import QUICK, BenchmarkOutcome, Profile
 from benchmarks.results import Results
 from devtools.local import kafka_choice
@@ -23,87 +23,89 @@ from devtools.local.errors import LocalError
 from kafka_bridge.runtime.waiting import Stopped
 
 DESCRIPTION = """\
-Measure the shop on this machine: everything is started for the purpose, in a folder of its own, and removed
-afterwards. Progress goes to standard error, the result to standard output. Exit code 0: all was measured;
-1: something could not be, and it says what; 2: wrong arguments."""
+Measure the shop on this machine. All services are started for the benchmarks, in a separate folder, and removed
+afterwards. Progress goes to standard error, the result to standard output. Exit codes: 0 everything was measured,
+1 something could not be measured, 2 invalid arguments."""
 
 
-def commits(stage: Environment, effort: Profile) -> BenchmarkOutcome:
+def commits(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
     """Orders placed by threads, without HTTP."""
     return BenchmarkOutcome(
-        **stage.task(
+        **bench.task(
             "commits",
-            stage.environment("commits"),
+            bench.process_environment("commits"),
             timeout_seconds=120,
-            rounds=effort.rounds,
-            seconds=effort.commit_seconds,
+            rounds=profile.rounds,
+            seconds=profile.commit_seconds,
         )
     )
 
 
-def runner(stage: Environment, effort: Profile) -> BenchmarkOutcome:
+def runner(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
     """Saga events through inbox, handler, outbox and commit."""
     return BenchmarkOutcome(
-        **stage.task(
+        **bench.task(
             "runner",
-            stage.environment("runner"),
+            bench.process_environment("runner"),
             timeout_seconds=240,
-            rounds=effort.rounds,
-            in_batches=effort.runner_orders,
-            one_by_one=effort.single_orders,
+            rounds=profile.rounds,
+            in_batches=profile.runner_orders,
+            one_by_one=profile.single_orders,
         )
     )
 
 
-def poison(stage: Environment, effort: Profile) -> BenchmarkOutcome:
-    """One bad message in a hundred, and what the others notice of it."""
+def poison(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
+    """One bad message in a hundred, and its effect on the others."""
     return BenchmarkOutcome(
-        **stage.task(
+        **bench.task(
             "poison",
-            stage.environment("poison"),
+            bench.process_environment("poison"),
             timeout_seconds=240,
-            rounds=effort.rounds,
-            seconds=effort.poison_seconds,
-            rate=effort.poison_rate,
+            rounds=profile.rounds,
+            seconds=profile.poison_seconds,
+            rate=profile.poison_rate,
         )
     )
 
 
-def scaling(stage: Environment, effort: Profile) -> BenchmarkOutcome:
+def scaling(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
     """A group of three members against one of a single member."""
     return BenchmarkOutcome(
-        **stage.task(
+        **bench.task(
             "scaling",
-            stage.environment("scaling"),
+            bench.process_environment("scaling"),
             timeout_seconds=400,
-            rounds=effort.rounds,
-            orders=effort.scaling_orders,
-            services=stage.pids(),
+            rounds=profile.rounds,
+            orders=profile.scaling_orders,
+            services=bench.pids(),
         )
     )
 
 
-def restart(stage: Environment, effort: Profile) -> BenchmarkOutcome:
-    """A consumer that starts after another one has left."""
+def restart(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
+    """How soon a consumer works that starts after another one has left."""
     return BenchmarkOutcome(
-        **stage.task("restart", stage.environment("restart"), timeout_seconds=240, rounds=max(3, effort.rounds))
+        **bench.task(
+            "restart", bench.process_environment("restart"), timeout_seconds=240, rounds=max(3, profile.rounds)
+        )
     )
 
 
-def stock(stage: Environment, effort: Profile) -> BenchmarkOutcome:
-    """Orders that all want the same book."""
+def stock(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
+    """Orders for the same book."""
     return BenchmarkOutcome(
-        **stage.task(
+        **bench.task(
             "stock",
-            stage.environment("stock"),
+            bench.process_environment("stock"),
             timeout_seconds=240,
-            rounds=effort.rounds,
-            seconds=effort.stock_seconds,
+            rounds=profile.rounds,
+            seconds=profile.stock_seconds,
         )
     )
 
 
-PARTS: dict[str, Callable[[Environment, Profile], BenchmarkOutcome]] = {
+PARTS: dict[str, Callable[[BenchmarkEnvironment, Profile], BenchmarkOutcome]] = {
     "checkout": checkout.measure,
     "commits": commits,
     "runner": runner,
@@ -118,7 +120,7 @@ PARTS: dict[str, Callable[[Environment, Profile], BenchmarkOutcome]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what the command line asks for; returns the exit code."""
+    """Run the benchmarks that the command line names; returns the exit code."""
     options = _parser().parse_args(arguments)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.settings")
     django.setup()
@@ -127,14 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     results = Results(machine=machine.facts())
-    effort = QUICK if options.quick else Profile()
+    profile = QUICK if options.quick else Profile()
     say = Narrator(console).say
     try:
-        with Environment(state=Path(settings.STATE_DIR), kafka=options.kafka, stop=stop, say=say) as stage:
-            results.machine |= stage.facts
+        with BenchmarkEnvironment(state=Path(settings.STATE_DIR), kafka=options.kafka, stop=stop, say=say) as bench:
+            results.machine |= bench.facts
             for name in options.only or PARTS:
                 say(f"measuring: {name}")
-                _measure(name, stage, effort, results)
+                _measure(name, bench, profile, results)
     except Stopped:
         say("stopped")
         return 130
@@ -151,21 +153,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Narrator:
-    """Says what is being done, with the seconds since the start."""
+    """Prints progress, with the seconds since the start."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._started = time.monotonic()
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Print one line."""
         self._console.print(f"{time.monotonic() - self._started:5.0f} s  {text}", markup=False, highlight=False)
 
 
-def _measure(name: str, stage: Environment, effort: Profile, results: Results) -> None:
-    """One part; what goes wrong in it does not keep the others from being measured."""
+def _measure(name: str, bench: BenchmarkEnvironment, profile: Profile, results: Results) -> None:
+    """Run one benchmark; a failure does not prevent the others."""
     try:
-        outcome = PARTS[name](stage, effort)
+        outcome = PARTS[name](bench, profile)
     except (TaskFailed, LocalError, TimeoutError) as error:
         results.problems.append(f"{name}: {error}")
     else:
@@ -179,12 +181,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output instead of tables")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), metavar="NAME", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--quick", action="store_true", help="one short run of each: some four minutes, and rough")
+    parser.add_argument("--quick", action="store_true", help="one short run of each: about four minutes, less precise")
     parser.add_argument(
         "--kafka",
         choices=(kafka_choice.AUTO, kafka_choice.EMBEDDED, kafka_choice.SINGLE),
         default=kafka_choice.AUTO,
-        help="the broker: Apache Kafka where Java is (auto), librdkafka's own (embedded), Apache Kafka (single)",
+        help="the broker: Apache Kafka if Java is installed (auto), librdkafka's (embedded), Apache Kafka (single)",
     )
     return parser
 

@@ -56,7 +56,7 @@ class Meter:
 
     enough: int
     stop: threading.Event
-    transactions: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: {way: [] for way in _WAYS})
+    transactions: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: {variant: [] for variant in _WAYS})
     """Of each way: how long each one took, and how many events it handled."""
     member: consumer_process.ConsumerProcess | None = None
     _since: tuple[float, int] | None = None
@@ -85,14 +85,14 @@ class Meter:
     @property
     def batch(self) -> float:
         """Events per transaction."""
-        return statistics.mean(events for way in self.transactions.values() for _, events in way)
+        return statistics.mean(events for variant in self.transactions.values() for _, events in variant)
 
-    def against(self, way: str) -> float:
+    def against(self, variant: str) -> float:
         """The usual rate against that of another way; without each one's slowest, for others use the machine too."""
-        return self._seconds_per_event(way) / self._seconds_per_event("usual")
+        return self._seconds_per_event(variant) / self._seconds_per_event("usual")
 
-    def _seconds_per_event(self, way: str) -> float:
-        return stats.mean_of_fastest([seconds / events for seconds, events in self.transactions[way]], 80)
+    def _seconds_per_event(self, variant: str) -> float:
+        return stats.mean_of_fastest([seconds / events for seconds, events in self.transactions[variant]], 80)
 
 
 def measure_runner(*, rounds: int, in_batches: int, one_by_one: int) -> dict[str, Any]:
@@ -107,8 +107,8 @@ def measure_runner(*, rounds: int, in_batches: int, one_by_one: int) -> dict[str
             for group, meter in meters[name].items():
                 _append(runs, f"{name}_{group}_per_s", meter.rate)
                 _append(details, f"{name}_{group}_events_per_transaction", round(meter.batch, 1))
-                for way in ("unparked", "plain"):
-                    _append(details, f"{name}_{group}_against_{way}", meter.against(way))
+                for variant in ("unparked", "plain"):
+                    _append(details, f"{name}_{group}_against_{variant}", meter.against(variant))
             _append(runs, f"{name}_vs_plain", statistics.mean(m.against("plain") for m in meters[name].values()))
         _append(
             runs, "runner_vs_single", min(meters["runner"][g].rate / meters["single"][g].rate for g in meters["runner"])

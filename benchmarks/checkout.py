@@ -1,12 +1,12 @@
-"""Orders over HTTP: how many one web process accepts, against two other ways of answering in the same process."""
+"""Orders over HTTP: how many one web process accepts, compared with two other implementations in the same process."""
 
 from benchmarks import load, stats
-from benchmarks.environment import Environment, TaskFailed
+from benchmarks.environment import BenchmarkEnvironment, TaskFailed
 from benchmarks.profile import BenchmarkOutcome, Profile
 from devtools.local.roles import WEB
 
 CONNECTIONS = 64
-# All under /api/, so that what a middleware does for that prefix it does for all three.
+# All under /api/, so that middleware treats all three alike.
 PATHS = {
     "checkout_per_s": "/api/orders/",
     "checkout_orm_per_s": "/api/bench/orm/",
@@ -14,21 +14,21 @@ PATHS = {
 }
 
 
-def measure(stage: Environment, effort: Profile) -> BenchmarkOutcome:
-    """Send orders as fast as they are answered, to the three addresses in turn; the other roles do not run."""
+def measure(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
+    """Send orders as fast as they are answered, to the three URLs in turn; no other role is running."""
     outcome = BenchmarkOutcome()
-    roles, port = stage.roles(stage.environment("checkout"))
+    roles, port = bench.roles(bench.process_environment("checkout"))
     roles.start(WEB)
     try:
         roles.wait_ready(WEB)
-        for number in range(effort.rounds):
+        for number in range(profile.rounds):
             for name, path in PATHS.items():
-                report = stage.send_orders(
+                report = bench.send_orders(
                     load.LoadPlan(
                         port=port,
                         path=path,
-                        skus=stage.skus,
-                        seconds=effort.checkout_seconds,
+                        skus=bench.skus,
+                        seconds=profile.checkout_seconds,
                         connections=CONNECTIONS,
                         warm_up_seconds=1.0,
                         seed=number,
@@ -47,10 +47,10 @@ def measure(stage: Environment, effort: Profile) -> BenchmarkOutcome:
 
 
 def refuse_errors(report: load.LoadReport) -> None:
-    """Only orders that were placed count.
+    """Refuse a report with errors: only placed orders count.
 
     Raises:
-        TaskFailed: something was answered with another status than 201.
+        TaskFailed: there was another status than 201.
     """
     if set(report.statuses) != {201}:
         found = ", ".join(f"{count} times {status}" for status, count in sorted(report.statuses.items()))

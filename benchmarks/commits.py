@@ -1,4 +1,4 @@
-"""Placing orders without HTTP: what arrives together committed together, against a transaction for each order."""
+"""Placing orders without HTTP: group commit compared with a transaction for each order."""
 
 import threading
 import time
@@ -15,18 +15,18 @@ Place = Callable[[placement.Draft], object]
 
 
 def measure(*, rounds: int, seconds: float) -> dict[str, Any]:
-    """Orders placed per second by 16 threads, in three ways, one after the other in each round."""
-    ways: dict[str, Place] = {
+    """Orders placed per second by 16 threads, in three variants, in turn."""
+    variants: dict[str, Place] = {
         "group_commit_per_s": placement.place,
         "single_commit_per_s": _place_alone,
         "orm_commit_per_s": plain.place,
     }
-    for way in ways.values():
-        _run(way, seconds=0.3)
-    runs: dict[str, list[float]] = {name: [] for name in ways}
+    for variant in variants.values():
+        _run(variant, seconds=0.3)
+    runs: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
-        for name, way in ways.items():
-            runs[name].append(_run(way, seconds=seconds))
+        for name, variant in variants.items():
+            runs[name].append(_run(variant, seconds=seconds))
     runs["group_commit_vs_single"] = _ratios(runs["group_commit_per_s"], runs["single_commit_per_s"])
     return {"runs": runs, "details": {"threads": THREADS}}
 
@@ -51,12 +51,12 @@ def _run(place: Place, *, seconds: float) -> float:
     """
     counts = [0] * THREADS
     errors: list[Exception] = []
-    gate = threading.Barrier(THREADS + 1)
+    barrier = threading.Barrier(THREADS + 1)
 
     def buy(number: int) -> None:
         wanted = drafts.endless(seed=number)
         draft = next(wanted)
-        gate.wait()
+        barrier.wait()
         until = time.monotonic() + seconds
         try:
             while time.monotonic() < until:
@@ -71,7 +71,7 @@ def _run(place: Place, *, seconds: float) -> float:
     threads = [threading.Thread(target=buy, args=(number,)) for number in range(THREADS)]
     for thread in threads:
         thread.start()
-    gate.wait()
+    barrier.wait()
     started = time.monotonic()
     for thread in threads:
         thread.join()

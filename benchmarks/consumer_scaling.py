@@ -1,9 +1,9 @@
-"""`run_consumer` as processes: three members against one, and how soon a new one is at work.
+"""`run_consumer` as processes: three members against one, and how soon a new member works.
 
-# Note [At the gate]
-Members that start first would be done before the last one has joined. So they join while there is nothing to do; then
-the inbox is locked, the work is brought to Kafka, and when each member waits for the lock with its first batch in
-hand, the lock is opened and the clock starts.
+# Note [A common start]
+The first members would be done before the last one has joined. So they join while there is nothing to do. Then the
+inbox is locked and the events are published; when every member waits for the lock with its first batch, the lock is
+released and the clock starts.
 """
 
 import os
@@ -33,7 +33,7 @@ from payments.models import Charge
 PATIENCE_SECONDS = 60.0
 MEMBERS = 3
 _PROTOCOLS = ("consumer", "classic")
-_AT_THE_GATE = """
+_WAITING_FOR_THE_LOCK = """
 SELECT count(DISTINCT l.pid) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
 WHERE c.relname = 'kafka_bridge_inboxrow' AND NOT l.granted
 """
@@ -46,7 +46,7 @@ _BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_databa
 
 # -- Three against one -----------------------------------------------------------------------------------
 def measure_scaling(*, rounds: int, orders: int, services: Mapping[str, int]) -> dict[str, Any]:
-    """Events per second of the orders group with one member and with three, in turn; and who was busy with that.
+    """Events per second of the orders group with one member and with three, in turn; and the processor time used.
 
     `services` are process ids by name.
     """
@@ -54,7 +54,7 @@ def measure_scaling(*, rounds: int, orders: int, services: Mapping[str, int]) ->
     busy: dict[str, Any] = {}
     for number in range(rounds):
         for members, found in rates.items():
-            rate, processor = _race(members, orders, seed=number, services=services)
+            rate, processor = _measure_members(members, orders, seed=number, services=services)
             found.append(rate)
             busy.setdefault(f"processor_percent_of_{members}", []).append(processor)
     pairs = zip(rates[1], rates[MEMBERS], strict=True)
@@ -66,15 +66,20 @@ def measure_scaling(*, rounds: int, orders: int, services: Mapping[str, int]) ->
     return {"runs": runs, "details": busy}
 
 
-def _race(members: int, orders: int, *, seed: int, services: Mapping[str, int]) -> tuple[float, dict[str, float]]:
-    """Events per second, and each process's share of one core meanwhile, in percent."""
+def _measure_members(
+    members: int, orders: int, *, seed: int, services: Mapping[str, int]
+) -> tuple[float, dict[str, float]]:
+    """Events per second, and the processor time of each process in percent of one core."""
     with _consumer("orders", "--instances", str(members)) as process:
         _wait(lambda: _all_have_joined("orders", members), f"group of {members}")
         goal = InboxRow.objects.filter(group="orders").count() + 2 * orders
-        _state(orders, seed=seed)
-        with _locked_inbox() as gate:
+        _publish_facts(orders, seed=seed)
+        with _locked_inbox() as inbox_lock:
             bridge.relay_all()
-            _wait(lambda: gate.execute(_AT_THE_GATE).fetchone() == (members,), f"{members} members with work in hand")
+            _wait(
+                lambda: inbox_lock.execute(_WAITING_FOR_THE_LOCK).fetchone() == (members,),
+                f"{members} members with work in hand",
+            )
             pids = {"consumers": process.pid, **services}
             before, began = machine.processor_seconds(pids), time.monotonic()
         blocked: list[int] = []
@@ -83,7 +88,7 @@ def _race(members: int, orders: int, *, seed: int, services: Mapping[str, int]) 
             blocked.append(_scalar(_BLOCKED))
             return InboxRow.objects.filter(group="orders").count() >= goal
 
-        # Looking is work, too: so not all the time.
+        # Polling takes processor time as well, so it is not done all the time.
         _wait(is_over, "end of the work", every_seconds=0.1)
         seconds = time.monotonic() - began
         after = machine.processor_seconds(pids)
@@ -93,7 +98,7 @@ def _race(members: int, orders: int, *, seed: int, services: Mapping[str, int]) 
 
 
 def _all_have_joined(group: str, members: int) -> bool:
-    """Whether the group is at rest and each of so many members has the same number of partitions."""
+    """Whether the group is stable and each of its members has the same number of partitions."""
     name, admin = clients.conf().group_prefix + group, clients.admin()
     try:
         described = admin.describe_consumer_groups([name], request_timeout=10)[name].result()
@@ -103,8 +108,8 @@ def _all_have_joined(group: str, members: int) -> bool:
     return described.state == ConsumerGroupState.STABLE and len(shares) == members and len({*shares, 0}) == 2
 
 
-def _state(orders: int, *, seed: int) -> None:
-    """Two facts for each of so many new orders, held and paid: the second one confirms it. They wait in the outbox."""
+def _publish_facts(orders: int, *, seed: int) -> None:
+    """Publish two events for each of so many new orders, held and paid; they stay in the outbox."""
     for some in bridge.chunks(islice(drafts.endless(seed=seed), orders), 500):
         placement._commit(some)
         paid = list(map(drafts.paid, some))

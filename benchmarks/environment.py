@@ -1,4 +1,4 @@
-"""Where the measuring happens: services, databases, topics and processes of its own, all gone afterwards."""
+"""The environment of the benchmarks: separate services, databases, topics and processes, removed afterwards."""
 
 import dataclasses
 import json
@@ -23,20 +23,20 @@ from devtools.local.roles import PROJECT, SANDBOX, Roles
 from devtools.local.state_dir import StateDir
 from devtools.local.supervisor import Command, Supervisor
 
-# More than any run sells, and far from what the column holds.
+# More than any run sells, and far below the maximum of the column.
 UNITS_OF_EACH_BOOK = 10_000_000
 _TEMPLATE = "seeded"
 
 
 class TaskFailed(Exception):
-    """A process that measures did not get to its end; the message has the end of its log."""
+    """A benchmark process failed; the message has the end of its log."""
 
 
-class Environment:
-    """A context: services run inside, and nothing is left behind."""
+class BenchmarkEnvironment:
+    """A context in which the services run; nothing is left behind."""
 
     def __init__(self, *, state: Path, kafka: str, stop: threading.Event, say: Callable[[str], None]) -> None:
-        """`state` is the project's state folder; the stage makes a folder of its own in it and uses its downloads."""
+        """`state` is the project's state folder; a temporary folder is created in it, and its downloads are used."""
         downloads = state / "java"
         downloads.mkdir(parents=True, exist_ok=True)
         self._folder = StateDir(Path(tempfile.mkdtemp(prefix="bench-", dir=state)))
@@ -45,7 +45,7 @@ class Environment:
         self._kafka = kafka
         self._say = say
         self._results = 0
-        self._choice: kafka_choice.Choice
+        self._choice: kafka_choice.KafkaChoice
         self.skus: list[str] = []
         self.facts: dict[str, str] = {}
 
@@ -63,11 +63,11 @@ class Environment:
     ) -> None:
         self._end()
 
-    # -- what parts of the benchmark ask for --------------------------------------------------------
-    def environment(self, name: str) -> dict[str, str]:
-        """What the processes of a part need: a seeded database and topics of the part's own."""
+    # -- for the benchmarks ---------------------------------------------------------------------------
+    def process_environment(self, name: str) -> dict[str, str]:
+        """The environment variables for a benchmark's processes: with a separate seeded database and topics."""
         if isinstance(self._choice.kafka, EmbeddedKafka):
-            # It keeps little, and starts at once.
+            # A new one, since it retains little; it starts in no time.
             self._choice.kafka.stop()
             self._choice.kafka.launch()
         environment = self._environment(self._fresh_database(name), prefix="" if self._is_embedded else f"{name}.")
@@ -75,7 +75,7 @@ class Environment:
         return environment
 
     def task(self, name: str, environment: Mapping[str, str], *, timeout_seconds: float, **parameters: object) -> Any:
-        """Carry out a task of `manage.py measure` in a process of its own; returns its result.
+        """Run a task of `manage.py measure` in a separate process; returns its result.
 
         Raises:
             TaskFailed: it ended with an error.
@@ -95,10 +95,10 @@ class Environment:
         return json.loads(next(line for line in reversed(text.splitlines()) if line.startswith("{")))
 
     def send_orders(self, plan: load.LoadPlan) -> load.LoadReport:
-        """Let the load generator carry out a plan.
+        """Run the load generator with this plan.
 
         Raises:
-            TaskFailed: the server went away or did not answer.
+            TaskFailed: the server ended or did not answer.
         """
         arguments = ["-m", "benchmarks.load", json.dumps(dataclasses.asdict(plan))]
         timeout_seconds = plan.warm_up_seconds + plan.seconds + 2 * load.ANSWER_SECONDS
@@ -107,7 +107,7 @@ class Environment:
         return load.LoadReport(**found)
 
     def roles(self, environment: Mapping[str, str]) -> tuple[Roles, int]:
-        """The shop's processes (none is started), and the port on which they serve."""
+        """The shop's processes, not started yet, and their port."""
         port = ports.pick_neighbours()
         served = {
             **environment,
@@ -119,7 +119,7 @@ class Environment:
         return Roles(self._supervisor, host="127.0.0.1", port=port, environment=served, run=self._folder.run), port
 
     def pids(self, roles: Roles | None = None) -> dict[str, int]:
-        """The process of every service, and of every role that runs, by name."""
+        """The process ids of all services, and of all running roles, by name."""
         kafka = self._choice.kafka
         brokers = [broker.name for broker in kafka.brokers.values()] if isinstance(kafka, ApacheKafka) else ["kafka"]
         names = [postgres.NAME, redis.NAME, *brokers, *(roles.names if roles else ())]
@@ -156,7 +156,7 @@ class Environment:
         return self._choice.mode == kafka_choice.EMBEDDED
 
     def _fresh_database(self, name: str) -> str:
-        """A copy of the seeded shop; returns its address."""
+        """Copy the seeded database; returns the URL of the copy."""
         self._postgres.drop_database(name)
         with psycopg.connect(self._postgres.url("postgres"), autocommit=True) as connection:
             copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE))
@@ -175,7 +175,7 @@ class Environment:
             "KAFKA_TOPIC_PREFIX": prefix,
             "KAFKA_GROUP_PREFIX": f"{prefix}bookrush.",
             "PAYMENT_GATEWAY": SANDBOX,
-            # The gateway's own latency is no merit or fault of the shop.
+            # The shop is measured, not the gateway's latency.
             "SANDBOX_LATENCY_SECONDS": "0",
             "SANDBOX_LEDGER_PATH": str(folder / f"{prefix}gateway.sqlite3"),
             "EMAIL_URL": "filemail://",

@@ -1,4 +1,4 @@
-"""How much is measured, and the shape of what comes out."""
+"""How long and how often benchmarks run, and the form of their results."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """How long and how often; times in seconds, rates per second."""
+    """The size of the benchmarks; times in seconds, rates per second."""
 
     rounds: int = 3
     checkout_seconds: float = 4.0
@@ -42,11 +42,11 @@ QUICK = Profile(
 
 @dataclass
 class BenchmarkOutcome:
-    """A part's figures: the runs of each metric by its name, and details as they are."""
+    """The result of one benchmark: the runs of each metric by name, and details."""
 
     runs: dict[str, list[float]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
     def note(self, name: str, value: float) -> None:
-        """One more run of a metric."""
+        """Add a run of a metric."""
         self.runs.setdefault(name, []).append(value)

@@ -1,10 +1,10 @@
-"""The relay alone: a full outbox brought to Kafka by the relay's own process."""
+"""The relay alone: it publishes a full outbox to Kafka."""
 
 from typing import Any
 
 import psycopg
 
-from benchmarks.environment import Environment
+from benchmarks.environment import BenchmarkEnvironment
 from benchmarks.profile import BenchmarkOutcome, Profile
 from devtools.local.roles import RELAY
 from kafka_bridge.runtime import waiting
@@ -14,13 +14,13 @@ _UNSENT = "SELECT count(*) FROM kafka_bridge_outboxrow WHERE published_at IS NUL
 _SENT_AT = "SELECT extract(epoch FROM published_at)::float8 FROM kafka_bridge_outboxrow ORDER BY published_at"
 
 
-def measure(stage: Environment, effort: Profile) -> BenchmarkOutcome:
-    """Fill an outbox, start the relay, wait until all is noted as delivered."""
+def measure(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
+    """Fill an outbox, start the relay, wait until every row is marked as published."""
     outcome = BenchmarkOutcome()
-    for _ in range(effort.rounds):
-        environment = stage.environment("relay")
-        stage.task("fill-outbox", environment, timeout_seconds=120, count=effort.relay_rows)
-        roles, _ = stage.roles(environment)
+    for _ in range(profile.rounds):
+        environment = bench.process_environment("relay")
+        bench.task("fill-outbox", environment, timeout_seconds=120, count=profile.relay_rows)
+        roles, _ = bench.roles(environment)
         with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
             roles.start(RELAY)
             try:
@@ -36,7 +36,7 @@ def measure(stage: Environment, effort: Profile) -> BenchmarkOutcome:
 
 
 def rate(moments: list[float]) -> float:
-    """Rows per second between the end of the first thousand and the last row: starting the process is not counted."""
+    """Rows per second from the end of the first thousand to the last row, so that the start-up does not count."""
     first = min(1000, len(moments) // 2)
     return (len(moments) - first) / (moments[-1] - moments[first - 1])
 

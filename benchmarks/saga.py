@@ -1,4 +1,4 @@
-"""Everything together: from the click to the confirmed order, with every role as a process of its own."""
+"""The whole saga, from the click to the confirmed order, with every role in a separate process."""
 
 import dataclasses
 import statistics
@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from benchmarks import checkout, load, machine, stats
-from benchmarks.environment import Environment
+from benchmarks.environment import BenchmarkEnvironment
 from benchmarks.profile import BenchmarkOutcome, Profile
 from kafka_bridge.runtime import waiting
 
@@ -47,39 +47,39 @@ _OPEN = "SELECT count(*) FROM orders_order WHERE id = ANY(%s::uuid[]) AND confir
 Connection = psycopg.Connection[Any]
 
 
-def measure(stage: Environment, effort: Profile) -> BenchmarkOutcome:
-    """Orders at a steady rate until each is confirmed, clicks at twice that rate, then everybody's memory."""
+def measure(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
+    """Orders at a steady rate until each is confirmed, clicks at twice that rate, then the memory of all processes."""
     outcome = BenchmarkOutcome()
     hops: list[dict[str, dict[str, float]]] = []
     processor: list[dict[str, float]] = []
-    environment = stage.environment("saga")
-    roles, port = stage.roles(environment)
+    environment = bench.process_environment("saga")
+    roles, port = bench.roles(environment)
     roles.start()
     try:
         roles.wait_ready()
         with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
-            for number in range(effort.rounds):
+            for number in range(profile.rounds):
                 plan = load.LoadPlan(
                     port=port,
                     path=checkout.PATHS["checkout_per_s"],
-                    skus=stage.skus,
-                    seconds=effort.saga_seconds,
-                    rate=effort.saga_rate,
+                    skus=bench.skus,
+                    seconds=profile.saga_seconds,
+                    rate=profile.saga_rate,
                     warm_up_seconds=3.0,
                     seed=number,
                     keep_orders=True,
                 )
-                before = machine.processor_seconds(stage.pids(roles))
-                timelines = _timelines(connection, _send(stage, plan).orders)
-                spent = machine.processor_seconds(stage.pids(roles))
+                before = machine.processor_seconds(bench.pids(roles))
+                timelines = _timelines(connection, _send(bench, plan).orders)
+                spent = machine.processor_seconds(bench.pids(roles))
                 processor.append({name: spent[name] - before.get(name, 0.0) for name in spent})
                 note_latencies(outcome, timelines)
                 hops.append(hop_latencies(timelines))
-                clicks = _send(stage, dataclasses.replace(plan, rate=effort.click_rate, seconds=effort.click_seconds))
+                clicks = _send(bench, dataclasses.replace(plan, rate=profile.click_rate, seconds=profile.click_seconds))
                 for percent in (50, 99):
                     outcome.note(f"click_p{percent}_ms", stats.percentile(clicks.latencies_ms, percent))
                 _wait_until_confirmed(connection, list(clicks.orders))
-        memory = machine.memory_mib(stage.pids(roles))
+        memory = machine.memory_mib(bench.pids(roles))
     finally:
         roles.stop()
     outcome.note("memory_mib", sum(memory.values()))
@@ -123,8 +123,8 @@ def medians(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, fl
     }
 
 
-def _send(stage: Environment, plan: load.LoadPlan) -> load.LoadReport:
-    report = stage.send_orders(plan)
+def _send(bench: BenchmarkEnvironment, plan: load.LoadPlan) -> load.LoadReport:
+    report = bench.send_orders(plan)
     checkout.refuse_errors(report)
     return report
 

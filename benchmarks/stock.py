@@ -1,4 +1,4 @@
-"""Eight competitors for one book: held in batches, as inventory does it, against one UPDATE per order."""
+"""Eight competitors for one book: holds in batches, as in inventory, compared with one UPDATE per order."""
 
 import threading
 import time
@@ -16,12 +16,12 @@ from inventory.models import Stock
 COMPETITORS = 8
 BATCH = 500
 SKU = "9790000000001"
-# The least that a shop without batches must write: the guard, and who holds what.
-_TAKE = """
+# The minimum that a shop without batches must write: the guarded counter, and who holds what.
+_TAKE_ONE = """
 UPDATE inventory_stock SET held = held + 1, version = version + 1, updated_at = now()
 WHERE bin = %s AND received - held - sold >= 1
 """
-_NOTE = """
+_INSERT_HOLD = """
 WITH made AS (
     INSERT INTO inventory_reservation (order_id, flow, state) VALUES (%(order)s, 'reserve_first', 'held')
     RETURNING order_id
@@ -33,15 +33,15 @@ Hold = Callable[[], int]
 
 
 def measure(*, rounds: int, seconds: float) -> dict[str, Any]:
-    """Orders held per second in both ways, one after the other in each round; and what a batch costs in calls."""
+    """Orders held per second in both variants, in turn; and the number of calls per batch."""
     with transaction.atomic():
         stock_adjustments.receive(quantities={SKU: stock_adjustments.MOST_AT_ONCE}, reason="benchmark")
     counter_sync.sync()
     runs: dict[str, list[float]] = {"stock_batched_per_s": [], "stock_single_per_s": [], "stock_batched_vs_single": []}
     calls: list[float] = []
     updates: list[float] = []
-    for way in (_hold_batch, _hold_alone):
-        _run(way, seconds=0.3)
+    for variant in (_hold_batch, _hold_alone):
+        _run(variant, seconds=0.3)
     for _ in range(rounds):
         scripts, versions = _scripts(), _version()
         batched, batches = _run(_hold_batch, seconds=seconds)
@@ -55,18 +55,18 @@ def measure(*, rounds: int, seconds: float) -> dict[str, Any]:
 
 
 def _hold_batch() -> int:
-    wishes = [holds.ReservationRequest(order_id=uuid7(), units={SKU: 1}) for _ in range(BATCH)]
+    requests = [holds.ReservationRequest(order_id=uuid7(), units={SKU: 1}) for _ in range(BATCH)]
     with transaction.atomic(durable=True):
-        outcomes = holds.hold(wishes=wishes)
+        outcomes = holds.hold(requests=requests)
     return sum(outcome.held for outcome in outcomes.values())
 
 
 def _hold_alone() -> int:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_TAKE, [SKU])
+        cursor.execute(_TAKE_ONE, [SKU])
         if not cursor.rowcount:
             return 0
-        cursor.execute(_NOTE, {"order": uuid.UUID(int=uuid7().int), "bin": SKU})
+        cursor.execute(_INSERT_HOLD, {"order": uuid.UUID(int=uuid7().int), "bin": SKU})
     return 1
 
 

@@ -1,4 +1,4 @@
-"""What only development, demos and proofs need: local services, testing support, drills. Production never imports it.
+"""For development only: local services, the demo, test support, drills. Production code never imports it.
 
-A container image leaves this folder out, and everything works without it.
+The container image does not contain this folder.
 """

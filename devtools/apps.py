@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class DevtoolsConfig(AppConfig):
-    """Only there where the folder is: see `INSTALLED_APPS`."""
+    """Installed only if this folder exists: see `INSTALLED_APPS`."""
 
     name = "devtools"
     verbose_name = "Development tools"

@@ -1,4 +1,4 @@
-"""What inventory did about each order. Stock itself is shown beside its book, by the site."""
+"""Reservations in the admin. Stock itself is shown beside its book, by the shop's own admin."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ STATE_COLOURS = {
 
 
 class HoldInline(facts.FactsInline):
-    """Units by bin, and how many of them were given back because a part of the order was cancelled."""
+    """Units by stock pool, and how many of them were given back after a partial cancellation."""
 
     model = Hold
     fields = readonly_fields = ("sku", "bin", "quantity", "given_back")
@@ -33,7 +33,7 @@ class ReservationAdmin(facts.FactsAdmin):
     list_display = ("order_id", "state_label", "units", "made", "changed")
     list_filter = ("state",)
     search_fields = ("order_id",)
-    search_help_text = "Order id, complete"
+    search_help_text = "Complete order ID"
     ordering = ("-order_id",)  # the ids grow with time, and the key has an index
     fields = readonly_fields = ("order", "state_label", "runs_out", "made", "changed")
     inlines = (HoldInline,)
@@ -59,17 +59,17 @@ class ReservationAdmin(facts.FactsAdmin):
 
     @admin.display(description="state", ordering="state")
     def state_label(self, reservation: Reservation) -> str:
-        """How far it is."""
+        """The state as a coloured word."""
         return facts.label(reservation.get_state_display(), STATE_COLOURS[Reservation.State(reservation.state)])
 
     @admin.display(description="units", empty_value="none")
     def units(self, reservation: Reservation) -> Any:
-        """Units by sku, as far as any were held."""
+        """Units by sku, if any were held."""
         return ", ".join(str(hold) for hold in reservation.holds.all()) or None
 
-    @admin.display(description="hold runs out", empty_value="")
+    @admin.display(description="hold expires", empty_value="")
     def runs_out(self, reservation: Reservation) -> str | None:
-        """When the hold is given up unless it is paid."""
+        """When an unpaid hold expires."""
         return facts.moment(reservation.expires_at) or None
 
     @admin.display(description="made")

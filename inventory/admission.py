@@ -1,20 +1,20 @@
-"""The gate: a mirror of the free units in Redis, with what is being admitted right now taken off.
+"""Admission control: Redis counters of the free units of each stock pool, less the units being decided right now.
 
 # Note [Redis admits, PostgreSQL decides]
-For each bin the gate keeps PostgreSQL's last word (`free`, with the `version` it had) and the units of orders that it
-has admitted and PostgreSQL has not yet written down (`taken`). One script admits a whole batch; when the batch is
-committed, another tells the gate the new counts and that those orders are settled. As each count carries its version,
-tellings may come late, twice or in any sequence; the youngest stays.
+For each pool Redis has PostgreSQL's latest count (`free`, and the `version` it has) and the units of orders that were
+admitted and that PostgreSQL has not committed yet (`taken`). One script admits a whole batch; after the commit another
+script stores the new counts and settles those orders. Each count carries its version, so updates may arrive late, twice
+or in any sequence; the newest one stays.
 
-The gate errs on one side only. It *refuses* no order unless PostgreSQL's own last word was too little, and even that
-is looked up again before the buyer hears of it (`services.hold`). Whom it *admits*, PostgreSQL still has to accept.
-So a gate that is lost, stale, flushed, full or away costs speed and nothing else:
+The counters err on one side only. They *refuse* an order only if PostgreSQL's latest count was too low, and that is
+looked up again before the buyer hears of it (`allocation.confirm_refusals`). If they *admit* an order, PostgreSQL still
+has to accept it. So counters that are lost, stale, flushed, full or unreachable cost speed and nothing else:
 
-- a bin it does not know is "unknown", never 0;
-- the mirror is valid only on the very server process that it was made on: `verified` holds that process's `run_id`, so
-  after a restart from an old snapshot or a failover everything is unknown until the timekeeper has made it anew;
-- an order whose consumer was killed between admission and commit is delivered again and finds itself admitted; one
-  that never comes again is let go by the timekeeper.
+- a pool without a counter is "unknown", never 0;
+- the counters are valid only on the Redis process on which they were built: `verified` holds that process's `run_id`,
+  so after a restart from an old snapshot or a failover all of them are unknown until `counter_sync` rebuilds them;
+- an order whose consumer was killed between admission and commit is delivered again and finds itself admitted; if it
+  never comes again, `counter_sync` settles it.
 """
 
 import logging
@@ -33,89 +33,90 @@ from inventory.models import UNITS_MAX
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Wanted = tuple[UUID, Mapping[str, int]]
-"""An order and the units that it wants, by bin."""
+OrderDemand = tuple[UUID, Mapping[str, int]]
+"""An order and the units it needs, by pool."""
 Count = tuple[str, int, int]
-"""A bin, its free units, and the version that they are of."""
+"""A pool, its free units, and the version of that count."""
 
-# In one slot, should somebody run this on a Redis cluster.
+# The hash tag keeps all keys in one slot of a Redis cluster: a script may touch only one.
 VERIFIED, FREE, VERSION, TAKEN, ADMITTED = KEYS = tuple(
     f"{{stock}}:{name}" for name in ("verified", "free", "version", "taken", "admitted")
 )
-_QUIET_SECONDS = 2.0
-_quiet_until = 0.0
+# After a failure Redis is not asked for so long, so that not every batch waits for a timeout.
+_BACKOFF_SECONDS = 2.0
+_backoff_until = 0.0
 
 
-class Verdict(IntEnum):
-    """What the gate says about an order."""
+class AdmissionDecision(IntEnum):
+    """What the counters say about an order; the numbers are those of the script."""
 
     ADMITTED = 1
     REFUSED = 0
-    """By PostgreSQL's last word there is too little of something."""
+    """By PostgreSQL's latest count there are too few units of something."""
     UNKNOWN = -1
-    """The gate cannot tell; PostgreSQL decides."""
-    NONSENSE = -2
-    """A quantity is below 1, absurdly high, or no whole number."""
+    """The counters cannot tell; PostgreSQL decides."""
+    INVALID = -2
+    """A quantity is below 1, above the maximum, or not a whole number."""
 
 
-# KEYS as above in every script. Whether this is the server on which the mirror was made:
+# KEYS as above in every script. Whether this is the Redis process on which the counters were built:
 _IS_VERIFIED = """
 local function is_verified()
     local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
     return redis.call('GET', KEYS[1]) == run_id
 end
 """
-# ARGV: orders as [[order, [[bin, units], ...]], ...], the most units of a line, the time. Returns a verdict for each.
+# ARGV: orders as [[order, [[pool, units], ...]], ...], the most units of a line, the time. Returns a decision for each.
 _ADMIT = (
     _IS_VERIFIED
     + """
 local orders, most, now = cjson.decode(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-local verified, verdicts, free, taken, change = is_verified(), {}, {}, {}, {}
-local function look(bin)
-    if free[bin] == nil then
-        free[bin] = tonumber(redis.call('HGET', KEYS[2], bin) or '') or false
-        taken[bin] = tonumber(redis.call('HGET', KEYS[4], bin) or '0')
+local verified, decisions, free, taken, changed = is_verified(), {}, {}, {}, {}
+local function read_counter(pool)
+    if free[pool] == nil then
+        free[pool] = tonumber(redis.call('HGET', KEYS[2], pool) or '') or false
+        taken[pool] = tonumber(redis.call('HGET', KEYS[4], pool) or '0')
     end
-    return free[bin]
+    return free[pool]
 end
-local function verdict(lines)
+local function decide(lines)
     for _, line in ipairs(lines) do
         local units = line[2]
         if type(units) ~= 'number' or units < 1 or units > most or units % 1 ~= 0 then return -2 end
     end
     if not verified then return -1 end
-    local found = 1
+    local decision = 1
     for _, line in ipairs(lines) do
-        local bin, units = line[1], line[2]
-        if not look(bin) then
-            found = -1
-        elseif free[bin] < units then
+        local pool, units = line[1], line[2]
+        if not read_counter(pool) then
+            decision = -1
+        elseif free[pool] < units then
             return 0
-        elseif free[bin] - taken[bin] < units then
-            found = -1
+        elseif free[pool] - taken[pool] < units then
+            decision = -1  -- orders under way have the rest, and may yet be rolled back
         end
     end
-    return found
+    return decision
 end
 for number, order in ipairs(orders) do
     local id, lines = order[1], order[2]
-    local found = verdict(lines)
-    if found ~= -2 and verified and redis.call('HEXISTS', KEYS[5], id) == 1 then
-        found = 1
-    elseif found == 1 then
+    local decision = decide(lines)
+    if decision ~= -2 and verified and redis.call('HEXISTS', KEYS[5], id) == 1 then
+        decision = 1  -- delivered again: its units are counted already
+    elseif decision == 1 then
         for _, line in ipairs(lines) do
             taken[line[1]] = taken[line[1]] + line[2]
-            change[line[1]] = true
+            changed[line[1]] = true
         end
         redis.call('HSET', KEYS[5], id, now .. ' ' .. cjson.encode(lines))
     end
-    verdicts[number] = found
+    decisions[number] = decision
 end
-for bin in pairs(change) do redis.call('HSET', KEYS[4], bin, taken[bin]) end
-return verdicts
+for pool in pairs(changed) do redis.call('HSET', KEYS[4], pool, taken[pool]) end
+return decisions
 """
 )
-# ARGV: orders as [order, ...], counts as [[bin, free, version], ...].
+# ARGV: orders as [order, ...], counts as [[pool, free, version], ...].
 _SETTLE = """
 for _, id in ipairs(cjson.decode(ARGV[1])) do
     local admitted = redis.call('HGET', KEYS[5], id)
@@ -134,8 +135,8 @@ for _, count in ipairs(cjson.decode(ARGV[2])) do
     end
 end
 """
-# ARGV: bins. Returns free minus taken for each, or false where that is unknown.
-_LOOK = (
+# ARGV: pools. Returns free minus taken for each, or false if unknown. In pieces, since Lua's unpack() takes few values.
+_READ_AVAILABLE = (
     _IS_VERIFIED
     + """
 local found = {}
@@ -151,110 +152,112 @@ end
 return found
 """
 )
-# Says that the mirror was made on this server.
-_VERIFY = "redis.call('SET', KEYS[1], string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'))"
-_IS_IT = _IS_VERIFIED + "return is_verified() and 1 or 0"
+# Marks the counters as built on this Redis process.
+_MARK_VERIFIED = "redis.call('SET', KEYS[1], string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'))"
+_CHECK_VERIFIED = _IS_VERIFIED + "return is_verified() and 1 or 0"
 
 
-def admit(orders: Sequence[Wanted]) -> list[Verdict]:
-    """Ask the gate about a batch, first come first served, in one round trip; safe to repeat.
+def admit(orders: Sequence[OrderDemand]) -> list[AdmissionDecision]:
+    """Decide about a batch by the counters, first come, first served, in one round trip; safe to repeat.
 
-    Without Redis every answer is UNKNOWN.
+    Without Redis every decision is UNKNOWN.
     """
     if not orders:
         return []
     batch = [(str(order_id), list(units.items())) for order_id, units in orders]
     answers = _ask(lambda: _run(_ADMIT, _json(batch), UNITS_MAX, f"{time.time():.3f}"))
-    return [Verdict.UNKNOWN] * len(orders) if answers is None else [Verdict(answer) for answer in answers]
+    if answers is None:
+        return [AdmissionDecision.UNKNOWN] * len(orders)
+    return [AdmissionDecision(answer) for answer in answers]
 
 
 def settle(*, orders: Iterable[UUID | str] = (), counts: Sequence[Count] = ()) -> None:
-    """These orders are written down (or given up), and these are PostgreSQL's counts; call it after the commit."""
+    """Store PostgreSQL's new counts and let go of orders that are decided (or abandoned); call it after the commit."""
     ids = [str(order_id) for order_id in orders]
     _ask(lambda: _run(_SETTLE, _json(ids), _json(counts)), else_forget=[name for name, _, _ in counts])
 
 
-def read_counters(bins: Sequence[str]) -> dict[str, int]:
-    """Units that can be ordered right now, by bin; a bin that the gate cannot vouch for is absent."""
-    if not bins:
+def read_available(pools: Sequence[str]) -> dict[str, int]:
+    """Units that can be ordered right now, by pool; pools without a valid counter are missing."""
+    if not pools:
         return {}
-    found = _ask(lambda: _run(_LOOK, *bins)) or []
-    return {name: max(0, int(free)) for name, free in zip(bins, found, strict=False) if free is not None}
+    found = _ask(lambda: _run(_READ_AVAILABLE, *pools)) or []
+    return {name: max(0, int(free)) for name, free in zip(pools, found, strict=False) if free is not None}
 
 
-class InFlight(msgspec.Struct, frozen=True):
-    """What the gate has of one bin."""
+class StockCounter(msgspec.Struct, frozen=True):
+    """The counter of one pool."""
 
     free: int
     version: int
-    """Of PostgreSQL's count that this is."""
+    """The version of PostgreSQL's count that `free` is."""
     taken: int
-    """Units of orders that are admitted and not written down yet."""
+    """Units of orders that are admitted and not committed yet."""
 
 
-def inspect(bins: Sequence[str]) -> dict[str, InFlight]:
-    """What the gate has of these bins, in one round trip; one that it cannot vouch for is absent."""
+def read_counters(pools: Sequence[str]) -> dict[str, StockCounter]:
+    """The counters of these pools, in one round trip; pools without a valid counter are missing."""
 
     def ask() -> Any:
         pipeline = get_redis_connection("stock").pipeline()
-        pipeline.eval(_IS_IT, len(KEYS), *KEYS)
+        pipeline.eval(_CHECK_VERIFIED, len(KEYS), *KEYS)
         for key in (FREE, VERSION, TAKEN):
-            pipeline.hmget(key, bins)
+            pipeline.hmget(key, pools)
         return pipeline.execute()
 
-    answer = _ask(ask) if bins else None
+    answer = _ask(ask) if pools else None
     if answer is None or not answer[0]:
         return {}
     return {
-        name: InFlight(free=int(free), version=int(version), taken=int(taken or 0))
-        for name, free, version, taken in zip(bins, *answer[1:], strict=True)
+        name: StockCounter(free=int(free), version=int(version), taken=int(taken or 0))
+        for name, free, version, taken in zip(pools, *answer[1:], strict=True)
         if free is not None and version is not None
     }
 
 
 class CounterMirror(msgspec.Struct, frozen=True):
-    """Everything that the gate has, read at one moment."""
+    """All counters, read at one moment."""
 
     verified: bool
     free: dict[str, int]
     version: dict[str, int]
     taken: dict[str, int]
     admitted: dict[UUID, float]
-    """When each order was admitted that is not settled yet, in seconds since 1970."""
+    """When each unsettled order was admitted, in seconds since 1970."""
     promised: dict[str, int]
-    """The units of those orders by bin; `taken` says the same unless something is wrong."""
+    """The units of those orders by pool; equal to `taken` unless something is wrong."""
 
 
-def read() -> CounterMirror:
-    """All of the gate.
+def read_mirror() -> CounterMirror:
+    """Read all counters.
 
     Raises:
         redis.RedisError, OSError: Redis cannot be reached.
     """
     client = get_redis_connection("stock")
     pipeline = client.pipeline()
-    pipeline.eval(_IS_IT, len(KEYS), *KEYS)
+    pipeline.eval(_CHECK_VERIFIED, len(KEYS), *KEYS)
     for key in (FREE, VERSION, TAKEN, ADMITTED):
         pipeline.hgetall(key)
     verified, free, version, taken, admitted = pipeline.execute()
     promised: Counter[str] = Counter()
-    moments: dict[UUID, float] = {}
+    admitted_at: dict[UUID, float] = {}
     for order_id, value in admitted.items():
         at, _, lines = value.partition(b" ")
-        moments[UUID(order_id.decode())] = float(at)
+        admitted_at[UUID(order_id.decode())] = float(at)
         promised.update(dict(msgspec.json.decode(lines, type=list[tuple[str, int]])))
     return CounterMirror(
         verified=bool(verified),
         free=_numbers(free),
         version=_numbers(version),
         taken=_numbers(taken),
-        admitted=moments,
+        admitted=admitted_at,
         promised=dict(promised),
     )
 
 
 def forget() -> None:
-    """Empty the gate: everything is unknown, and PostgreSQL decides, until `rebuild`.
+    """Delete all counters: every pool is unknown, and PostgreSQL decides, until `rebuild`.
 
     Raises:
         redis.RedisError, OSError: Redis cannot be reached.
@@ -263,9 +266,9 @@ def forget() -> None:
 
 
 def rebuild(read_counts: Callable[[], Sequence[Count]]) -> None:
-    """Make the mirror anew; call it from one process at a time.
+    """Build all counters again; call it from one process at a time.
 
-    The counts are read after the old mirror is gone: whatever is told meanwhile is younger than they are, and stays.
+    The counts are read after the old counters are gone: an update that arrives meanwhile is newer, and stays.
 
     Raises:
         redis.RedisError, OSError: Redis cannot be reached.
@@ -274,16 +277,17 @@ def rebuild(read_counts: Callable[[], Sequence[Count]]) -> None:
     counts = read_counts()
     for start in range(0, len(counts), 1000):
         _run(_SETTLE, "[]", _json(counts[start : start + 1000]))
-    _run(_VERIFY)
+    # Last, so that nobody believes a half-built mirror.
+    _run(_MARK_VERIFIED)
 
 
 def _ask(call: Callable[[], T], *, else_forget: Sequence[str] = ()) -> T | None:
-    """Ask Redis, or None: while it is away nobody waits for it again and again.
+    """Ask Redis; None if it is unavailable, or was within the last `_BACKOFF_SECONDS`.
 
-    `else_forget` are bins whose count is better unknown than wrong; deleting works in a full Redis too.
+    `else_forget` are pools whose counter is better unknown than wrong. Deleting works in a full Redis, too.
     """
-    global _quiet_until
-    if time.monotonic() < _quiet_until:
+    global _backoff_until
+    if time.monotonic() < _backoff_until:
         return None
     try:
         try:
@@ -291,18 +295,18 @@ def _ask(call: Callable[[], T], *, else_forget: Sequence[str] = ()) -> T | None:
         except redis.ResponseError as error:
             if "OOM" not in str(error):
                 raise
-            log.warning("the gate is full; PostgreSQL decides alone: %s", error)
+            log.warning("Redis is out of memory, stock counters are not updated; PostgreSQL decides alone: %s", error)
             if else_forget:
                 get_redis_connection("stock").hdel(FREE, *else_forget)
     except (redis.RedisError, OSError) as error:
-        _quiet_until = time.monotonic() + _QUIET_SECONDS
-        log.warning("the gate is away; PostgreSQL decides alone: %s", error)
+        _backoff_until = time.monotonic() + _BACKOFF_SECONDS
+        log.warning("Redis is unavailable, no stock counters; PostgreSQL decides alone: %s", error)
     return None
 
 
 def _run(script: str, *arguments: object) -> Any:
     client = get_redis_connection("stock")
-    # Goes by the script's hash, and sends the text once to a server that does not have it.
+    # Sent by its hash; the text goes only once, to a server that does not have it.
     return client.register_script(script)(keys=KEYS, args=arguments)
 
 

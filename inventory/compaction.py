@@ -1,14 +1,13 @@
-"""Old movements are folded: one line that is carried forward stands for all old ones of a bin and a kind.
+"""Compacts old movements: one line, carried forward, replaces all old movements of a pool and a kind.
 
 # Note [What is carried forward]
-The movements of a bin add up to its stock row, and must still do so when the old ones are gone. So they are replaced,
-in one transaction, by a line with their sums. It keeps their bin and kind, by which everything is summed, and takes the
-number and the time of the youngest of them, so it lies where they lay. The next fold takes it up again: there is never
-more than one for a bin and a kind. An order's movements are left alone until nothing has happened to its reservation
-for that long.
+The movements of a pool add up to its stock row, and must still do so when the old ones are gone. So one transaction
+replaces them by a line with their sums. The line has their pool and kind, by which everything is summed, and the id and
+time of the newest of them, so it sorts where they were. The next compaction takes it in again: there is never more than
+one for a pool and a kind. The movements of an order stay until nothing has happened to its reservation for that long.
 
-Nobody waits for a fold. It touches no stock row and no reservation, only movements that nobody changes, and its lock
-keeps other folds away, nothing else.
+Nothing waits for a compaction. It touches no stock row and no reservation, only movements, which nobody changes; its
+lock keeps out other compactions only.
 """
 
 from django.conf import settings
@@ -31,10 +30,10 @@ ORDER BY m.at LIMIT %(limit)s
 _TAKE_OUT = f"""
 WITH single AS (
     DELETE FROM inventory_movement WHERE ctid = ANY(ARRAY({_OLD})) RETURNING *
-), place AS (
+), pool AS (
     SELECT DISTINCT bin, kind FROM single
 ), carried AS (
-    DELETE FROM inventory_movement m USING place p
+    DELETE FROM inventory_movement m USING pool p
     WHERE m.bin = p.bin AND m.kind = p.kind AND m.carried > 0 RETURNING m.*
 )
 SELECT bin, kind, max(id), max(at), min(sku), sum(received)::int, sum(held)::int, sum(sold)::int,
@@ -50,9 +49,9 @@ FROM json_to_recordset(%s) AS m(id bigint, at timestamptz, bin text, sku text, k
 _COLUMNS = ("bin", "kind", "id", "at", "sku", "received", "held", "sold", "carried")
 
 
-def fold(cursor: CursorWrapper, kept: housekeeping.RetentionPolicy, names: housekeeping.Names) -> int:
-    """Fold a batch of old movements, in the caller's transaction; how many. See Note [What is carried forward]."""
-    # Two at a time would each make a line of their own for the same bin and kind.
+def compact(cursor: CursorWrapper, policy: housekeeping.RetentionPolicy, names: housekeeping.Names) -> int:
+    """Compact a batch of old movements, in the caller's transaction; how many. See Note [What is carried forward]."""
+    # Two at a time would each write a line for the same pool and kind.
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
     cursor.execute(_TAKE_OUT, names)
     gone = cursor.fetchall()
@@ -66,7 +65,7 @@ MOVEMENTS = housekeeping.RetentionPolicy(
     setting="KEEP_MOVEMENTS_DAYS",
     days=lambda: settings.KEEP_MOVEMENTS_DAYS,
     old=_OLD,
-    forget=fold,
+    forget=compact,
     least_days=lambda: LEAST_DAYS,
-    because="the database refuses to fold younger movements",
+    because="the database refuses to delete younger movements",
 )

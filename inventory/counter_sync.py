@@ -1,4 +1,7 @@
-"""Keeping the gate right: compared with PostgreSQL again and again, mended, and made anew where it is not trusted."""
+"""Keeps the Redis stock counters in step with PostgreSQL: compares, repairs, and rebuilds what cannot be trusted.
+
+The scheduler calls `sync` every second (`jobs.py`).
+"""
 
 import time
 from collections.abc import Iterator
@@ -12,86 +15,87 @@ from inventory import admission, queries
 from inventory.models import Reservation
 
 REBUILDER_LOCK = 0x676174655F
-# A commit and the telling of it are milliseconds apart; what is older than this was not told.
-_TOLD_WITHIN_SECONDS = 2.0
-# An order is admitted and written down within one transaction. One whose consumer was killed comes again, and is then
-# admitted again if it was let go in the meantime.
+# Redis hears of a commit within milliseconds; a difference older than this means that the update was lost.
+_UPDATED_WITHIN_SECONDS = 2.0
+# An order is admitted and decided within one transaction. If its consumer was killed it is delivered again, and
+# admitted again if it was settled in the meantime.
 _DECIDED_WITHIN_SECONDS = 15.0
-_GIVEN_UP_SECONDS = 60.0
+_ABANDONED_AFTER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class CounterDifference:
-    """A bin of which the gate and PostgreSQL do not say the same."""
+    """A pool for which Redis and PostgreSQL have different counts."""
 
-    bin: str
-    gate: int | None
-    """None where the gate does not know the bin."""
+    pool: str
+    redis: int | None
+    """None if Redis has no counter."""
     postgresql: int
     version: int
 
 
 def sync() -> str:
-    """Mend what is wrong with the gate. Returns what was done, in words; empty if nothing had to be.
+    """Repair the counters where necessary. Returns what was done, in words; empty if nothing was.
 
     Raises:
         redis.RedisError, OSError: Redis cannot be reached.
     """
-    mirror = admission.read()
+    mirror = admission.read_mirror()
     if not mirror.verified:
-        return rebuild("it was empty, or made on another server")
+        return rebuild("they were missing, or built on another Redis process")
     if mirror.taken != mirror.promised:
-        return rebuild("it kept units back that no order was promised")
+        return rebuild("they reserved units for no order")
     done = []
     if settled := _settle_decided(mirror):
         done.append(f"{settled} orders settled late")
-    younger: list[CounterDifference] = []
+    outdated: list[CounterDifference] = []
     wrong: list[CounterDifference] = []
-    for difference, in_gate in _compare(mirror):
-        (younger if in_gate < difference.version else wrong).append(difference)
+    for difference, version_in_redis in _compare(mirror):
+        (outdated if version_in_redis < difference.version else wrong).append(difference)
+    # The same version with another number cannot be an update that is late: nothing in Redis is trusted any more.
     if wrong:
-        return rebuild(f"it said otherwise than PostgreSQL of {', '.join(d.bin for d in wrong[:3])}")
-    if younger:
-        admission.settle(counts=[(d.bin, d.postgresql, d.version) for d in younger])
-        done.append(f"{len(younger)} counts told late")
+        return rebuild(f"they differed from PostgreSQL for {', '.join(d.pool for d in wrong[:3])}")
+    if outdated:
+        admission.settle(counts=[(d.pool, d.postgresql, d.version) for d in outdated])
+        done.append(f"{len(outdated)} counts updated late")
     return ", ".join(done)
 
 
 def rebuild(why: str) -> str:
-    """Make the gate anew from PostgreSQL, unless somebody else is at it. Returns what was done, in words.
+    """Rebuild all counters from PostgreSQL, unless another process is doing it. Returns what was done, in words.
 
     Raises:
         redis.RedisError, OSError: Redis cannot be reached.
     """
-    with _alone() as alone:
-        if not alone:
+    with _rebuild_lock() as is_locked:
+        if not is_locked:
             return ""
-        admission.rebuild(queries.counts)
-    return f"made anew from PostgreSQL, because {why}"
+        admission.rebuild(queries.all_counts)
+    return f"rebuilt from PostgreSQL, because {why}"
 
 
 def differences() -> list[CounterDifference]:
-    """Bins of which the gate does not say what PostgreSQL does, though it has had the time to.
+    """Pools whose counter differs from PostgreSQL although the update had time to arrive.
 
     Raises:
         redis.RedisError, OSError: Redis cannot be reached.
     """
-    mirror = admission.read()
+    mirror = admission.read_mirror()
     if not mirror.verified:
-        return [CounterDifference(name, None, free, version) for name, free, version in queries.counts()]
+        return [CounterDifference(name, None, free, version) for name, free, version in queries.all_counts()]
     return [difference for difference, _ in _compare(mirror)]
 
 
 def _compare(mirror: admission.CounterMirror) -> Iterator[tuple[CounterDifference, int]]:
-    """Differences, each with the version that the gate has of the bin.
+    """Differences, each with the version that Redis has of the pool.
 
-    The mirror was read before; so PostgreSQL may be younger, but not by long, and never older.
+    The mirror was read before; so PostgreSQL may be newer, but not by much, and never older.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT bin, received - held - sold, version, updated_at < clock_timestamp() - %s * interval '1 second' "
             "FROM inventory_stock",
-            [_TOLD_WITHIN_SECONDS],
+            [_UPDATED_WITHIN_SECONDS],
         )
         for name, free, version, is_settled in cursor.fetchall():
             known = mirror.version.get(name, -1) if name in mirror.free else -1
@@ -102,25 +106,25 @@ def _compare(mirror: admission.CounterMirror) -> Iterator[tuple[CounterDifferenc
 
 
 def _settle_decided(mirror: admission.CounterMirror) -> int:
-    """Let go of orders that were admitted and are decided by now, or never came again."""
+    """Settle orders that were admitted and are decided by now, or were never delivered again."""
     now = time.time()
     old = [order_id for order_id, at in mirror.admitted.items() if at < now - _DECIDED_WITHIN_SECONDS]
     if not old:
         return 0
     decided: set[UUID] = set(Reservation.objects.filter(pk__in=old).values_list("pk", flat=True))
-    over = [i for i in old if i in decided or mirror.admitted[i] < now - _GIVEN_UP_SECONDS]
+    over = [i for i in old if i in decided or mirror.admitted[i] < now - _ABANDONED_AFTER_SECONDS]
     admission.settle(orders=over)
     return len(over)
 
 
 @contextmanager
-def _alone() -> Iterator[bool]:
-    """Whether this is the only process that makes the gate anew right now."""
+def _rebuild_lock() -> Iterator[bool]:
+    """Whether this process got the lock; two rebuilds at once would each delete the other's counters."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [REBUILDER_LOCK])
-        (alone,) = cursor.fetchone()
+        (is_locked,) = cursor.fetchone()
         try:
-            yield alone
+            yield is_locked
         finally:
-            if alone:
+            if is_locked:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [REBUILDER_LOCK])

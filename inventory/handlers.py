@@ -1,4 +1,4 @@
-"""What inventory does when another app speaks."""
+"""How inventory reacts to events of the other apps."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -16,8 +16,8 @@ group = registry.Group("inventory")  # manage.py run_consumer inventory
 
 @group.on_batch(catalogue.OrderCreated, flow=catalogue.RESERVE_FIRST)
 def hold_stock(events: Sequence[catalogue.OrderCreated]) -> None:
-    """Hold all lines of each order or none, and say which."""
-    outcomes = holds.hold(wishes=[_wish(event) for event in events])
+    """Hold all lines of each order, or none, and publish the outcome."""
+    outcomes = holds.hold(requests=[_request(event) for event in events])
     outbox.publish(
         *(_answer(event, event.total_minor, outcomes[event.order_id]) for event in events if event.order_id in outcomes)
     )
@@ -25,16 +25,16 @@ def hold_stock(events: Sequence[catalogue.OrderCreated]) -> None:
 
 @group.on_batch(catalogue.PaymentConfirmed, flow=catalogue.RESERVE_FIRST)
 def sell_held(events: Sequence[catalogue.PaymentConfirmed]) -> None:
-    """The hold of a paid order becomes a sale. Whether it is paid, payments itself is asked once more."""
+    """Turn the hold of a paid order into a sale, after checking with payments that it is paid."""
     _refuse_unpaid(events)
     holds.sell(order_ids=[event.order_id for event in events])
 
 
 @group.on_batch(catalogue.PaymentConfirmed, flow=catalogue.PAYMENT_FIRST)
 def hold_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
-    """Paid already, so what is held is sold at once. Whether it is paid, payments itself is asked once more."""
+    """Hold and sell in one step, since the order is paid; after checking with payments that it is."""
     _refuse_unpaid(events)
-    outcomes = holds.hold(wishes=[_wish(event) for event in events], as_sold=True)
+    outcomes = holds.hold(requests=[_request(event) for event in events], as_sold=True)
     outbox.publish(
         *(
             _answer(event, event.amount_minor, outcomes[event.order_id])
@@ -46,7 +46,7 @@ def hold_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
 
 @group.on_batch(catalogue.OrderReduced)
 def give_back(events: Sequence[catalogue.OrderReduced]) -> None:
-    """Exactly the units that were cancelled are free again; each event has the totals, so the last one counts."""
+    """Free exactly the units that were cancelled. Each event has the totals, so the last one counts."""
     holds.give_back(reductions={event.order_id: {line.sku: line.quantity for line in event.lines} for event in events})
 
 
@@ -57,7 +57,7 @@ def release_stock(events: Sequence[catalogue.OrderCancelled]) -> None:
 
 
 def _refuse_unpaid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
-    """An event is not believed by itself: whoever can write to the topic could state it.
+    """Do not trust the event alone: anyone with write access to the topic could have published it.
 
     Raises:
         registry.Reject: payments has not captured the money of some of these orders.
@@ -68,16 +68,16 @@ def _refuse_unpaid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
 
 
 def _paid_orders(order_ids: Sequence[UUID]) -> set[UUID]:
-    """Ask payments, which inventory may not import; `settings.INVENTORY_PAYMENT_CHECK` names whom to ask."""
+    """Ask payments, which inventory may not import; `settings.INVENTORY_PAYMENT_CHECK` names the function."""
     check: Callable[[Sequence[UUID]], set[UUID]] = import_string(settings.INVENTORY_PAYMENT_CHECK)
     return check(order_ids)
 
 
-def _wish(event: catalogue.OrderCreated | catalogue.PaymentConfirmed) -> holds.ReservationRequest:
+def _request(event: catalogue.OrderCreated | catalogue.PaymentConfirmed) -> holds.ReservationRequest:
     return holds.ReservationRequest(
         order_id=event.order_id,
         flow=event.flow,
-        units={models.bin_of(line.sku, line.sale_id): line.quantity for line in event.lines},
+        units={models.pool_name(line.sku, line.sale_id): line.quantity for line in event.lines},
         customer=event.customer,
     )
 

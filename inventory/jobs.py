@@ -1,11 +1,11 @@
-"""What the timekeeper does for inventory."""
+"""Inventory's periodic jobs; the timekeeper process runs them."""
 
 import logging
 
 import redis
 from django.db import transaction
 
-from inventory import compaction, counter_sync, holds, stock_adjustments
+from inventory import compaction, counter_sync, expiry, stock_adjustments
 from kafka_bridge.runtime import housekeeping, scheduler
 
 log = logging.getLogger(__name__)
@@ -14,29 +14,29 @@ housekeeping.register(compaction.MOVEMENTS)
 
 @scheduler.every(seconds=1)
 def expire_holds() -> None:
-    """Give up holds that were not paid in time; their orders end."""
+    """Release holds that were not paid in time; their orders are cancelled."""
     with transaction.atomic(durable=True):
-        count = holds.expire()
+        count = expiry.expire_holds()
     if count:
-        log.warning("%d holds were not paid in time and are given up", count)
+        log.warning("%d holds expired: not paid in time", count)
 
 
 @scheduler.every(seconds=1)
-def tend_gate() -> None:
-    """Compare the gate with PostgreSQL and mend it; without Redis there is nothing to compare."""
+def sync_counters() -> None:
+    """Compare the Redis counters with PostgreSQL and repair them; skipped while Redis is unavailable."""
     try:
         done = counter_sync.sync()
     except (redis.RedisError, OSError) as error:
-        log.warning("the gate cannot be compared: %s", error)
+        log.warning("stock counters cannot be compared, Redis is unavailable: %s", error)
     else:
         if done:
-            log.info("the gate: %s", done)
+            log.info("stock counters: %s", done)
 
 
 @scheduler.every(seconds=5)
 def return_unsold() -> None:
-    """What a sale has left goes back among the ordinary units once it is over."""
+    """Move what a sale has left back to the ordinary pool once the sale is over."""
     with transaction.atomic(durable=True):
         units = stock_adjustments.return_unsold()
     if units:
-        log.info("%d units of sales that are over can be bought again as usual", units)
+        log.info("%d unsold units of ended sales returned to their ordinary pools", units)

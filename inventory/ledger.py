@@ -1,8 +1,8 @@
-"""The one way in which stock changes: bins are locked in sequence, changed in one statement, each change is noted.
+"""The only way to change stock: lock the pools, change them in one statement, write a movement for each change.
 
-Everything here needs a transaction under way. Locks are taken in one sequence everywhere (reservations by order id,
-then bins by name), so two batches with the same books wait for each other and never deadlock. A batch takes the lock of
-a hot bin once, whatever number of orders it has for it.
+Everything here needs a transaction. Locks are taken in the same sequence everywhere (reservations by order id, then
+pools by name), so two batches with the same books wait for each other and never deadlock. A batch locks a pool once,
+however many of its orders need it.
 """
 
 from collections import Counter
@@ -23,9 +23,9 @@ Kind = Movement.Kind
 
 
 class MovementEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the ledger: by how much a bin changes, who says so and why."""
+    """A line of the ledger: by how much a pool changes, by whom and why."""
 
-    bin: str
+    pool: str
     kind: Kind
     received: int = 0
     held: int = 0
@@ -36,62 +36,65 @@ class MovementEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Locked:
-    """A bin that stays as it is until the transaction ends, unless we change it."""
+class LockedPool:
+    """A stock pool as it was when it was locked; until the transaction ends only this transaction can change it."""
 
-    bin: str
+    pool: str
     free: int
     customer_limit: int | None
     hold_seconds: int | None
     closes_at: datetime | None
     at: datetime
-    """When that was, by the database's clock: those of our processes may differ."""
+    """When it was locked, by the database's clock, since the clocks of our processes may differ."""
 
 
 _LOCK = """
 SELECT bin, received - held - sold, customer_limit, hold_seconds, closes_at, clock_timestamp()
 FROM inventory_stock WHERE bin = ANY(%s) ORDER BY bin FOR UPDATE
 """
-_NOTE = """
+_INSERT_MOVEMENTS = """
 INSERT INTO inventory_movement (bin, sku, kind, received, held, sold, order_id, by, reason)
-SELECT bin, split_part(bin, '@', 1), kind, received, held, sold, order_id, by, reason
+SELECT pool, split_part(pool, '@', 1), kind, received, held, sold, order_id, by, reason
 FROM json_to_recordset(%s)
-    AS e(bin text, kind text, received int, held int, sold int, order_id uuid, by text, reason text)
+    AS e(pool text, kind text, received int, held int, sold int, order_id uuid, by text, reason text)
 """
-_CHANGE = """
+_CHANGE_STOCK = """
 UPDATE inventory_stock s SET received = s.received + d.received, held = s.held + d.held, sold = s.sold + d.sold,
     version = s.version + 1, updated_at = now()
-FROM json_to_recordset(%s) AS d(bin text, received int, held int, sold int) WHERE s.bin = d.bin
+FROM json_to_recordset(%s) AS d(pool text, received int, held int, sold int) WHERE s.bin = d.pool
 RETURNING s.bin, s.received - s.held - s.sold, s.version
 """
 
 
-def lock(bins: Iterable[str]) -> dict[str, Locked]:
-    """These bins, locked until the transaction ends; one that never had a unit is absent."""
+def lock(pools: Iterable[str]) -> dict[str, LockedPool]:
+    """Lock these pools until the transaction ends; a pool that never had a unit is missing from the result."""
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [sorted(set(bins))])
+        cursor.execute(_LOCK, [sorted(set(pools))])
         return {
-            name: Locked(bin=name, free=free, customer_limit=limit, hold_seconds=seconds, closes_at=closes_at, at=at)
+            name: LockedPool(
+                pool=name, free=free, customer_limit=limit, hold_seconds=seconds, closes_at=closes_at, at=at
+            )
             for name, free, limit, seconds, closes_at, at in cursor.fetchall()
         }
 
 
 def write(entries: Sequence[MovementEntry], *, settled: Iterable[UUID] = ()) -> None:
-    """Make these changes, note them, and tell the gate once they are committed.
+    """Make these changes, write their movements, and update the Redis counters after the commit.
 
-    The bins must have been locked. `settled` are orders that the gate may have admitted and that are decided now.
+    The pools must be locked. `settled` are orders that the counters may have admitted and that are decided now.
 
     Raises:
-        django.db.IntegrityError: a bin would hold and sell more than it received; nothing is changed.
+        django.db.IntegrityError: a pool would hold and sell more than it received; nothing is changed.
     """
     settled = list(settled)
     counts: list[admission.Count] = []
     if entries:
         with connection.cursor() as cursor:
-            cursor.execute(_CHANGE, [bulk_rows.as_json(_sums(entries))])
+            cursor.execute(_CHANGE_STOCK, [bulk_rows.as_json(_sums(entries))])
             counts = cursor.fetchall()
-            cursor.execute(_NOTE, [bulk_rows.as_json(entries)])
+            cursor.execute(_INSERT_MOVEMENTS, [bulk_rows.as_json(entries)])
     if counts or settled:
+        # Robust: the transaction is committed, so a failure here must not make the batch run again.
         transaction.on_commit(partial(admission.settle, orders=settled, counts=counts), robust=True)
 
 
@@ -100,9 +103,9 @@ def _sums(entries: Sequence[MovementEntry]) -> list[dict[str, object]]:
     held: Counter[str] = Counter()
     sold: Counter[str] = Counter()
     for entry in entries:
-        received[entry.bin] += entry.received
-        held[entry.bin] += entry.held
-        sold[entry.bin] += entry.sold
+        received[entry.pool] += entry.received
+        held[entry.pool] += entry.held
+        sold[entry.pool] += entry.sold
     return [
-        {"bin": name, "received": received[name], "held": held[name], "sold": sold[name]} for name in sorted(received)
+        {"pool": name, "received": received[name], "held": held[name], "sold": sold[name]} for name in sorted(received)
     ]

@@ -1,22 +1,32 @@
-"""Stock, who holds or bought how much of it, and every movement that led there."""
+"""Stock, who holds or bought how much of it, and every movement that led there.
+
+# Note [Stock pools]
+A *stock pool* is the unit that is locked, counted and sold from: the ordinary units of a sku, or those set aside for
+one sale. Tables and model fields call it `bin`, which is its primary key; everywhere else it is a pool.
+"""
 
 from django.db import models
 from django.db.models.functions import Now
 
 UNITS_MAX = 20
-"""Of one sku in one order. Whoever asks for more made a mistake, or means to do harm."""
+"""Units of one sku in one order. A larger number is a mistake or an attack."""
 
 
-def bin_of(sku: str, sale_id: int | None = None) -> str:
-    """The name of the bin that holds a sku's ordinary units, or those that were set aside for a sale."""
+def pool_name(sku: str, sale_id: int | None = None) -> str:
+    """The stock pool with a sku's ordinary units, or with the units set aside for a sale."""
     return sku if sale_id is None else f"{sku}@{sale_id}"
 
 
-class Stock(models.Model):
-    """Units of one sku in one bin. PostgreSQL itself refuses to hold or sell more than was received.
+def sku_of_pool(pool: str) -> str:
+    """The sku of a pool, by its name."""
+    return pool.partition("@")[0]
 
-    A sku has an ordinary bin, named as the sku is, and one more for each sale for which units were set aside. Moving
-    units from one to the other changes `received` of both, and never their sum.
+
+class Stock(models.Model):
+    """Units of one sku in one stock pool. A constraint of the table prevents holding or selling more than was received.
+
+    Each sku has an ordinary pool with the sku's own name, and another one for each sale with units set aside. Moving
+    units between the two changes `received` of both, never their sum. See Note [Stock pools].
     """
 
     bin = models.CharField(max_length=40, primary_key=True)
@@ -25,17 +35,17 @@ class Stock(models.Model):
     held = models.PositiveIntegerField(default=0)
     sold = models.PositiveIntegerField(default=0)
     version = models.PositiveBigIntegerField(default=0)
-    """Grows with every change, so that the gate can tell which of two counts is the younger."""
+    """Increases with every change, so that the Redis counters can tell which of two counts is newer."""
     updated_at = models.DateTimeField(db_default=Now())
 
     sale_id = models.BigIntegerField(null=True, blank=True)
-    """The sale for which these units were set aside; what follows is told by it."""
+    """The sale for which these units were set aside; it also sets the three fields below."""
     customer_limit = models.PositiveSmallIntegerField(null=True, blank=True)
-    """So many units may one customer have of this bin, all orders together."""
+    """Units of this pool that one customer may have, over all orders."""
     hold_seconds = models.PositiveIntegerField(null=True, blank=True)
-    """So long are they held for an order that is not paid; None for the setting."""
+    """How long units are held for an unpaid order; None for `settings.HOLD_SECONDS`."""
     closes_at = models.DateTimeField(null=True, blank=True)
-    """From then on what is free goes back to the ordinary bin."""
+    """When free units start to go back to the ordinary pool."""
 
     class Meta:
         verbose_name_plural = "stock"
@@ -56,10 +66,10 @@ class Stock(models.Model):
 
 
 class Movement(models.Model):
-    """One change of one bin: by how much, who made it and why. Written once; the database refuses to change it.
+    """One change of one stock pool: by how much, by whom and why. A trigger of the table refuses updates and deletes.
 
-    The sum of a bin's movements is what its `Stock` says, also once old ones are folded into lines that are carried
-    forward; see `compaction.py`.
+    The movements of a pool add up to its `Stock`, also after old movements are compacted into one line; see
+    `compaction.py`.
     """
 
     class Kind(models.TextChoices):
@@ -82,12 +92,12 @@ class Movement(models.Model):
     held = models.IntegerField(default=0)
     sold = models.IntegerField(default=0)
     order_id = models.UUIDField(null=True, blank=True)
-    """For whose sake, where it was an order's."""
+    """The order that caused it, if any."""
     by = models.CharField(max_length=80)
-    """Who: a person's name, or the part of the shop."""
+    """A user name, or the part of the shop that did it."""
     reason = models.CharField(max_length=200)
     carried = models.PositiveIntegerField(default=0, db_default=0)
-    """So many old movements this line stands for; 0 for one that is just itself. See `compaction.py`."""
+    """Number of old movements that this line replaces; 0 for an ordinary movement. See `compaction.py`."""
 
     class Meta:
         ordering = ("-id",)
@@ -106,10 +116,10 @@ class Movement(models.Model):
 
 
 class Reservation(models.Model):
-    """What inventory did about one order. There is one row per order, ever: it is what makes every step happen once."""
+    """What inventory did about one order. There is exactly one row per order, which makes every step idempotent."""
 
     class State(models.TextChoices):
-        """How far it is."""
+        """The states of a reservation."""
 
         HELD = "held", "Held"
         SOLD = "sold", "Sold"
@@ -121,7 +131,7 @@ class Reservation(models.Model):
     flow = models.CharField(max_length=20)
     state = models.CharField(max_length=10, choices=State.choices)
     expires_at = models.DateTimeField(null=True, blank=True)
-    """A hold that is not paid by then is given up."""
+    """When an unpaid hold expires."""
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
 
@@ -134,16 +144,16 @@ class Reservation(models.Model):
 
 
 class Hold(models.Model):
-    """Units of one sku that belong to one reservation, be they held, sold or released again."""
+    """Units of one sku that belong to one reservation, whether held, sold or released."""
 
     reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, related_name="holds")
     sku = models.CharField(max_length=20, db_index=True)
     bin = models.CharField(max_length=40)
     quantity = models.PositiveSmallIntegerField()
     given_back = models.PositiveSmallIntegerField(default=0)
-    """Of these units, those that the order was reduced by."""
+    """Units of these that were cancelled and given back."""
     customer = models.CharField(max_length=32, blank=True)
-    """Whose they are, as a pseudonym; only where the bin has a limit per customer."""
+    """The buyer, as a pseudonym; only for pools with a limit per customer."""
 
     class Meta:
         constraints = (

@@ -1,6 +1,6 @@
-"""What people do with stock: units arrive, counts are corrected, units are set aside for a sale.
+"""What staff do to stock: receive units, correct a count, set units aside for a sale.
 
-Every function needs a transaction under way and says in the ledger who did it and why.
+Every function needs a transaction and records in the ledger who did it and why.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,14 +11,14 @@ from django.db import connection
 
 from inventory import ledger
 from inventory.ledger import Kind, MovementEntry
-from inventory.models import Stock, bin_of
+from inventory.models import Stock, pool_name
 from kafka_bridge.runtime import transactions
 
 MOST_AT_ONCE = 10_000_000
 
 
 class NotEnough(Exception):
-    """There are fewer free units than that; the message says how many. What is held or sold stays where it is."""
+    """Too few units are free; the message says how many. Held and sold units are never taken away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,72 +28,72 @@ class Allotment:
     sale_id: int
     sku: str
     units: int
-    """In all, those held and sold included."""
+    """The total, including units held and sold."""
     customer_limit: int | None
-    """So many may one customer have, all orders together; None for any number."""
+    """Units that one customer may have, over all orders; None for no limit."""
     hold_seconds: int | None
-    """So long is a unit held for an order that is not paid; None for the setting."""
+    """How long a unit is held for an unpaid order; None for `settings.HOLD_SECONDS`."""
     closes_at: datetime
 
     @property
-    def bin(self) -> str:
-        """Where the units lie."""
-        return bin_of(self.sku, self.sale_id)
+    def pool(self) -> str:
+        """The stock pool of the sale."""
+        return pool_name(self.sku, self.sale_id)
 
 
 def receive(*, quantities: Mapping[str, int], reason: str, by: str = "shop") -> None:
-    """Units have arrived, by sku.
+    """Add units that have arrived, by sku.
 
     Raises:
-        ValueError: a quantity is below 1, or absurdly high.
+        ValueError: a quantity is below 1 or above `MOST_AT_ONCE`.
     """
-    transactions.require("inventory.shelving")
+    transactions.require("inventory.stock_adjustments")
     if wrong := {sku: units for sku, units in quantities.items() if not 1 <= units <= MOST_AT_ONCE}:
         raise ValueError(f"quantities received must be 1 or more, up to {MOST_AT_ONCE:,} ({reason}): {wrong}")
-    _open({sku: sku for sku in quantities})
+    _create_pools({sku: sku for sku in quantities})
     ledger.lock(quantities)
     ledger.write(
         [
-            MovementEntry(bin=sku, kind=Kind.RECEIVED, received=units, by=by, reason=reason)
+            MovementEntry(pool=sku, kind=Kind.RECEIVED, received=units, by=by, reason=reason)
             for sku, units in quantities.items()
         ]
     )
 
 
 def correct(*, sku: str, change: int, reason: str, by: str) -> None:
-    """A count was wrong: so many more (or, below 0, fewer) units of a sku are there than the books say.
+    """Correct a wrong count: there are so many more (or, below 0, fewer) units of a sku than the records say.
 
     Raises:
         NotEnough: fewer units are free than would be taken away.
-        ValueError: the change is 0, or absurd.
+        ValueError: the change is 0 or above `MOST_AT_ONCE`.
     """
-    transactions.require("inventory.shelving")
+    transactions.require("inventory.stock_adjustments")
     if change == 0 or abs(change) > MOST_AT_ONCE:
         raise ValueError(f"a correction changes 1 to {MOST_AT_ONCE:,} units, not {change:,}")
-    _open({sku: sku})
+    _create_pools({sku: sku})
     free = ledger.lock([sku])[sku].free
     if free + change < 0:
         raise NotEnough(f"Only {free:,} units of {sku} are free, so {-change:,} cannot be missing.")
-    ledger.write([MovementEntry(bin=sku, kind=Kind.CORRECTED, received=change, by=by, reason=reason)])
+    ledger.write([MovementEntry(pool=sku, kind=Kind.CORRECTED, received=change, by=by, reason=reason)])
 
 
 def set_aside(*, allotments: Iterable[Allotment], reason: str, by: str) -> None:
-    """Bring the bins of a sale to these units, out of the ordinary ones or back to them; all or nothing.
+    """Set the size of a sale's pools, with units from the ordinary pools or back to them; all or nothing.
 
     Raises:
-        NotEnough: an ordinary bin has too few free units; or a sale has held and sold more than it is to have.
+        NotEnough: an ordinary pool has too few free units, or a sale has held and sold more than it is to have.
         ValueError: units are below 0.
     """
-    transactions.require("inventory.shelving")
-    wanted = {allotment.bin: allotment for allotment in allotments}
+    transactions.require("inventory.stock_adjustments")
+    wanted = {allotment.pool: allotment for allotment in allotments}
     if wrong := [allotment.sku for allotment in wanted.values() if allotment.units < 0]:
         raise ValueError(f"units set aside must be 0 or more: {', '.join(wrong)}")
-    bins = {name: allotment.sku for name, allotment in wanted.items()}
-    _open({**bins, **{sku: sku for sku in bins.values()}})
-    locked = ledger.lock([*bins, *bins.values()])
-    received = dict(Stock.objects.filter(bin__in=list(bins)).values_list("bin", "received"))
+    pools = {name: allotment.sku for name, allotment in wanted.items()}
+    _create_pools({**pools, **{sku: sku for sku in pools.values()}})
+    locked = ledger.lock([*pools, *pools.values()])
+    received = dict(Stock.objects.filter(bin__in=list(pools)).values_list("bin", "received"))
     for allotment in wanted.values():
-        _tell(allotment)
+        _store_rules(allotment)
     entries: list[MovementEntry] = []
     for name, allotment in sorted(wanted.items()):
         more = allotment.units - received[name]
@@ -112,8 +112,8 @@ def set_aside(*, allotments: Iterable[Allotment], reason: str, by: str) -> None:
 
 
 def return_unsold(*, limit: int = 100) -> int:
-    """What is free in the bins of sales that are over goes back to the ordinary ones. Returns the number of units."""
-    transactions.require("inventory.shelving")
+    """Move free units of ended sales back to their ordinary pools. Returns the number of units."""
+    transactions.require("inventory.stock_adjustments")
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT bin, sku FROM inventory_stock WHERE closes_at < now() AND received > held + sold LIMIT %s", [limit]
@@ -130,17 +130,17 @@ def return_unsold(*, limit: int = 100) -> int:
 
 
 def _moved(sku: str, name: str, units: int, *, by: str, reason: str) -> list[MovementEntry]:
-    """So many units go from the ordinary bin to that of a sale; below 0, back."""
+    """Move so many units from the ordinary pool to that of a sale; below 0, back."""
     if not units:
         return []
     return [
-        MovementEntry(bin=sku, kind=Kind.SET_ASIDE, received=-units, by=by, reason=reason),
-        MovementEntry(bin=name, kind=Kind.SET_ASIDE, received=units, by=by, reason=reason),
+        MovementEntry(pool=sku, kind=Kind.SET_ASIDE, received=-units, by=by, reason=reason),
+        MovementEntry(pool=name, kind=Kind.SET_ASIDE, received=units, by=by, reason=reason),
     ]
 
 
-def _open(skus: Mapping[str, str]) -> None:
-    """Make those of these bins (with the sku that lies in each) that there are none of."""
+def _create_pools(skus: Mapping[str, str]) -> None:
+    """Create those of these pools (each with its sku) that do not exist."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -151,9 +151,9 @@ def _open(skus: Mapping[str, str]) -> None:
         )
 
 
-def _tell(allotment: Allotment) -> None:
-    """Let the bin of a sale know the sale's rules; it is locked."""
-    Stock.objects.filter(bin=allotment.bin).update(
+def _store_rules(allotment: Allotment) -> None:
+    """Copy the sale's rules to its pool, which is locked: inventory may not read the sale."""
+    Stock.objects.filter(bin=allotment.pool).update(
         sale_id=allotment.sale_id,
         customer_limit=allotment.customer_limit,
         hold_seconds=allotment.hold_seconds,

@@ -59,23 +59,24 @@ Job = TypeVar("Job", Charge, Refund)
 
 _DUE = ", ".join(f"'{state}'" for state in Charge.OPEN)
 _BEGUN = " ".join(f"WHEN '{state}' THEN '{begun}'" for state, begun in transitions.ON_CLAIM.items())
-# The states as in the index `charge_due`, which is of no use otherwise.
+# The states as in the index `charge_due`, which is of no use otherwise. An array, for it is made once: a plan may ask
+# `IN (SELECT … LIMIT …)` again for each row, and claim more than that.
 _CLAIM_CHARGES = f"""
 UPDATE payments_charge SET attempts = attempts + 1, next_attempt_at = now() + %s,
     state = CASE state {_BEGUN} ELSE state END
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM payments_charge
     WHERE state IN ({_DUE}) AND next_attempt_at <= now()
     ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED
-)
+))
 RETURNING *
 """  # noqa: S608 - made of states
 _CLAIM_REFUNDS = """
 UPDATE payments_refund SET attempts = attempts + 1, next_attempt_at = now() + %s
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM payments_refund WHERE state = 'requested' AND next_attempt_at <= now()
     ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED
-)
+))
 RETURNING *
 """
 _WRITE_REFUNDS = """

@@ -1,6 +1,6 @@
 """What the gateway tells by itself.
 
-# Note [A webhook is only a hint]
+# Note [A webhook is a hint]
 A webhook is believed in one thing only: that something happened to a payment. It is stored and stated as
 `payment.notified` in one transaction and answered at once; payments hears that and asks the gateway how the payment
 stands. So it does not matter what a webhook claims, in which order webhooks come, how often, or whether they come at

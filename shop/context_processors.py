@@ -1,4 +1,4 @@
-"""What every page knows."""
+"""The context of every page."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from shop.checkout import payment_form
 
 
 def storefront(request: HttpRequest) -> dict[str, Any]:
-    """The cart's size (counted only where it is shown), and what may be said about the demo; where sockets are."""
+    """The cart's size (counted only if shown), whether demo hints are shown, and the port of the sockets."""
     return {
-        "cart_count": SimpleLazyObject(lambda: carts.count(carts.of(request))),
+        "cart_count": SimpleLazyObject(lambda: carts.count(carts.cart_of(request))),
         "is_sandbox": not payment_form.is_by_stripe(),
         "show_demo_hints": settings.SHOW_DEMO_HINTS,
         "live_port": settings.LIVE_PORT,

@@ -1,4 +1,4 @@
-"""What people see when something is not there, not allowed or not working."""
+"""The error pages."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """404: also the answer to everybody who asks for what belongs to somebody else."""
+    """404: also for what belongs to another user, so that the answer does not reveal that it exists."""
     return page(
         status=404,
         heading="This page is out of print",
@@ -34,7 +34,7 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403: the form did not come from a page of ours, or from one that is too old."""
+    """403: the form is not from one of our pages, or from one that has expired."""
     return page(
         status=403,
         heading="That form has expired",
@@ -44,12 +44,12 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """400: what came cannot have been made by our pages."""
+    """400: the request cannot have come from our pages."""
     return page(status=400, heading="We could not read that", sentence="The request was damaged on its way. Try again.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500, or 503 when it is the database that cannot be reached. Touches nothing that may be broken as well."""
+    """500, or 503 if the database is unavailable. Uses nothing that may be broken as well."""
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         return unavailable()
     return page(
@@ -60,7 +60,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def unavailable() -> HttpResponse:
-    """503: the shop cannot reach its database."""
+    """503: the database is unavailable."""
     response = page(
         status=503,
         heading="The shop is catching its breath",

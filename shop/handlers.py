@@ -1,4 +1,4 @@
-"""What analytics does when orders speak."""
+"""How analytics reacts to events about orders."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def count_reductions(events: Sequence[Dated[catalogue.OrderReduced]]) -> None:
 
 @group.on_dated_batch(catalogue.OrderCancelled)
 def count_cancellations(events: Sequence[Dated[catalogue.OrderCancelled]]) -> None:
-    """Orders that ended without a sale."""
+    """Orders that ended without a sale, and sales that were undone."""
     sales_figures.count_cancelled(facts=events)
 
 

@@ -1,4 +1,4 @@
-"""What the timekeeper does for the shop as a whole."""
+"""The shop's periodic jobs; the timekeeper process runs them."""
 
 import logging
 from datetime import timedelta
@@ -36,19 +36,19 @@ def audit_shop() -> None:
         )
         _prune()
     except audit.TooSlow:
-        log.warning("the audit was given up: PostgreSQL took longer than %g s", LIMIT_SECONDS)
+        log.warning("the audit was aborted: PostgreSQL took longer than %g s", LIMIT_SECONDS)
         return
     for finding in report.broken:
         log.error("audit: %s: %d wrong, such as %s", finding.name, finding.count, "; ".join(finding.examples))
 
 
 def _prune() -> None:
-    """Forget what nobody looks up any more: clean results after a week, the others after a quarter of a year."""
+    """Delete old results: clean ones after a week, the others after a quarter of a year."""
     now = timezone.now()
     AuditRun.objects.filter(started_at__lt=now - KEPT, is_clean=True).delete()
     AuditRun.objects.filter(started_at__lt=now - UNCLEAN_KEPT).delete()
 
 
-# What a shop finds that was off for hours is put right within the first moments; an audit before that would cry wolf.
+# After hours of downtime the jobs need a moment to catch up; an audit before that would report false alarms.
 if settings.AUDIT_SECONDS > 0:
     scheduler.every(seconds=settings.AUDIT_SECONDS, after_seconds=settings.AUDIT_SECONDS, background=True)(audit_shop)

@@ -1,16 +1,16 @@
-"""What happens to every answer of the shop."""
+"""Middleware for all responses of the shop."""
 
 from csp.middleware import CSPMiddleware
 from django.http import HttpRequest, HttpResponseBase
 
-# What a browser never runs as a document.
+# Content types that a browser never executes as a document.
 _NO_DOCUMENT = ("application/json", "text/plain")
 
 
 class PagePolicyMiddleware(CSPMiddleware):
-    """The content security policy for everything that a browser could show as a page.
+    """Adds the Content-Security-Policy to everything that a browser could show as a page.
 
-    Building the header costs about a quarter of a small request, so answers for programs go without it.
+    Building the header costs about a quarter of a small request, so responses for programs go without it.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

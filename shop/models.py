@@ -1,4 +1,4 @@
-"""The catalogue and the carts of people who signed in."""
+"""The shop's own tables: catalogue, carts of users, flash sales, audits, activity log, sales figures."""
 
 import unicodedata
 import zlib
@@ -38,7 +38,7 @@ class Category(models.Model):
 
 
 class Book(models.Model):
-    """A title for sale. Its sku everywhere else is its ISBN; how many there are, inventory knows."""
+    """A title for sale. The ISBN is its sku everywhere else; its stock is inventory's."""
 
     isbn = models.CharField("ISBN", max_length=13, unique=True, validators=[isbns.validate])
     title = models.CharField(max_length=200)
@@ -66,7 +66,7 @@ class Book(models.Model):
         return f"{self.title} ({self.author})"
 
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
-        """Save, with what the search looks at brought up to date."""
+        """Save, and update the text that the search uses."""
         self.search_text = searchable(self.title, self.author, self.isbn)
         if update_fields is not None:
             update_fields = {*update_fields, "search_text"}
@@ -78,28 +78,28 @@ class Book(models.Model):
 
     @property
     def cover_url(self) -> str:
-        """The drawn cover; another address whenever the words on it change."""
+        """The generated cover; the URL changes with the text on it."""
         return cover_url(isbn=self.isbn, title=self.title, author=self.author)
 
 
 def page_url(*, isbn: str, title: str) -> str:
-    """Address of a book's page, readable by people."""
+    """The URL of a book's page, with its title."""
     return reverse("book", kwargs={"isbn": isbn, "slug": slugify(title)[:60].strip("-") or "book"})
 
 
 def cover_url(*, isbn: str, title: str, author: str) -> str:
-    """Address of a book's cover, which browsers may keep for ever: its words are part of it."""
+    """The URL of a book's cover, which browsers may cache for ever: it depends on the text on the cover."""
     version = zlib.crc32(f"{title}\n{author}".encode())
     return f"{reverse('cover', kwargs={'isbn': isbn})}?v={version:08x}"
 
 
 class CartLine(models.Model):
-    """One title in the cart of somebody with an account; guests keep theirs in the session."""
+    """One title in a user's cart; a guest's cart is in the session."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="cart_lines")
     sku = models.CharField(max_length=13)
     quantity = models.PositiveSmallIntegerField()
-    # What the book cost when it was put in, to be able to say that the price has changed.
+    # The price when the book was added, to tell the buyer if it has changed.
     seen_price_minor = models.PositiveIntegerField()
     added_at = models.DateTimeField(auto_now_add=True)
 
@@ -115,10 +115,7 @@ class CartLine(models.Model):
 
 
 class FlashSale(models.Model):
-    """Some books at a special price for some time: so many units of each, and of those so many for one customer.
-
-    From its start to its end the books are sold at the sale's price, out of the units that were set aside for it.
-    """
+    """Books at a special price for a limited time, from units set aside for it, perhaps with a limit per customer."""
 
     name = models.CharField(max_length=80)
     starts_at = models.DateTimeField("start")
@@ -126,9 +123,9 @@ class FlashSale(models.Model):
     customer_limit = models.PositiveSmallIntegerField(
         "limit per customer", null=True, blank=True, validators=[validators.MinValueValidator(1)]
     )
-    """Copies of each book, all orders together."""
+    """Copies of each book, over all orders."""
     hold_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[validators.MinValueValidator(10)])
-    """So long is a copy held for an order that is not paid; None for `settings.HOLD_SECONDS`."""
+    """How long a copy is held for an unpaid order; None for `settings.HOLD_SECONDS`."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -161,13 +158,13 @@ class FlashSaleBook(models.Model):
 
 
 class AuditRun(models.Model):
-    """What one audit found. `manage.py audit`, the timekeeper and simulations leave one each."""
+    """The result of one audit, by `manage.py audit`, the timekeeper, the admin or a simulation."""
 
     started_at = models.DateTimeField(db_index=True)
     seconds = models.FloatField()
     is_clean = models.BooleanField()
     findings = models.JSONField(default=list)
-    """Of every invariant: `{name, count, examples}`; 0 means that it holds."""
+    """For each invariant `{name, count, examples}`; a count of 0 means that it holds."""
     by = models.CharField(max_length=80)
 
     class Meta:
@@ -178,20 +175,20 @@ class AuditRun(models.Model):
 
 
 class AuditEntry(models.Model):
-    """Who did what to the shop's orders and money, when, and what it was before and after.
+    """An entry of the activity log: who did what to orders, money or stock, with the values before and after.
 
-    Written in the transaction of the act by `audit_log.record`; append-only, by a trigger in the database.
+    Written by `activity_log.record` in the transaction of the action; append-only, by a trigger in the database.
     """
 
     at = models.DateTimeField(db_default=Now())
     who = models.CharField(max_length=150)
-    """The name of the account; "buyer" for one who has none, "shop" for what happened by itself."""
+    """The user name; "buyer" for a guest."""
     user_id = models.BigIntegerField(null=True, blank=True)
-    """Of the account; a number, because an entry outlives the account and never changes."""
+    """Not a foreign key, because an entry outlives the account and never changes."""
     what = models.CharField(max_length=60)
-    """Such as "order cancelled", "return accepted", "review closed"."""
+    """One of `activity_log.ACTIONS`."""
     subject = models.CharField(max_length=120)
-    """What it was done to, as people call it: an order's reference, a charge's id."""
+    """What it was done to, by a name that people use: an order's reference, a charge's id."""
     order_id = models.UUIDField(null=True, blank=True, db_index=True)
     reason = models.CharField(max_length=500, blank=True)
     before = models.JSONField(default=dict)
@@ -211,7 +208,7 @@ class AuditEntry(models.Model):
 
 
 class DailySales(models.Model):
-    """What the analytics group has counted of one day: that on which the facts were stated, by the database, in UTC."""
+    """The analytics group's figures of one day, by the time at which events were published, in UTC."""
 
     day = models.DateField(primary_key=True)
     confirmed = models.PositiveIntegerField(default=0)
@@ -230,7 +227,7 @@ class DailySales(models.Model):
 
 
 class BookSales(models.Model):
-    """What the analytics group has counted of one title."""
+    """The analytics group's figures of one title."""
 
     sku = models.CharField(max_length=20, primary_key=True)
     units = models.IntegerField(default=0)

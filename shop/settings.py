@@ -25,7 +25,7 @@ env.read_env(Path(STATE_DIR) / "demo.env")
 
 # -- This process -------------------------------------------------------------------------------
 ROLE = env.str("BOOKRUSH_ROLE", default="bookrush")
-# A file that a background role touches once it is really at work; whoever started it watches for that.
+# A file that a background role touches once it is ready, for the process that started it.
 READY_FILE = env.str("BOOKRUSH_READY_FILE", default="")
 # Where this is set, a test that cannot run here fails instead of being skipped.
 CI = env.bool("CI", default=False)
@@ -109,7 +109,7 @@ REDIS_STOCK_URL = env.str("REDIS_STOCK_URL", default="") or redis_urls.with_data
 REDIS_CHANNELS_URL = redis_urls.with_database(REDIS_URL, 3)
 REDIS_OPTIONS = {
     "CLIENT_CLASS": "django_redis.client.DefaultClient",
-    # JSON, never pickle: whoever can write to Redis must not be able to run code here.
+    # JSON, never pickle: write access to Redis must not mean running code here.
     "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
     "SOCKET_CONNECT_TIMEOUT": 0.5,
     "SOCKET_TIMEOUT": 0.5,
@@ -189,7 +189,7 @@ if BEHIND_TLS:
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-    # Whoever watches over the process asks it directly, without TLS; the sandbox's webhooks come from inside too.
+    # Health checks reach the process directly, without TLS; so do the sandbox's webhooks.
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^webhooks/payments/$"]
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "shop.errors.csrf_failure"

@@ -1,4 +1,4 @@
-"""Long work on the screen."""
+"""A live display on the terminal for long-running commands."""
 
 import time
 from types import TracebackType
@@ -9,7 +9,7 @@ from rich.live import Live
 
 
 class LiveScreen:
-    """What changes while it is shown: in its place on a terminal, as a line now and then elsewhere."""
+    """Shows changing output: in place on a terminal, otherwise as a line from time to time."""
 
     def __init__(self, console: Console, *, line_every_seconds: float) -> None:
         self._console = console
@@ -24,19 +24,19 @@ class LiveScreen:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Leave, and say how it ended, if that was not said."""
+        """Stop, and print the last line if it was not printed yet."""
         if self._live is not None:
             self._live.stop()
         if self._unsaid:
             self.say(self._unsaid)
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self._unsaid = ""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def update(self, shown: RenderableType, line: str, *, at_once: bool = False) -> None:
-        """How it stands, for a terminal and in one line; `at_once` for a line that must not wait for its time."""
+        """Show the current state, for a terminal and as a line; `at_once` prints the line without waiting."""
         if self._live is not None:
             self._live.update(shown, refresh=True)
         elif at_once or time.monotonic() >= self._next_line:

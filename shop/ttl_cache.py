@@ -1,4 +1,4 @@
-"""Small tables kept in the process for a moment, so that a rush does not ask the database for each click."""
+"""A cache in the process for small tables, so that a rush does not query the database for each click."""
 
 import threading
 import time
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 class TtlCache(Generic[T]):
-    """What `load` returned, at most `max_age_seconds` old; safe to share between threads.
+    """The value that `load` returned, at most `max_age_seconds` old; safe to share between threads.
 
-    One thread reloads when half of that time is over while the others keep what they have; only when
-    it is over do they wait. An error of `load` reaches the caller, and the next call tries again.
+    At half of that age one thread reloads while the others use the old value; they wait only once it is too old.
+    An error of `load` is raised to the caller, and the next call tries again.
     """
 
     def __init__(self, load: Callable[[], T], *, max_age_seconds: float) -> None:
@@ -22,7 +22,7 @@ class TtlCache(Generic[T]):
         self._held: tuple[float, T] | None = None
 
     def get(self) -> T:
-        """The table; reads the database at most once per half of the allowed age."""
+        """The value; loads it at most once per half of the maximum age."""
         held = self._held
         if held is not None:
             age_seconds = time.monotonic() - held[0]
@@ -37,12 +37,12 @@ class TtlCache(Generic[T]):
             return self._reload()
 
     def last_known(self) -> T:
-        """The table however old it is, for a page that must be shown although the database is away."""
+        """The value of any age, for a page that must be shown without the database."""
         held = self._held
         return held[1] if held is not None else self.get()
 
     def forget(self) -> None:
-        """Read anew on the next call: for code that has just changed what the table is made of."""
+        """Drop the value, after a change of what it is made of."""
         self._held = None
 
     def _reload_unless_another_thread_does(self, held: T) -> T:

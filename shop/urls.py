@@ -1,4 +1,4 @@
-"""Every address of the shop."""
+"""All URLs of the shop."""
 
 from django.contrib import admin
 from django.urls import path, register_converter
@@ -29,7 +29,7 @@ class IsbnConverter:
 register_converter(IsbnConverter, "isbn")
 
 urlpatterns = [
-    # First, because addresses are tried in turn and a rush of orders comes through here.
+    # First, because Django tries URLs in sequence and a rush of orders comes through here.
     path("api/orders/", api.place_order, name="api_orders"),
     path("api/orders/<uuid:order_id>/", api.order_state, name="api_order"),
     path("", catalogue_views.catalogue_page, name="catalogue"),

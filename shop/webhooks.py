@@ -1,4 +1,4 @@
-"""Where the payment gateway tells what happened."""
+"""The endpoint for the payment gateway's webhooks."""
 
 import logging
 
@@ -21,15 +21,15 @@ RETRY_AFTER_SECONDS = 30
 @never_cache
 @require_POST
 def payment_webhook(request: HttpRequest) -> HttpResponse:
-    """Check the signature, store the event, answer; the rest happens elsewhere (Note [A webhook is only a hint]).
+    """Check the signature, store the event, answer; the rest happens elsewhere (Note [A webhook is a hint]).
 
     200 once it is stored, also if it had been before or is of no interest; 400 it is not from the gateway, 411 and 413
     for bodies of unknown or too great a length, 503 it could not be stored: the gateway sends it again.
     """
     length = request.headers.get("Content-Length", "")
     if not (length.isascii() and length.isdigit()):
-        # Also what comes in chunks: whoever has no signature yet shall not make us read without an end.
-        return _answer(411, "Say how long the body is (Content-Length).")
+        # Also for chunked bodies: an unauthenticated client must not be able to make us read without end.
+        return _answer(411, "Content-Length is required.")
     if int(length[:20]) > BODY_BYTES_MAX:
         return _answer(413, f"No more than {BODY_BYTES_MAX} bytes.")
     try:

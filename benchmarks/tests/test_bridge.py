@@ -38,7 +38,7 @@ def test_the_ways_take_turns(member: consumer_process.ConsumerProcess, monkeypat
         meter.mark()
         seen.append(inbox.take_unless_parked)
     assert seen[:4] == [*bridge._WAYS.values(), usual]
-    assert {way: [events for _, events in took] for way, took in meter.transactions.items()} == {
+    assert {variant: [events for _, events in took] for variant, took in meter.transactions.items()} == {
         "usual": [5, 5], "unparked": [5, 5], "plain": [5],
     }  # fmt: skip
 

@@ -1,1 +1,1 @@
-"""Drills: a whole shop with buyers who order all the time, something taken away for a while, and a verdict."""
+"""Drills: a whole shop under load, an outage of one of its parts, and a verdict."""

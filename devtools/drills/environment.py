@@ -1,21 +1,21 @@
-"""A shop of a drill's own, folder, ports and services included; nothing else on the machine is touched."""
+"""A separate shop for a drill, with its own folder, ports and services; nothing else on the machine is touched."""
 
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devtools.drills.plans import Drill, Place
+from devtools.drills.plans import Drill, DrilledShop
 from devtools.testing.processes import Shop
 from devtools.testing.services import Services
 
 
 @contextmanager
-def opened(drill: Drill, *, state: Path, say: Callable[[str], None], keep: bool = False) -> Iterator[Place]:
-    """Start one with all of its roles; stop it afterwards, and delete its folder unless it is to be kept.
+def opened(drill: Drill, *, state: Path, say: Callable[[str], None], keep: bool = False) -> Iterator[DrilledShop]:
+    """Start a shop with all of its roles; stop it afterwards, and delete its folder unless `keep` is set.
 
     Raises:
-        LocalError: something on this machine is in the way.
+        LocalError: it cannot run on this machine; the message says why.
     """
     services = Services(state=state, purpose="drills", brokers=drill.brokers)
     folder = services.state.path
@@ -25,7 +25,7 @@ def opened(drill: Drill, *, state: Path, say: Callable[[str], None], keep: bool 
         shop = Shop(services, settings=_settings(folder))
         shop.open()
         try:
-            yield Place(shop=shop, postgres=services.postgres, kafka=services.kafka())
+            yield DrilledShop(shop=shop, postgres=services.postgres, kafka=services.kafka())
         finally:
             shop.close()
     finally:
@@ -37,7 +37,7 @@ def opened(drill: Drill, *, state: Path, say: Callable[[str], None], keep: bool 
 
 
 def _settings(folder: Path) -> dict[str, str]:
-    """Nothing that the environment of a demo beside it could bring in."""
+    """Settings that the environment of a running demo must not change."""
     return {
         "ALLOWED_HOSTS": "127.0.0.1",
         "EMAIL_FILE_PATH": str(folder / "mail"),

@@ -1,4 +1,4 @@
-"""What became of orders' events: the outbox against what lies in Kafka, order by order."""
+"""Compares the outbox with the event log in Kafka, order by order."""
 
 import time
 from collections import defaultdict
@@ -15,26 +15,26 @@ from kafka_bridge.wire import envelope
 
 _ANSWER_SECONDS = 20.0
 _READ_SECONDS = 300.0
-# Said by the web process for every webhook, whenever one comes, and beside whatever payments is just stating: of two
-# transactions that go on at the same time, the one with the lower row number may well be the later one.
-_WITHOUT_A_PLACE = frozenset({catalogue.PaymentNotified.TYPE})
-Place = tuple[int, int]
+# The web process publishes it for every webhook, at any time, while payments may be publishing as well: of two
+# concurrent transactions the one with the lower row id may commit later. So its position means nothing.
+_UNORDERED = frozenset({catalogue.PaymentNotified.TYPE})
+LogPosition = tuple[int, int]
 """Partition and offset."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The outbox rows of some orders, and where their events lie."""
+    """The outbox rows of some orders, compared with the log."""
 
     events: int
     repeats: int
-    """Events that lie there once more; whoever hears them swallows the second one."""
+    """Events that are in the log again; the inbox of a group drops the second one."""
     missing: Sequence[str]
     out_of_order: Sequence[str]
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong, in words."""
+        """The differences, in words."""
         return [
             *(f"an event of the outbox is not in Kafka: {what}" for what in self.missing[:3]),
             *(f"out of order: {what}" for what in self.out_of_order[:3]),
@@ -42,7 +42,7 @@ class Comparison:
 
 
 def compare(shop: Shop, orders: Sequence[str]) -> Comparison:
-    """Read all that lies in the topics, and compare it with the outbox, which is the sequence that is right.
+    """Read the topics from the beginning, and compare them with the outbox, which has the right sequence.
 
     Raises:
         KafkaException: the brokers do not answer.
@@ -52,21 +52,21 @@ def compare(shop: Shop, orders: Sequence[str]) -> Comparison:
         "SELECT event_id::text, topic, key, type FROM kafka_bridge_outboxrow WHERE key = ANY(%s) ORDER BY id",
         list(orders),
     )
-    firsts, repeats = _lies(shop, sorted({topic for _, topic, _, _ in rows}), set(orders))
-    by_key: dict[tuple[str, str], list[tuple[str, Place | None]]] = defaultdict(list)
+    firsts, repeats = _first_positions(shop, sorted({topic for _, topic, _, _ in rows}), set(orders))
+    by_key: dict[tuple[str, str], list[tuple[str, LogPosition | None]]] = defaultdict(list)
     for event_id, topic, key, kind in rows:
         by_key[topic, key].append((kind, firsts.get((topic, event_id))))
-    missing = [f"{kind} of {key}" for (_, key), found in by_key.items() for kind, place in found if place is None]
+    missing = [f"{kind} of {key}" for (_, key), found in by_key.items() for kind, position in found if position is None]
     out_of_order = [
         f"{topic} of {key}: {found}"
         for (topic, key), found in by_key.items()
-        if not _ascends([place for kind, place in found if place is not None and kind not in _WITHOUT_A_PLACE])
+        if not _ascends([position for kind, position in found if position is not None and kind not in _UNORDERED])
     ]
     return Comparison(events=len(rows), repeats=repeats, missing=missing, out_of_order=out_of_order)
 
 
 def dead_letters(shop: Shop) -> int:
-    """How many messages lie in dead letter topics.
+    """The number of messages in dead letter topics.
 
     Raises:
         KafkaException: the brokers do not answer.
@@ -78,9 +78,11 @@ def dead_letters(shop: Shop) -> int:
         return sum(end - start for topic in topics for _, start, end in _kept(consumer, topic))
 
 
-def _lies(shop: Shop, topics: Sequence[str], orders: set[str]) -> tuple[dict[tuple[str, str], Place], int]:
-    """Where each event of these orders lies first, by topic and event id; and how many lie there once more."""
-    firsts: dict[tuple[str, str], Place] = {}
+def _first_positions(
+    shop: Shop, topics: Sequence[str], orders: set[str]
+) -> tuple[dict[tuple[str, str], LogPosition], int]:
+    """The first position of each event of these orders, by topic and event id; and the number of repeats."""
+    firsts: dict[tuple[str, str], LogPosition] = {}
     repeats, prefix = 0, shop.environment["KAFKA_TOPIC_PREFIX"]
     with _reader(shop) as consumer:
         for message in _messages(consumer, [prefix + topic for topic in topics]):
@@ -88,16 +90,16 @@ def _lies(shop: Shop, topics: Sequence[str], orders: set[str]) -> tuple[dict[tup
             if key not in orders:
                 continue
             event_id = envelope.decode(message).id
-            place = str(message.topic()).removeprefix(prefix), str(event_id)
-            if place in firsts:
+            position = str(message.topic()).removeprefix(prefix), str(event_id)
+            if position in firsts:
                 repeats += 1
             else:
-                firsts[place] = message.partition() or 0, message.offset() or 0
+                firsts[position] = message.partition() or 0, message.offset() or 0
     return firsts, repeats
 
 
 def _messages(consumer: Consumer, topics: Sequence[str]) -> Iterator[Message]:
-    """All that is there now, partition by partition in their order."""
+    """All messages up to now, each partition in its order."""
     kept = [(topic, *edges) for topic in topics for edges in _kept(consumer, topic)]
     left = {(topic, partition): end for topic, partition, start, end in kept if start < end}
     consumer.assign([TopicPartition(topic, partition, start) for topic, partition, start, end in kept if start < end])
@@ -105,11 +107,11 @@ def _messages(consumer: Consumer, topics: Sequence[str]) -> Iterator[Message]:
     while left:
         for message in consumer.consume(1000, timeout=1):
             if message.error() is not None:
-                continue  # the client goes on by itself
+                continue  # the client recovers by itself
             yield message
-            place = str(message.topic()), message.partition() or 0
-            if (message.offset() or 0) + 1 >= left.get(place, 0):
-                left.pop(place, None)
+            position = str(message.topic()), message.partition() or 0
+            if (message.offset() or 0) + 1 >= left.get(position, 0):
+                left.pop(position, None)
         if time.monotonic() > deadline:
             raise TimeoutError(f"reading the topics took longer than {_READ_SECONDS:g} s")
 
@@ -126,7 +128,7 @@ def _kept(consumer: Consumer, topic: str) -> list[tuple[int, int, int]]:
 
 @contextmanager
 def _reader(shop: Shop) -> Iterator[Consumer]:
-    """A client that reads without being a member of any group."""
+    """A consumer that reads without joining a group."""
     consumer = Consumer(
         {
             "bootstrap.servers": shop.environment["KAFKA_BOOTSTRAP_SERVERS"],
@@ -141,6 +143,6 @@ def _reader(shop: Shop) -> Iterator[Consumer]:
         consumer.close()
 
 
-def _ascends(places: Sequence[Place]) -> bool:
-    """Whether all lie in one partition, each behind the one before."""
-    return len({partition for partition, _ in places}) <= 1 and all(a < b for a, b in pairwise(places))
+def _ascends(positions: Sequence[LogPosition]) -> bool:
+    """Whether all are in one partition, in ascending order."""
+    return len({partition for partition, _ in positions}) <= 1 and all(a < b for a, b in pairwise(positions))

@@ -1,4 +1,4 @@
-"""Buyers who come all the time, and who insist."""
+"""A constant load of buyers who retry until their order is accepted."""
 
 import heapq
 import json
@@ -14,7 +14,7 @@ from typing import Any
 from shop.simulation import load
 
 THREADS = 12
-# A buyer who was told to come back does so after a second, then after two, and so on.
+# A buyer who is told to come back retries after one second, then after two, and so on.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0
 _LOOK_SECONDS = 0.05
 CARDS = {
@@ -26,15 +26,15 @@ CARDS = {
     "pm_times_out_before": 1,
     "pm_declined": 4,
 }
-"""So many of a hundred buyers pay with each."""
+"""The share of buyers that pays with each, in percent."""
 
 
 @dataclass(order=True, slots=True)
 class Buyer:
-    """Somebody with a basket, who asks until it is bought."""
+    """A buyer with a basket, who retries until it is bought."""
 
     due_at: float
-    """When they ask (again); these moments are those of `time.monotonic()`."""
+    """When they try (again); all times are those of `time.monotonic()`."""
     number: int
     came_at: float = field(compare=False)
     body: dict[str, Any] = field(compare=False)
@@ -53,15 +53,15 @@ class Bought:
 
 
 class OrderLoad:
-    """Buyers at one shop. What it has seen may be read at any time; it only grows."""
+    """Buyers at one shop. Its results may be read at any time; they only grow."""
 
     def __init__(self, url: str, skus: Sequence[str], *, rate: float, seed: int) -> None:
-        """`rate` of them come in a second; the same seed brings the same ones."""
+        """Start `rate` buyers a second; the same seed gives the same buyers."""
         self.bought: list[Bought] = []
         self.refused_at: list[float] = []
-        """When somebody was told, cleanly, to come back."""
+        """When a buyer got a clean 503."""
         self.failures: list[str] = []
-        """Whatever else a buyer was told; they came back all the same."""
+        """All other answers; these buyers retried as well."""
         self._url, self._skus, self._pause = url, list(skus), 1 / rate
         self._picker = random.Random(seed)  # noqa: S311 - to be repeatable, not secret
         self._turn = threading.Lock()
@@ -75,26 +75,26 @@ class OrderLoad:
 
     @property
     def come(self) -> int:
-        """How many buyers have come."""
+        """The number of buyers so far."""
         return self._come
 
     @property
     def asking(self) -> int:
-        """How many of them have nothing yet."""
+        """The number of buyers whose order is not accepted yet."""
         return self._come - len(self.bought)
 
     def open(self) -> None:
-        """Let them come."""
+        """Start the load."""
         self._next_at = time.monotonic()
         for thread in self._threads:
             thread.start()
 
     def close_door(self) -> None:
-        """Nobody comes any more; those who are there go on asking."""
+        """No new buyers; those who are waiting go on retrying."""
         self._next_at = float("inf")
 
     def stop(self) -> None:
-        """Nobody asks any more; waits for the answers under way."""
+        """Stop all buyers; waits for the answers under way."""
         self.close_door()
         self._stop.set()
         for thread in self._threads:
@@ -114,7 +114,7 @@ class OrderLoad:
             client.close()
 
     def _next(self) -> Buyer | None:
-        """Whoever waits longest beyond their time, else whoever comes now."""
+        """The waiting buyer who is most overdue, else a new one if it is time for one."""
         with self._turn:
             now = time.monotonic()
             if self._waiting and self._waiting[0].due_at <= now:
@@ -146,7 +146,7 @@ class OrderLoad:
             status, text = load.post_order(client, buyer.body)
         except load.NoAnswer as error:
             status, text = 0, str(error)
-        # A connection that was kept may be closed just while the next request goes out, which says nothing of the shop.
+        # A persistent connection may be closed just as the next request is sent, which is not the shop's fault.
         client.close()
         now = time.monotonic()
         if status in (200, 201):

@@ -1,4 +1,4 @@
-"""The drills there are: what each takes away, and what must hold."""
+"""The drills: which outage each causes, and what must hold."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,16 +17,16 @@ SECONDS_MAX, RATE_MAX = 7200, 200
 LEADER_KILLED_EVERY_SECONDS = 20.0
 _ORDERS = "orders.events"
 Wait = Callable[[str, float], None]
-"""Says what is going on, and lets so many seconds pass."""
+"""Shows what is going on, and waits so many seconds."""
 
 
 class BadPlan(ValueError):
-    """The drill cannot be played like that; the message says what to change."""
+    """The drill cannot be run with these options; the message says what to change."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """The shop that is drilled, and what can be taken away from it. All of it is called from one thread."""
+class DrilledShop:
+    """The shop of a drill, and the parts whose outage can be caused. Call all of it from one thread."""
 
     shop: Shop
     postgres: Postgres
@@ -35,32 +35,32 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Drill:
-    """One way of taking something away."""
+    """One kind of outage."""
 
     name: str
     takes_away: str
     must_hold: str
-    act: Callable[[Place, Wait, float], None]
-    """Takes it away for so many seconds; when this returns, it is back, also where it raises."""
+    act: Callable[[DrilledShop, Wait, float], None]
+    """Causes the outage for so many seconds; it is over when this returns or raises."""
     brokers: int = 1
     kills_roles: frozenset[str] = frozenset()
     orders_meanwhile: bool = True
-    """Whether every order is accepted at the first try; else it may be refused with a 503 while PostgreSQL is away."""
+    """Whether every order must be accepted at the first try; else it may get a 503 during the outage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrillPlan:
-    """How a drill is to be played."""
+    """The options of a drill."""
 
     drill: Drill
     seconds: float = 600.0
-    """For so long is it taken away."""
+    """How long the outage lasts."""
     rate: float = 5.0
-    """Buyers who come in a second."""
+    """New buyers a second."""
     seed: int = 1
 
     def check(self) -> None:
-        """Refuse what makes no sense.
+        """Refuse impossible values.
 
         Raises:
             BadPlan: see its message.
@@ -71,7 +71,7 @@ class DrillPlan:
 
 
 def find(name: str) -> Drill:
-    """The drill of that name.
+    """The drill with this name.
 
     Raises:
         BadPlan: there is none.
@@ -82,65 +82,65 @@ def find(name: str) -> Drill:
     raise BadPlan(f"There is no drill {name!r}; there are: {', '.join(drill.name for drill in DRILLS)}.")
 
 
-def _postgres_outage(place: Place, wait: Wait, seconds: float) -> None:
-    with _ending_with(place.postgres.start):
-        place.postgres.kill()
-        wait("PostgreSQL is away", seconds)
+def _postgres_outage(drilled: DrilledShop, wait: Wait, seconds: float) -> None:
+    with _ending_with(drilled.postgres.start):
+        drilled.postgres.kill()
+        wait("PostgreSQL is down", seconds)
 
 
-def _redis_outage(place: Place, wait: Wait, seconds: float) -> None:
-    with _ending_with(place.shop.redis.start):
-        place.shop.redis.kill()
-        wait("Redis is away", seconds)
+def _redis_outage(drilled: DrilledShop, wait: Wait, seconds: float) -> None:
+    with _ending_with(drilled.shop.redis.start):
+        drilled.shop.redis.kill()
+        wait("Redis is down", seconds)
 
 
-def _kafka_outage(place: Place, wait: Wait, seconds: float) -> None:
-    with _ending_with(place.kafka.start):
-        place.kafka.kill()
-        wait("Kafka is away", seconds)
+def _kafka_outage(drilled: DrilledShop, wait: Wait, seconds: float) -> None:
+    with _ending_with(drilled.kafka.start):
+        drilled.kafka.kill()
+        wait("Kafka is down", seconds)
 
 
-def _gateway_outage(place: Place, wait: Wait, seconds: float) -> None:
-    with _ending_with(lambda: place.shop.start(GATEWAY)):
-        place.shop.kill(GATEWAY)
-        wait("the gateway is away", seconds)
+def _gateway_outage(drilled: DrilledShop, wait: Wait, seconds: float) -> None:
+    with _ending_with(lambda: drilled.shop.start(GATEWAY)):
+        drilled.shop.kill(GATEWAY)
+        wait("the gateway is down", seconds)
 
 
-def _broker_kills(place: Place, wait: Wait, seconds: float) -> None:
-    """Half of the time one after the other is away, the other half two at once."""
-    share = seconds / 2 / len(place.kafka.brokers)
-    with _ending_with(place.kafka.start):
-        for broker in place.kafka.brokers:
-            place.kafka.kill(broker)
-            wait(f"broker {broker} is away", share)
-            place.kafka.start(broker)
-        two = list(place.kafka.brokers)[:2]
-        place.kafka.kill(*two)
-        wait(f"brokers {two[0]} and {two[1]} are away", seconds / 2)
+def _broker_kills(drilled: DrilledShop, wait: Wait, seconds: float) -> None:
+    """Half of the time one broker after the other is down, the other half two at once."""
+    share = seconds / 2 / len(drilled.kafka.brokers)
+    with _ending_with(drilled.kafka.start):
+        for broker in drilled.kafka.brokers:
+            drilled.kafka.kill(broker)
+            wait(f"broker {broker} is down", share)
+            drilled.kafka.start(broker)
+        two = list(drilled.kafka.brokers)[:2]
+        drilled.kafka.kill(*two)
+        wait(f"brokers {two[0]} and {two[1]} are down", seconds / 2)
 
 
-def _leader_kills(place: Place, wait: Wait, seconds: float) -> None:
-    """Who leads the orders' partitions in turn, one after the other, is killed and comes back half a turn later."""
+def _leader_kills(drilled: DrilledShop, wait: Wait, seconds: float) -> None:
+    """Kill the leader of one partition of the orders' topic after the other; each comes back half a turn later."""
     turn = min(LEADER_KILLED_EVERY_SECONDS, seconds / 2)
     partitions = cycle(range(3))
-    with _ending_with(place.kafka.start):
+    with _ending_with(drilled.kafka.start):
         for number in range(1, int(seconds / turn) + 1):
-            leader = _leader(place, next(partitions))
-            place.kafka.kill(leader)
-            wait(f"leader {leader} was killed, the {number}. time", turn / 2)
-            place.kafka.start(leader)
+            leader = _leader(drilled, next(partitions))
+            drilled.kafka.kill(leader)
+            wait(f"leader {leader} was killed (kill {number})", turn / 2)
+            drilled.kafka.start(leader)
             wait(f"broker {leader} is back", turn / 2)
 
 
-def _leader(place: Place, partition: int) -> int:
-    """The broker that leads a partition of the orders' topic; any that there is, while nobody leads it."""
-    topic = place.shop.environment["KAFKA_TOPIC_PREFIX"] + _ORDERS
-    client = AdminClient({"bootstrap.servers": place.kafka.bootstrap_servers, "log_level": 0})
+def _leader(drilled: DrilledShop, partition: int) -> int:
+    """The broker that leads a partition of the orders' topic; any broker while there is no leader."""
+    topic = drilled.shop.environment["KAFKA_TOPIC_PREFIX"] + _ORDERS
+    client = AdminClient({"bootstrap.servers": drilled.kafka.bootstrap_servers, "log_level": 0})
     try:
         leader = client.list_topics(topic, timeout=10).topics[topic].partitions[partition].leader
     except (KafkaException, KeyError):
         leader = -1
-    return leader if leader in place.kafka.brokers else next(iter(place.kafka.brokers))
+    return leader if leader in drilled.kafka.brokers else next(iter(drilled.kafka.brokers))
 
 
 @contextmanager
@@ -163,7 +163,7 @@ DRILLS = (
     Drill(
         name="redis-outage",
         takes_away="Redis, by kill -9; it comes back empty",
-        must_hold=f"{_ALL_ACCEPTED}, and comes to its end meanwhile",
+        must_hold=f"{_ALL_ACCEPTED}, and completes during the outage",
         act=_redis_outage,
     ),
     Drill(
@@ -182,7 +182,7 @@ DRILLS = (
     Drill(
         name="broker-kills",
         takes_away="each of three brokers in turn, then two at once, by kill -9",
-        must_hold=f"{_ALL_ACCEPTED}; with one broker away orders go on, with two they wait",
+        must_hold=f"{_ALL_ACCEPTED}; with one broker down orders continue, with two they wait",
         act=_broker_kills,
         brokers=3,
     ),
@@ -194,4 +194,4 @@ DRILLS = (
         brokers=3,
     ),
 )
-"""In every one of them, in the end: each order has its end, once and in order, and nothing waits for a person."""
+"""In all of them every order must complete in the end, once and in order, and nothing must be left for a person."""

@@ -1,4 +1,4 @@
-"""A drill on the screen: while it runs, and its verdict."""
+"""The output of a drill: live while it runs, then its verdict."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from devtools.drills.plans import DRILLS
-from devtools.drills.playing import Moment
-from devtools.drills.verdict import Verdict
+from devtools.drills.runner import DrillSnapshot
+from devtools.drills.verdict import DrillVerdict
 from shop.terminal import LiveScreen
 
-# Where there is no terminal, so often is a line printed.
+# Without a terminal a line is printed this often.
 _LINE_EVERY_SECONDS = 10.0
 
 
@@ -23,29 +23,29 @@ class Screen(LiveScreen):
         super().__init__(console, line_every_seconds=_LINE_EVERY_SECONDS)
         self._phase = ""
 
-    def show(self, moment: Moment) -> None:
+    def show(self, snapshot: DrillSnapshot) -> None:
         """The drill at this moment."""
-        told = ", ".join(f"{name} {value}" for name, value in _figures(moment))
-        line = f"{moment.seconds:6.1f} s  {moment.phase}{_left(moment)}: {told}"
-        self.update(_table(moment), line, at_once=moment.phase != self._phase)
-        self._phase = moment.phase
+        told = ", ".join(f"{name} {value}" for name, value in _figures(snapshot))
+        line = f"{snapshot.seconds:6.1f} s  {snapshot.phase}{_left(snapshot)}: {told}"
+        self.update(_table(snapshot), line, at_once=snapshot.phase != self._phase)
+        self._phase = snapshot.phase
 
 
 def print_list(console: Console) -> None:
-    """All drills."""
-    table = Table("drill", "what is taken away", "what must hold besides", "brokers", box=box.SIMPLE)
+    """Print a table of all drills."""
+    table = Table("drill", "outage of", "what must hold", "brokers", box=box.SIMPLE)
     for drill in DRILLS:
         table.add_row(drill.name, drill.takes_away, drill.must_hold, str(drill.brokers))
     console.print(table)
     console.print(
-        "In every one: each accepted order comes to its end, once and in order; no dead letters; no role ends; nothing "
-        "is left unread; one capture for each order; the audit is clean.",
+        "In all drills: every accepted order completes, once and in order; no dead letters; no role ends; no lag is "
+        "left; one capture per order; the audit is clean.",
         soft_wrap=True,
     )
 
 
-def print_verdict(verdict: Verdict, console: Console) -> None:
-    """All findings, and the sentence."""
+def print_verdict(verdict: DrillVerdict, console: Console) -> None:
+    """Print all findings, and the result."""
     table = Table(box=box.SIMPLE, show_header=False)
     for finding in verdict.findings:
         mark = Text("does not hold", style="bold red") if finding.problems else Text("holds", style="green")
@@ -53,51 +53,53 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
     console.print(table)
     plan = verdict.plan
     console.print(
-        f"{plan.drill.name}, {verdict.course.away_seconds:.0f} s, {plan.rate:g} buyers/s, seed {plan.seed}: "
+        f"{plan.drill.name}, {verdict.timeline.away_seconds:.0f} s, {plan.rate:g} buyers/s, seed {plan.seed}: "
         f"{'the shop held.' if verdict.has_held else 'the shop did not hold.'}",
         highlight=False,
     )
 
 
-def as_json(verdict: Verdict) -> dict[str, Any]:
-    """The verdict for a program."""
-    plan, course = verdict.plan, verdict.course
+def as_json(verdict: DrillVerdict) -> dict[str, Any]:
+    """The verdict as one JSON object."""
+    plan, timeline = verdict.plan, verdict.timeline
     return {
         "drill": plan.drill.name,
         "seconds": plan.seconds,
         "rate": plan.rate,
         "seed": plan.seed,
         "held": verdict.has_held,
-        "away_seconds": round(course.away_seconds, 1),
-        "drain_seconds": None if course.drain_seconds is None else round(course.drain_seconds, 1),
+        "away_seconds": round(timeline.away_seconds, 1),
+        "drain_seconds": None if timeline.drain_seconds is None else round(timeline.drain_seconds, 1),
         "findings": [
             {"name": each.name, "figure": each.figure, "problems": list(each.problems)} for each in verdict.findings
         ],
     }
 
 
-def _table(moment: Moment) -> Table:
-    table = Table(title=f"{moment.plan.drill.name}: {moment.phase}{_left(moment)}", box=box.SIMPLE, show_header=False)
+def _table(snapshot: DrillSnapshot) -> Table:
+    table = Table(
+        title=f"{snapshot.plan.drill.name}: {snapshot.phase}{_left(snapshot)}", box=box.SIMPLE, show_header=False
+    )
     table.add_column(no_wrap=True, min_width=24)
     table.add_column(justify="right", min_width=16)
-    for name, value in [*_figures(moment), ("time", f"{moment.seconds:.0f} s")]:
+    for name, value in [*_figures(snapshot), ("time", f"{snapshot.seconds:.0f} s")]:
         table.add_row(name, value)
     return table
 
 
-def _left(moment: Moment) -> str:
-    return "" if moment.left is None else f" (for {moment.left:.0f} s)"
+def _left(snapshot: DrillSnapshot) -> str:
+    return "" if snapshot.left is None else f" (for {snapshot.left:.0f} s)"
 
 
-def _figures(moment: Moment) -> list[tuple[str, str]]:
-    crowd, state = moment.crowd, moment.state
+def _figures(snapshot: DrillSnapshot) -> list[tuple[str, str]]:
+    load, state = snapshot.load, snapshot.state
     return [
-        ("accepted", f"{len(crowd.bought):,}"),
-        ("refused", f"{len(crowd.refused_at) + len(crowd.failures):,}"),
+        ("accepted", f"{len(load.bought):,}"),
+        ("refused", f"{len(load.refused_at) + len(load.failures):,}"),
         ("in the outbox", _number(state.waiting)),
         ("messages behind", _number(state.behind)),
         ("dead letters", _number(state.dead)),
-        ("at their end", _number(state.ended)),
+        ("orders complete", _number(state.ended)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Whether a shop held: everything that must be so when all is back, each with its figure."""
+"""Whether a shop held: everything that must be true after the outage, each with its figure."""
 
 import time
 from collections import Counter
@@ -9,7 +9,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from django.conf import settings
 
-from devtools.drills import event_log_check, watching
+from devtools.drills import event_log_check, shop_state
 from devtools.drills.load import Bought, OrderLoad
 from devtools.drills.plans import DrillPlan
 from devtools.testing.processes import Shop
@@ -18,16 +18,16 @@ from orders.cancel_reasons import CancelCode, CancelReason
 from payments.gateways import PaymentStatus
 from payments.sandbox.bank import Bank
 
-# Mails, parcels and figures of the last orders follow within this time, and the timekeeper mends the gate.
+# Within this time the last orders' mails, parcels and sales figures follow, and the stock counters are in step.
 REST_WITHIN_SECONDS = 60.0
-# An order that waits nearly as long as its stock is held, or as it may take at all, may be given up.
+# An order that waits nearly as long as its hold or its deadline may be cancelled.
 _MARGIN_SECONDS = 90.0
 _DECLINED = frozenset({"pm_declined"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing that must hold: its figure, and what is wrong with it."""
+class DrillFinding:
+    """One requirement: its figure, and what is wrong."""
 
     name: str
     figure: str
@@ -36,103 +36,103 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """How it went. Moments are those of `time.monotonic()`."""
+    """When the outage began and ended. Times are those of `time.monotonic()`."""
 
     away_at: float
     back_at: float
     drained_at: float | None
-    """When every order of a buyer who had come by `back_at` had its end; None where that took too long."""
+    """When every order of a buyer who came before `back_at` was complete; None if that took too long."""
     process_ids: Mapping[str, int]
-    """Of the roles, before anything was taken away."""
+    """Process ids of the roles before the outage."""
     dead_before: tuple[int, int, int]
-    """What `dead_letters` found then."""
+    """What `dead_letters` returned before the outage."""
 
     @property
     def away_seconds(self) -> float:
-        """For how long something was missing."""
+        """How long the outage lasted."""
         return self.back_at - self.away_at
 
     @property
     def drain_seconds(self) -> float | None:
-        """How long the rest took; None where it took too long."""
+        """How long the backlog took; None if it took too long."""
         return None if self.drained_at is None else self.drained_at - self.back_at
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class DrillVerdict:
     """All findings."""
 
     plan: DrillPlan
-    course: Timeline
-    findings: Sequence[Finding]
+    timeline: Timeline
+    findings: Sequence[DrillFinding]
 
     @property
     def problems(self) -> list[str]:
-        """All that does not hold."""
+        """Everything that does not hold."""
         return [f"{finding.name}: {problem}" for finding in self.findings for problem in finding.problems]
 
     @property
     def has_held(self) -> bool:
-        """Whether everything does."""
+        """Whether everything holds."""
         return not self.problems
 
 
-def reach(plan: DrillPlan, shop: Shop, crowd: OrderLoad, course: Timeline) -> Verdict:
-    """Judge a shop to which nobody comes any more; waits a while until it is at rest."""
-    bought = list(crowd.bought)
+def judge(plan: DrillPlan, shop: Shop, load: OrderLoad, timeline: Timeline) -> DrillVerdict:
+    """Judge a shop without new buyers; waits a while until it is at rest."""
+    bought = list(load.bought)
     orders = [each.order_id for each in bought]
-    lag_finding = _of_lag()  # first, for it waits until all is read
+    lag_finding = _check_lag()  # first, because it waits until everything is read
     findings = [
-        _of_orders(plan, crowd, course),
-        _of_ends(plan, shop, bought),
-        _of_drain(course, bought),
-        _of_dead_letters(shop, course),
-        _of_roles(shop, course),
-        _of_log(shop, orders),
-        _of_moves(shop, orders),
+        _check_orders(plan, load, timeline),
+        _check_ends(plan, shop, bought),
+        _check_drain(timeline, bought),
+        _check_dead_letters(shop, timeline),
+        _check_roles(shop, timeline),
+        _check_log(shop, orders),
+        _check_moves(shop, orders),
         lag_finding,
-        _of_money(shop, orders),
-        _of_audit(shop),
+        _check_money(shop, orders),
+        _check_audit(shop),
     ]
-    return Verdict(plan=plan, course=course, findings=findings)
+    return DrillVerdict(plan=plan, timeline=timeline, findings=findings)
 
 
-def _of_orders(plan: DrillPlan, crowd: OrderLoad, course: Timeline) -> Finding:
-    problems, refused = [], len(crowd.refused_at)
-    if crowd.failures:
-        problems.append(f"{len(crowd.failures)} times the shop gave no clean answer, the first: {crowd.failures[0]}")
-    if crowd.asking:
-        problems.append(f"{crowd.asking} of {crowd.come} buyers could not order")
+def _check_orders(plan: DrillPlan, load: OrderLoad, timeline: Timeline) -> DrillFinding:
+    problems, refused = [], len(load.refused_at)
+    if load.failures:
+        problems.append(f"{len(load.failures)} times the shop gave no clean answer, the first: {load.failures[0]}")
+    if load.asking:
+        problems.append(f"{load.asking} of {load.come} buyers could not order")
     if plan.drill.orders_meanwhile and refused:
         problems.append(f"{refused} times a buyer was told to come back")
-    early = sum(moment < course.away_at for moment in crowd.refused_at)
+    early = sum(at < timeline.away_at for at in load.refused_at)
     if early:
-        problems.append(f"{early} times a buyer was told to come back before anything was taken away")
-    if len({each.order_id for each in crowd.bought}) != len(crowd.bought):
+        problems.append(f"{early} times a buyer was told to come back before the outage")
+    if len({each.order_id for each in load.bought}) != len(load.bought):
         problems.append("two buyers have the same order")
-    again = sum(each.tries > 1 for each in crowd.bought)
-    figure = f"{len(crowd.bought):,} of {crowd.come:,}, {again:,} not at the first try ({refused:,} clean 503)"
-    return Finding(name="orders accepted", figure=figure, problems=problems)
+    again = sum(each.tries > 1 for each in load.bought)
+    figure = f"{len(load.bought):,} of {load.come:,}, {again:,} after a retry ({refused:,} clean 503)"
+    return DrillFinding(name="orders accepted", figure=figure, problems=problems)
 
 
-def _of_ends(plan: DrillPlan, shop: Shop, bought: Sequence[Bought]) -> Finding:
+def _check_ends(plan: DrillPlan, shop: Shop, bought: Sequence[Bought]) -> DrillFinding:
     """DELIVERED, or CANCELLED for a reason that the buyer's card or the length of the outage explains."""
     declined = [each.order_id for each in bought if each.card in _DECLINED]
     payers = [each.order_id for each in bought if each.card not in _DECLINED]
     allowed = {"DELIVERED", *_given_up(plan)}
-    strange = {end: count for end, count in watching.ends(shop, payers).items() if end not in allowed}
+    strange = {end: count for end, count in shop_state.ends(shop, payers).items() if end not in allowed}
     strange |= {
         end: count
-        for end, count in watching.ends(shop, declined).items()
+        for end, count in shop_state.ends(shop, declined).items()
         if end not in allowed - {"DELIVERED"} and not _is_declined(end)
     }
-    missing = watching.open_orders(shop, [each.order_id for each in bought])
+    missing = shop_state.open_orders(shop, [each.order_id for each in bought])
     problems = [f"{count} orders ended as “{end}”" for end, count in strange.items()]
     if missing:
-        problems.append(f"{missing} orders have no end")
-    found = watching.ends(shop, [each.order_id for each in bought])
+        problems.append(f"{missing} orders are not complete")
+    found = shop_state.ends(shop, [each.order_id for each in bought])
     figure = ", ".join(f"{count:,} {end}" for end, count in found.items()) or "none"
-    return Finding(name="orders at their end", figure=figure, problems=problems)
+    return DrillFinding(name="orders complete", figure=figure, problems=problems)
 
 
 def _is_declined(end: str) -> bool:
@@ -141,24 +141,24 @@ def _is_declined(end: str) -> bool:
 
 
 def _given_up(plan: DrillPlan) -> set[str]:
-    """Why orders may have been given up, for they waited long enough."""
+    """The reasons for which orders may be cancelled after an outage of this length."""
     waited = plan.seconds + _MARGIN_SECONDS
     limits = {CancelCode.NOT_PAID: settings.HOLD_SECONDS, CancelCode.TIMED_OUT: settings.ORDER_DEADLINE_SECONDS}
     return {reason for reason, limit in limits.items() if waited >= limit}
 
 
-def _of_drain(course: Timeline, bought: Sequence[Bought]) -> Finding:
-    backlog = sum(each.came_at < course.back_at for each in bought)
-    if course.drain_seconds is None:
-        return Finding(name="drained", figure="no", problems=["orders of buyers who came meanwhile have no end yet"])
-    return Finding(
+def _check_drain(timeline: Timeline, bought: Sequence[Bought]) -> DrillFinding:
+    backlog = sum(each.came_at < timeline.back_at for each in bought)
+    if timeline.drain_seconds is None:
+        return DrillFinding(name="drained", figure="no", problems=["orders from the outage are not complete"])
+    return DrillFinding(
         name="drained",
-        figure=f"{course.drain_seconds:.1f} s after all was back ({backlog:,} orders since the beginning)",
+        figure=f"{timeline.drain_seconds:.1f} s after the outage ({backlog:,} orders since the beginning)",
     )
 
 
 def dead_letters(shop: Shop) -> tuple[int, int, int]:
-    """Dead letters that wait for a person, messages in dead letter topics, and messages parked."""
+    """The number of stored dead letters, of messages in dead letter topics, and of parked messages."""
     [(stored, parked)] = shop.query(
         "SELECT (SELECT count(*) FROM kafka_bridge_deadletter WHERE state = 'parked'), "
         "(SELECT count(*) FROM kafka_bridge_parkedmessage)"
@@ -166,33 +166,33 @@ def dead_letters(shop: Shop) -> tuple[int, int, int]:
     return int(stored), event_log_check.dead_letters(shop), int(parked)
 
 
-def _of_dead_letters(shop: Shop, course: Timeline) -> Finding:
-    found = [now - before for now, before in zip(dead_letters(shop), course.dead_before, strict=True)]
+def _check_dead_letters(shop: Shop, timeline: Timeline) -> DrillFinding:
+    found = [now - before for now, before in zip(dead_letters(shop), timeline.dead_before, strict=True)]
     figure = f"{found[0]} stored, {found[1]} in topics, {found[2]} messages parked"
-    return Finding(name="dead letters", figure=figure, problems=[figure] if any(found) else [])
+    return DrillFinding(name="dead letters", figure=figure, problems=[figure] if any(found) else [])
 
 
-def _of_roles(shop: Shop, course: Timeline) -> Finding:
+def _check_roles(shop: Shop, timeline: Timeline) -> DrillFinding:
     now = shop.process_ids()
-    ended = [role for role, pid in course.process_ids.items() if now.get(role) != pid]
+    ended = [role for role, pid in timeline.process_ids.items() if now.get(role) != pid]
     problems = [f"{role} ended; its log: {shop.log(role)}" for role in ended]
-    before = len(course.process_ids)
-    return Finding(name="roles at work", figure=f"{before - len(ended)} of {before}", problems=problems)
+    before = len(timeline.process_ids)
+    return DrillFinding(name="roles at work", figure=f"{before - len(ended)} of {before}", problems=problems)
 
 
-def _of_log(shop: Shop, orders: Sequence[str]) -> Finding:
+def _check_log(shop: Shop, orders: Sequence[str]) -> DrillFinding:
     compared = event_log_check.compare(shop, orders)
-    figure = f"{compared.events:,} events lie in Kafka as in the outbox, {compared.repeats:,} of them more than once"
-    return Finding(name="in order", figure=figure, problems=compared.problems)
+    figure = f"{compared.events:,} events are in Kafka as in the outbox, {compared.repeats:,} of them more than once"
+    return DrillFinding(name="in order", figure=figure, problems=compared.problems)
 
 
-def _of_moves(shop: Shop, orders: Sequence[str]) -> Finding:
-    illegal = watching.illegal_moves(shop, orders)
-    return Finding(name="moves of orders", figure=f"{len(illegal)} illegal", problems=illegal[:3])
+def _check_moves(shop: Shop, orders: Sequence[str]) -> DrillFinding:
+    illegal = shop_state.illegal_moves(shop, orders)
+    return DrillFinding(name="moves of orders", figure=f"{len(illegal)} illegal", problems=illegal[:3])
 
 
-def _of_lag() -> Finding:
-    """Asked until there is none."""
+def _check_lag() -> DrillFinding:
+    """Read until there is none, for a while."""
     behind: list[lag.PartitionLag] = []
 
     def is_read() -> bool:
@@ -201,15 +201,17 @@ def _of_lag() -> Finding:
         return not behind
 
     try:
-        _soon(is_read)
+        _wait_until(is_read)
     except KafkaException as error:
-        return Finding(name="left to read", figure="unknown", problems=[f"Kafka does not answer: {error}"])
+        return DrillFinding(name="left to read", figure="unknown", problems=[f"Kafka does not answer: {error}"])
     problems = [f"{row.group} is {row.messages} behind in {row.topic}[{row.partition}]" for row in behind[:3]]
-    return Finding(name="left to read", figure=f"{sum(row.messages for row in behind)} messages", problems=problems)
+    return DrillFinding(
+        name="left to read", figure=f"{sum(row.messages for row in behind)} messages", problems=problems
+    )
 
 
-def _of_money(shop: Shop, orders: Sequence[str]) -> Finding:
-    """By the gateway's own books: one capture for each order that was delivered, nothing kept of the others."""
+def _check_money(shop: Shop, orders: Sequence[str]) -> DrillFinding:
+    """By the gateway's own books: one capture per delivered order, nothing kept of the others."""
     bank = Bank(Path(shop.environment["SANDBOX_LEDGER_PATH"]))
     try:
         payments, entries = bank.statement(), bank.entries()
@@ -244,15 +246,15 @@ def _of_money(shop: Shop, orders: Sequence[str]) -> Finding:
         ),
         *(f"the payment of {order} is open" for order in open_),
     ]
-    return Finding(
+    return DrillFinding(
         name="captures",
         figure=f"{sum(taken.values()):,} for {len(delivered):,} delivered orders",
         problems=problems[:3],
     )
 
 
-def _of_audit(shop: Shop) -> Finding:
-    """Asked until it is clean."""
+def _check_audit(shop: Shop) -> DrillFinding:
+    """Run until it is clean, for a while."""
     said = ""
 
     def is_clean() -> bool:
@@ -265,14 +267,16 @@ def _of_audit(shop: Shop) -> Finding:
         said = ""
         return True
 
-    _soon(is_clean)
-    return Finding(
-        name="the audit", figure="not clean" if said else "clean, without any grace", problems=[said] if said else []
+    _wait_until(is_clean)
+    return DrillFinding(
+        name="the audit",
+        figure="not clean" if said else "clean, without a grace period",
+        problems=[said] if said else [],
     )
 
 
-def _soon(condition: Callable[[], bool]) -> None:
-    """Ask until it is so, for a while."""
+def _wait_until(condition: Callable[[], bool]) -> None:
+    """Check until the condition holds, for a while."""
     deadline = time.monotonic() + REST_WITHIN_SECONDS
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.5)

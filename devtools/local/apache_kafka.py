@@ -1,4 +1,4 @@
-"""Real Apache Kafka without Docker: one broker or three, each a JVM of ours, KRaft in combined mode, data kept."""
+"""Apache Kafka without Docker: one or three brokers as child processes, KRaft in combined mode, data on disk."""
 
 import base64
 import contextlib
@@ -44,7 +44,7 @@ class Broker:
 
     @property
     def name(self) -> str:
-        """What its process and its log are called."""
+        """The name of its process and of its log."""
         return f"{self.cluster}-{self.id}"
 
     @property
@@ -54,7 +54,7 @@ class Broker:
 
 
 class ApacheKafka:
-    """A cluster on loopback. Its ports stay the same as long as this object lives, whatever is stopped and started."""
+    """A cluster on loopback. Its ports stay the same for the life of this object, also across restarts."""
 
     def __init__(
         self,
@@ -65,9 +65,11 @@ class ApacheKafka:
         brokers: int = 1,
         preferred_ports: tuple[int, ...] = (),
         name: str = "kafka",
+        java_options: tuple[str, ...] = (),
     ) -> None:
-        """`name` tells it from another one of the same supervisor."""
+        """`name` tells it from another one of the same supervisor; `java_options` are the brokers' own."""
         self.folder = folder
+        self._java_options = java_options
         self._had_data = False
         self._jars = jars
         self._supervisor = supervisor
@@ -82,7 +84,7 @@ class ApacheKafka:
 
     @property
     def bootstrap_servers(self) -> str:
-        """All brokers' addresses, with commas."""
+        """The addresses of all brokers, separated by commas."""
         return ",".join(broker.address for broker in self.brokers.values())
 
     @property
@@ -91,18 +93,18 @@ class ApacheKafka:
         return len(self.brokers)
 
     def start(self, *ids: int) -> None:
-        """Start these brokers (all, if none is named) that do not run, and wait until they serve.
+        """Start those of these brokers (default: all) that are not running, and wait until they are ready.
 
         Raises:
-            KafkaUnavailable: no Java, or the jars cannot be had.
-            LocalError: a broker does not start, perhaps on damaged data.
-            Stopped: told to stop meanwhile.
+            KafkaUnavailable: no Java, or the jars cannot be downloaded.
+            LocalError: a broker does not start, perhaps because its data is damaged.
+            Stopped: a stop was requested.
         """
         self.launch(*ids)
         self.wait_ready(*ids)
 
     def launch(self, *ids: int) -> None:
-        """The first half of `start`: returns while the brokers still boot."""
+        """The first half of `start`: returns while the brokers are still starting."""
         self._jars.ensure(self._supervisor)
         chosen = [broker for broker in self._chosen(ids) if not self._supervisor.is_running(broker.name)]
         self._had_data = self._is_formatted(*chosen)
@@ -124,7 +126,7 @@ class ApacheKafka:
             raise LocalError(f"Kafka did not start on the data in {self.folder}. {RESET_ADVICE}. {error}") from error
 
     def stop(self, *ids: int, within_seconds: float = 10) -> None:
-        """Shut brokers down (all, if none is named)."""
+        """Shut down these brokers (default: all)."""
         self._supervisor.stop(*(broker.name for broker in self._chosen(ids)), within_seconds=within_seconds)
 
     def kill(self, *ids: int) -> None:
@@ -174,11 +176,13 @@ class ApacheKafka:
             raise LocalError(f"Kafka could not format {broker.folder}. {RESET_ADVICE}. {hint}")
 
     def _command(self, broker: Broker) -> Command:
-        return Command(name=broker.name, arguments=self._java("kafka.Kafka", broker.folder / "server.properties"))
+        [java, *rest] = self._java("kafka.Kafka", broker.folder / "server.properties")
+        return Command(name=broker.name, arguments=[java, *self._java_options, *rest])
 
     def _java(self, main_class: str, *arguments: str | Path) -> list[str | Path]:
+        archive = [f"-XX:SharedArchiveFile={self._jars.archive}"] if self._jars.archive.exists() else []
         log_option = f"-Dlog4j2.configurationFile={LOG_CONFIG}"
-        return ["java", *JAVA_OPTIONS, log_option, "-cp", f"{self._jars.folder}/*", main_class, *arguments]
+        return ["java", *JAVA_OPTIONS, *archive, log_option, "-cp", f"{self._jars.folder}/*", main_class, *arguments]
 
     def _properties(self, broker: Broker) -> dict[str, object]:
         copies = self.copies
@@ -193,7 +197,7 @@ class ApacheKafka:
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": broker.folder / "data",
-            # Topics come from the catalogue; a topic that exists by accident has the wrong settings.
+            # Topics come from the catalogue; one that is created by accident would have the wrong settings.
             "auto.create.topics.enable": "false",
             "unclean.leader.election.enable": "false",
             "default.replication.factor": copies,
@@ -203,11 +207,11 @@ class ApacheKafka:
             "transaction.state.log.min.isr": in_sync,
             "share.coordinator.state.topic.replication.factor": copies,
             "share.coordinator.state.topic.min.isr": in_sync,
-            # Fewer partitions of the internal topics: their files are made on the first use, while somebody waits.
+            # Fewer partitions of the internal topics: creating their files delays the first use.
             "offsets.topic.num.partitions": 6,
             "transaction.state.log.num.partitions": 3,
             "share.coordinator.state.topic.num.partitions": 3,
-            # Groups form at once, and a member that was killed is missed after seconds instead of 45.
+            # Groups form at once, and a killed member is detected after seconds instead of 45.
             "group.coordinator.rebalance.protocols": "classic,consumer",
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
@@ -227,7 +231,7 @@ class ApacheKafka:
 
 
 class _Readiness:
-    """Whether a broker answers, and counts itself among the brokers that serve."""
+    """Whether a broker answers and lists itself in the cluster's metadata."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -244,10 +248,10 @@ class _Readiness:
 
 
 def quiet_client(bootstrap_servers: str) -> AdminClient:
-    """A client that keeps to itself what it thinks of brokers that are not there yet."""
+    """A client that does not log connection errors, for brokers that are still starting."""
     config: dict[str, Any] = {"bootstrap.servers": bootstrap_servers, "log_level": 0, "error_cb": _ignore}
     return AdminClient(config)
 
 
 def _ignore(_: KafkaError) -> None:
-    """Whoever waits sees it by itself."""
+    """The caller polls, and sees the error that way."""

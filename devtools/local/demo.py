@@ -1,4 +1,4 @@
-"""The demo: every service and every role on this machine, from one command, until Ctrl-C."""
+"""The demo: starts every service and every role on this machine, and runs until Ctrl-C."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ from rich.console import Console
 from devtools.local import kafka_choice, ports, roles
 from devtools.local.embedded_kafka import EmbeddedKafka
 from devtools.local.errors import LocalError
-from devtools.local.kafka_choice import Choice
+from devtools.local.kafka_choice import KafkaChoice
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
 from devtools.local.roles import ANY_HOST, PROJECT, Roles
@@ -29,9 +29,9 @@ from devtools.local.state_dir import StateDir, disk_full, is_full, translating_f
 from devtools.local.supervisor import Command, Supervisor
 from kafka_bridge.runtime.waiting import Stopped
 
-# Everything down within ten seconds: first the roles, then what they use.
+# Together less than ten seconds: first the roles, then the services that they use.
 ROLES_STOP_SECONDS, SERVICES_STOP_SECONDS = 5.0, 3.5
-# What a reset deletes; downloads stay, and so do the folders of test runs.
+# What a reset deletes; downloads and the folders of test runs stay.
 DEMO_PARTS = (
     *("demo.env", "kafka", "logs", "mail", "postgres", "postgres.new", "redis", "run"),
     *("secret-key", "webhook-secret"),
@@ -40,7 +40,7 @@ DEMO_PARTS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line said."""
+    """The options of the command line."""
 
     host: str
     port: int
@@ -61,17 +61,17 @@ class Demo:
         self._environment: dict[str, str] = {}
         self._supervisor: Supervisor
         self._roles: Roles
-        self._choice: Choice
+        self._choice: KafkaChoice
 
     def run(self) -> None:
-        """Start everything, say so, keep it running until SIGTERM, SIGHUP or Ctrl-C, and stop everything.
+        """Start everything, keep it running until SIGTERM, SIGHUP or Ctrl-C, and stop everything.
 
         Raises:
-            LocalError: something is in the way; what had been started is stopped.
+            LocalError: it cannot run here; what had been started is stopped.
         """
         self._check_options()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            # Under nohup, SIGHUP stays ignored. Not so SIGINT, which shells ignore for what runs in the background.
+            # Under nohup SIGHUP must stay ignored. SIGINT must not: shells ignore it for background processes.
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda *_: self._stop.set())
         self._state.open(note=f"at {self._url(self.options.port)}/")
@@ -87,7 +87,7 @@ class Demo:
         except Stopped:
             pass
         except LocalError as error:
-            # With no space left, what failed had often no room to log why.
+            # On a full disk the process that failed often could not log why.
             if is_full(self._state.path) or "No space left on device" in str(error):
                 raise disk_full(self._state.path) from error
             raise
@@ -138,7 +138,7 @@ class Demo:
         redis = Redis(self._supervisor, folder=self._state.path / "redis", sockets=self._state.sockets)
         self._watch_embedded_kafka()
         with self._step("PostgreSQL") as done:
-            # A broker takes seconds to boot, so everything else goes on beside it.
+            # A broker takes seconds to start, so everything else starts in the meantime.
             self._choice.kafka.launch()
             postgres.start()
             postgres.ensure_database()
@@ -179,7 +179,7 @@ class Demo:
         }
 
     def _other_hosts(self) -> list[str]:
-        """By which names browsers elsewhere may call the shop; ALLOWED_HOSTS adds those that cannot be guessed."""
+        """Host names for browsers on other machines; ALLOWED_HOSTS adds names that cannot be guessed."""
         if self.options.host != ANY_HOST:
             return [self.options.host]
         found = [socket.gethostname()]
@@ -189,7 +189,7 @@ class Demo:
         return found
 
     def _gateway_environment(self) -> dict[str, str]:
-        """Where gateways, the shop and browsers find each other; webhook secrets of one's own (Stripe's) are kept."""
+        """URLs for the gateway, the shop and browsers; configured webhook secrets (such as Stripe's) are kept."""
         host, port = self.options.host, self.options.port
         webhook_secrets = settings.PAYMENT_WEBHOOK_SECRETS or [self._secret("webhook-secret")]
         return {
@@ -201,7 +201,7 @@ class Demo:
         }
 
     def _secret(self, name: str) -> str:
-        """Kept, so that sessions, order links and webhooks under way survive a restart."""
+        """A secret that is stored, so that sessions, order links and pending webhooks survive a restart."""
         file = self._state.path / name
         if not file.exists():
             file.touch(mode=0o600)
@@ -209,14 +209,14 @@ class Demo:
         return file.read_text()
 
     def _write_environment(self) -> None:
-        """Let commands typed in a second terminal find the demo: `shop/settings.py` reads this file."""
+        """Write the file from which commands in a second terminal learn about the demo (see `shop/settings.py`)."""
         escaped = {name: value.replace("\\", "\\\\").replace('"', '\\"') for name, value in self._environment.items()}
         file = self._state.path / "demo.env"
         file.touch(mode=0o600)
         file.write_text("".join(f'{name}="{value}"\n' for name, value in escaped.items()))
 
     def _prepare(self, *steps: str) -> None:
-        """Run `manage.py prepare` with the demo's environment while Kafka boots, and say what was done.
+        """Run `manage.py prepare` with the demo's environment while Kafka starts.
 
         Raises:
             LocalError: a step failed, or Kafka does not start.
@@ -244,8 +244,8 @@ class Demo:
             self._choice.kafka.on_end = self._replace_embedded_kafka
 
     def _replace_embedded_kafka(self) -> None:
-        """A new embedded broker has another address and no events: all roles start again, what was unheard is sent."""
-        self._say("The embedded Kafka broker ended; starting another one, and the roles with it.")
+        """A new embedded broker has another address and no events: restart all roles, republish unhandled events."""
+        self._say("The embedded Kafka broker ended; starting a new one and restarting all roles.")
         self._roles.stop(within_seconds=ROLES_STOP_SECONDS)
         self._choice.kafka.launch()
         self._environment |= self._choice.environment()
@@ -253,7 +253,7 @@ class Demo:
         self._prepare("topics", "republish")
         self._roles.start()
         self._roles.wait_ready()
-        self._say("All roles work again.")
+        self._say("All roles are running again.")
 
     def _welcome(self) -> None:
         url, python = self._url(self.options.port), _short(Path(sys.executable))
@@ -293,7 +293,7 @@ class Demo:
     # -- saying ---------------------------------------------------------------------------------------
     @contextlib.contextmanager
     def _step(self, what: str) -> Iterator[Callable[[str], None]]:
-        """A spinner on a terminal while it lasts; a line with its time when it is done."""
+        """A spinner on a terminal while the step runs; a line with its duration when it is done."""
         started = time.monotonic()
 
         def done(text: str) -> None:
@@ -306,12 +306,12 @@ class Demo:
         try:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
             self._console.file.flush()
-        except BrokenPipeError:  # nobody reads any more: as good as Ctrl-C
+        except BrokenPipeError:  # the reader is gone: treated like Ctrl-C
             self._console.quiet = True
             self._stop.set()
 
     def _url(self, port: int, *, scheme: str = "http") -> str:
-        # Cookies are kept by name: buyers whom a bank sends back to another name of this machine would be strangers.
+        # Cookies belong to a host name: the bank must send buyers back to the name under which they came.
         host = "localhost" if self.options.host in (ANY_HOST, "127.0.0.1") else self.options.host
         return f"{scheme}://{host}:{port}"
 
@@ -325,7 +325,7 @@ class Demo:
 
 
 def missing_modules(requirements: Path) -> list[str]:
-    """Distributions that a requirements file names and that are not installed."""
+    """The distributions in a requirements file that are not installed."""
     names = re.findall(r"^([A-Za-z0-9._-]+)", requirements.read_text(), flags=re.MULTILINE)
     return [name for name in names if not _is_installed(name)]
 
@@ -339,5 +339,5 @@ def _is_installed(name: str) -> bool:
 
 
 def _short(path: Path) -> str:
-    """Relative to the project where it lies inside."""
+    """The path, relative to the project if it is inside."""
     return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)

@@ -16,7 +16,7 @@ class EmbeddedKafka:
     def __init__(self, supervisor: Supervisor, *, address_file: Path, topics: dict[str, int]) -> None:
         """`topics` are their names and numbers of partitions.
 
-        `on_end` is called when the broker ends by itself: a new one has to be told to everybody.
+        `on_end` is called when the broker ends unexpectedly: all clients need the address of the new one.
         """
         self.on_end: Callable[[], None] | None = None
         self._address_file = address_file

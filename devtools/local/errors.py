@@ -1,5 +1,5 @@
-"""What stops Bookrush from running on this machine."""
+"""The error for everything that prevents Bookrush from running on this machine."""
 
 
 class LocalError(Exception):
-    """Something on this machine is in the way. The message is one sentence that says what, and what to do: show it."""
+    """Bookrush cannot run on this machine. The message says why and what to do: show it to the user."""

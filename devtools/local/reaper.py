@@ -1,9 +1,8 @@
-"""Ends the supervisor's children when the supervisor itself was killed and could not.
+"""Ends the supervisor's children if the supervisor itself was killed.
 
-Run as a script with a pipe on standard input: `+ <process group> <signal>` adds a group, `- <process group>` takes it
-away. When the pipe closes, whatever its writer died of, the groups left get their signal, and SIGKILL five seconds
-later.
-The standard library only: it must start at once and stay small.
+Run as a script with a pipe on standard input: `+ <process group> <signal>` adds a group, `- <process group>` removes
+it. When the pipe closes, for whatever reason, the remaining groups get their signal, and SIGKILL five seconds later.
+Uses only the standard library: it must start fast and stay small.
 """
 
 import os
@@ -15,7 +14,7 @@ GRACE_SECONDS = 5.0
 
 
 def main() -> None:
-    """Read until the pipe closes, then end what is left."""
+    """Read until the pipe closes, then end the remaining groups."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     groups: dict[int, int] = {}
@@ -29,10 +28,10 @@ def main() -> None:
 
 
 def end(groups: dict[int, int]) -> None:
-    """Signal each process group as it asks, wait, then kill those still there."""
+    """Send each process group its signal, wait, then kill what is left."""
     for group, number in groups.items():
         _send(group, number)
-        _send(group, signal.SIGCONT)  # a stopped process could not hear the first one
+        _send(group, signal.SIGCONT)  # a stopped process cannot handle the first signal
     deadline = time.monotonic() + GRACE_SECONDS
     while time.monotonic() < deadline and any(_send(group, 0) for group in groups):
         time.sleep(0.05)

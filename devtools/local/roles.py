@@ -1,4 +1,4 @@
-"""The shop's own processes: web, live sockets, relay, consumers, timekeeper; and the sandbox gateway's."""
+"""The shop's own processes: web, live sockets, relay, consumers, timekeeper; and the sandbox gateway."""
 
 import sys
 import urllib.error
@@ -16,13 +16,13 @@ PROJECT = Path(__file__).parents[2]
 WEB, LIVE, RELAY, TIMEKEEPER, GATEWAY = "web", "live", "relay", "timekeeper", "gateway"
 SANDBOX = "payments.gateways.sandbox.SandboxGateway"
 ANY_HOST = "0.0.0.0"  # noqa: S104 - compared with, not bound
-# A frame of a browser of ours is under a hundred bytes; whoever sends more is not one.
+# Our pages send frames of less than a hundred bytes.
 FRAME_LIMIT_BYTES = "4096"
 
 
 @dataclass(frozen=True)
 class Role:
-    """One process: its arguments to Python, and how to see that it is at work."""
+    """One process: its arguments to Python, and how to check that it is ready."""
 
     name: str
     arguments: list[str]
@@ -35,19 +35,19 @@ class Roles:
     def __init__(
         self, supervisor: Supervisor, *, host: str, port: int, environment: Mapping[str, str], run: Path
     ) -> None:
-        """Sockets are served on the port after `port`, and the sandbox gateway, where that is the gateway in use, on
-        the one after that; the folder `run` holds the files by which roles say "ready".
+        """Live sockets use the port after `port`; the sandbox gateway, if it is in use, the next one. The folder `run`
+        is for the files with which roles signal that they are ready.
         """
         self._supervisor = supervisor
         self._host, self._port = host, port
         self._environment = environment
         self._run = run
-        # First what payments will call.
+        # The gateway first, because payments calls it.
         gateway = [GATEWAY] if environment.get("PAYMENT_GATEWAY", settings.PAYMENT_GATEWAY) == SANDBOX else []
         self.names = [*gateway, WEB, LIVE, RELAY, *group_names(), TIMEKEEPER]
 
     def start(self, *names: str) -> None:
-        """Start these roles (all, if none is named) without waiting."""
+        """Start these roles (default: all) without waiting."""
         for name in names or self.names:
             self._ready_file(name).unlink(missing_ok=True)
             environment = {
@@ -60,17 +60,17 @@ class Roles:
             self._supervisor.start(Command(name=name, arguments=arguments, environment=environment, folder=PROJECT))
 
     def wait_ready(self, *names: str, timeout_seconds: float = 60) -> None:
-        """Wait until these roles (all, if none is named) are at work.
+        """Wait until these roles (default: all) are ready.
 
         Raises:
-            LocalError: one ended, or took too long.
-            Stopped: told to stop meanwhile.
+            LocalError: a role ended or took too long.
+            Stopped: a stop was requested.
         """
         for name in names or self.names:
             self._supervisor.wait_ready(name, self._role(name).is_ready, timeout_seconds=timeout_seconds)
 
     def stop(self, *names: str, within_seconds: float = 10) -> None:
-        """SIGTERM to these roles (all, if none is named), and SIGKILL to what is left after that time."""
+        """Send SIGTERM to these roles (default: all), and SIGKILL to those that take longer."""
         self._supervisor.stop(*(names or self.names), within_seconds=within_seconds)
 
     def kill(self, name: str) -> None:
@@ -98,7 +98,7 @@ class Roles:
 
 
 def local_url(host: str, port: int) -> str:
-    """Where a process on this machine reaches what listens there."""
+    """The URL at which processes on this machine reach a server."""
     return f"http://{'127.0.0.1' if host == ANY_HOST else host}:{port}"
 
 

@@ -1,4 +1,4 @@
-"""The folder that holds everything a demo or a test run keeps on this machine."""
+"""The state folder, with everything that a demo or a test run stores on this machine."""
 
 import contextlib
 import errno
@@ -16,13 +16,13 @@ from devtools.local.errors import LocalError
 LEAST_FREE_BYTES = 1024**3
 # A socket's whole path must fit into 108 bytes on Linux (104 on macOS); the longest name in the folder has 20.
 LONGEST_SOCKET_FOLDER = 80
-# Long enough for what a killed demo leaves behind to be ended by its warden.
+# Long enough for the reaper to end what a killed demo has left behind.
 LOCK_PATIENCE_SECONDS = 12.0
 RESET_ADVICE = "If the data can go, run `make demo RESET=1` (manage.py demo --reset)"
 
 
 class StateDir:
-    """A folder, its parts, and the lock that lets only one supervisor use it."""
+    """The folder, its parts, and the lock that allows only one supervisor to use it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -31,10 +31,10 @@ class StateDir:
         self._lock = -1
 
     def open(self, *, note: str) -> None:
-        """Make the folder and take its lock; `note` tells others who has it.
+        """Create the folder and take its lock; `note` tells other processes who has it.
 
         Raises:
-            LocalError: it cannot be written, another process uses it, or the disk is nearly full.
+            LocalError: it cannot be written, another process is using it, or the disk is nearly full.
         """
         try:
             for folder in (self.path, self.logs, self.run):
@@ -44,7 +44,7 @@ class StateDir:
         except OSError as error:
             raise LocalError(
                 f"The state folder {self.path} cannot be written ({error.strerror}): "
-                "make it yours, or name another one in BOOKRUSH_STATE_DIR."
+                "change its owner, or set BOOKRUSH_STATE_DIR to another one."
             ) from error
         self._take_lock(note)
         free = shutil.disk_usage(self.path).free
@@ -53,13 +53,13 @@ class StateDir:
             raise disk_full(self.path)
 
     def close(self) -> None:
-        """Give the lock back; a second call does nothing."""
+        """Release the lock; a second call does nothing."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
     def try_lock(self) -> bool:
-        """Take the lock if nobody has it, without waiting (the folder is made if needed)."""
+        """Take the lock if it is free, without waiting; creates the folder if necessary."""
         self.path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -71,10 +71,10 @@ class StateDir:
         return True
 
     def remove(self, *names: str) -> None:
-        """Delete these parts of the folder, whether they are there or not.
+        """Delete these parts of the folder, if they exist.
 
         Raises:
-            LocalError: they belong to somebody else.
+            LocalError: they belong to another user.
         """
         for name in names:
             target = self.path / name
@@ -91,10 +91,10 @@ class StateDir:
 
     @property
     def sockets(self) -> Path:
-        """A folder for Unix sockets that only this user may enter; elsewhere if this folder's path is too long.
+        """A private folder for Unix sockets; in the system's temporary folder if this folder's path is too long.
 
         Raises:
-            LocalError: somebody else made the one elsewhere.
+            LocalError: the one in the temporary folder belongs to another user.
         """
         if len(os.fsencode(self.run)) <= LONGEST_SOCKET_FOLDER:
             return self.run
@@ -102,7 +102,7 @@ class StateDir:
         folder = Path(tempfile.gettempdir()) / f"bookrush-{os.getuid()}-{name}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-            raise LocalError(f"{folder} belongs to somebody else: delete it, or clone Bookrush into a shorter path.")
+            raise LocalError(f"{folder} belongs to another user: delete it, or clone Bookrush into a shorter path.")
         return folder
 
     def _take_lock(self, note: str) -> None:
@@ -113,12 +113,12 @@ class StateDir:
                 break
             holder = os.pread(self._lock, 1000, 0).decode(errors="replace").strip()
             pid = holder.split(" ", 1)[0]
-            # A holder that is gone was killed, and its children are being ended just now: that takes seconds.
+            # If the holder is gone, it was killed, and the reaper is ending its children: that takes seconds.
             if time.monotonic() > deadline or (pid.isdigit() and _is_alive(int(pid))):
                 self.close()
                 raise LocalError(
-                    f"Another Bookrush already runs on {self.path} (process {holder or 'unknown'}): stop that one "
-                    "first, or name another folder in BOOKRUSH_STATE_DIR."
+                    f"Another Bookrush is already running in {self.path} (process {holder or 'unknown'}): stop it "
+                    "first, or set BOOKRUSH_STATE_DIR to another folder."
                 )
             time.sleep(0.1)
         os.ftruncate(self._lock, 0)
@@ -126,7 +126,7 @@ class StateDir:
 
     @property
     def lock_descriptor(self) -> int:
-        """To be inherited by the warden: the folder is in use until the last child has ended."""
+        """For the reaper to inherit, so that the folder stays locked until the last child has ended."""
         return self._lock
 
 
@@ -141,12 +141,12 @@ def _is_alive(pid: int) -> bool:
 
 
 def is_full(path: Path) -> bool:
-    """Whether hardly anything can be written there any more."""
+    """Whether there is hardly any space left."""
     return shutil.disk_usage(path).free < 16 * 1024**2
 
 
 def disk_full(path: Path) -> LocalError:
-    """The error for a disk on which too little is left."""
+    """The error for a disk with too little free space."""
     return LocalError(
         f"The disk of {path} is full (less than {LEAST_FREE_BYTES // 1024**2} MiB free): free some space, "
         "or name a folder on another disk in BOOKRUSH_STATE_DIR."
@@ -155,10 +155,10 @@ def disk_full(path: Path) -> LocalError:
 
 @contextlib.contextmanager
 def translating_full_disk(path: Path) -> Iterator[None]:
-    """Let a full disk be said in words.
+    """Turn the error of a full disk into a message.
 
     Raises:
-        LocalError: something inside ran out of disk space.
+        LocalError: the block ran out of disk space.
     """
     try:
         yield

@@ -29,7 +29,7 @@ SETPRIV = shutil.which("setpriv") if sys.platform == "linux" else None
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What to run: a name (also its log's), arguments, additional environment, and the signal that stops it."""
+    """What to run: a name (also of its log), arguments, additional environment, and the signal that stops it."""
 
     name: str
     arguments: Sequence[str | Path]
@@ -37,7 +37,7 @@ class Command:
     stop_signal: signal.Signals = signal.SIGTERM
     folder: Path | None = None
     sets_own_death_signal: bool = False
-    """The arguments already ask the kernel for a signal on the supervisor's death."""
+    """Whether the arguments already include `setpriv --pdeathsig`."""
 
 
 class Child(child_processes.Child):
@@ -50,7 +50,7 @@ class Child(child_processes.Child):
 
 
 class Supervisor:
-    """A family of child processes. Call it from one thread: the kernel ties a child's life to its maker thread's."""
+    """Supervises child processes. Call it from one thread: the kernel signals a child when its parent *thread* ends."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class Supervisor:
         say: Callable[[str], None] = lambda _: None,
         held: Sequence[int] = (),
     ) -> None:
-        """Make a supervisor without children.
+        """Create a supervisor without children.
 
-        `logs` is the folder of the log files, `stop` ends every wait early, `say` gets a line when a child dies, and
-        `held` are descriptors (of locks) that stay open until the last child has ended, even if we are killed.
+        `logs` is the folder for log files, `stop` ends every wait early, `say` gets a line when a child ends, and
+        `held` are file descriptors of locks that stay open until the last child has ended, even if we are killed.
         """
         self._held = held
         self.logs = logs
@@ -80,11 +80,11 @@ class Supervisor:
         self._children[command.name] = child
 
     def wait_ready(self, name: str, condition: Callable[[], object], *, timeout_seconds: float = 60) -> None:
-        """Wait until the child is of use.
+        """Wait until the child is ready.
 
         Raises:
             LocalError: it ended or took too long; the message has the end of its log.
-            Stopped: told to stop meanwhile.
+            Stopped: a stop was requested.
         """
         process = self._running(name)
 
@@ -100,11 +100,11 @@ class Supervisor:
 
     @property
     def names(self) -> list[str]:
-        """The children that run or shall run again."""
+        """The children that are running or waiting to be restarted."""
         return list(self._children)
 
     def is_running(self, name: str) -> bool:
-        """Whether the child is there and has not ended."""
+        """Whether the child is running."""
         child = self._children.get(name)
         return child is not None and child.process is not None and child.process.poll() is None
 
@@ -112,26 +112,26 @@ class Supervisor:
         """The child's process id.
 
         Raises:
-            LookupError: it does not run.
+            LookupError: it is not running.
         """
         return self._running(name).pid
 
     def send(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to the child and to what it started.
+        """Send a signal to the child's process group.
 
         Raises:
-            LookupError: it does not run.
+            LookupError: it is not running.
         """
         os.killpg(self.pid(name), number)
 
     def kill(self, name: str) -> None:
-        """SIGKILL the child and wait for its end; it is not started again."""
+        """SIGKILL the child and wait for its end; it is not restarted."""
         child = self._children.pop(name)
         if child.process is not None:
             self._end([child], within_seconds=0)
 
     def stop(self, *names: str, within_seconds: float = 10) -> None:
-        """Stop these children together, by force where they take too long; they are not started again."""
+        """Stop these children together, by force if they take too long; they are not restarted."""
         children = [self._children.pop(name) for name in names if name in self._children]
         self._end(children, within_seconds=within_seconds)
 
@@ -145,7 +145,7 @@ class Supervisor:
 
     # -- all of them ------------------------------------------------------------------------------
     def look_after(self) -> None:
-        """Start again what ended by itself, with a growing pause. Call it a few times a second."""
+        """Restart children that ended unexpectedly, with an increasing delay. Call it a few times a second."""
         for child in list(self._children.values()):
             if self._children.get(child.command.name) is not child:
                 continue  # an `on_end` has just stopped it
@@ -154,17 +154,17 @@ class Supervisor:
                 self._note_end(child, code)
 
     def run(self, command: Command, *, timeout_seconds: float) -> int:
-        """Run a command to its end, its output in its log; returns the exit code.
+        """Run a command until it ends, with its output in its log; returns the exit code.
 
         Raises:
             LocalError: it took too long.
-            Stopped: told to stop meanwhile.
+            Stopped: a stop was requested.
         """
         self.start(command)
         return self.finish(command.name, timeout_seconds=timeout_seconds)
 
     def finish(self, name: str, *, timeout_seconds: float) -> int:
-        """Wait for the end of a child that ends by itself; raises and returns as `run`."""
+        """Wait until a command ends that was started with `start`; raises and returns as `run`."""
         process = self._running(name)
         try:
             waiting.until(
@@ -178,11 +178,11 @@ class Supervisor:
         return process.returncode
 
     def log(self, name: str) -> Path:
-        """Where a child's output goes."""
+        """The log file of a child."""
         return self.logs / f"{name}.log"
 
     def tail(self, name: str, lines: int = 3) -> str:
-        """The last lines of a child's log that say something."""
+        """The last lines of a child's log that are not empty."""
         try:
             with self.log(name).open("rb") as file:
                 file.seek(max(0, self.log(name).stat().st_size - 16_384))
@@ -192,7 +192,7 @@ class Supervisor:
         return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
     def hint(self, name: str) -> str:
-        """Where to look when a child failed, and the last it said."""
+        """The log file of a failed child, and its last lines."""
         return f"Its log, {self.log(name)}, ends with:\n{self.tail(name)}"
 
     # -- inside -----------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ class Supervisor:
 
 
 def _death_signal(command: Command) -> list[str]:
-    """A prefix by which the kernel signals the child when its supervisor dies; empty where that cannot be had."""
+    """The prefix that makes the kernel signal the child when its supervisor dies; empty if not supported."""
     if SETPRIV is None or command.sets_own_death_signal:
         return []
     return [SETPRIV, "--pdeathsig", command.stop_signal.name.removeprefix("SIG"), "--"]

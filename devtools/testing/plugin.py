@@ -3,6 +3,8 @@
 Loaded early (`-p devtools.testing.plugin` in pyproject.toml): the environment must be right before Django reads it.
 """
 
+import asyncio
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -12,16 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_django
 import redis as redis_client
 from django.conf import settings as django_settings
-from django.db import connections
+from django.db import connection, connections
+from django.test import override_settings
 
+from devtools.local import postgres
 from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.errors import LocalError
 from devtools.local.kafka_jars import KafkaUnavailable
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
-from devtools.testing import browser, processes, sharing
+from devtools.testing import browser, emptying, processes, selection, sharing
 from devtools.testing.sandbox_bank import InProcessGateway
 from devtools.testing.services import Services
 from kafka_bridge.runtime import clients, topics
@@ -37,8 +42,9 @@ NO_BROWSER = "there is no Chromium here (`make test` installs one where it can)"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of our own."""
     parser.addoption(
-        "--seeds", type=int, metavar="N", help="play the flash sales with N seeds each (default: 1 or 2 of them)"
+        "--seeds", type=int, metavar="N", help="repeat what has seeds so often (the default is each test's own)"
     )
+    selection.add_options(parser)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -72,8 +78,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     reporter.write_line("\n".join(f"{name + ':':<12}{text}" for name, text in lines.items()))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The sequence of the run; see `sharing`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What the run has (see `selection`), and its sequence (see `sharing`)."""
+    selection.select(config, items)
     items.sort(key=sharing.place_in_line)
 
 
@@ -87,8 +94,8 @@ def _is_distributing(config: pytest.Config) -> bool:
     return bool(config.known_args_namespace.numprocesses) and "PYTEST_XDIST_WORKER" not in os.environ
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Skip what this machine cannot run, with the reason; in CI that is a failure."""
     if item.get_closest_marker("kafka") and (reason := item.config.stash[SERVICES].why_no_kafka()):
         _cannot_run(reason)
@@ -97,6 +104,39 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             _cannot_run(NO_BROWSER)
         # Django takes Playwright's event loop for an asynchronous program and would refuse the database.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with _alone(item):
+        yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """See `_alone`."""
+    with _alone(item):
+        yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """See `_alone`; at the end of the run, Playwright itself is stopped."""
+    with _alone(item) if nextitem else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def _alone(item: pytest.Item) -> Iterator[None]:
+    """A test without a browser does not see the event loop that Playwright keeps in this thread from its first use on.
+
+    In all its phases: with a running loop, Django would have other connections in the same thread.
+    """
+    loop = asyncio._get_running_loop()
+    if loop is None or item.get_closest_marker("browser"):
+        yield
+        return
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)
 
 
 def _cannot_run(reason: str) -> None:
@@ -118,6 +158,21 @@ def _no_guests(django_db_setup: None, services: Services) -> Iterator[None]:
     yield
     connections.close_all()
     services.postgres.end_sessions()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_database(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> None:
+    """It is emptied in our own way; see `emptying`. There is none where no test of the run needs one."""
+    if connection.settings_dict["NAME"] != postgres.USER:
+        with django_db_blocker.unblock():
+            emptying.Emptying().install()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Passwords are hashed at once; what guards those of real accounts takes half a second each."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ class Shop:
             "LIVE_PORT": str(self.port + 1),
             "LIVE_ORIGINS": self.url,
             "EMAIL_URL": "filemail://",
+            "ORDER_FLOW": "reserve_first",
             "CARRIER_SHIP_DELAY_SECONDS": "0.5",
             "CARRIER_DELIVER_DELAY_SECONDS": "0.5",
             "PAYMENT_GATEWAY": roles.SANDBOX,

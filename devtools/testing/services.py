@@ -8,7 +8,7 @@ import itertools
 import shutil
 from pathlib import Path
 
-from devtools.local import apache_kafka, kafka_jars
+from devtools.local import apache_kafka, kafka_jars, postgres, rehearsal
 from devtools.local.errors import LocalError
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
@@ -31,7 +31,12 @@ class Services:
         for folder in (self.state.logs, self.state.run):
             folder.mkdir(parents=True, exist_ok=True)
         self.supervisor = Supervisor(logs=self.state.logs, held=(self.state.lock_descriptor,))
-        self.postgres = Postgres(self.supervisor, data=self.state.path / "postgres", sockets=self.state.sockets)
+        self.postgres = Postgres(
+            self.supervisor,
+            data=self.state.path / "postgres",
+            sockets=self.state.sockets,
+            options=postgres.SHORT_LIVED,
+        )
         self.redis = Redis(self.supervisor, folder=self.state.path / "redis", sockets=self.state.sockets)
         self.jars = kafka_jars.Jars(state / "java")
         self._kafka: apache_kafka.ApacheKafka | None = None
@@ -67,6 +72,7 @@ class Services:
         """
         if self._kafka is None:
             self.jars.ensure(self.supervisor)
+            rehearsal.ensure(self.jars, self.supervisor, folder=self.state.path / "rehearsal")
             folder = self.state.path / "kafka"
             shutil.rmtree(folder, ignore_errors=True)
             self._kafka = apache_kafka.ApacheKafka(

@@ -1,40 +1,81 @@
-"""How several processes share a test run (pytest-xdist): which tests stay together, and which come first.
+"""How several processes share a run (pytest-xdist): which tests stay together, who gets them, and what comes first.
 
-Tests of the whole running shop take longest, so one process begins with them and has all of them. Browser tests come
-last: from the first one on, Playwright's event loop lives in the main thread of their process. The rest goes file by
-file. What a file needs is read from its text, for the process that shares out the work sees nothing else of it.
+What waits longest comes first, so that all end together: tests of the whole running shop, then those with a broker,
+then the rest. A shop is a dozen processes, so only `SHOPS` of ours have one, and nobody else gets such tests. Tests of
+a shop or of a broker go one by one, others file by file. What a file needs is read from its text, for the process that
+shares out the work sees nothing else of it.
 """
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 _PROJECT = Path(__file__).parents[2]
-_SHOP, _BROWSER = "whole shop", "browser"
+_SHOP, _SLOW, _REST = range(3)
+SHOPS = 2
 
 
-def place_in_line(item: pytest.Item) -> tuple[int, bool]:
+def place_in_line(item: pytest.Item) -> int:
     """Sorts the tests of a run."""
-    scope = _scope(item.nodeid)
-    return {_SHOP: 0, _BROWSER: 2}.get(scope, 1), item.get_closest_marker("browser") is not None
+    return _kind(item.nodeid)
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist does not export its types
     """Hands out what stays together as a whole, in the sequence of the run."""
 
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        self._with_shop: set[Any] = set()
+
+    def remove_node(self, node: Any) -> str | None:
+        """It has ended, or crashed; then another one may have its shop."""
+        self._with_shop.discard(node)
+        crashed: str | None = super().remove_node(node)
+        return crashed
+
     def _split_scope(self, nodeid: str) -> str:
         return _scope(nodeid)
 
+    def _reschedule(self, node: Any) -> None:
+        if self.workqueue and not node.shutting_down and self._next_for(node) is None:
+            node.shutdown()
+        else:
+            super()._reschedule(node)
+
+    def _assign_work_unit(self, node: Any) -> None:
+        scope = self._next_for(node)
+        if scope is None:
+            node.shutdown()
+            return
+        if _kind(scope) == _SHOP:
+            self._with_shop.add(node)
+        self.workqueue.move_to_end(scope, last=False)
+        super()._assign_work_unit(node)
+
+    def _next_for(self, node: Any) -> str | None:
+        """The first of the waiting scopes that this process may have."""
+        may_have_shop = node in self._with_shop or len(self._with_shop) < SHOPS
+        return next((scope for scope in self.workqueue if may_have_shop or _kind(scope) != _SHOP), None)
+
 
 def _scope(nodeid: str) -> str:
-    return _scope_of_file(nodeid.split("::", 1)[0])
+    path = nodeid.split("::", 1)[0]
+    if _kind(nodeid) == _REST:
+        return path
+    # What a module's tests share should be made once.
+    return nodeid.split("[", 1)[0] if 'scope="module"' in _text(path) else nodeid
+
+
+def _kind(nodeid: str) -> int:
+    text = _text(nodeid.split("::", 1)[0])
+    if "running_shop" in text:
+        return _SHOP
+    return _SLOW if "mark.slow" in text or "mark.kafka" in text else _REST
 
 
 @cache
-def _scope_of_file(path: str) -> str:
-    text = (_PROJECT / path).read_text()
-    if "mark.browser" in text:
-        return _BROWSER
-    return _SHOP if "running_shop" in text else path
+def _text(path: str) -> str:
+    return (_PROJECT / path).read_text()

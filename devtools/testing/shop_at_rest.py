@@ -122,10 +122,12 @@ def busy(*bins: str, writers: int) -> Iterator[list[int]]:
 
 def _one_round(bins: tuple[str, ...], customer: str) -> None:
     """Two orders of each bin: all are held, some are sold, and in the end all are released."""
-    wishes = [holds.ReservationRequest(order_id=uuid.uuid4(), units={name: 1}, customer=customer) for name in bins * 2]
-    ids = [wish.order_id for wish in wishes]
+    requests = [
+        holds.ReservationRequest(order_id=uuid.uuid4(), units={name: 1}, customer=customer) for name in bins * 2
+    ]
+    ids = [request.order_id for request in requests]
     with transaction.atomic():
-        holds.hold(wishes=wishes)
+        holds.hold(requests=requests)
     with transaction.atomic():
         holds.sell(order_ids=ids[::2])
     with transaction.atomic():

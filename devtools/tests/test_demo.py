@@ -137,7 +137,7 @@ def test_a_demo_from_start_to_end(demo: DemoProcess) -> None:
     )
     demo.start()
     demo.wait_ready()
-    assert "All books are there already" in demo.printed
+    assert "All books exist already" in demo.printed
 
     # told to stop, twice, it stops cleanly and in time
     started = time.monotonic()

@@ -105,7 +105,7 @@ def test_consumers_that_are_named_exist() -> None:
 
 def test_make_targets_and_variables_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
-    variables = set(re.findall(r"^([A-Z]+) =", MAKEFILE, re.MULTILINE))
+    variables = set(re.findall(r"^([A-Z_]+) =", MAKEFILE, re.MULTILINE))
     for document, match in each(r"(?:^|`)(?:[A-Z_]+=\S+ )*make ([a-z]+)([^`\n]*)", flags=re.MULTILINE):
         assert match[1] in targets, f"{document}: {match[0]}"
         assert set(re.findall(r"([A-Z_]+)=", match[2])) <= variables, f"{document}: {match[0]}"
@@ -113,7 +113,7 @@ def test_make_targets_and_variables_exist() -> None:
 
 # -- Names -----------------------------------------------------------------------------------------------
 def test_variables_that_are_named_exist() -> None:
-    make = set(re.findall(r"^([A-Z]+) =", MAKEFILE, re.MULTILINE))
+    make = set(re.findall(r"^([A-Z_]+) =", MAKEFILE, re.MULTILINE))
     for document, match in each(r"(?<![\w-])([A-Z]{2,}(?:_[A-Z]+)+)\b"):
         if document != "glossary.md":
             known = match[1] in example_names() | make | VALUES or any(

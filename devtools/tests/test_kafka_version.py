@@ -30,7 +30,6 @@ def test_releases_are_told_apart(release: str, fixed: bool) -> None:
 
 
 def test_the_pinned_release_has_the_fix_and_compose_runs_the_same() -> None:
-    """FAILURES 21."""
     assert has_the_fix(kafka_jars.version())
     images = {service["image"] for name, service in COMPOSE["services"].items() if name.startswith("kafka-")}
     assert {image for image in images if image.startswith("apache/kafka")} == {f"apache/kafka:{kafka_jars.version()}"}

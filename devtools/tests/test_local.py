@@ -127,7 +127,7 @@ def test_waiting_ends_when_told_to_stop() -> None:
 def test_only_one_may_use_a_folder(tmp_path: Path) -> None:
     first, second = StateDir(tmp_path / "state"), StateDir(tmp_path / "state")
     first.open(note="at http://127.0.0.1:8000/")
-    with pytest.raises(LocalError, match=rf"already runs on .*process {os.getpid()} at http://127.0.0.1:8000/"):
+    with pytest.raises(LocalError, match=rf"already running in .*process {os.getpid()} at http://127.0.0.1:8000/"):
         second.open(note="elsewhere")
     first.close()
     second.open(note="elsewhere")

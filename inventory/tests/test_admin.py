@@ -19,7 +19,7 @@ def hold(number: int = 1) -> list[UUID]:
     order_ids = [uuid4() for _ in range(number)]
     with transaction.atomic():
         stock_adjustments.receive(quantities={"9780000000019": 2 * number}, reason="test")
-        holds.hold(wishes=[holds.ReservationRequest(order_id=pk, units={"9780000000019": 2}) for pk in order_ids])
+        holds.hold(requests=[holds.ReservationRequest(order_id=pk, units={"9780000000019": 2}) for pk in order_ids])
     return order_ids
 
 

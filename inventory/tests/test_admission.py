@@ -1,4 +1,4 @@
-"""The gate: what it lets through, what it remembers, and that a gate that is wrong, lost, full or away does no harm."""
+"""Admission: what the Redis counters admit, and that wrong, lost, full or unreachable counters do no harm."""
 
 import time
 from collections.abc import Iterator
@@ -12,22 +12,27 @@ from django.db import connection, transaction
 from django_redis import get_redis_connection
 
 from inventory import admission, counter_sync, holds, queries, stock_adjustments
-from inventory.admission import Verdict
+from inventory.admission import AdmissionDecision
 from inventory.models import Reservation, Stock
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
-ADMITTED, REFUSED, UNKNOWN, NONSENSE = Verdict.ADMITTED, Verdict.REFUSED, Verdict.UNKNOWN, Verdict.NONSENSE
+ADMITTED, REFUSED, UNKNOWN, INVALID = (
+    AdmissionDecision.ADMITTED,
+    AdmissionDecision.REFUSED,
+    AdmissionDecision.UNKNOWN,
+    AdmissionDecision.INVALID,
+)
 
 
 @pytest.fixture(autouse=True)
 def awake(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test waits because another one's Redis was away."""
-    monkeypatch.setattr(admission, "_quiet_until", 0.0)
+    """No test backs off because Redis was unavailable in another one."""
+    monkeypatch.setattr(admission, "_backoff_until", 0.0)
 
 
 @pytest.fixture
 def stock() -> Iterator[redis.Redis]:
-    """Redis as the gate sees it."""
+    """The Redis database of the counters."""
     yield get_redis_connection("stock")
 
 
@@ -36,22 +41,22 @@ def receive(**quantities: int) -> None:
         stock_adjustments.receive(quantities=quantities, reason="test")
 
 
-def open_gate(**quantities: int) -> None:
-    """These units are there, and the gate knows."""
+def start_counters(**quantities: int) -> None:
+    """Receive these units, and build the counters."""
     receive(**quantities)
     counter_sync.sync()
 
 
-def admit(*orders: dict[str, int]) -> list[Verdict]:
+def admit(*orders: dict[str, int]) -> list[AdmissionDecision]:
     return admission.admit([(uuid4(), units) for units in orders])
 
 
-def hold(*wishes: dict[str, int], ids: list[UUID] | None = None) -> list[bool]:
-    """Hold these baskets in one batch; which of them were."""
-    ids = ids or [uuid4() for _ in wishes]
+def hold(*requests: dict[str, int], ids: list[UUID] | None = None) -> list[bool]:
+    """Hold these baskets in one batch; which of them were held."""
+    ids = ids or [uuid4() for _ in requests]
     with transaction.atomic():
         outcomes = holds.hold(
-            wishes=[holds.ReservationRequest(order_id=i, units=units) for i, units in zip(ids, wishes, strict=True)]
+            requests=[holds.ReservationRequest(order_id=i, units=units) for i, units in zip(ids, requests, strict=True)]
         )
     return [outcomes[i].held for i in ids]
 
@@ -61,13 +66,13 @@ def free(name: str) -> int:
 
 
 def snapshot(stock: redis.Redis) -> dict[str, bytes]:
-    """What a file on disk would have of the gate."""
+    """What a snapshot on disk would contain."""
     return {key: value for key in admission.KEYS if (value := stock.dump(key)) is not None}
 
 
 def in_step(*names: str) -> bool:
-    """The gate says what PostgreSQL does, and waits for no order."""
-    mirror = admission.read()
+    """The counters equal PostgreSQL, and no order is admitted."""
+    mirror = admission.read_mirror()
     return (
         mirror.verified
         and not mirror.admitted
@@ -78,52 +83,52 @@ def in_step(*names: str) -> bool:
 
 # -- what it says ---------------------------------------------------------------------------------
 def test_all_lines_or_none_first_come_first_served() -> None:
-    open_gate(a=3, b=1)
+    start_counters(a=3, b=1)
     assert admit({"a": 2, "b": 1}, {"a": 1, "b": 1}, {"a": 4}, {"a": 1}) == [ADMITTED, UNKNOWN, REFUSED, ADMITTED]
-    assert admission.read().taken == {"a": 3, "b": 1}
-    assert admission.read_counters(["a", "b"]) == {"a": 0, "b": 0}
+    assert admission.read_mirror().taken == {"a": 3, "b": 1}
+    assert admission.read_available(["a", "b"]) == {"a": 0, "b": 0}
 
 
-def test_it_refuses_nobody_for_whom_an_order_under_way_may_still_make_room() -> None:
-    """The first order may yet be rolled back; only PostgreSQL can tell, so the gate does not."""
-    open_gate(a=1)
+def test_no_refusal_while_an_order_under_way_may_still_be_rolled_back() -> None:
+    """The first order may yet be rolled back; only PostgreSQL can tell, so the counters do not."""
+    start_counters(a=1)
     assert admit({"a": 1}, {"a": 1}) == [ADMITTED, UNKNOWN]
 
 
 def test_the_same_order_is_admitted_once_however_often_it_asks() -> None:
-    open_gate(a=3)
+    start_counters(a=3)
     order = uuid4()
     for _ in range(3):
         assert admission.admit([(order, {"a": 2})]) == [ADMITTED]
-    assert admission.read().taken == {"a": 2}
+    assert admission.read_mirror().taken == {"a": 2}
 
 
 @pytest.mark.parametrize("units", [0, -3, 21, 10**9])
-def test_nonsense_is_refused_and_moves_no_counter(units: int) -> None:
-    """FAILURES 37: minus three once raised a naive counter from 5 to 8."""
-    open_gate(a=5)
-    assert admit({"a": units}, {"a": 1}) == [NONSENSE, ADMITTED]
-    assert admission.read_counters(["a"]) == {"a": 4}
+def test_impossible_quantities_are_refused_and_move_no_counter(units: int) -> None:
+    """Minus three once raised a naive counter from 5 to 8."""
+    start_counters(a=5)
+    assert admit({"a": units}, {"a": 1}) == [INVALID, ADMITTED]
+    assert admission.read_available(["a"]) == {"a": 4}
     with pytest.raises(ValueError, match="must be 1 to 20"):
         hold({"a": units})
     assert free("a") == 5
 
 
-def test_a_half_unit_is_nonsense(stock: redis.Redis) -> None:
-    open_gate(a=5)
-    assert stock.eval(admission._ADMIT, 5, *admission.KEYS, f'[["{uuid4()}", [["a", 1.5]]]]', 20, "0") == [NONSENSE]
-    assert stock.eval(admission._ADMIT, 5, *admission.KEYS, f'[["{uuid4()}", [["a", "1"]]]]', 20, "0") == [NONSENSE]
+def test_half_a_unit_is_invalid(stock: redis.Redis) -> None:
+    start_counters(a=5)
+    assert stock.eval(admission._ADMIT, 5, *admission.KEYS, f'[["{uuid4()}", [["a", 1.5]]]]', 20, "0") == [INVALID]
+    assert stock.eval(admission._ADMIT, 5, *admission.KEYS, f'[["{uuid4()}", [["a", "1"]]]]', 20, "0") == [INVALID]
 
 
-def test_a_bin_that_the_gate_does_not_know_is_unknown_and_never_empty() -> None:
-    open_gate(a=1)
+def test_a_pool_without_a_counter_is_unknown_and_never_empty() -> None:
+    start_counters(a=1)
     assert admit({"new": 1}) == [UNKNOWN]
-    assert admission.read_counters(["a", "new"]) == {"a": 1}
+    assert admission.read_available(["a", "new"]) == {"a": 1}
 
 
 def test_a_batch_is_one_call_and_its_end_another(stock: redis.Redis) -> None:
     """Whatever the number of orders; and the hot row is locked once."""
-    open_gate(a=300)
+    start_counters(a=300)
     before = stock.info("commandstats")
     assert hold(*[{"a": 1}] * 200) == [True] * 200
     after = stock.info("commandstats")
@@ -134,29 +139,29 @@ def test_a_batch_is_one_call_and_its_end_another(stock: redis.Redis) -> None:
     assert calls == {"evalsha": 2, "eval": 0}
 
 
-def test_what_was_held_is_known_to_the_gate_after_the_commit() -> None:
-    open_gate(a=3, b=3)
+def test_counters_are_updated_after_the_commit() -> None:
+    start_counters(a=3, b=3)
     assert hold({"a": 1, "b": 2}, {"a": 3}) == [True, False]
     assert in_step("a", "b")
-    assert admission.read_counters(["a", "b"]) == {"a": 2, "b": 1}
+    assert admission.read_available(["a", "b"]) == {"a": 2, "b": 1}
 
 
 def test_what_is_rolled_back_stays_admitted_and_is_not_taken_twice() -> None:
-    """FAILURES 7: the consumer dies between Redis and the commit; the same orders come again."""
-    open_gate(a=3)
+    """The consumer dies between Redis and the commit; the same orders come again."""
+    start_counters(a=3)
     ids = [uuid4(), uuid4()]
-    wishes = [holds.ReservationRequest(order_id=i, units={"a": 1}) for i in ids]
+    requests = [holds.ReservationRequest(order_id=i, units={"a": 1}) for i in ids]
     with pytest.raises(RuntimeError, match="killed"), transaction.atomic():
-        holds.hold(wishes=wishes)
+        holds.hold(requests=requests)
         raise RuntimeError("killed")
-    assert (free("a"), admission.read_counters(["a"])) == (3, {"a": 1}), "undersold for a moment, never oversold"
+    assert (free("a"), admission.read_available(["a"])) == (3, {"a": 1}), "undersold for a moment, never oversold"
     assert hold({"a": 1}, {"a": 1}, ids=ids) == [True, True]
     assert in_step("a")
-    assert (free("a"), admission.read_counters(["a"])) == (1, {"a": 1})
+    assert (free("a"), admission.read_available(["a"])) == (1, {"a": 1})
 
 
-def test_an_order_that_never_comes_again_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    open_gate(a=3)
+def test_an_order_that_is_never_delivered_again_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    start_counters(a=3)
     assert admit({"a": 2}) == [ADMITTED]
     assert counter_sync.sync() == ""
     monkeypatch.setattr(time, "time", lambda: time.monotonic() + 10**10)
@@ -164,68 +169,68 @@ def test_an_order_that_never_comes_again_is_let_go(monkeypatch: pytest.MonkeyPat
     assert in_step("a")
 
 
-def test_tellings_in_the_wrong_sequence_leave_the_youngest() -> None:
-    open_gate(a=9)
-    version = admission.read().version["a"]
+def test_updates_in_the_wrong_sequence_leave_the_newest() -> None:
+    start_counters(a=9)
+    version = admission.read_mirror().version["a"]
     admission.settle(counts=[("a", 4, version + 2)])
     admission.settle(counts=[("a", 7, version + 1)])
-    assert admission.read_counters(["a"]) == {"a": 4}
+    assert admission.read_available(["a"]) == {"a": 4}
 
 
 # -- when it is wrong -----------------------------------------------------------------------------
-def test_a_gate_that_says_too_much_admits_nobody_for_whom_there_is_nothing(stock: redis.Redis) -> None:
-    """FAILURES 9: acknowledged writes of Redis can vanish."""
-    open_gate(a=2)
+def test_counters_that_are_too_high_sell_nothing_that_is_not_there(stock: redis.Redis) -> None:
+    """Acknowledged writes of Redis can vanish."""
+    start_counters(a=2)
     stock.hset(admission.FREE, "a", 50)
     assert sum(hold(*[{"a": 1}] * 10)) == 2
-    assert in_step("a"), "and it knows better now"
+    assert in_step("a"), "and the counters are right now"
 
 
-def test_a_gate_that_says_too_little_sends_nobody_away(stock: redis.Redis) -> None:
-    open_gate(a=5)
+def test_counters_that_are_too_low_refuse_nobody(stock: redis.Redis) -> None:
+    start_counters(a=5)
     stock.hset(admission.FREE, "a", 0)
     assert admit({"a": 1}) == [REFUSED]
     assert sum(hold(*[{"a": 1}] * 10)) == 5
     assert in_step("a")
 
 
-def test_wrong_counters_are_found_and_made_anew(stock: redis.Redis) -> None:
-    open_gate(a=5, b=5)
+def test_wrong_counters_are_found_and_rebuilt(stock: redis.Redis) -> None:
+    start_counters(a=5, b=5)
     stock.hset(admission.FREE, "a", 7)
-    assert [(d.bin, d.gate, d.postgresql) for d in counter_sync.differences()] == [("a", 7, 5)]
-    assert counter_sync.sync() == "made anew from PostgreSQL, because it said otherwise than PostgreSQL of a"
+    assert [(d.pool, d.redis, d.postgresql) for d in counter_sync.differences()] == [("a", 7, 5)]
+    assert counter_sync.sync() == "rebuilt from PostgreSQL, because they differed from PostgreSQL for a"
     assert in_step("a", "b")
     assert counter_sync.differences() == []
 
 
-def test_units_kept_back_for_nobody_are_offered_again(stock: redis.Redis) -> None:
-    open_gate(a=5)
+def test_units_reserved_for_no_order_are_offered_again(stock: redis.Redis) -> None:
+    start_counters(a=5)
     stock.hset(admission.TAKEN, "a", 3)
-    assert admission.read_counters(["a"]) == {"a": 2}
-    assert counter_sync.sync() == "made anew from PostgreSQL, because it kept units back that no order was promised"
+    assert admission.read_available(["a"]) == {"a": 2}
+    assert counter_sync.sync() == "rebuilt from PostgreSQL, because they reserved units for no order"
     assert in_step("a")
 
 
-def test_a_count_that_was_not_told_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    open_gate(a=5)
+def test_a_lost_update_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    start_counters(a=5)
     with monkeypatch.context() as lost:
         lost.setattr(admission, "settle", lambda **_: None)
         hold({"a": 1})
-    assert admission.read().free["a"] == 5
+    assert admission.read_mirror().free["a"] == 5
     assert counter_sync.sync() == "", "it may be on its way"
-    monkeypatch.setattr(counter_sync, "_TOLD_WITHIN_SECONDS", 0)
-    assert counter_sync.sync() == "1 counts told late"
-    assert admission.read().free["a"] == 4
+    monkeypatch.setattr(counter_sync, "_UPDATED_WITHIN_SECONDS", 0)
+    assert counter_sync.sync() == "1 counts updated late"
+    assert admission.read_mirror().free["a"] == 4
 
 
-def test_only_one_makes_it_anew_at_a_time() -> None:
-    open_gate(a=5)
+def test_only_one_rebuild_at_a_time() -> None:
+    start_counters(a=5)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [counter_sync.REBUILDER_LOCK])
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(_in_thread, lambda: counter_sync.rebuild("it is a test")).result() == ""
         cursor.execute("SELECT pg_advisory_unlock(%s)", [counter_sync.REBUILDER_LOCK])
-    assert counter_sync.rebuild("it is a test") == "made anew from PostgreSQL, because it is a test"
+    assert counter_sync.rebuild("it is a test") == "rebuilt from PostgreSQL, because it is a test"
 
 
 def _in_thread(call: Any) -> Any:
@@ -235,57 +240,57 @@ def _in_thread(call: Any) -> Any:
         connection.close()
 
 
-def test_what_is_told_while_it_is_made_anew_stays() -> None:
-    open_gate(a=5)
+def test_updates_during_a_rebuild_stay() -> None:
+    start_counters(a=5)
 
     def read_and_sell() -> list[admission.Count]:
-        counts = queries.counts()
+        counts = queries.all_counts()
         hold({"a": 3})
         return counts
 
     admission.rebuild(read_and_sell)
     assert in_step("a")
-    assert admission.read_counters(["a"]) == {"a": 2}
+    assert admission.read_available(["a"]) == {"a": 2}
 
 
 # -- when Redis is flushed, restored, frozen, killed, full -------------------------------------------
 def test_flushed_in_mid_sale(stock: redis.Redis) -> None:
-    """FAILURES 8: a missing counter is unknown; PostgreSQL sells exactly what there is."""
-    open_gate(a=10)
+    """A missing counter is unknown; PostgreSQL sells exactly what there is."""
+    start_counters(a=10)
     assert sum(hold(*[{"a": 1}] * 4)) == 4
     stock.flushall()
-    assert admission.read_counters(["a"]) == {}
-    assert queries.left_by_bin(["a"]) == {"a": 6}
+    assert admission.read_available(["a"]) == {}
+    assert queries.available_by_pool(["a"]) == {"a": 6}
     assert sum(hold(*[{"a": 1}] * 10)) == 6
-    assert counter_sync.sync().startswith("made anew")
+    assert counter_sync.sync().startswith("rebuilt")
     assert in_step("a")
-    assert admission.read_counters(["a"]) == {"a": 0}
+    assert admission.read_available(["a"]) == {"a": 0}
 
 
 def test_one_counter_lost(stock: redis.Redis) -> None:
-    open_gate(a=2, b=2)
+    start_counters(a=2, b=2)
     stock.hdel(admission.FREE, "a")
     assert admit({"a": 1}, {"b": 1}) == [UNKNOWN, ADMITTED]
     assert sum(hold(*[{"a": 1}] * 5)) == 2
 
 
 def test_a_snapshot_of_another_server_is_not_believed(stock: redis.Redis) -> None:
-    """FAILURES 9: restored from yesterday's file, every count looks plausible."""
-    open_gate(a=3)
+    """Restored from yesterday's file, every count looks plausible."""
+    start_counters(a=3)
     yesterday = snapshot(stock)
     assert sum(hold(*[{"a": 1}] * 3)) == 3
     for key, value in yesterday.items():
         stock.restore(key, 0, value, replace=True)
     stock.set(admission.VERIFIED, "0" * 40)  # the run_id of the server that wrote it
-    assert admission.read_counters(["a"]) == {}
+    assert admission.read_available(["a"]) == {}
     assert admit({"a": 1}) == [UNKNOWN]
     assert hold({"a": 1}) == [False]
-    assert counter_sync.sync().startswith("made anew")
+    assert counter_sync.sync().startswith("rebuilt")
     assert in_step("a")
 
 
 def test_even_a_snapshot_that_is_believed_oversells_nothing(stock: redis.Redis) -> None:
-    open_gate(a=3)
+    start_counters(a=3)
     yesterday = snapshot(stock)
     assert sum(hold(*[{"a": 1}] * 3)) == 3
     for key, value in yesterday.items():
@@ -296,22 +301,22 @@ def test_even_a_snapshot_that_is_believed_oversells_nothing(stock: redis.Redis) 
 
 
 def test_killed(redis_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FAILURES 10: without Redis PostgreSQL decides; with a new one nothing is believed until it was made anew."""
-    open_gate(a=5)
+    """Without Redis PostgreSQL decides; with a new one no counter is believed until the rebuild."""
+    start_counters(a=5)
     redis_server.kill()
     assert sum(hold(*[{"a": 1}] * 3)) == 3
-    assert queries.left_by_bin(["a"]) == {"a": 2}
+    assert queries.available_by_pool(["a"]) == {"a": 2}
     with pytest.raises((redis.RedisError, OSError)):
         counter_sync.sync()
     redis_server.start()
-    monkeypatch.setattr(admission, "_quiet_until", 0.0)
+    monkeypatch.setattr(admission, "_backoff_until", 0.0)
     assert sum(hold(*[{"a": 1}] * 3)) == 2
-    assert counter_sync.sync().startswith("made anew")
+    assert counter_sync.sync().startswith("rebuilt")
     assert in_step("a")
 
 
-def test_away_costs_one_wait_and_not_one_for_each_batch(redis_server: Any) -> None:
-    open_gate(a=50)
+def test_an_outage_costs_one_timeout_and_not_one_per_batch(redis_server: Any) -> None:
+    start_counters(a=50)
     redis_server.pause()
     try:
         started = time.monotonic()
@@ -326,30 +331,30 @@ def test_away_costs_one_wait_and_not_one_for_each_batch(redis_server: Any) -> No
 
 def test_what_a_frozen_redis_does_after_all_does_no_harm(redis_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands that timed out lie in its buffer and are carried out when it wakes up."""
-    open_gate(a=5)
+    start_counters(a=5)
     redis_server.pause()
     late = [(uuid4(), {"a": 2})]
     assert admission.admit(late) == [UNKNOWN]
     assert sum(hold(*[{"a": 1}] * 4)) == 4
     redis_server.resume()
-    monkeypatch.setattr(admission, "_quiet_until", 0.0)
+    monkeypatch.setattr(admission, "_backoff_until", 0.0)
     assert sum(hold(*[{"a": 1}] * 4)) == 1
     monkeypatch.setattr(time, "time", lambda: time.monotonic() + 10**10)
-    monkeypatch.setattr(counter_sync, "_TOLD_WITHIN_SECONDS", 0)
+    monkeypatch.setattr(counter_sync, "_UPDATED_WITHIN_SECONDS", 0)
     counter_sync.sync()
     assert in_step("a")
 
 
 def test_full(stock: redis.Redis) -> None:
-    """FAILURES 10: a full Redis refuses to count; what it says meanwhile is not believed."""
-    open_gate(a=5)
+    """A full Redis refuses to count; what it says meanwhile is not believed."""
+    start_counters(a=5)
     limit = str(stock.config_get("maxmemory")["maxmemory"])
     stock.config_set("maxmemory", 1)
     try:
         assert admit({"a": 1}) == [UNKNOWN]
         assert sum(hold(*[{"a": 1}] * 3)) == 3
-        assert admission.read_counters(["a"]) == {}, "better unknown than wrong"
-        assert queries.left_by_bin(["a"]) == {"a": 2}
+        assert admission.read_available(["a"]) == {}, "better unknown than wrong"
+        assert queries.available_by_pool(["a"]) == {"a": 2}
     finally:
         stock.config_set("maxmemory", limit)
     assert sum(hold(*[{"a": 1}] * 3)) == 2
@@ -358,11 +363,11 @@ def test_full(stock: redis.Redis) -> None:
     assert in_step("a")
 
 
-def test_competitors_on_one_sku_while_the_gate_is_emptied_again_and_again(
+def test_competitors_on_one_sku_while_the_counters_are_flushed_repeatedly(
     stock: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fifty FLUSHALLs under eight competitors: exactly the units, and the sums hold."""
-    open_gate(a=100, b=100)
+    start_counters(a=100, b=100)
 
     def compete(number: int) -> int:
         won = 0
@@ -378,7 +383,7 @@ def test_competitors_on_one_sku_while_the_gate_is_emptied_again_and_again(
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(compete, range(8))) == 100
     assert (free("a"), free("b")) == (0, 0)
-    # It may have been emptied while it was being made anew; what is missing then is told as any other count.
-    monkeypatch.setattr(counter_sync, "_TOLD_WITHIN_SECONDS", 0)
+    # A flush during a rebuild leaves counters missing; they are repaired like any lost update.
+    monkeypatch.setattr(counter_sync, "_UPDATED_WITHIN_SECONDS", 0)
     counter_sync.sync()
     assert in_step("a", "b")

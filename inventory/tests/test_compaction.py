@@ -1,4 +1,4 @@
-"""Old movements are folded: the sums stay, what is young or under way stays, and nobody waits for it."""
+"""Compaction of old movements: sums stay, recent and open ones stay, and nothing waits for it."""
 
 import threading
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def order(units: int = 1, *, sku: str = "a", sells: bool = True) -> UUID:
     """An order that holds, and buys, so many units."""
     order_id = uuid4()
     with transaction.atomic():
-        holds.hold(wishes=[holds.ReservationRequest(order_id=order_id, units={sku: units})])
+        holds.hold(requests=[holds.ReservationRequest(order_id=order_id, units={sku: units})])
     if sells:
         with transaction.atomic():
             holds.sell(order_ids=[order_id])
@@ -58,7 +58,7 @@ def age(days: float, **which: Any) -> None:
 
 
 def sums() -> dict[str, tuple[int, int, int]]:
-    """What the movements of each bin add up to."""
+    """What the movements of each pool add up to."""
     rows = Movement.objects.order_by().values("bin").annotate(r=Sum("received"), h=Sum("held"), s=Sum("sold"))
     return {row["bin"]: (row["r"], row["h"], row["s"]) for row in rows}
 
@@ -69,14 +69,14 @@ def stock() -> dict[str, tuple[int, int, int]]:
 
 
 def lines() -> list[tuple[str, str, int, int, int, int]]:
-    """The ledger, oldest first: bin, kind, received, held, sold, and how many a line stands for."""
+    """The ledger, oldest first: pool, kind, received, held, sold, and how many a line stands for."""
     rows = Movement.objects.order_by("id")
     return list(rows.values_list("bin", "kind", "received", "held", "sold", "carried"))
 
 
 @pytest.fixture
 def history() -> None:
-    """Two bins of one sku, deliveries, sales and a release, all five hundred days ago."""
+    """Two pools of one sku, deliveries, sales and a release, all five hundred days ago."""
     receive(20)
     receive(5)
     with transaction.atomic():
@@ -196,7 +196,7 @@ def a_fold_under_way(lines: int) -> Iterator[None]:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute("SET LOCAL bookrush.pruning = 'on'")
                 names: housekeeping.Names = {"before": days_ago(400), "limit": lines}
-                assert compaction.fold(cursor, compaction.MOVEMENTS, names) == lines
+                assert compaction.compact(cursor, compaction.MOVEMENTS, names) == lines
                 begun.set()
                 assert may_end.wait(60)
         finally:
@@ -225,7 +225,7 @@ def test_nobody_waits_for_a_fold() -> None:
         finally:
             cursor.execute("RESET lock_timeout")
         assert sums() == stock() == {"a": (24, 0, 5), "a@7": (4, 1, 1)}
-        assert len(lines()) == 13 + 5, "to whoever looks, nothing is folded yet"
+        assert len(lines()) == 13 + 5, "other transactions see nothing of it before the commit"
     assert len(lines()) == 8 + 5
     assert sums() == stock()
 

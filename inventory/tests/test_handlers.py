@@ -46,7 +46,7 @@ def counts() -> tuple[int, int, int]:
 
 def hold(order_id: UUID) -> None:
     with transaction.atomic():
-        holds.hold(wishes=[holds.ReservationRequest(order_id=order_id, units={SKU: 1})])
+        holds.hold(requests=[holds.ReservationRequest(order_id=order_id, units={SKU: 1})])
 
 
 def test_a_hold_becomes_a_sale_once_payments_has_the_money() -> None:
@@ -59,7 +59,7 @@ def test_a_hold_becomes_a_sale_once_payments_has_the_money() -> None:
 
 @pytest.mark.parametrize("flow", catalogue.FLOWS)
 def test_a_stranger_that_states_a_payment_sells_nothing(flow: str) -> None:
-    """FAILURES 27: the event goes to the dead letters, and moves neither a hold nor the shelf."""
+    """The event goes to the dead letters, and moves neither a hold nor the shelf."""
     order_id = uuid4()
     if flow == catalogue.RESERVE_FIRST:
         hold(order_id)

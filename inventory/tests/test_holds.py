@@ -1,4 +1,4 @@
-"""Holding, selling and releasing: all lines or none, once, and nobody deadlocks."""
+"""Holding, selling and releasing: all lines or none, each once, without deadlocks."""
 
 import random
 from collections.abc import Sequence
@@ -20,12 +20,14 @@ def receive(**quantities: int) -> None:
         stock_adjustments.receive(quantities=quantities, reason="test")
 
 
-def hold(*wishes: dict[str, int], as_sold: bool = False) -> tuple[list[UUID], dict[UUID, holds.ReservationOutcome]]:
+def hold(*requests: dict[str, int], as_sold: bool = False) -> tuple[list[UUID], dict[UUID, holds.ReservationOutcome]]:
     """Hold these baskets in one batch: the orders' ids, and what became of them."""
-    ids = [uuid4() for _ in wishes]
+    ids = [uuid4() for _ in requests]
     with transaction.atomic():
         outcomes = holds.hold(
-            wishes=[holds.ReservationRequest(order_id=i, units=units) for i, units in zip(ids, wishes, strict=True)],
+            requests=[
+                holds.ReservationRequest(order_id=i, units=units) for i, units in zip(ids, requests, strict=True)
+            ],
             as_sold=as_sold,
         )
     return ids, outcomes
@@ -47,7 +49,7 @@ def test_all_lines_or_none_first_come_first_served() -> None:
         holds.ReservationOutcome(held=False, missing=("unheard-of",)),
     ]
     assert (counts("a"), counts("b")) == ((3, 3, 0), (1, 1, 0))
-    assert queries.free_by_bin(["a", "b", "unheard-of"]) == {"a": 0, "b": 0}
+    assert queries.free_by_pool(["a", "b", "unheard-of"]) == {"a": 0, "b": 0}
 
 
 def test_a_hold_becomes_a_sale_once() -> None:
@@ -76,13 +78,13 @@ def test_a_hold_that_comes_after_the_release_holds_nothing() -> None:
     with transaction.atomic():
         holds.release(order_ids=[late])
     with transaction.atomic():
-        assert holds.hold(wishes=[holds.ReservationRequest(order_id=late, units={"a": 1})]) == {}
+        assert holds.hold(requests=[holds.ReservationRequest(order_id=late, units={"a": 1})]) == {}
     assert counts("a") == (5, 0, 0)
 
 
 @pytest.mark.parametrize("units", [{}, {"a": 0}, {"a": -3}])
 def test_nonsense_is_refused_and_raises_no_stock(units: dict[str, int]) -> None:
-    """FAILURES 37: minus three once raised a naive counter."""
+    """Minus three once raised a naive counter."""
     receive(a=5)
     with pytest.raises(ValueError, match="must be 1 to 20"):
         hold(units)
@@ -93,11 +95,11 @@ def test_nonsense_is_refused_and_raises_no_stock(units: dict[str, int]) -> None:
 
 def test_outside_of_a_transaction_nothing_is_done() -> None:
     with pytest.raises(transaction.TransactionManagementError):
-        holds.hold(wishes=[holds.ReservationRequest(order_id=uuid4(), units={"a": 1})])
+        holds.hold(requests=[holds.ReservationRequest(order_id=uuid4(), units={"a": 1})])
 
 
 def test_opposite_baskets_at_once_never_deadlock_and_never_oversell() -> None:
-    """FAILURES 30: eight competitors, the same five books, every basket in another order."""
+    """Eight competitors, the same five books, every basket in another order."""
     skus = ["a", "b", "c", "d", "e"]
     receive(**dict.fromkeys(skus, 40))
 

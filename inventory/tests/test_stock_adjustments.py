@@ -41,11 +41,11 @@ def set_aside(units: dict[str, int], *, sale_id: int = 1, limit: int | None = No
 
 def hold(customer: str = "", **units: int) -> holds.ReservationOutcome:
     order = uuid4()
-    wish = holds.ReservationRequest(
+    request = holds.ReservationRequest(
         order_id=order, units={name.replace("_at_", "@"): n for name, n in units.items()}, customer=customer
     )
     with transaction.atomic():
-        return holds.hold(wishes=[wish])[order]
+        return holds.hold(requests=[request])[order]
 
 
 def counts(name: str) -> tuple[int, int, int]:
@@ -54,7 +54,7 @@ def counts(name: str) -> tuple[int, int, int]:
 
 
 def ledger(name: str) -> tuple[int, int, int]:
-    """What a bin's movements add up to."""
+    """What a pool's movements add up to."""
     sums = Movement.objects.filter(bin=name).aggregate(r=Sum("received"), h=Sum("held"), s=Sum("sold"))
     return sums["r"], sums["h"], sums["s"]
 
@@ -134,7 +134,7 @@ def test_what_a_sale_has_left_goes_back_when_it_is_over_also_what_comes_back_lat
     set_aside({"a": 4}, ends_in=-1)
     order = uuid4()
     with transaction.atomic():
-        holds.hold(wishes=[holds.ReservationRequest(order_id=order, units={"a@1": 3})])
+        holds.hold(requests=[holds.ReservationRequest(order_id=order, units={"a@1": 3})])
     with transaction.atomic():
         assert stock_adjustments.return_unsold() == 1
     assert (counts("a"), counts("a@1")) == ((7, 0, 0), (3, 3, 0))
@@ -165,17 +165,17 @@ def test_a_limit_counts_all_orders_of_a_customer_and_forgets_what_was_given_back
 def test_a_limit_holds_within_one_batch() -> None:
     receive(a=10)
     set_aside({"a": 8}, limit=2)
-    wishes = [holds.ReservationRequest(order_id=uuid4(), units={"a@1": 1}, customer="ada") for _ in range(5)]
+    requests = [holds.ReservationRequest(order_id=uuid4(), units={"a@1": 1}, customer="ada") for _ in range(5)]
     with transaction.atomic():
-        outcomes = holds.hold(wishes=wishes)
-    assert [outcomes[wish.order_id].held for wish in wishes] == [True, True, False, False, False]
+        outcomes = holds.hold(requests=requests)
+    assert [outcomes[request.order_id].held for request in requests] == [True, True, False, False, False]
 
 
 def test_a_part_is_given_back_once_however_often_it_is_said() -> None:
     receive(a=10, b=10)
     order = uuid4()
     with transaction.atomic():
-        holds.hold(wishes=[holds.ReservationRequest(order_id=order, units={"a": 5, "b": 2})])
+        holds.hold(requests=[holds.ReservationRequest(order_id=order, units={"a": 5, "b": 2})])
     with transaction.atomic():
         holds.sell(order_ids=[order])
     for _ in range(2):
@@ -196,7 +196,7 @@ def test_a_part_given_back_while_it_is_only_held_is_not_sold_later() -> None:
     receive(a=10)
     order = uuid4()
     with transaction.atomic():
-        holds.hold(wishes=[holds.ReservationRequest(order_id=order, units={"a": 5})])
+        holds.hold(requests=[holds.ReservationRequest(order_id=order, units={"a": 5})])
         holds.give_back(reductions={order: {"a": 2}})
         holds.sell(order_ids=[order])
     assert counts("a") == ledger("a") == (10, 0, 3)

@@ -17,11 +17,12 @@ State = DeadLetter.State
 _SEND_AT_ONCE = 50
 # Longer than sending so many takes: the letters of a sender that died are free again after this.
 _LEASE = timedelta(seconds=90)
+# An array, for it is made once: a plan may ask `IN (SELECT … LIMIT …)` again for each row, and claim more than that.
 _CLAIM = """
-UPDATE kafka_bridge_deadletter SET send_at = now() + %s WHERE id IN (
+UPDATE kafka_bridge_deadletter SET send_at = now() + %s WHERE id = ANY(ARRAY(
     SELECT id FROM kafka_bridge_deadletter
     WHERE send_at <= now() AND state = 'redriven' ORDER BY send_at, id LIMIT %s FOR UPDATE SKIP LOCKED
-)
+))
 RETURNING *
 """
 _DEAD_HEAD = """

@@ -15,7 +15,7 @@ from shop.accounts import forms
 
 
 class SignIn(LoginView):
-    """Name and password; then back to where the buyer was."""
+    """Sign in, then return to where the buyer was."""
 
     template_name = "accounts/sign_in.html"
     redirect_authenticated_user = True
@@ -30,7 +30,7 @@ class SignOut(LogoutView):
 @sensitive_post_parameters("password1", "password2")
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_up(request: HttpRequest) -> HttpResponse:
-    """Make an account and be signed in; the guest's cart comes along."""
+    """Create an account and sign in; the guest's cart is kept."""
     if request.user.is_authenticated:
         return redirect(settings.LOGIN_REDIRECT_URL)
     form = forms.SignUpForm(request.POST or None)
@@ -43,7 +43,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 
 
 def _next(request: HttpRequest) -> str:
-    """Where to go afterwards, if that is a page of ours."""
+    """The page to go to afterwards, if it is one of ours."""
     target = request.POST.get("next", request.GET.get("next", ""))
     safe = url_has_allowed_host_and_scheme(
         target, allowed_hosts={request.get_host()}, require_https=request.is_secure()

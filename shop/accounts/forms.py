@@ -1,4 +1,4 @@
-"""What is typed in to sign up."""
+"""The sign-up form."""
 
 from django import forms
 from django.contrib.auth.forms import BaseUserCreationForm

@@ -1,6 +1,6 @@
-"""The shop's own pages in the admin: those that cross apps, and those of the shop's tables.
+"""The admin pages that combine several apps, and those of the shop's own tables.
 
-Each app shows its own facts in its own `admin.py`; what needs several of them (an order with its money and its trail,
+Each app shows its own facts in its own `admin.py`. What needs several apps (an order with its payment and its timeline,
 stock with titles, the start page) is here.
 """
 
@@ -36,13 +36,13 @@ facts.subject_pages |= {topic.name: "admin:orders_order_change" for topic in cat
 
 
 def _order_now(key: str) -> str:
-    """How the order of this id stands, for whoever decides about one of its events; nothing if there is none."""
+    """The order's status, for staff who decide about one of its events; "" if the key is no order id."""
     try:
         order = Order.objects.filter(pk=UUID(key)).first()
     except ValueError:
         return ""
     if order is None:
-        return "there is no such order here"
+        return "there is no such order"
     why = f", {order.cancel_reason}" if order.cancel_reason else ""
     return f"order {order.reference} is {order.get_status_display()}{why}"
 

@@ -1,1 +1,1 @@
-"""What the analytics group counts: sales by day and by book."""
+"""The analytics group: sales by day and by book."""

@@ -1,7 +1,7 @@
-"""The sales figures: what the analytics group counts, a batch at a time. Needs a transaction under way.
+"""The sales figures: what the analytics group counts, a batch of events at a time. Needs a transaction.
 
-A fact counts for the day on which it was stated, by the clock of the database, in UTC: not for that on which it was
-heard. So figures that are made anew from the log are the same, and so are those after an outage.
+An event counts for the day on which it was published, by the database's clock and in UTC, not for the day on which it
+is handled. So figures that are rebuilt from the log are the same, and so are those after an outage.
 """
 
 from collections import Counter, defaultdict
@@ -32,17 +32,17 @@ Days = dict[date, Counter[str]]
 
 
 def count_confirmed(*, facts: Sequence[Dated[catalogue.OrderConfirmed]]) -> None:
-    """These orders are sales."""
+    """Count these orders as sales."""
     _count(((time, line) for fact, time in facts for line in fact.lines), sign=1, days=_orders("confirmed", facts))
 
 
 def count_reduced(*, facts: Sequence[Dated[catalogue.OrderReduced]]) -> None:
-    """These copies were sales and are none any more."""
+    """Subtract these copies from the sales."""
     _count(((time, line) for fact, time in facts for line in fact.cancelled_now), sign=-1, days=_orders("", facts))
 
 
 def count_cancelled(*, facts: Sequence[Dated[catalogue.OrderCancelled]]) -> None:
-    """These orders ended without a sale; what was counted for them, and not taken back before, is taken back."""
+    """Count these orders as cancelled, and subtract what was counted for them and not subtracted before."""
     days = _orders("cancelled", facts)
     confirmed = [(fact, time) for fact, time in facts if fact.was_confirmed]
     for fact, time in confirmed:
@@ -52,12 +52,12 @@ def count_cancelled(*, facts: Sequence[Dated[catalogue.OrderCancelled]]) -> None
 
 
 def count_shipped(*, facts: Sequence[Dated[catalogue.OrderShipped]]) -> None:
-    """These parcels left."""
+    """Count these orders as shipped."""
     _add_to_days(_orders("shipped", facts))
 
 
 def count_delivered(*, facts: Sequence[Dated[catalogue.OrderDelivered]]) -> None:
-    """These parcels arrived."""
+    """Count these orders as delivered."""
     _add_to_days(_orders("delivered", facts))
 
 
@@ -66,7 +66,7 @@ def _day(time: datetime) -> date:
 
 
 def _orders(count: str, facts: Iterable[Dated[F]]) -> Days:
-    """So many orders of each day, under this name; without one, the days alone."""
+    """The number of orders of each day, under this name; without a name, only the days."""
     days: Days = defaultdict(Counter)
     for _, time in facts:
         days[_day(time)][count] += 1
@@ -74,7 +74,7 @@ def _orders(count: str, facts: Iterable[Dated[F]]) -> Days:
 
 
 def _count(lines: Iterable[tuple[datetime, catalogue.Line]], *, sign: int, days: Days) -> None:
-    """Add these units and their revenue (or, with a sign of -1, take them off), of the days and of each book."""
+    """Add these units and their revenue to the days and the books; with a sign of -1, subtract them."""
     units: Counter[str] = Counter()
     revenue: Counter[str] = Counter()
     for time, line in lines:
@@ -83,7 +83,7 @@ def _count(lines: Iterable[tuple[datetime, catalogue.Line]], *, sign: int, days:
         revenue[line.sku] += amount_minor
         days[_day(time)].update(units=number, revenue_minor=amount_minor)
     _add_to_days(days)
-    skus = sorted(units)  # one sequence for everybody, so that two batches never deadlock
+    skus = sorted(units)  # every batch locks rows in this sequence, so two batches never deadlock
     if skus:
         with connection.cursor() as cursor:
             cursor.execute(_ADD_TO_BOOKS, [skus, [units[sku] for sku in skus], [revenue[sku] for sku in skus]])

@@ -1,6 +1,6 @@
-"""Invariants that are no single statement: the gate, of which PostgreSQL knows only half, and the dead letters.
+"""Invariants that are more than one SQL statement: the Redis stock counters, and the dead letters.
 
-Redis is never waited for long, and without it the rest of the audit goes on.
+Redis is given little time to answer, and without it the rest of the audit continues.
 """
 
 import time
@@ -14,77 +14,81 @@ from kafka_bridge.dead_letters import letter_store
 from shop.audit.invariants import Rule
 from shop.audit.report import EXAMPLES, Finding
 
-GATE_READ = Rule(
-    name="the gate can be read",
+COUNTERS_READABLE = Rule(
+    name="stock counters can be read",
     sentence="Redis answers.",
-    remedy="See whether Redis runs. Until it does PostgreSQL decides alone: slower, and never wrong.",
+    remedy="Check that Redis is running. Until it is, PostgreSQL decides alone: slower, but never wrong.",
 )
-GATE_SUM = Rule(
-    name="gate + held + sold = received",
-    sentence="What the gate offers of a bin are the units received that are neither held nor sold.",
-    remedy="manage.py audit --repair makes the gate anew from PostgreSQL; otherwise the timekeeper does, so see "
-    "whether it runs.",
+COUNTERS_SUM = Rule(
+    name="counter + held + sold = received",
+    sentence="The Redis counter of a stock pool is the number of units received that are neither held nor sold.",
+    remedy="manage.py audit --repair rebuilds the counters from PostgreSQL. The timekeeper does it as well, so check "
+    "that it is running.",
 )
-GATE_FREE = Rule(
-    name="the gate lets orders go",
-    sentence="The gate keeps units back only for orders that are being decided.",
-    remedy="The timekeeper lets go of orders that never came again, so see whether it runs; manage.py audit --repair "
-    "makes the gate anew from PostgreSQL.",
+COUNTERS_SETTLED = Rule(
+    name="stock counters settle orders",
+    sentence="Redis reserves units only for orders that are being decided.",
+    remedy="The timekeeper settles orders that were never delivered again, so check that it is running. manage.py "
+    "audit --repair rebuilds the counters from PostgreSQL.",
 )
 DEAD_LETTERS = Rule(
     name="dead letters",
-    sentence="Every message could be handled; none was put aside for a person.",
-    remedy="Read them in the admin or with manage.py dead_letters list --kinds, mend the cause, and send them again.",
+    sentence="Every message was handled; none is waiting for a person.",
+    remedy="Read them in the admin or with manage.py dead_letters list --kinds, fix the cause, and redrive them.",
 )
-RULES = (GATE_READ, GATE_SUM, GATE_FREE, DEAD_LETTERS)
-# A difference that is still there after so many looks is one that nobody is about to mend.
-_LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.5
-# What is admitted and not written down after this is the timekeeper's business; so long it may take for it.
-_TIDIED_WITHIN_SECONDS = 5.0
+RULES = (COUNTERS_READABLE, COUNTERS_SUM, COUNTERS_SETTLED, DEAD_LETTERS)
+# A difference that is the same this many times in a row is not an update on its way.
+_ATTEMPTS, _RETRY_SECONDS = 5, 0.5
+# Admitted orders older than this are left to the timekeeper, which gets so long to settle them.
+_SETTLED_WITHIN_SECONDS = 5.0
 
 
-# -- The gate -----------------------------------------------------------------------------------------
-def gate_findings(*, grace_seconds: float) -> list[Finding]:
-    """Compare the gate with PostgreSQL as it is now. Not within a snapshot, which would be older than the gate."""
+# -- The stock counters -----------------------------------------------------------------------------------
+def counter_findings(*, grace_seconds: float) -> list[Finding]:
+    """Compare the counters with PostgreSQL as it is now. Not in a snapshot, which would be older than the counters."""
     try:
-        wrong = [_words(difference) for difference in _lasting_differences()]
-        late = _kept_back(admission.read(), grace_seconds)
+        wrong = [_describe(difference) for difference in _lasting_differences()]
+        late = _unsettled(admission.read_mirror(), grace_seconds)
     except (redis.RedisError, OSError) as error:
         trouble = f"Redis does not answer ({type(error).__name__}: {error}); PostgreSQL decides alone"
-        note = "not compared, because the gate cannot be read"
-        return [finding(GATE_READ, [trouble]), finding(GATE_SUM, note=note), finding(GATE_FREE, note=note)]
-    return [finding(GATE_READ), finding(GATE_SUM, wrong), finding(GATE_FREE, late)]
+        note = "not compared, because the stock counters cannot be read"
+        return [
+            finding(COUNTERS_READABLE, [trouble]),
+            finding(COUNTERS_SUM, note=note),
+            finding(COUNTERS_SETTLED, note=note),
+        ]
+    return [finding(COUNTERS_READABLE), finding(COUNTERS_SUM, wrong), finding(COUNTERS_SETTLED, late)]
 
 
 def _lasting_differences() -> list[counter_sync.CounterDifference]:
-    """Differences that are the same at every look: what was just written is told within moments."""
+    """Differences that stay the same: an update that is on its way arrives within moments."""
     found = counter_sync.differences()
-    for _ in range(_LOOKS - 1):
+    for _ in range(_ATTEMPTS - 1):
         if not found:
             break
-        time.sleep(_LOOK_AGAIN_SECONDS)
+        time.sleep(_RETRY_SECONDS)
         again = set(counter_sync.differences())
         found = [difference for difference in found if difference in again]
     return found
 
 
-def _words(difference: counter_sync.CounterDifference) -> str:
-    told = "of which the gate knows nothing" if difference.gate is None else f"but the gate says {difference.gate}"
-    return f"bin {difference.bin}: {difference.postgresql} free, {told}"
+def _describe(difference: counter_sync.CounterDifference) -> str:
+    in_redis = "but Redis has no counter" if difference.redis is None else f"but Redis has {difference.redis}"
+    return f"pool {difference.pool}: {difference.postgresql} free, {in_redis}"
 
 
-def _kept_back(mirror: admission.CounterMirror, grace_seconds: float) -> list[str]:
-    """Orders that were admitted long ago and are not settled; units that are kept back while there is no such order."""
-    limit = time.time() - grace_seconds - _TIDIED_WITHIN_SECONDS
+def _unsettled(mirror: admission.CounterMirror, grace_seconds: float) -> list[str]:
+    """Orders that were admitted long ago and are not settled; without any, units that are reserved for no order."""
+    limit = time.time() - grace_seconds - _SETTLED_WITHIN_SECONDS
     late = [
         f"order {order_id}: admitted, and not decided since" for order_id, at in mirror.admitted.items() if at < limit
     ]
-    lost = [f"bin {name}: {units} units are kept back for no order" for name, units in mirror.taken.items() if units]
+    lost = [f"pool {name}: {units} units are reserved for no order" for name, units in mirror.taken.items() if units]
     return late if mirror.admitted else lost
 
 
 def finding(rule: Rule, examples: Iterable[str] = (), *, note: str = "") -> Finding:
-    """What became of a rule: the examples are whatever breaks it."""
+    """The finding for a rule; `examples` are the violations."""
     found = sorted(examples)
     return Finding(
         name=rule.name, sentence=rule.sentence, count=len(found), examples=tuple(found[:EXAMPLES]), note=note

@@ -1,7 +1,7 @@
-"""Our charges and refunds against the gateway's own books: money that only one of the two knows, or knows otherwise.
+"""Compares our charges and refunds with the gateway's own books.
 
-The gateway is asked for the payments that were begun lately; it is never waited for long, and without it the rest of
-the audit goes on. What is under way changes between two looks, so only what stays the same at every look counts.
+The gateway is asked for its recent payments. It gets little time to answer, and without it the rest of the audit
+continues. What is under way changes from one comparison to the next, so only differences that stay the same count.
 """
 
 import queue
@@ -26,79 +26,79 @@ from shop.audit.report import Finding
 
 BOOKS = Rule(
     name="our money and the gateway's",
-    sentence="The gateway has captured and given back what we say it has, and nothing else.",
-    remedy="Each is open as money that needs a person in the admin (Payments, Needs a person), once the timekeeper has "
-    "seen it: its page says what to do.",
+    sentence="The gateway has captured and refunded exactly what our tables say.",
+    remedy="The timekeeper opens a review for each difference. Its page in the admin (Payments, Needs a person) says "
+    "what to do.",
 )
 SPAN, MOST = timedelta(days=1), 5_000
-"""So far back, and so many charges, are compared."""
-# The gateway's clock and ours may differ by so much.
-_CLOCKS = timedelta(minutes=5)
-_LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.5
-_SECONDS = 4.0
+"""How far back, and how many charges at most, are compared."""
+# The gateway's clock and ours may differ by this much.
+_CLOCK_SKEW = timedelta(minutes=5)
+_ATTEMPTS, _RETRY_SECONDS = 5, 0.5
+_TIMEOUT_SECONDS = 4.0
 _OLD_REVIEWS = 50
 _OVER = (Charge.State.FAILED, Charge.State.CANCELLED)
 
 
 class NoStatement(Exception):
-    """The gateway's books could not be read in time; the message says why. Look again later."""
+    """The gateway's books could not be read in time; the message says why. Try again later."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayDifference:
-    """Money that the gateway knows and we do not, or the other way round, or otherwise."""
+    """A payment about which the gateway's books and ours differ."""
 
     kind: Review.Kind
     subject: str
-    """The charge's id; of a payment that belongs to no charge, the gateway's name for it."""
+    """The charge's id; for an orphan payment, which belongs to no charge, the gateway's id."""
     order_id: UUID | None = None
     detail: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What was found when the books were compared."""
+    """The result of a comparison."""
 
     differences: tuple[GatewayDifference, ...] = ()
-    looked_at: frozenset[str] = field(default_factory=frozenset)
-    """Subjects (see `Difference`) of all that was compared."""
+    compared: frozenset[str] = field(default_factory=frozenset)
+    """Subjects (see `GatewayDifference`) of everything that was compared."""
     note: str = ""
     """Why nothing could be compared."""
 
 
 def compare(*, grace_seconds: float) -> Comparison:
-    """Compare the books as they are now; not inside a transaction, which would see ours as they were.
+    """Compare the books as they are now. Not inside a transaction, which would see ours as they were.
 
-    What somebody has closed with a note, and what is still the same, is no difference any more.
+    A difference that staff closed with a note does not count as long as it stays the same.
     """
-    until = time.monotonic() + _SECONDS
+    until = time.monotonic() + _TIMEOUT_SECONDS
     try:
-        found, looked_at = _look(grace_seconds, until)
-        for _ in range(_LOOKS - 1):
+        found, subjects = _compare_once(grace_seconds, until)
+        for _ in range(_ATTEMPTS - 1):
             if not found:
                 break
-            time.sleep(_LOOK_AGAIN_SECONDS)
-            again, _ = _look(grace_seconds, until + _LOOKS * _LOOK_AGAIN_SECONDS)
+            time.sleep(_RETRY_SECONDS)
+            again, _ = _compare_once(grace_seconds, until + _ATTEMPTS * _RETRY_SECONDS)
             found &= again
     except NoStatement as error:
         return Comparison(note=f"The gateway could not be asked: {error}")
     lasting = found - set(_accepted(found))
-    return Comparison(differences=tuple(sorted(lasting, key=lambda d: d.detail)), looked_at=looked_at)
+    return Comparison(differences=tuple(sorted(lasting, key=lambda d: d.detail)), compared=subjects)
 
 
-def finding(compared: Comparison) -> Finding:
-    """What the audit says about it."""
+def finding(comparison: Comparison) -> Finding:
+    """The comparison as a finding of the audit."""
     return external_checks.finding(
-        BOOKS, (difference.detail for difference in compared.differences), note=compared.note
+        BOOKS, (difference.detail for difference in comparison.differences), note=comparison.note
     )
 
 
-def keep_reviews(compared: Comparison) -> None:
-    """Open a review for each difference, and close those that were looked at and are gone; one transaction."""
-    found = {(difference.kind, difference.subject) for difference in compared.differences}
+def keep_reviews(comparison: Comparison) -> None:
+    """Open a review for each difference, and close those whose difference is gone; one transaction."""
+    found = {(difference.kind, difference.subject) for difference in comparison.differences}
     with transaction.atomic(durable=True):
-        charges = Charge.objects.in_bulk([UUID(d.subject) for d in compared.differences if d.order_id])
-        for difference in compared.differences:
+        charges = Charge.objects.in_bulk([UUID(d.subject) for d in comparison.differences if d.order_id])
+        for difference in comparison.differences:
             reviews.open_review(
                 kind=difference.kind,
                 subject=difference.subject,
@@ -107,26 +107,26 @@ def keep_reviews(compared: Comparison) -> None:
                 order_id=difference.order_id,
             )
         for kind, subject in _open_reviews().values_list("kind", "subject"):
-            if subject in compared.looked_at and (kind, subject) not in found:
+            if subject in comparison.compared and (kind, subject) not in found:
                 reviews.settle(kind=kind, subject=subject, note="the gateway's books and ours agree")
 
 
-# -- One look -------------------------------------------------------------------------------------------
-def _look(grace_seconds: float, until: float) -> tuple[set[GatewayDifference], frozenset[str]]:
-    """What differs right now, and the subjects of all that was compared.
+# -- One comparison -------------------------------------------------------------------------------------
+def _compare_once(grace_seconds: float, until: float) -> tuple[set[GatewayDifference], frozenset[str]]:
+    """The differences right now, and the subjects of everything that was compared.
 
     Raises:
         NoStatement: see there.
     """
     recent = _recent()
     since = max(timezone.now() - SPAN, min(recent.values(), default=timezone.now()))
-    payments = {payment.key: payment for payment in _statement(since - _CLOCKS, until)}
+    payments = {payment.key: payment for payment in _statement(since - _CLOCK_SKEW, until)}
     wanted = {pk for pk, created_at in recent.items() if created_at >= since}
     older = _disputed() - wanted
     wanted |= older
     for pk in older:
         payments |= _found(pk)
-    # Ours are read last: what the gateway has done by now, we may have written down since, and the next look tells.
+    # Ours are read last: what the gateway did before, we have stored since, or will by the next comparison.
     charges = _charges(wanted | {known for key in payments if (known := _as_uuid(key))})
     back = _refunds(charges)
     quiet = timezone.now() - timedelta(seconds=grace_seconds)
@@ -141,14 +141,14 @@ def _look(grace_seconds: float, until: float) -> tuple[set[GatewayDifference], f
 
 
 def _recent() -> dict[UUID, datetime]:
-    """The newest charges and when they were made; the ids grow with time, and the key has an index."""
+    """The newest charges and their creation times, by the index of the key, since ids are time-ordered."""
     return dict(Charge.objects.order_by("-id").values_list("pk", "created_at")[:MOST])
 
 
 def _disputed() -> set[UUID]:
-    """Charges that differed before, however old they are."""
-    open_ones = _open_reviews().filter(kind=Review.Kind.MISMATCH).order_by("-opened_at")
-    return {pk for pk in open_ones.values_list("charge", flat=True)[:_OLD_REVIEWS] if pk}
+    """Charges with an open review about a difference, however old they are."""
+    mismatches = _open_reviews().filter(kind=Review.Kind.MISMATCH).order_by("-opened_at")
+    return {pk for pk in mismatches.values_list("charge", flat=True)[:_OLD_REVIEWS] if pk}
 
 
 def _open_reviews() -> QuerySet[Review]:
@@ -156,7 +156,7 @@ def _open_reviews() -> QuerySet[Review]:
 
 
 def _accepted(found: Iterable[GatewayDifference]) -> Iterator[GatewayDifference]:
-    """Those that somebody has closed with a note, and that are what they were then."""
+    """Differences that staff closed with a note, and that have not changed since."""
     by_subject = {difference.subject: difference for difference in found}
     closed = Review.objects.filter(subject__in=by_subject, closed_at__isnull=False).exclude(closed_by="")
     for kind, subject, detail in closed.values_list("kind", "subject", "detail"):
@@ -170,7 +170,7 @@ def _charges(ids: Iterable[UUID]) -> dict[UUID, Charge]:
 
 
 def _refunds(charges: Mapping[UUID, Charge]) -> dict[UUID, tuple[int, int]]:
-    """By charge, what is back and what is still to go back, in minor units."""
+    """By charge, what is refunded and what is still to be refunded, in minor units."""
     through = Sum("amount_minor", filter=Q(state=Refund.State.SUCCEEDED), default=0)
     asked = Sum("amount_minor", filter=Q(state=Refund.State.REQUESTED), default=0)
     rows = Refund.objects.filter(charge__in=list(charges)).order_by().values("charge")
@@ -180,7 +180,7 @@ def _refunds(charges: Mapping[UUID, Charge]) -> dict[UUID, tuple[int, int]]:
 
 # -- The gateway -------------------------------------------------------------------------------------------
 def _statement(since: datetime, until: float) -> Sequence[Payment]:
-    """The gateway's payments, read in a thread of its own, which nobody waits for longer than until then.
+    """The gateway's payments, read in a separate thread, so that a gateway that hangs cannot block the audit.
 
     Raises:
         NoStatement: see there.
@@ -219,10 +219,10 @@ def _found(pk: UUID) -> dict[str, Payment]:
 
 # -- What differs ------------------------------------------------------------------------------------------
 def _between(charge: Charge, payment: Payment | None, back_minor: int, asked_minor: int) -> Iterator[GatewayDifference]:
-    """In what a charge and its payment differ; of one that is under way, only what can never be right."""
-    words = _wrong(charge, payment, back_minor, asked_minor)
-    if words:
-        detail = f"charge {charge.pk} of order {charge.order_id}: {words}"
+    """The difference between a charge and its payment; while a charge is under way, only what can never be right."""
+    wrong = _wrong(charge, payment, back_minor, asked_minor)
+    if wrong:
+        detail = f"charge {charge.pk} of order {charge.order_id}: {wrong}"
         yield GatewayDifference(
             kind=Review.Kind.MISMATCH, subject=str(charge.pk), order_id=charge.order_id, detail=detail[:500]
         )
@@ -272,7 +272,7 @@ def _is_taken(charge: Charge) -> bool:
 
 
 def _is_open(payment: Payment) -> bool:
-    """Whether money is, or may soon be, set aside for it."""
+    """Whether money is authorized for it, or may soon be."""
     return payment.standing in (PaymentStatus.ACTION, PaymentStatus.AUTHORIZED)
 
 

@@ -1,13 +1,12 @@
-"""What must be so, read from PostgreSQL in one snapshot. What only Redis and Kafka know is in `external_checks.py`.
+"""What an invariant is, and how its SQL is run. Invariants outside PostgreSQL are in `external_checks.py`.
 
 # Note [What is under way is no violation]
-Each app writes its part in a transaction of its own, and hears of the others' parts by events. So between apps the
-books differ for as long as an event takes. Where an invariant spans apps it counts only what has been quiet for
-`grace` seconds: nothing happened to the order for that long, and it is still wrong. Within one app it is exact at any
-moment, whatever the grace.
+Each app writes its part in its own transaction, and learns of the other parts by events. So between apps the books
+differ for as long as an event takes. An invariant that spans apps therefore counts only orders to which nothing has
+happened for `grace` seconds. Within one app it is exact at any moment, whatever the grace.
 
-What only a moment of time makes wrong (a deadline, an expiry, the end of a sale) the timekeeper puts right when it next
-comes by; so such a moment must have passed `CLOCK_SECONDS` ago, also in a shop at rest.
+Some rows become wrong just because time passes (a deadline, an expiry, the end of a sale), until a periodic job puts
+them right. So that moment must be `CLOCK_SECONDS` ago, even in a shop at rest.
 """
 
 import time
@@ -22,40 +21,40 @@ from shop.audit.report import EXAMPLES, Finding
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """Something that must be so."""
+    """Something that must always hold."""
 
     name: str
     sentence: str
-    """The same for people."""
+    """The rule as a sentence."""
     remedy: str
-    """What is done about it where it is not: what `--repair` does, or what a person has to do."""
+    """What to do if it is broken: what `--repair` does, or what a person has to do."""
 
 
-# The slowest of the timekeeper's jobs that end something comes by every five seconds.
+# The slowest periodic job that ends something runs every five seconds; twice that.
 CLOCK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Invariant(Rule):
-    """A rule of which PostgreSQL knows everything."""
+    """A rule that one SQL statement can check."""
 
     sql: str
-    """One column, `example`: a line for everything that breaks it. `%(grace)s`, `%(clock)s` and
-    `%(unknown)s` (so long may the gateway leave a call unanswered) are in seconds."""
+    """One column, `example`: a row for each violation. `%(grace)s`, `%(clock)s` and `%(unknown)s` (how long the
+    gateway may leave a call unanswered) are in seconds."""
 
 
-# All are counted, and the first few are given.
+# Counts all violations, and returns the first few.
 _READ = """
 WITH found AS MATERIALIZED ({sql})
 SELECT (SELECT count(*) FROM found), ARRAY(SELECT example FROM found ORDER BY example LIMIT %(examples)s)
 """
 
 
-def read(invariants: Iterable[Invariant], *, grace_seconds: float, limit_seconds: float | None) -> Iterator[Finding]:
-    """Look into each invariant in turn, in the transaction that is under way.
+def check(invariants: Iterable[Invariant], *, grace_seconds: float, limit_seconds: float | None) -> Iterator[Finding]:
+    """Check each invariant in turn, in the current transaction.
 
     Raises:
-        django.db.OperationalError: they take longer than the limit, all together.
+        django.db.OperationalError: they take longer than the limit in total.
     """
     until = None if limit_seconds is None else time.monotonic() + limit_seconds
     for invariant in invariants:

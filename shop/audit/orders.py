@@ -24,20 +24,20 @@ DEADLINE = Invariant(
         WHERE confirmed_at IS NULL AND NOT status = 'CANCELLED'
             AND deadline_at < now() - (%(grace)s + %(clock)s) * interval '1 second'
     """,
-    remedy="manage.py audit --repair cancels them; otherwise the timekeeper does, so see whether it runs.",
+    remedy="manage.py audit --repair cancels them. The timekeeper does it as well, so check that it is running.",
 )
 REASON = Invariant(
     name="every cancelled order has a reason",
-    sentence="Whoever asks why an order was cancelled gets an answer.",
+    sentence="Every cancelled order says why it was cancelled.",
     sql="""
         SELECT concat('order ', reference, ' (', id, ')') AS example
         FROM orders_order WHERE status = 'CANCELLED' AND cancel_reason = ''
     """,
-    remedy="Somebody has to look at the order's trail; it says what was done, and by whom.",
+    remedy="See the order's timeline: it shows what was done, and by whom.",
 )
 TOTALS = Invariant(
     name="order totals add up",
-    sentence="What an order costs is the sum of its lines, without the units that were cancelled.",
+    sentence="The total of an order is the sum of its lines, less the units that were cancelled.",
     sql=f"""
         SELECT concat('order ', reference, ' (', id, '): ', {_major("total_minor", "currency")}, ' ', currency,
             ' in all, its lines ', {_major("coalesce(lines, 0)", "currency")}) AS example
@@ -47,13 +47,13 @@ TOTALS = Invariant(
         ) AS l ON l.order_id = o.id
         WHERE total_minor <> coalesce(lines, 0)
     """,  # noqa: S608 - made of column names
-    remedy="Somebody has to compare the order with its charge, and settle the difference with the buyer.",
+    remedy="Compare the order with its charge, and settle the difference with the buyer.",
 )
 KEPT = Invariant(
     name="captured - refunded = kept orders",
-    sentence="The money that was taken and not given back is that of the orders that are paid and not cancelled, "
-    "without the copies that were returned.",
-    # A refund that is asked for counts as going back.
+    sentence="The money that was captured and not refunded is that of the orders that are paid and not cancelled, less "
+    "the copies that were returned.",
+    # A refund that is requested counts as refunded: its money is about to go back.
     sql=f"""
         SELECT concat('order ', coalesce(reference, order_id::text), ' (', order_id, ') ', what) AS example
         FROM (
@@ -87,11 +87,11 @@ KEPT = Invariant(
                 LATERAL (SELECT now() - %(grace)s * interval '1 second' AS quiet) AS limits
         ) AS orders WHERE what IS NOT NULL
     """,  # noqa: S608 - made of column names
-    remedy="Somebody has to compare our charges and refunds with the gateway's, and settle the difference.",
+    remedy="Compare our charges and refunds with the gateway's, and settle the difference.",
 )
 RETURNED = Invariant(
     name="money of cancelled orders goes back",
-    sentence="Nothing is kept of the money of an order that was cancelled.",
+    sentence="The money of a cancelled order is refunded in full.",
     sql=f"""
         SELECT concat('order ', o.reference, ' (', o.id, '): ',
             {_major("c.amount_minor - coalesce(r.amount, 0)", "c.currency")}, ' ', c.currency, ' of transaction ',
@@ -102,12 +102,12 @@ RETURNED = Invariant(
         WHERE o.status = 'CANCELLED' AND c.amount_minor > coalesce(r.amount, 0)
             AND greatest(o.cancelled_at, c.settled_at) <= now() - %(grace)s * interval '1 second'
     """,  # noqa: S608 - made of column names
-    remedy="See whether the payments group runs and has heard of the cancellation; if it has, somebody has to give the "
-    "money back at the gateway.",
+    remedy="Check that the payments group is running and has handled the cancellation. If it has, refund the money at "
+    "the gateway.",
 )
 ONCE = Invariant(
     name="an order is charged once",
-    sentence="There is one charge for an order, and a transaction at the gateway stands for one charge or refund.",
+    sentence="An order has one charge, and a transaction at the gateway belongs to one charge or refund.",
     sql="""
         SELECT concat('order ', order_id, ' has ', count(*), ' charges') AS example
         FROM payments_charge GROUP BY order_id HAVING count(*) > 1
@@ -118,11 +118,11 @@ ONCE = Invariant(
         SELECT concat('transaction ', transaction_id, ' stands for ', count(*), ' refunds')
         FROM payments_refund WHERE transaction_id <> '' GROUP BY transaction_id HAVING count(*) > 1
     """,
-    remedy="Somebody has to look the transactions up at the gateway, and give back what was taken twice.",
+    remedy="Look up the transactions at the gateway, and refund what was taken twice.",
 )
 REFUNDED = Invariant(
     name="what a charge gave back are its refunds",
-    sentence="What a charge says went back is the sum of its refunds, and only money that was taken goes back.",
+    sentence="The refunded amount of a charge is the sum of its refunds, and only captured money is refunded.",
     sql=f"""
         SELECT concat('charge ', c.id, ' of order ', c.order_id, ': ', what) AS example
         FROM (
@@ -138,14 +138,15 @@ REFUNDED = Invariant(
             ) AS r ON r.charge_id = c.id
         ) AS c WHERE what IS NOT NULL
     """,  # noqa: S608 - made of column names
-    remedy="Somebody changed the tables past the shop: compare the charge, its refunds and its history with the "
-    "gateway's own pages.",
+    remedy="The tables were changed directly, not by the shop. Compare the charge, its refunds and its history with "
+    "the gateway's dashboard.",
 )
 SETTLED = Invariant(
     name="no charge is left open",
-    sentence="A charge is captured, refused or given up in the end: none waits for the gateway or the buyer for ever.",
-    # One of which nobody knows the outcome may stay so for a while, as long as somebody goes on asking; after that it
-    # is also open as money that needs a person.
+    sentence="Every charge is captured, refused or cancelled in the end; none waits for the gateway or the buyer for "
+    "ever.",
+    # An unknown outcome is allowed for a while, as long as the gateway is asked again; after that a review is opened
+    # as well.
     sql="""
         SELECT concat('charge ', id, ' of order ', order_id, ' is ', replace(state, '_', ' '), '; ', what, ' ',
             date_trunc('second', since AT TIME ZONE 'UTC'), ' UTC') AS example
@@ -169,29 +170,29 @@ SETTLED = Invariant(
         ) AS times
         WHERE what IS NOT NULL
     """,
-    remedy="See whether the payments group runs and reaches the gateway. On the page of the charge in the admin, “Ask "
-    "the gateway now” has it looked at within moments, with the same key.",
+    remedy="Check that the payments group is running and reaches the gateway. “Ask the gateway now” on the charge's "
+    "page in the admin asks at once, with the same key.",
 )
 REVIEWS = Invariant(
     name="money that needs a person",
-    sentence="No review is open: nobody has to look at somebody's money.",
+    sentence="No payment review is open.",
     sql="""
         SELECT concat(detail, ' (', replace(kind, '_', ' '), ' ', subject, ', open since ',
             to_char(opened_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), ' UTC)') AS example
         FROM payments_review WHERE closed_at IS NULL
     """,
-    remedy="Open each in the admin (Payments, Needs a person): its page says what to do. Some close by themselves once "
-    "the matter is settled; the others somebody closes with a note.",
+    remedy="Open each one in the admin (Payments, Needs a person): its page says what to do. Some close by themselves "
+    "when the matter is settled; close the others with a note.",
 )
 OUTBOX = Invariant(
     name="outbox age",
-    sentence="What was stated is in Kafka within a minute (or the grace, if that is longer).",
+    sentence="An event is in Kafka within a minute (or the grace period, if that is longer).",
     sql="""
         SELECT concat(type, ' of ', key, ' waits since ',
             to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), ' UTC') AS example
         FROM kafka_bridge_outboxrow
         WHERE published_at IS NULL AND created_at < now() - greatest(60, %(grace)s) * interval '1 second'
     """,
-    remedy="See whether a relay runs (manage.py run_relay), and whether it reaches Kafka.",
+    remedy="Check that a relay is running (manage.py run_relay), and that it reaches Kafka.",
 )
 INVARIANTS = (DEADLINE, REASON, TOTALS, KEPT, RETURNED, ONCE, REFUNDED, SETTLED, REVIEWS, OUTBOX)

@@ -1,8 +1,8 @@
-"""Mending what an audit found, as far as that is safe: by the services that would have done it anyway.
+"""Repairs what an audit found, as far as that is safe, with the same services that would have done it anyway.
 
-Nothing here decides about money, and nothing takes units from an order that goes on: that is for people. First it is
-planned; each act says what it would do, and says what it did once it has done it. Carried out while the shop is at
-work, it finds what there is to do under the locks that everybody takes.
+Nothing here decides about money or takes units from an open order: that is for people. A repair is planned first; each
+action says what it would do, and afterwards what it did. The shop may be running: every action checks again, under the
+usual locks, what there is to do.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ from uuid import UUID
 import redis
 from django.db import IntegrityError, connection, transaction
 
-from inventory import counter_sync, holds, ledger, stock_adjustments
+from inventory import counter_sync, expiry, holds, ledger, stock_adjustments
 from inventory.ledger import Kind, MovementEntry
 from inventory.models import Stock
 from orders.actions import cancellation
@@ -20,10 +20,10 @@ from shop.audit import external_checks, orders, runner, stock
 from shop.audit.report import AuditReport, Finding
 
 _BATCH = 500
-_MENDED = frozenset(
+_REPAIRED = frozenset(
     {
-        external_checks.GATE_SUM.name,
-        external_checks.GATE_FREE.name,
+        external_checks.COUNTERS_SUM.name,
+        external_checks.COUNTERS_SETTLED.name,
         stock.HOLDS.name,
         stock.LEFTOVERS.name,
         stock.EXPIRED.name,
@@ -33,46 +33,48 @@ _MENDED = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Act:
-    """Something that can be mended."""
+class RepairAction:
+    """One step of a repair."""
 
     plan: str
     """What would be done, in words."""
     carry_out: Callable[[], str]
-    """Does it, and says in words what was done."""
+    """Does it, and returns what was done, in words."""
 
 
-def plan(report: AuditReport, *, grace_seconds: float, by: str) -> list[Act]:
-    """What can be mended of what this audit found, in the sequence in which it is to be done; changes nothing."""
+def plan(report: AuditReport, *, grace_seconds: float, by: str) -> list[RepairAction]:
+    """The steps that repair what this audit found, in the sequence in which to take them; changes nothing."""
     broken = {finding.name for finding in report.broken}
-    acts: list[Act] = []
+    actions: list[RepairAction] = []
     if orders.DEADLINE.name in broken:
-        acts.append(Act(plan="cancel the orders that are past their deadline", carry_out=_cancel_overdue))
+        actions.append(RepairAction(plan="cancel the orders that are past their deadline", carry_out=_cancel_overdue))
     if stock.EXPIRED.name in broken:
-        acts.append(Act(plan="give up the holds that were not paid in time", carry_out=_expire))
+        actions.append(RepairAction(plan="release the holds that were not paid in time", carry_out=_expire))
     if stock.LIVE.name in broken and (ended := _cancelled_with_units(grace_seconds)):
-        acts.append(
-            Act(
+        actions.append(
+            RepairAction(
                 plan=f"release what {_number(len(ended), 'cancelled order')} still {_has(ended)}",
                 carry_out=lambda: _release(ended, by),
             )
         )
     if broken & {stock.HOLDS.name, stock.LEDGER.name}:
-        acts += [_correction(state, by) for state in _bins_off()]
+        actions += [_correction(totals, by) for totals in _wrong_pools()]
     if stock.LEFTOVERS.name in broken:
-        acts.append(Act(plan="return what sales that are over have left", carry_out=_return_unsold))
-    if broken & {external_checks.GATE_SUM.name, external_checks.GATE_FREE.name}:
-        acts.append(Act(plan="make the gate anew from PostgreSQL", carry_out=lambda: _rebuild_gate(by)))
-    return acts
+        actions.append(RepairAction(plan="return the unsold units of ended sales", carry_out=_return_unsold))
+    if broken & {external_checks.COUNTERS_SUM.name, external_checks.COUNTERS_SETTLED.name}:
+        actions.append(
+            RepairAction(plan="rebuild the stock counters from PostgreSQL", carry_out=lambda: _rebuild_counters(by))
+        )
+    return actions
 
 
 def left_over(report: AuditReport) -> list[str]:
-    """Of what the audit found before a repair, what a person will have to do, at least in part."""
-    return remedies(finding for finding in report.broken if finding.name not in _MENDED)
+    """What a repair cannot do, or not completely, and a person has to."""
+    return remedies(finding for finding in report.broken if finding.name not in _REPAIRED)
 
 
 def remedies(findings: Iterable[Finding]) -> list[str]:
-    """What is to be done about each of these."""
+    """What to do about each of these findings."""
     return [f"{finding.name}: {runner.RULES[finding.name].remedy}" for finding in findings]
 
 
@@ -80,8 +82,8 @@ def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def _has(of: list[UUID]) -> str:
-    return "has" if len(of) == 1 else "have"
+def _has(order_ids: list[UUID]) -> str:
+    return "has" if len(order_ids) == 1 else "have"
 
 
 # -- Orders and their holds -----------------------------------------------------------------------------
@@ -89,24 +91,24 @@ def _cancel_overdue() -> str:
     def step() -> int:
         return cancellation.cancel_overdue(limit=_BATCH)
 
-    return f"{_number(_until_done(step), 'order')} past the deadline cancelled; what they have goes back by events"
+    return f"{_number(_until_done(step), 'order')} past the deadline cancelled; their stock and money follow by events"
 
 
 def _expire() -> str:
     def step() -> int:
-        return holds.expire(limit=_BATCH)
+        return expiry.expire_holds(limit=_BATCH)
 
-    return f"{_number(_until_done(step), 'hold')} given up; those whose payment is under way stay"
+    return f"{_number(_until_done(step), 'hold')} released; those whose payment is under way stay"
 
 
 def _return_unsold() -> str:
     return (
-        f"{_number(_until_done(stock_adjustments.return_unsold), 'unit')} of sales that are over returned to the shelf"
+        f"{_number(_until_done(stock_adjustments.return_unsold), 'unsold unit')} of ended sales returned to normal sale"
     )
 
 
 def _until_done(step: Callable[[], int]) -> int:
-    """Do it a batch at a time, a transaction each, until there is nothing left; how much was done."""
+    """Take the step again and again, each in a transaction, until it finds nothing; returns the total."""
     done = 0
     while True:
         with transaction.atomic(durable=True):
@@ -131,7 +133,7 @@ def _cancelled_with_units(grace_seconds: float) -> list[UUID]:
 
 
 def _release(order_ids: list[UUID], by: str) -> str:
-    # A cancelled order stays cancelled, so these can be released however long ago they were found.
+    # A cancelled order stays cancelled, so what the audit found is still true.
     for start in range(0, len(order_ids), _BATCH):
         with transaction.atomic(durable=True):
             holds.release(
@@ -145,24 +147,24 @@ def _listed(order_ids: list[UUID]) -> str:
     return ", ".join(map(str, order_ids[:5])) + more
 
 
-# -- Bins -----------------------------------------------------------------------------------------------
+# -- Stock pools ------------------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True)
-class _Bin:
-    """What three sources say about the units of a bin that are held and sold."""
+class _PoolTotals:
+    """The units of a pool that are held and sold, by three sources."""
 
-    bin: str
+    pool: str
     row: tuple[int, int]
     ledger: tuple[int, int]
     orders: tuple[int, int]
     """The truth: an order has its units because its hold says so."""
 
     @property
-    def is_off(self) -> bool:
-        """Whether they disagree."""
+    def is_wrong(self) -> bool:
+        """Whether the sources disagree."""
         return not self.row == self.ledger == self.orders
 
 
-_BINS = """
+_POOLS = """
 SELECT s.bin, s.held, s.sold, coalesce(n.held, 0), coalesce(n.sold, 0), coalesce(u.held, 0), coalesce(u.sold, 0)
 FROM inventory_stock s LEFT JOIN (
     SELECT bin, sum(held) AS held, sum(sold) AS sold FROM inventory_movement GROUP BY bin
@@ -172,29 +174,29 @@ FROM inventory_stock s LEFT JOIN (
     FROM inventory_hold h JOIN inventory_reservation r ON r.order_id = h.reservation_id
     WHERE r.state IN ('held', 'sold') GROUP BY h.bin
 ) AS u ON u.bin = s.bin
-WHERE %(bin)s IS NULL OR s.bin = %(bin)s ORDER BY s.bin
+WHERE %(pool)s IS NULL OR s.bin = %(pool)s ORDER BY s.bin
 """
 
 
-def _bins_off(only: str | None = None) -> Iterator[_Bin]:
+def _wrong_pools(only: str | None = None) -> Iterator[_PoolTotals]:
     with connection.cursor() as cursor:
-        cursor.execute(_BINS, {"bin": only})
+        cursor.execute(_POOLS, {"pool": only})
         rows = cursor.fetchall()
-    for name, held, sold, noted_held, noted_sold, orders_held, orders_sold in rows:
-        found = _Bin(
-            bin=name,
+    for name, held, sold, ledger_held, ledger_sold, orders_held, orders_sold in rows:
+        totals = _PoolTotals(
+            pool=name,
             row=(held, sold),
-            ledger=(int(noted_held), int(noted_sold)),
+            ledger=(int(ledger_held), int(ledger_sold)),
             orders=(int(orders_held), int(orders_sold)),
         )
-        if found.is_off:
-            yield found
+        if totals.is_wrong:
+            yield totals
 
 
-def _correction(state: _Bin, by: str) -> Act:
-    return Act(
-        plan=f"bring bin {state.bin} to what its orders have: {_pair(state.orders)}, instead of {_pair(state.row)}",
-        carry_out=lambda: _correct(state.bin, by),
+def _correction(totals: _PoolTotals, by: str) -> RepairAction:
+    return RepairAction(
+        plan=f"set pool {totals.pool} to what its orders have: {_pair(totals.orders)}, instead of {_pair(totals.row)}",
+        carry_out=lambda: _correct(totals.pool, by),
     )
 
 
@@ -203,36 +205,36 @@ def _correct(name: str, by: str) -> str:
         with transaction.atomic(durable=True):
             return _correct_locked(name, by)
     except IntegrityError:
-        return f"bin {name} left alone: its orders have more units than it received; somebody has to count them"
+        return f"pool {name} left alone: its orders have more units than it received; count them on the shelf"
 
 
 def _correct_locked(name: str, by: str) -> str:
-    """Whoever changes a hold changes its bin in the same transaction; with the bin's lock, both stand still."""
+    """A hold and its pool always change in the same transaction, so the pool's lock keeps both still."""
     ledger.lock([name])
-    state = next(_bins_off(name), None)
-    if state is None:
-        return f"bin {name} is right by now"
-    if state.row != state.ledger:
-        # Somebody changed the row past the ledger; it follows the ledger first, so that the correction brings both to
+    totals = next(_wrong_pools(name), None)
+    if totals is None:
+        return f"pool {name} is right by now"
+    if totals.row != totals.ledger:
+        # The row was changed without a movement. It is set to the ledger first, so that one correction brings both to
         # what the orders have.
-        held, sold = state.ledger
+        held, sold = totals.ledger
         Stock.objects.filter(bin=name).update(held=held, sold=sold)
-    (held, sold), (had_held, had_sold) = state.orders, state.ledger
-    reason = f"audit: orders have {_pair(state.orders)}, the stock row said {_pair(state.row)}"
+    (held, sold), (had_held, had_sold) = totals.orders, totals.ledger
+    reason = f"audit: orders have {_pair(totals.orders)}, the stock row said {_pair(totals.row)}"
     entry = MovementEntry(
-        bin=name, kind=Kind.CORRECTED, held=held - had_held, sold=sold - had_sold, by=by, reason=reason
+        pool=name, kind=Kind.CORRECTED, held=held - had_held, sold=sold - had_sold, by=by, reason=reason
     )
     ledger.write([entry])
-    return f"bin {name} corrected: {_pair(state.orders)}, instead of {_pair(state.row)}"
+    return f"pool {name} corrected: {_pair(totals.orders)}, instead of {_pair(totals.row)}"
 
 
 def _pair(units: tuple[int, int]) -> str:
     return f"{units[0]:,} held and {units[1]:,} sold"
 
 
-def _rebuild_gate(by: str) -> str:
+def _rebuild_counters(by: str) -> str:
     try:
         done = counter_sync.rebuild(f"the audit of {by} asked for it")
     except (redis.RedisError, OSError) as error:
-        return f"the gate could not be made anew: Redis does not answer ({error})"
-    return f"the gate: {done or 'somebody else is making it anew right now'}"
+        return f"stock counters could not be rebuilt: Redis does not answer ({error})"
+    return f"stock counters: {done or 'another process is rebuilding them right now'}"

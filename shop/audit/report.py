@@ -1,4 +1,4 @@
-"""What an audit found, and how it is told."""
+"""What an audit found, and how it is printed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,22 +9,22 @@ from rich.table import Table
 from rich.text import Text
 
 EXAMPLES = 5
-"""So many are given of whatever breaks an invariant; all are counted."""
+"""How many violations of an invariant are listed; all are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What became of one invariant."""
+    """The result for one invariant."""
 
     name: str
     sentence: str
-    """What ought to be so, for people."""
+    """The rule as a sentence."""
     count: int
-    """How many rows break it; 0 where it holds."""
+    """Number of violations; 0 if it holds."""
     examples: tuple[str, ...] = ()
     """Up to `EXAMPLES` of them, in words, with ids."""
     note: str = ""
-    """Why it could not be looked into, where that is no violation by itself."""
+    """Why it could not be checked, where that is not a violation itself."""
 
     def as_json(self) -> dict[str, Any]:
         """`{name, count, examples}`, and `note` where there is one."""
@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """One audit: a finding for every invariant, whether it holds or not."""
+    """One audit: a finding for each invariant, whether it holds or not."""
 
     findings: tuple[Finding, ...]
     seconds: float
@@ -60,7 +60,7 @@ class AuditReport:
 
 
 def print_report(report: AuditReport, console: Console, *, title: str = "Audit") -> None:
-    """A line for each invariant, the examples below those that do not hold, and the verdict."""
+    """Print a line for each invariant, with the examples of violations, and the result."""
     table = Table(title=title, show_edge=False, title_justify="left")
     table.add_column("invariant")
     table.add_column("found", justify="right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""Running an audit: everything in PostgreSQL in one snapshot, beside whoever is at work."""
+"""Runs an audit: everything in PostgreSQL is read in one snapshot, while the shop goes on working."""
 
 import time
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from shop.models import AuditRun
 
 SNAPSHOT: tuple[Invariant, ...] = (*stock.INVARIANTS, *orders.INVARIANTS)
 RULES: dict[str, Rule] = {rule.name: rule for rule in (*SNAPSHOT, *external_checks.RULES, gateway.BOOKS)}
-"""Everything that is looked into, by name."""
+"""All rules that an audit checks, by name."""
 
 
 class TooSlow(Exception):
-    """PostgreSQL did not answer within the time that was given. Give it more, or look at what keeps it busy."""
+    """PostgreSQL did not answer within the time limit. Raise the limit, or find out what keeps it busy."""
 
 
 def run(
@@ -31,30 +31,31 @@ def run(
     limit_seconds: float | None = None,
     keep_reviews: bool = False,
 ) -> AuditReport:
-    """Look into every invariant and say what was found, without stopping anybody. Not inside a transaction.
+    """Check every invariant, without blocking anyone. Must not be called inside a transaction.
 
     Args:
-        grace_seconds: so long may an event be under way (see Note [What is under way is no violation]); 0 for a shop
+        grace_seconds: how long an event may be under way (see Note [What is under way is no violation]); 0 for a shop
             at rest, where everything must be exact.
-        by: who wants to know.
-        record: whether the result is kept, as an `AuditRun`.
-        limit_seconds: so long may PostgreSQL take for all of it.
-        keep_reviews: whether what differs from the gateway's books is opened as money that needs a person, and closed
-            where it is gone.
+        by: who asked for the audit.
+        record: whether to store the result, as an `AuditRun`.
+        limit_seconds: how long PostgreSQL may take in total.
+        keep_reviews: whether to open a review for each difference from the gateway's books, and close those that are
+            gone.
 
     Raises:
         TooSlow: it took longer.
         django.db.DatabaseError: PostgreSQL cannot be asked.
     """
     started_at, started = timezone.now(), time.monotonic()
-    gate = external_checks.gate_findings(grace_seconds=grace_seconds)
+    # Before the snapshot: neither Redis nor the gateway can be read as of its moment.
+    counters = external_checks.counter_findings(grace_seconds=grace_seconds)
     compared = gateway.compare(grace_seconds=grace_seconds)
     if keep_reviews:
         gateway.keep_reviews(compared)
     with snapshot():
-        read = tuple(invariants.read(SNAPSHOT, grace_seconds=grace_seconds, limit_seconds=limit_seconds))
+        read = tuple(invariants.check(SNAPSHOT, grace_seconds=grace_seconds, limit_seconds=limit_seconds))
         dead_letters = external_checks.dead_letter_finding()
-    findings = (*read, gateway.finding(compared), *gate, dead_letters)
+    findings = (*read, gateway.finding(compared), *counters, dead_letters)
     report = AuditReport(findings, time.monotonic() - started)
     if record:
         _record(report, started_at=started_at, by=by)
@@ -63,7 +64,7 @@ def run(
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """One moment of the database: what is committed later is not seen, and nobody waits for us.
+    """One moment of the database: later commits are invisible, and no row is locked.
 
     Raises:
         TooSlow: see there.

@@ -1,10 +1,10 @@
-"""Invariants of stock: what inventory alone can say, and what it must agree upon with orders."""
+"""Invariants of stock: within inventory, and between inventory and orders."""
 
 from shop.audit.invariants import Invariant
 
 LEDGER = Invariant(
     name="ledger adds up",
-    sentence="The movements of a bin add up to what its stock row says: received, held and sold.",
+    sentence="The movements of a stock pool add up to its stock row: received, held and sold.",
     sql="""
         WITH noted AS (
             SELECT bin, sum(received) AS received, sum(held) AS held, sum(sold) AS sold
@@ -14,26 +14,25 @@ LEDGER = Invariant(
                 coalesce(s.received, 0) AS sr, coalesce(s.held, 0) AS sh, coalesce(s.sold, 0) AS ss
             FROM inventory_stock s FULL JOIN noted n USING (bin)
         )
-        SELECT concat('bin ', bin, ': the ledger has ', nr, ' received, ', nh, ' held, ', ns, ' sold; the stock row ',
+        SELECT concat('pool ', bin, ': the ledger has ', nr, ' received, ', nh, ' held, ', ns, ' sold; the stock row ',
             sr, ', ', sh, ', ', ss) AS example
         FROM both_ WHERE (nr, nh, ns) <> (sr, sh, ss)
     """,
-    remedy="Held and sold are mended where the holds tell what is right. Where received differs, somebody has to count "
-    "the units on the shelf, and find out who changed the table past the shop.",
+    remedy="manage.py audit --repair corrects held and sold from the holds. If received differs, count the units on "
+    "the shelf, and find out who changed the table directly.",
 )
 OVERSOLD = Invariant(
     name="nothing oversold",
-    sentence="No bin holds and has sold more than it received.",
+    sentence="No stock pool has held and sold more than it received.",
     sql="""
-        SELECT concat('bin ', bin, ': ', received, ' received, but ', held, ' held and ', sold, ' sold') AS example
+        SELECT concat('pool ', bin, ': ', received, ' received, but ', held, ' held and ', sold, ' sold') AS example
         FROM inventory_stock WHERE received < held::bigint + sold OR least(received, held, sold) < 0
     """,
-    remedy="The database's own constraint (stock_never_oversold) must be missing: put it back. Then somebody has to "
-    "order more units, or cancel orders.",
+    remedy="The constraint stock_never_oversold must be missing: restore it. Then order more units, or cancel orders.",
 )
 HOLDS = Invariant(
     name="holds add up",
-    sentence="What is held and sold of a bin are the units of the orders that hold and bought them.",
+    sentence="The units held and sold of a stock pool are those of the orders that hold and bought them.",
     sql="""
         WITH units AS (
             SELECT h.bin, coalesce(sum(h.quantity - h.given_back) FILTER (WHERE r.state = 'held'), 0) AS held,
@@ -45,26 +44,26 @@ HOLDS = Invariant(
                 coalesce(s.held, 0) AS sh, coalesce(s.sold, 0) AS ss
             FROM inventory_stock s FULL JOIN units u USING (bin)
         )
-        SELECT concat('bin ', bin, ': orders hold ', uh, ' and bought ', us, '; the stock row says ', sh, ' and ', ss)
+        SELECT concat('pool ', bin, ': orders hold ', uh, ' and bought ', us, '; the stock row says ', sh, ' and ', ss)
             AS example
         FROM both_ WHERE (uh, us) <> (sh, ss)
     """,
-    remedy="manage.py audit --repair brings the stock row to what its orders have, with a correction in the ledger.",
+    remedy="manage.py audit --repair sets the stock row to what its orders have, with a correction in the ledger.",
 )
-BINS = Invariant(
-    name="a sku's bins add up",
-    sentence="Units set aside for a sale are moved from one bin of a sku to another: none appears, none vanishes.",
+POOLS = Invariant(
+    name="a sku's stock pools add up",
+    sentence="Setting units aside for a sale moves them between two pools of a sku; none appear or disappear.",
     sql="""
         SELECT concat('book ', sku, ': setting units aside changed their number by ', sum(received)) AS example
         FROM inventory_movement WHERE kind = 'set aside' GROUP BY sku HAVING sum(received) <> 0
         UNION ALL
-        SELECT concat('bin ', bin, ' counts as book ', sku) FROM inventory_stock WHERE sku <> split_part(bin, '@', 1)
+        SELECT concat('pool ', bin, ' counts as book ', sku) FROM inventory_stock WHERE sku <> split_part(bin, '@', 1)
     """,
-    remedy="Somebody has to count the units on the shelf and correct the stock, with the reason.",
+    remedy="Count the units on the shelf and correct the stock, with the reason.",
 )
 LIVE = Invariant(
     name="holds belong to live orders",
-    sentence="Only orders that are not cancelled hold units, and every confirmed order has bought its own.",
+    sentence="Only orders that are not cancelled hold units, and every confirmed order has bought its units.",
     # One pass over both tables. An order that just began or ended is under way.
     sql="""
         SELECT concat('order ', coalesce(reference, id::text), ' (', id, ') ', what) AS example
@@ -85,16 +84,16 @@ LIVE = Invariant(
                 LATERAL (SELECT now() - %(grace)s * interval '1 second' AS quiet) AS limits
         ) AS orders WHERE what IS NOT NULL
     """,
-    remedy="manage.py audit --repair releases what cancelled orders hold. Of an order that goes on without its units, "
-    "or units without an order, somebody has to decide: cancel it, or set units aside for it.",
+    remedy="manage.py audit --repair releases what cancelled orders hold. If an open order has no units, cancel it or "
+    "find units for it; if units have no order, correct the stock.",
 )
 LINES = Invariant(
     name="order lines and holds agree",
-    sentence="A confirmed order has bought exactly the units on its lines, out of the bin that they were sold from.",
+    sentence="A confirmed order has bought exactly the units on its lines, from the pool they were sold from.",
     sql="""
         SELECT concat('order ', o.reference, ' (', o.id, '), book ', coalesce(l.sku, h.sku), ': ',
-            coalesce(l.units, 0), ' ordered', ' from bin ' || l.bin, ', ', coalesce(h.units, 0), ' bought',
-            ' from bin ' || h.bin) AS example
+            coalesce(l.units, 0), ' ordered', ' from pool ' || l.bin, ', ', coalesce(h.units, 0), ' bought',
+            ' from pool ' || h.bin) AS example
         FROM (
             SELECT order_id, sku, quantity - cancelled AS units, concat_ws('@', sku, sale_id) AS bin
             FROM orders_orderline
@@ -108,11 +107,11 @@ LINES = Invariant(
             AND coalesce((SELECT max(t.at) FROM orders_trailentry t WHERE t.order_id = o.id), o.placed_at)
                 <= now() - %(grace)s * interval '1 second'
     """,
-    remedy="Somebody has to compare the order's trail with its movements in the ledger, and send what was paid for.",
+    remedy="Compare the order's timeline with its movements in the ledger, and send what was paid for.",
 )
 SALES = Invariant(
     name="sales within their units and limits",
-    sentence="No sale holds and has sold more than was set aside for it; no customer has more of it than the limit.",
+    sentence="No sale has held and sold more than was set aside for it, and no customer has more than the limit.",
     sql="""
         SELECT concat('sale ', fb.sale_id, ' (', f.name, '), book ', b.isbn, ': ', s.held, ' held and ', s.sold,
             ' sold of ', fb.units) AS example
@@ -120,30 +119,30 @@ SALES = Invariant(
         JOIN inventory_stock s ON s.bin = concat(b.isbn, '@', fb.sale_id)
         WHERE s.held + s.sold > fb.units
         UNION ALL
-        SELECT concat('customer ', h.customer, ' has ', sum(h.quantity - h.given_back), ' units of bin ', s.bin,
+        SELECT concat('customer ', h.customer, ' has ', sum(h.quantity - h.given_back), ' units of pool ', s.bin,
             ', where the limit is ', s.customer_limit)
         FROM inventory_hold h JOIN inventory_reservation r ON r.order_id = h.reservation_id
         JOIN inventory_stock s ON s.bin = h.bin
         WHERE h.customer <> '' AND r.state IN ('held', 'sold') AND s.customer_limit IS NOT NULL
         GROUP BY h.customer, s.bin, s.customer_limit HAVING sum(h.quantity - h.given_back) > s.customer_limit
     """,
-    remedy="Somebody has to decide: set more units aside, raise the limit, or cancel orders.",
+    remedy="Set more units aside, raise the limit, or cancel orders.",
 )
 LEFTOVERS = Invariant(
     name="what a sale leaves goes back",
-    sentence="Once a sale is over, its free units can be bought as usual again.",
+    sentence="When a sale is over, its free units return to normal sale.",
     sql="""
-        SELECT concat('bin ', bin, ': ', received - held - sold, ' units are left since ',
+        SELECT concat('pool ', bin, ': ', received - held - sold, ' units are left since ',
             to_char(closes_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), ' UTC') AS example
         FROM inventory_stock
         WHERE closes_at < now() - (%(grace)s + %(clock)s) * interval '1 second' AND received > held + sold
     """,
-    remedy="manage.py audit --repair moves them to the ordinary bin; otherwise the timekeeper does, so see whether it "
-    "runs.",
+    remedy="manage.py audit --repair moves them to the ordinary pool. The timekeeper does it as well, so check that it "
+    "is running.",
 )
 EXPIRED = Invariant(
     name="no hold past its expiry",
-    sentence="Units that were not paid in time are given up, unless their money is being captured.",
+    sentence="A hold that was not paid in time is released, unless its payment is being captured.",
     # Until then a charge can be barred; see Note [The way of a charge].
     sql="""
         SELECT concat('order ', r.order_id, ': held until ',
@@ -153,6 +152,6 @@ EXPIRED = Invariant(
             SELECT FROM payments_charge c WHERE c.order_id = r.order_id AND c.state IN ('capturing', 'succeeded')
         )
     """,
-    remedy="manage.py audit --repair gives them up; otherwise the timekeeper does, so see whether it runs.",
+    remedy="manage.py audit --repair releases them. The timekeeper does it as well, so check that it is running.",
 )
-INVARIANTS = (LEDGER, OVERSOLD, HOLDS, BINS, LIVE, LINES, SALES, LEFTOVERS, EXPIRED)
+INVARIANTS = (LEDGER, OVERSOLD, HOLDS, POOLS, LIVE, LINES, SALES, LEFTOVERS, EXPIRED)

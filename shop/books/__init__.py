@@ -1,1 +1,1 @@
-"""Books as buyers find and see them: search, prices and what is left, pages, covers, ISBNs, the first stock."""
+"""Books as buyers see them: search, prices and availability, pages, covers, ISBNs, seed data."""

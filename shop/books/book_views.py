@@ -1,4 +1,4 @@
-"""One book's page, the panel on it from which it is bought, and its cover."""
+"""The page of a book, its panel for buying, and its cover."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,31 +20,31 @@ YEAR_SECONDS = 365 * 24 * 3600
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """What the panel says of one book; `left` is None for a book that never arrived."""
+    """What the panel shows; `left` is None for a book that never had stock."""
 
     sku: str
     price_minor: int
     is_listed: bool
     left: int | None
     most: int = 0
-    """Copies that one order may have right now."""
-    sale: flash_sales.Terms | None = None
+    """The most copies that one order may have right now."""
+    sale: flash_sales.SaleTerms | None = None
     now: datetime = field(default_factory=timezone.now)
 
     @property
     def phase(self) -> str:
-        """None, upcoming, running or over."""
+        """The phase of the sale, or "none"."""
         return self.sale.phase(self.now).value if self.sale else "none"
 
     @property
     def can_buy(self) -> bool:
-        """Whether there is anything to buy."""
+        """Whether the book can be ordered."""
         return self.most > 0
 
 
 @require_safe
 def book_page(request: HttpRequest, isbn: str, slug: str) -> HttpResponse:
-    """A book with its price and stock; an old or wrong title in the address leads to the right one."""
+    """A book with its price and stock; an outdated title in the URL redirects to the current one."""
     book = get_object_or_404(models.Book.objects.select_related("category"), isbn=isbn)
     if request.path != book.get_absolute_url():
         return HttpResponsePermanentRedirect(book.get_absolute_url())
@@ -62,7 +62,7 @@ def book_page(request: HttpRequest, isbn: str, slug: str) -> HttpResponse:
 @never_cache
 @require_safe
 def book_panel(request: HttpRequest, isbn: str) -> HttpResponse:
-    """Only the panel, with what is left this very moment: an open page replaces its own with it."""
+    """Only the panel, with uncached availability; an open page replaces its panel with it."""
     offer = pricing.offers().get(isbn)
     if offer is None:
         book = get_object_or_404(models.Book.objects.only("price_minor"), isbn=isbn)
@@ -75,7 +75,7 @@ def book_panel(request: HttpRequest, isbn: str) -> HttpResponse:
 @require_safe
 @cache_control(public=True, max_age=YEAR_SECONDS, immutable=True)
 def cover(request: HttpRequest, isbn: str) -> HttpResponse:
-    """The drawn cover. Its address changes with its words, so browsers may keep it for a year."""
+    """The generated cover. Its URL changes with its text, so browsers may cache it for a year."""
     book = models.Book.objects.filter(isbn=isbn).values("isbn", "title", "author", "category__slug").first()
     if book is None:
         raise Http404
@@ -84,7 +84,7 @@ def cover(request: HttpRequest, isbn: str) -> HttpResponse:
 
 
 def _panel(isbn: str, offer: pricing.Offer | None, left: int | None, *, usual_price_minor: int) -> Panel:
-    """A book without an offer is not for sale, and neither is it in a sale."""
+    """Without an offer the book is not for sale, and not in a flash sale either."""
     if offer is None:
         return Panel(sku=isbn, price_minor=usual_price_minor, is_listed=False, left=left)
     sale = offer.sale or flash_sales.calendar().recent.get(isbn)

@@ -1,4 +1,4 @@
-"""The shop window: all books, searched, filtered and sorted by address alone."""
+"""The catalogue: all books, searched, filtered and sorted by the URL alone."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -6,35 +6,35 @@ from django.views.decorators.http import require_safe
 
 from shop.books import pricing, search
 
-# Books that stand in the shop window above the list.
+# Number of books in the shop window above the list.
 WINDOW = 5
-# Books in a sale that are announced there.
+# Number of books in flash sales that are announced there.
 ANNOUNCED = 4
 
 
 @require_safe
 def catalogue_page(request: HttpRequest) -> HttpResponse:
-    """The whole page, or only the results when htmx asks for them."""
-    wish = search.SearchRequest.from_query(request.GET.dict())
-    page = search.page_of(wish)
+    """The whole page, or only the results for htmx."""
+    search_request = search.SearchRequest.from_query(request.GET.dict())
+    page = search.page_of(search_request)
     shelves = list(search.shelves())
-    is_front = wish == search.SearchRequest(sort=wish.sort)
+    is_front = search_request == search.SearchRequest(sort=search_request.sort)
     offers = pricing.offers()
     context = {
-        "wish": wish,
+        "search": search_request,
         "page": page,
         "offers": offers,
         "free": pricing.free(),
-        "shelves": [(shelf, wish.address(category=shelf.slug, page=1)) for shelf in shelves],
-        "shelf": next((shelf for shelf in shelves if shelf.slug == wish.category), None),
-        "all_books": wish.address(category="", page=1),
+        "shelves": [(shelf, search_request.address(category=shelf.slug, page=1)) for shelf in shelves],
+        "shelf": next((shelf for shelf in shelves if shelf.slug == search_request.category), None),
+        "all_books": search_request.address(category="", page=1),
         "is_front": is_front,
         "window": list(page.object_list)[-WINDOW:] if is_front else [],
         "on_sale": _on_sale(offers) if is_front else [],
         "sorts": [(name, label) for name, (label, _) in search.SORTS.items()],
-        "page_links": [(number, wish.address(page=number)) for number in page.paginator.page_range],
-        "previous": wish.address(page=page.previous_page_number()) if page.has_previous() else "",
-        "next": wish.address(page=page.next_page_number()) if page.has_next() else "",
+        "page_links": [(number, search_request.address(page=number)) for number in page.paginator.page_range],
+        "previous": search_request.address(page=page.previous_page_number()) if page.has_previous() else "",
+        "next": search_request.address(page=page.next_page_number()) if page.has_next() else "",
     }
     is_part = request.htmx and not request.htmx.history_restore_request  # type: ignore[attr-defined]
     response = render(request, "shop/_results.html" if is_part else "shop/catalogue.html", context)
@@ -43,6 +43,6 @@ def catalogue_page(request: HttpRequest) -> HttpResponse:
 
 
 def _on_sale(offers: pricing.Offers) -> list[pricing.Offer]:
-    """Books whose sale is running, and then those whose sale is next."""
+    """Books whose sale is running, then those whose sale is next."""
     in_sale = [(offer.sale_id is None, offer.sale.starts_at, offer) for offer in offers.values() if offer.sale]
     return [offer for *_, offer in sorted(in_sale, key=lambda found: found[:2])[:ANNOUNCED]]

@@ -1,11 +1,11 @@
-"""What books cost and how many are left: the shop's own word, never the browser's."""
+"""Prices and availability of books, as the shop knows them; what a browser sends is never used."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from inventory import queries as inventory_queries
-from inventory.models import bin_of
+from inventory.models import pool_name
 from shop import models, ttl_cache
 from shop.flashsales import flash_sales
 
@@ -18,22 +18,22 @@ class Offer:
     title: str
     author: str
     price_minor: int
-    """The sale's while one is running, else the usual one."""
+    """The price of the running sale, or the usual one."""
     url: str
     cover_url: str
-    sale: flash_sales.Terms | None = None
+    sale: flash_sales.SaleTerms | None = None
     """The sale that is running, or the next one."""
     sale_id: int | None = None
     """The sale that is running; None before it starts."""
 
     @property
-    def bin(self) -> str:
-        """Where the units lie that are sold right now."""
-        return bin_of(self.sku, self.sale_id)
+    def pool(self) -> str:
+        """The stock pool from which the book is sold right now."""
+        return pool_name(self.sku, self.sale_id)
 
     @property
     def customer_limit(self) -> int | None:
-        """So many copies may one customer have right now; None for any number."""
+        """Copies that one customer may have right now; None for no limit."""
         return self.sale.customer_limit if self.sale is not None and self.sale_id is not None else None
 
 
@@ -57,46 +57,48 @@ def _load_usual() -> Offers:
 
 
 def _load_left() -> Units:
-    """By bin, those of sales to come included: when one starts, its units must be known already."""
+    """By pool, including pools of upcoming sales: when a sale starts, its units must be known already."""
     sales = flash_sales.calendar().by_sku
-    return inventory_queries.left_by_bin([*_usual.get(), *(bin_of(sku, terms.sale_id) for sku, terms in sales.items())])
+    return inventory_queries.available_by_pool(
+        [*_usual.get(), *(pool_name(sku, terms.sale_id) for sku, terms in sales.items())]
+    )
 
 
 _usual: ttl_cache.TtlCache[Offers] = ttl_cache.TtlCache(_load_usual, max_age_seconds=1.0)
-# Younger than prices: what is left is what a rush is about.
+# Fresher than prices, because in a rush availability changes much faster.
 _left: ttl_cache.TtlCache[Units] = ttl_cache.TtlCache(_load_left, max_age_seconds=0.25)
-# What was made of which snapshots, so that a click does not make it again. Threads replace each as a whole.
+# What was derived from which cached values, so that it is not derived for every click. Threads replace each as a whole.
 _known_offers: tuple[Offers, flash_sales.Calendar, Offers] | None = None
 _known_free: tuple[Offers, Units, Units] | None = None
 
 
 def offers() -> Offers:
-    """All books for sale by sku, at most one second old; whether a sale is running is decided at this moment."""
+    """All books for sale, by sku, at most one second old; whether a sale is running is decided now."""
     return _offers_of(_usual.get(), flash_sales.calendar())
 
 
 def free() -> Units:
-    """Units free to order by sku, at most a quarter of a second old; a book inventory never saw is absent.
+    """Available units by sku, at most a quarter of a second old; a book that never had stock is missing.
 
-    While a sale is running they are the units that were set aside for it. It is for telling people early: whether an
-    order gets its books is decided by inventory alone.
+    While a sale is running these are the units set aside for it. For display only: inventory alone decides whether an
+    order gets its books.
     """
     return _free_of(offers(), _left.get())
 
 
 def left_now(offer: Offer) -> int | None:
-    """The same of one book, asked this very moment; None if inventory never saw it."""
-    return inventory_queries.left_by_bin([offer.bin]).get(offer.bin)
+    """Available units of one book, not cached; None if it never had stock."""
+    return inventory_queries.available_by_pool([offer.pool]).get(offer.pool)
 
 
 def last_known() -> tuple[Offers, Units]:
-    """Offers and free units however old they are: for showing a page while the database is away, not for selling."""
+    """Cached offers and available units of any age: for showing a page without the database, not for selling."""
     all_offers = _offers_of(_usual.last_known(), flash_sales.last_known())
     return all_offers, _free_of(all_offers, _left.last_known())
 
 
 def forget() -> None:
-    """Read prices and stock anew on the next call of this process."""
+    """Drop this process's cached prices and availability."""
     flash_sales.forget()
     _usual.forget()
     _left.forget()
@@ -113,7 +115,7 @@ def _offers_of(usual: Offers, calendar: flash_sales.Calendar) -> Offers:
     return known[2]
 
 
-def _in_sale(offer: Offer, terms: flash_sales.Terms, at: datetime) -> Offer:
+def _in_sale(offer: Offer, terms: flash_sales.SaleTerms, at: datetime) -> Offer:
     if terms.phase(at) is not flash_sales.Phase.RUNNING:
         return replace(offer, sale=terms)
     return replace(offer, sale=terms, sale_id=terms.sale_id, price_minor=terms.price_minor)
@@ -123,6 +125,6 @@ def _free_of(all_offers: Offers, left: Units) -> Units:
     global _known_free
     known = _known_free
     if known is None or known[0] is not all_offers or known[1] is not left:
-        by_sku = {sku: left[offer.bin] for sku, offer in all_offers.items() if offer.bin in left}
+        by_sku = {sku: left[offer.pool] for sku, offer in all_offers.items() if offer.pool in left}
         _known_free = known = (all_offers, left, by_sku)
     return known[2]

@@ -1,4 +1,4 @@
-"""Finding books."""
+"""The search of the catalogue."""
 
 import re
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ DEFAULT_SORT = "newest"
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRequest:
-    """What somebody looks for. Values that make no sense are as good as none: a page is always shown."""
+    """The parameters of a search. Invalid values are ignored, so that a page is always shown."""
 
     words: str = ""
     category: str = ""
@@ -34,7 +34,7 @@ class SearchRequest:
 
     @classmethod
     def from_query(cls, query: dict[str, str]) -> "SearchRequest":
-        """Read `q`, `category`, `sort` and `page` of an address."""
+        """Read `q`, `category`, `sort` and `page` from a query string."""
         page = query.get("page", "")
         sort = query.get("sort", "")
         return cls(
@@ -45,30 +45,30 @@ class SearchRequest:
         )
 
     def address(self, **changes: str | int) -> str:
-        """Where this wish is answered, with changes; what is the default anyway is left out."""
+        """The URL of this search, with changes; defaults are omitted."""
         values = {"q": self.words, "category": self.category, "sort": self.sort, "page": self.page, **changes}
         defaults: dict[str, str | int] = {"q": "", "category": "", "sort": DEFAULT_SORT, "page": 1}
         query = urlencode({name: value for name, value in values.items() if value != defaults[name]})
         return reverse("catalogue") + (f"?{query}" if query else "")
 
 
-def books(wish: SearchRequest) -> QuerySet[models.Book]:
-    """The books for sale that have every word in title, author or ISBN, in the wished order."""
+def books(search_request: SearchRequest) -> QuerySet[models.Book]:
+    """The books for sale that have every word in title, author or ISBN, sorted as requested."""
     found = models.Book.objects.filter(is_listed=True).select_related("category")
-    if wish.category:
-        found = found.filter(category__slug=wish.category)
-    for word in _words(wish.words):
+    if search_request.category:
+        found = found.filter(category__slug=search_request.category)
+    for word in _words(search_request.words):
         found = found.filter(search_text__contains=word)
-    return found.alias(price_now=_price_now()).order_by(*SORTS[wish.sort][1])
+    return found.alias(price_now=_price_now()).order_by(*SORTS[search_request.sort][1])
 
 
-def page_of(wish: SearchRequest) -> Page[models.Book]:
+def page_of(search_request: SearchRequest) -> Page[models.Book]:
     """One page of the books; a page number past the end gives the last one."""
-    return Paginator(books(wish), PAGE_SIZE).get_page(wish.page)
+    return Paginator(books(search_request), PAGE_SIZE).get_page(search_request.page)
 
 
 def shelves() -> QuerySet[models.Category]:
-    """The categories that have something for sale, in their order, each with `book_count`."""
+    """The categories with books for sale, in their order, each with `book_count`."""
     counted = models.Category.objects.annotate(book_count=Count("books", filter=Q(books__is_listed=True)))
     return counted.filter(book_count__gt=0).order_by("position", "name")
 

@@ -1,1 +1,1 @@
-"""The cart, of guests and of people who signed in, and its page."""
+"""The cart of guests and of signed-in users, and its page."""

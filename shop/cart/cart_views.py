@@ -1,4 +1,4 @@
-"""The cart: putting in, changing, taking out."""
+"""The cart's page, and adding, changing and removing books."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from shop.checkout import price_check
 
 @dataclass(frozen=True, kw_only=True)
 class CartRow:
-    """One line of the cart as it is shown; no offer means that the book is not for sale any more."""
+    """A row of the cart's page; without an offer the book is no longer for sale."""
 
     sku: str
     quantity: int
@@ -28,22 +28,22 @@ class CartRow:
 
     @property
     def total_minor(self) -> int:
-        """What can be had of the line costs so much now."""
+        """The current price of the copies that are available."""
         return self.offer.price_minor * min(self.quantity, self.most) if self.offer else 0
 
     @property
     def most(self) -> int:
-        """Copies that one order may have right now."""
+        """The most copies that one order may have right now."""
         return price_check.most(self.offer, self.left) if self.offer else 0
 
     @property
     def quantity_max(self) -> int:
-        """The same, however many are left."""
+        """The most copies that one order may have, whatever the stock."""
         return price_check.most_with(self.offer) if self.offer else QUANTITY_MAX
 
 
 def rows(entries: list[carts.CartEntry]) -> list[CartRow]:
-    """The cart at today's prices, with what has changed since the books were put in."""
+    """The cart at current prices, with what has changed since the books were added."""
     offers, free = pricing.offers(), pricing.free()
     return [
         CartRow(
@@ -58,15 +58,15 @@ def rows(entries: list[carts.CartEntry]) -> list[CartRow]:
 
 
 def wanted(entry: carts.CartEntry) -> price_check.WantedLine:
-    """A cart's line as a wish to order it at the price that was seen."""
+    """A cart entry as an order line at the price that the buyer saw."""
     return price_check.WantedLine(sku=entry.sku, quantity=entry.quantity, expected_price_minor=entry.seen_price_minor)
 
 
 @never_cache
 @require_safe
 def cart_page(request: HttpRequest) -> HttpResponse:
-    """All books in the cart, and what must be settled before they can be ordered."""
-    lines = rows(carts.of(request).entries())
+    """All books in the cart, and what prevents ordering them."""
+    lines = rows(carts.cart_of(request).entries())
     context = {
         "lines": lines,
         "total_minor": sum(line.total_minor for line in lines),
@@ -77,7 +77,7 @@ def cart_page(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def add(request: HttpRequest) -> HttpResponse:
-    """Put copies of a book in; `then=checkout` (Buy now) goes straight on."""
+    """Add copies of a book; `then=checkout` (Buy now) continues to the checkout."""
     form = forms.CartForm(request.POST)
     offer = pricing.offers().get(request.POST.get("sku", ""))
     if offer is None:
@@ -88,22 +88,22 @@ def add(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(offer.url)
     buy_now = request.POST.get("then") == "checkout"
     asked = form.cleaned_data["quantity"]
-    basket = carts.of(request)
+    basket = carts.cart_of(request)
     already = next((entry.quantity for entry in basket.entries() if entry.sku == offer.sku), 0)
-    # Pressing Buy now again, after a look at something else, must not buy twice as many.
+    # Buy now a second time, after a detour, must not buy twice as many.
     total = max(already, asked) if buy_now else already + asked
     most = price_check.most_with(offer)
     entry = carts.CartEntry(sku=offer.sku, quantity=min(total, most), seen_price_minor=offer.price_minor)
     try:
         carts.put_in(basket, entry)
     except carts.CartFull:
-        messages.error(request, f"Your cart has {LINES_MAX} different books already. Order these first.")
+        messages.error(request, f"Your cart already has {LINES_MAX} different books. Please order these first.")
         return redirect("cart")
     if buy_now:
         return redirect("checkout")
     if total > most:
         copies = "1 copy" if most == 1 else f"{most} copies"
-        messages.warning(request, f"Your cart has {copies} of “{offer.title}”; one order takes no more.")
+        messages.warning(request, f"Your cart has {copies} of “{offer.title}”, the maximum for one order.")
     else:
         words = '“{}” is in your cart. <a href="{}">See the cart</a>'
         messages.success(request, format_html(words, offer.title, reverse("cart")))
@@ -112,8 +112,8 @@ def add(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def change(request: HttpRequest) -> HttpResponse:
-    """Another quantity of a book that is in the cart, or none of it."""
-    basket = carts.of(request)
+    """Change the quantity of a book in the cart, or remove it."""
+    basket = carts.cart_of(request)
     sku = request.POST.get("sku", "")
     if "remove" in request.POST:
         basket.take_out([sku])

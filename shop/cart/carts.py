@@ -1,4 +1,4 @@
-"""The cart: what somebody means to buy. A guest's lies in the session, that of a user in the database."""
+"""Carts. A guest's cart is in the session, a user's in the database; signing in merges the two."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ SESSION_KEY = "cart"
 
 
 class CartFull(Exception):
-    """The cart has as many different books as one order may have: order these first, or take some out."""
+    """The cart has as many different books as one order may have: order these first, or remove some."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CartEntry:
-    """One book of a cart, and what it cost (minor units) when it was put in."""
+    """A book in a cart, and its price (in minor units) when it was added."""
 
     sku: str
     quantity: int
@@ -29,16 +29,16 @@ class CartEntry:
 
 
 class Cart(Protocol):
-    """What both kinds of cart can do."""
+    """The interface of both kinds of cart."""
 
     def entries(self) -> list[CartEntry]:
-        """All books, in the order in which they were put in."""
+        """All books, in the order in which they were added."""
 
     def put(self, entry: CartEntry) -> None:
-        """Have exactly this quantity at this seen price, whatever was there before."""
+        """Set the quantity and the seen price of a book."""
 
     def take_out(self, skus: Iterable[str]) -> None:
-        """Remove these books; the ones that are not there do not matter."""
+        """Remove these books, if they are in the cart."""
 
 
 class SessionCart:
@@ -48,19 +48,19 @@ class SessionCart:
         self._session = session
 
     def entries(self) -> list[CartEntry]:
-        """All books, in the order in which they were put in."""
+        """All books, in the order in which they were added."""
         return [
             CartEntry(sku=sku, quantity=quantity, seen_price_minor=seen_price_minor)
             for sku, (quantity, seen_price_minor) in self._session.get(SESSION_KEY, {}).items()
         ]
 
     def put(self, entry: CartEntry) -> None:
-        """Have exactly this quantity at this seen price, whatever was there before."""
+        """Set the quantity and the seen price of a book."""
         lines = self._session.get(SESSION_KEY, {})
         self._session[SESSION_KEY] = {**lines, entry.sku: [entry.quantity, entry.seen_price_minor]}
 
     def take_out(self, skus: Iterable[str]) -> None:
-        """Remove these books; the ones that are not there do not matter."""
+        """Remove these books, if they are in the cart."""
         gone = set(skus)
         lines = self._session.get(SESSION_KEY, {})
         if gone & lines.keys():
@@ -68,13 +68,13 @@ class SessionCart:
 
 
 class UserCart:
-    """The cart of somebody with an account: the same on each of their devices."""
+    """The cart of a signed-in user, the same on all devices."""
 
     def __init__(self, user_id: int) -> None:
         self._user_id = user_id
 
     def entries(self) -> list[CartEntry]:
-        """All books, in the order in which they were put in."""
+        """All books, in the order in which they were added."""
         rows = models.CartLine.objects.filter(user_id=self._user_id)
         return [
             CartEntry(sku=row.sku, quantity=row.quantity, seen_price_minor=row.seen_price_minor)
@@ -82,7 +82,7 @@ class UserCart:
         ]
 
     def put(self, entry: CartEntry) -> None:
-        """Have exactly this quantity at this seen price, whatever was there before."""
+        """Set the quantity and the seen price of a book."""
         models.CartLine.objects.update_or_create(
             user_id=self._user_id,
             sku=entry.sku,
@@ -90,40 +90,43 @@ class UserCart:
         )
 
     def take_out(self, skus: Iterable[str]) -> None:
-        """Remove these books; the ones that are not there do not matter."""
+        """Remove these books, if they are in the cart."""
         models.CartLine.objects.filter(user_id=self._user_id, sku__in=list(skus)).delete()
 
 
-def of(request: HttpRequest) -> Cart:
-    """The cart of whoever asks."""
+def cart_of(request: HttpRequest) -> Cart:
+    """The cart of the request's user or guest."""
     user = request.user
     return UserCart(user.pk) if user.is_authenticated else SessionCart(request.session)
 
 
 def put_in(cart: Cart, entry: CartEntry) -> None:
-    """Have this quantity of a book, if there is room for one more.
+    """Set the quantity of a book, if the cart has room for it.
 
     Raises:
-        CartFull: it would be more different books than an order may have.
+        CartFull: it would have more different books than an order may have.
     """
-    there = {other.sku for other in cart.entries()}
-    if entry.sku not in there and len(there) >= LINES_MAX:
+    present = {other.sku for other in cart.entries()}
+    if entry.sku not in present and len(present) >= LINES_MAX:
         raise CartFull
     cart.put(entry)
 
 
 def count(cart: Cart) -> int:
-    """Copies in the cart, all books together."""
+    """The number of copies in the cart."""
     return sum(entry.quantity for entry in cart.entries())
 
 
 def merge(guest: Sequence[CartEntry], cart: Cart) -> None:
-    """Bring a guest's books into another cart; of a book in both the larger quantity counts, so nothing doubles."""
-    there = {entry.sku: entry for entry in cart.entries()}
-    room = LINES_MAX - len(there)
+    """Merge a guest's books into a user's cart.
+
+    Of a book in both, the larger quantity counts: the sum would double the cart of a buyer who signs out and in again.
+    """
+    present = {entry.sku: entry for entry in cart.entries()}
+    room = LINES_MAX - len(present)
     for entry in guest:
-        if entry.sku in there:
-            if entry.quantity > there[entry.sku].quantity:
+        if entry.sku in present:
+            if entry.quantity > present[entry.sku].quantity:
                 cart.put(entry)
         elif room > 0:
             cart.put(entry)
@@ -131,7 +134,7 @@ def merge(guest: Sequence[CartEntry], cart: Cart) -> None:
 
 
 def merge_on_sign_in(*, request: HttpRequest | None, user: AbstractBaseUser, **_: Any) -> None:
-    """Receiver of `user_logged_in`: the guest's cart becomes part of the user's."""
+    """Receiver of `user_logged_in`: merge the guest's cart into the user's."""
     if request is None or not hasattr(request, "session"):
         return
     guest = SessionCart(request.session)

@@ -1,4 +1,4 @@
-"""What may be typed into the cart, and what is said when it cannot be right."""
+"""The form of a cart line."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class QuantityField(forms.IntegerField):
 
 
 class CartForm(forms.Form):
-    """One book and how many of it."""
+    """A book and a quantity."""
 
-    sku = forms.RegexField(r"\A[0-9]{13}\Z", error_messages={"invalid": "That is not an ISBN."})
+    sku = forms.RegexField(r"\A[0-9]{13}\Z", error_messages={"invalid": "This is not a valid ISBN."})
     quantity = QuantityField()

@@ -61,7 +61,7 @@ def checkout_page(request: HttpRequest) -> HttpResponse:
 
 
 def _show(request: HttpRequest) -> HttpResponse:
-    rows = cart_views.rows(carts.of(request).entries())
+    rows = cart_views.rows(carts.cart_of(request).entries())
     if not rows:
         messages.info(request, "Your cart is empty. Put a book in first.")
         return redirect("cart")
@@ -73,7 +73,9 @@ def _show(request: HttpRequest) -> HttpResponse:
 def _place(request: HttpRequest) -> HttpResponse:
     form = checkout_form.CheckoutForm(request.POST)
     if not form.is_valid():
-        wanted = form.cleaned_data.get("line") or [cart_views.wanted(entry) for entry in carts.of(request).entries()]
+        wanted = form.cleaned_data.get("line") or [
+            cart_views.wanted(entry) for entry in carts.cart_of(request).entries()
+        ]
         return _form_page(request, form, wanted, [], status=422)
     wanted = form.cleaned_data["line"]
     total = sum((line.expected_price_minor or 0) * line.quantity for line in wanted)
@@ -96,7 +98,7 @@ def _place(request: HttpRequest) -> HttpResponse:
         return _conflict(request, form.cleaned_data["idempotency_key"])
     except (placement.CheckoutUnavailable, OperationalError, InterfaceError):
         return _unavailable(request, form, wanted)
-    carts.of(request).take_out(line.sku for line in wanted)
+    carts.cart_of(request).take_out(line.sku for line in wanted)
     query = {"key": links.key_for(placed.order_id)}
     return HttpResponseRedirect(reverse("order", kwargs={"order_id": placed.order_id}, query=query))
 

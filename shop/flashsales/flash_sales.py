@@ -1,7 +1,7 @@
-"""Flash sales: which books are sold at which price, from when to when, and the units that are set aside for them.
+"""Flash sales: which books are sold at which price and when, and the units set aside for them.
 
-From its start to its end a book is sold at the sale's price out of the sale's bin and from nothing else; before and
-after, at its usual price out of its ordinary bin. What is free when the sale is over, the timekeeper puts back.
+While a sale is running, its books are sold at the sale's price and from the sale's stock pool only; before and after,
+at the usual price from the ordinary pool. When the sale is over, the timekeeper moves free units back.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,14 +16,14 @@ from django.utils.crypto import salted_hmac
 from inventory import stock_adjustments
 from shop import models, ttl_cache
 
-# So long does a book's page still say that its sale is over.
+# How long a book's page says that its sale is over.
 _REMEMBERED = timedelta(hours=1)
-# So long do orders of the last moment, which are still on their way to inventory, find the sale's units.
+# Orders of the last moment are still on their way to inventory when the sale ends; for so long they find its units.
 _LAST_ORDERS = timedelta(seconds=10)
 
 
 class Phase(StrEnum):
-    """Where in its time a sale is."""
+    """Whether a sale is upcoming, running or over."""
 
     UPCOMING = "upcoming"
     RUNNING = "running"
@@ -31,65 +31,64 @@ class Phase(StrEnum):
 
 
 def phase_between(starts_at: datetime, ends_at: datetime, now: datetime) -> Phase:
-    """A sale runs from its start on, and its end is no part of it any more."""
+    """The phase at a moment; the start belongs to the sale, the end does not."""
     if now < starts_at:
         return Phase.UPCOMING
     return Phase.RUNNING if now < ends_at else Phase.OVER
 
 
 def phase_of(sale: models.FlashSale) -> Phase:
-    """Where in its time the sale is right now; one that is being made is still to come."""
+    """The phase right now; a sale that is not saved yet is upcoming."""
     return phase_between(sale.starts_at, sale.ends_at, timezone.now()) if sale.pk else Phase.UPCOMING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
-    """What a sale says of one book; money in minor units of `settings.CURRENCY`."""
+class SaleTerms:
+    """The terms of a sale for one book; money in minor units of `settings.CURRENCY`."""
 
     sale_id: int
     name: str
     price_minor: int
     usual_price_minor: int
     units: int
-    """Set aside in all."""
+    """Total units set aside."""
     customer_limit: int | None
-    """So many copies may one customer have, all orders together; None for any number."""
+    """Copies that one customer may have, over all orders; None for no limit."""
     starts_at: datetime
     ends_at: datetime
 
     def phase(self, now: datetime) -> Phase:
-        """Where in its time the sale is at that moment."""
+        """The phase at that moment."""
         return phase_between(self.starts_at, self.ends_at, now)
 
     @property
     def percent_off(self) -> int:
-        """By how much the price is lowered, rounded down; 0 where it is not."""
+        """The discount, rounded down; 0 if there is none."""
         return max(0, 100 - -(-100 * self.price_minor // self.usual_price_minor))
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """What is on at one moment, and until when that stays true."""
+    """The sales at one moment, and until when that stays true."""
 
     at: datetime
-    """The moment."""
-    by_sku: Mapping[str, Terms]
+    by_sku: Mapping[str, SaleTerms]
     """The running sale of each sku, or else its next one."""
-    recent: Mapping[str, Terms]
-    """The sale that ended last, of skus that have no other."""
+    recent: Mapping[str, SaleTerms]
+    """The sale that ended last, for skus without a running or upcoming one."""
     until: datetime
     """The next start or end of any sale."""
 
 
-Sales = Mapping[str, tuple[Terms, ...]]
-"""Of each sku the sales that are not over, and those that were not long ago, by their start."""
+Sales = Mapping[str, tuple[SaleTerms, ...]]
+"""By sku, the sales that are not over or ended recently, in the sequence of their start."""
 
 
 def _load() -> Sales:
     rows = models.FlashSaleBook.objects.filter(sale__ends_at__gt=timezone.now() - _REMEMBERED)
-    found: dict[str, tuple[Terms, ...]] = {}
+    found: dict[str, tuple[SaleTerms, ...]] = {}
     for row in rows.select_related("sale", "book").order_by("sale__starts_at", "sale_id"):
-        terms = Terms(
+        terms = SaleTerms(
             sale_id=row.sale_id,
             name=row.sale.name,
             price_minor=row.price_minor,
@@ -104,30 +103,30 @@ def _load() -> Sales:
 
 
 _sales: ttl_cache.TtlCache[Sales] = ttl_cache.TtlCache(_load, max_age_seconds=1.0)
-# What was made of which snapshot: threads replace it as a whole, and each may use what it found.
+# The calendar of a set of sales. Threads replace the pair as a whole, so no lock is needed.
 _known: tuple[Sales, Calendar] | None = None
 
 
 def calendar() -> Calendar:
-    """The sales as they are right now: what was read is at most one second old, starts and ends are of this moment.
+    """The sales right now: the table is read at most one second late, starts and ends apply at once.
 
-    The same object is returned as long as nothing changes.
+    Returns the same object as long as nothing changes, so that callers can cache what they derive from it.
     """
     return _calendar_of(_sales.get())
 
 
 def last_known() -> Calendar:
-    """The same from a table however old: for showing a page while the database is away, not for selling."""
+    """The same, from cached sales of any age: for showing a page without the database, not for selling."""
     return _calendar_of(_sales.last_known())
 
 
-def terms_by_sku() -> Mapping[str, Terms]:
-    """Of each sku that has one, the sale that is running, or else the next one."""
+def terms_by_sku() -> Mapping[str, SaleTerms]:
+    """By sku, the running sale, or else the next one."""
     return calendar().by_sku
 
 
 def forget() -> None:
-    """Read the sales anew on the next call of this process."""
+    """Drop this process's cached sales."""
     _sales.forget()
 
 
@@ -140,8 +139,8 @@ def _calendar_of(sales: Sales) -> Calendar:
 
 
 def _at(sales: Sales, now: datetime) -> Calendar:
-    by_sku: dict[str, Terms] = {}
-    recent: dict[str, Terms] = {}
+    by_sku: dict[str, SaleTerms] = {}
+    recent: dict[str, SaleTerms] = {}
     for sku, all_terms in sales.items():
         coming = [terms for terms in all_terms if terms.phase(now) is not Phase.OVER]
         if coming:
@@ -154,24 +153,25 @@ def _at(sales: Sales, now: datetime) -> Calendar:
 
 
 def customer_of(user_id: int | None, email: str) -> str:
-    """Who buys, as a pseudonym of 32 hex digits: the account if there is one, else the address that mail goes to.
+    """A pseudonym of the customer, 32 hex digits: of the account, or of a guest's email address.
 
-    It is the same in all orders of one customer and tells nobody who that is; an account and a guest are two.
+    It is the same in all orders of a customer and does not reveal who that is. An account and a guest with the same
+    address are two customers.
     """
     whom = f"guest:{email.strip().casefold()}" if user_id is None else f"account:{user_id}"
     return salted_hmac("shop.flash_sales.customer", whom, algorithm="sha256").hexdigest()[:32]
 
 
 def closes_at(sale: models.FlashSale) -> datetime:
-    """From when on the sale's free units go back: a moment after its end, for the orders that came just before it."""
+    """When free units start to go back: shortly after the end, for orders placed just before it."""
     return sale.ends_at + _LAST_ORDERS
 
 
 def allotments(sale: models.FlashSale, books: Iterable[models.FlashSaleBook]) -> list[stock_adjustments.Allotment]:
-    """What inventory is to set aside for these books of the sale."""
+    """What inventory must set aside for these books of the sale."""
     return [
         stock_adjustments.Allotment(
-            sale_id=sale.pk or 0,  # one that is not saved yet is only tried, see `obstacle`
+            sale_id=sale.pk or 0,  # a sale that is not saved yet is only tried out, see `obstacle`
             sku=row.book.isbn,
             units=row.units,
             customer_limit=sale.customer_limit,
@@ -183,10 +183,10 @@ def allotments(sale: models.FlashSale, books: Iterable[models.FlashSaleBook]) ->
 
 
 def set_aside(sale: models.FlashSale, *, by: str) -> None:
-    """Bring the sale's bins to what the sale says; needs a transaction, and is safe to repeat.
+    """Set the sale's stock pools to what the sale says; needs a transaction, and is safe to repeat.
 
     Raises:
-        inventory.stock_adjustments.NotEnough: some book has too few units, or has held and sold more; nothing changes.
+        inventory.stock_adjustments.NotEnough: a book has too few units, or has held and sold more; nothing is changed.
     """
     books = sale.books.select_related("book")
     stock_adjustments.set_aside(allotments=allotments(sale, books), reason=f"sale “{sale.name}”", by=by)
@@ -194,7 +194,7 @@ def set_aside(sale: models.FlashSale, *, by: str) -> None:
 
 
 def give_back(sale: models.FlashSale, skus: Iterable[str], *, by: str) -> None:
-    """These books leave the sale: their units go back to the ordinary ones; needs a transaction.
+    """Return the units of books that leave the sale to their ordinary pools; needs a transaction.
 
     Raises:
         inventory.stock_adjustments.NotEnough: some units are held or sold already; nothing is changed.
@@ -211,14 +211,14 @@ def give_back(sale: models.FlashSale, skus: Iterable[str], *, by: str) -> None:
             )
             for sku in skus
         ],
-        reason=f"not in the sale “{sale.name}” any more",
+        reason=f"removed from the sale “{sale.name}”",
         by=by,
     )
     transaction.on_commit(forget)
 
 
 def obstacle(allotment: stock_adjustments.Allotment) -> str:
-    """What would stand in the way of setting this aside, in words; empty if nothing would. Nothing is changed."""
+    """Why this cannot be set aside, in words; "" if it can. Tries it and rolls back."""
     try:
         with transaction.atomic():
             stock_adjustments.set_aside(allotments=[allotment], reason="tried", by="")
@@ -229,7 +229,7 @@ def obstacle(allotment: stock_adjustments.Allotment) -> str:
 
 
 def end_now(sale: models.FlashSale, *, by: str) -> None:
-    """Let a running sale be over from this moment on; needs a transaction. What is free, the timekeeper puts back."""
+    """End a running sale now; needs a transaction. The timekeeper returns its free units."""
     sale.ends_at = timezone.now()
     sale.save(update_fields=["ends_at"])
     set_aside(sale, by=by)

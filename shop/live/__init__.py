@@ -1,1 +1,1 @@
-"""The site's sockets: which there are, who may open how many, and units left on open pages."""
+"""The shop's websockets: routes and limits, and live availability on open pages."""

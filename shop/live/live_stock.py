@@ -1,8 +1,8 @@
-"""Units left, live: one look for all open pages of this process, and to each page only what changed on it.
+"""Live availability: one poll for all open pages of this process; each page is sent only what changed on it.
 
-A sale is watched by thousands at once. So nobody asks the database or Redis on a page's behalf: while at least one page
-is open, the board looks at prices and stock a few times a second, compares, and notes what is new at each seat. How
-often a page hears something depends on that pace alone, however many orders there are.
+Thousands watch a sale at once, so no page causes queries of its own. While at least one page is open, the board polls
+prices and stock a few times a second, compares, and marks what is new for each page. So the number of messages to a
+page depends on this rate alone, not on the number of orders.
 """
 
 import asyncio
@@ -25,23 +25,23 @@ from shop.flashsales import flash_sales
 from shop.templatetags import shop_words
 
 log = logging.getLogger(__name__)
-LOOK_SECONDS = 1 / 3
-# If a look takes longer, pages are told that their counts are old.
-PATIENCE_SECONDS = 3.0
+POLL_SECONDS = 1 / 3
+# If a poll takes longer, pages are told that their counts are stale.
+STALE_AFTER_SECONDS = 3.0
 
 
 class Book(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a page shows of one book; words are those that the server's own pages use."""
+    """What a page shows of one book, in the same words as the server's own pages."""
 
     left: int | None
-    """Units that can be ordered now; None for a book that never arrived."""
+    """Units that can be ordered now; None for a book that never had stock."""
     words: str
     level: str
     phase: str
-    """Of the book's sale: none, upcoming, running or over."""
+    """The phase of the book's sale: none, upcoming, running or over."""
     price: str
     most: int = 0
-    """Copies that one order may have right now."""
+    """The most copies that one order may have right now."""
     units: int | None = None
     starts: datetime | None = None
     ends: datetime | None = None
@@ -50,11 +50,11 @@ class Book(msgspec.Struct, frozen=True, omit_defaults=True):
 Books = Mapping[str, Book]
 
 
-def look() -> Books:
-    """All books for sale by sku, at most about a second old. Blocks.
+def read_books() -> Books:
+    """All books for sale, by sku, at most about a second old. Blocks.
 
     Raises:
-        django.db.Error: PostgreSQL cannot be reached. (Without Redis it is PostgreSQL that is asked.)
+        django.db.Error: PostgreSQL is unavailable. (Without Redis, PostgreSQL is queried instead.)
     """
     close_old_connections()
     all_offers, free, recent, now = pricing.offers(), pricing.free(), flash_sales.calendar().recent, timezone.now()
@@ -62,7 +62,7 @@ def look() -> Books:
 
 
 class Seat:
-    """One page's place at the board: which of its books it must still be told of. It cannot grow, whoever is slow."""
+    """The subscription of one page: which of its books have news for it. It cannot grow, however slow the page is."""
 
     def __init__(self, board: "Board", skus: Collection[str]) -> None:
         self._board = board
@@ -71,9 +71,9 @@ class Seat:
         self.news = asyncio.Event()
 
     def take(self) -> bytes:
-        """What is new, as JSON; empty if the shop has none of the books. Only once `news` is set.
+        """The news as JSON; empty if the shop has none of the books. Call it only once `news` is set.
 
-        A book that is not for sale any more is null.
+        A book that is no longer for sale is null.
         """
         self.news.clear()
         if not self._board.is_fresh:
@@ -86,28 +86,28 @@ class Seat:
 
 
 class Board:
-    """What the open pages of this process show, and who sits before it. Lives in one event loop."""
+    """The availability that the open pages of this process show, and their subscriptions. Used in one event loop."""
 
     def __init__(self) -> None:
         self.books: Books = {}
         self.seen: set[str] = set()
-        """All skus that were ever for sale while somebody sat here."""
+        """All skus that were for sale at any time since the first page subscribed."""
         self.is_fresh = False
-        self._has_looked = False
+        self._has_polled = False
         self._seats: set[Seat] = set()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def is_watching(self) -> bool:
-        """Whether it looks at stock right now."""
+        """Whether it is polling."""
         return self._task is not None
 
     @contextmanager
     def seat(self, skus: Collection[str]) -> Iterator[Seat]:
-        """A place from which these books are watched. The first one starts the watching, the last one ends it."""
+        """Subscribe to these books. The first subscription starts the polling, the last one ends it."""
         seat = Seat(self, skus)
         self._seats.add(seat)
-        if self._has_looked:
+        if self._has_polled:
             seat.news.set()
         if self._task is None:
             self._task = asyncio.create_task(self._watch())
@@ -117,47 +117,47 @@ class Board:
             self._seats.discard(seat)
 
     async def _watch(self) -> None:
-        # A thread and a database connection of its own: nobody else's query keeps the board waiting.
-        with_thread = ThreadPoolExecutor(1, thread_name_prefix="live-stock")
-        ask = sync_to_async(look, thread_sensitive=False, executor=with_thread)
+        # A separate thread with its own database connection, so that no other query can delay the polling.
+        executor = ThreadPoolExecutor(1, thread_name_prefix="live-stock")
+        read = sync_to_async(read_books, thread_sensitive=False, executor=executor)
         try:
             while self._seats:
-                looking = asyncio.ensure_future(ask())
-                await asyncio.wait({looking}, timeout=PATIENCE_SECONDS)
-                if not looking.done():
-                    self._lose(TimeoutError(f"no answer for {PATIENCE_SECONDS:.0f} s"))
-                    await asyncio.wait({looking})
-                if error := looking.exception():
-                    self._lose(error)
+                poll = asyncio.ensure_future(read())
+                await asyncio.wait({poll}, timeout=STALE_AFTER_SECONDS)
+                if not poll.done():
+                    self._mark_stale(TimeoutError(f"no answer for {STALE_AFTER_SECONDS:.0f} s"))
+                    await asyncio.wait({poll})
+                if error := poll.exception():
+                    self._mark_stale(error)
                 else:
-                    self._show(looking.result())
-                await asyncio.sleep(LOOK_SECONDS)
+                    self._show(poll.result())
+                await asyncio.sleep(POLL_SECONDS)
         finally:
             self._task = None
-            self.books, self.seen, self.is_fresh, self._has_looked = {}, set(), False, False
-            with_thread.submit(connections.close_all)
-            with_thread.shutdown(wait=False)
+            self.books, self.seen, self.is_fresh, self._has_polled = {}, set(), False, False
+            executor.submit(connections.close_all)
+            executor.shutdown(wait=False)
 
     def _show(self, books: Books) -> None:
-        """Note at each seat what is new on it; all of it, if its page was told that it is out of date."""
+        """Mark what is new for each page; everything, if the page was told that its counts are stale."""
         is_back = not self.is_fresh
-        if is_back and self._has_looked:
-            log.info("pages are told what is left again")
+        if is_back and self._has_polled:
+            log.info("live availability is up to date again")
         changed = {sku for sku in books.keys() | self.books.keys() if books.get(sku) != self.books.get(sku)}
-        self.books, self.is_fresh, self._has_looked = books, True, True
+        self.books, self.is_fresh, self._has_polled = books, True, True
         self.seen |= books.keys()
         for seat in self._seats:
             if new := seat.skus if is_back else seat.skus & changed:
                 seat.due |= new
                 seat.news.set()
 
-    def _lose(self, error: BaseException) -> None:
-        """Tell every page, once, that nobody knows what is left; whatever the reason, the next look tries again."""
-        if self._has_looked and not self.is_fresh:
+    def _mark_stale(self, error: BaseException) -> None:
+        """Tell every page, once, that its counts are stale; whatever the reason, the next poll tries again."""
+        if self._has_polled and not self.is_fresh:
             return
         is_foreseen = isinstance(error, DatabaseError | InterfaceError | OSError)
-        log.warning("pages are told that stock is out of date: %r", error, exc_info=None if is_foreseen else error)
-        self.is_fresh, self._has_looked = False, True
+        log.warning("live availability is stale: %r", error, exc_info=None if is_foreseen else error)
+        self.is_fresh, self._has_polled = False, True
         for seat in self._seats:
             seat.news.set()
 
@@ -165,7 +165,7 @@ class Board:
 board = Board()
 
 
-def _book(offer: pricing.Offer, left: int | None, sale: flash_sales.Terms | None, now: datetime) -> Book:
+def _book(offer: pricing.Offer, left: int | None, sale: flash_sales.SaleTerms | None, now: datetime) -> Book:
     phase = sale.phase(now) if sale else None
     running = sale if sale and phase is flash_sales.Phase.RUNNING else None
     return Book(

@@ -1,4 +1,4 @@
-"""Which sockets there are, from which pages they may be opened, and how many."""
+"""The websocket routes, which origins may open them, and how many."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -17,10 +17,10 @@ Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
 
 
 class SameOriginOnly:
-    """Refuses sockets that another site's page opens with a visitor's cookies.
+    """Refuses sockets that a page of another site opens with a visitor's cookies.
 
     The whole origin counts, scheme and port included (channels' AllowedHostsOriginValidator looks at the host alone).
-    A client without an Origin header is no browser and brings no visitor's cookies, so only its link can let it in.
+    A client without an Origin header is not a browser and has no visitor's cookies; only the key of a link admits it.
     """
 
     def __init__(self, application: Application) -> None:
@@ -43,9 +43,9 @@ class SameOriginOnly:
 
 
 class Capped:
-    """Refuses sockets beyond so many in this process, and beyond so many from one address.
+    """Limits the open sockets of this process, and those from one address.
 
-    Those of one kind may be given a share of these places, so that the other kinds always find some.
+    A kind of socket may be limited to a share of them, so that there is always room for the others.
     """
 
     def __init__(self, application: Application, *, share: float = 1.0) -> None:
@@ -71,7 +71,7 @@ class Capped:
 
 urlpatterns = [
     path("live/orders/<uuid:order_id>/", AuthMiddlewareStack(OrderStatusSocket.as_asgi())),
-    # What is left is for everybody: nobody's session is looked up. However many look on, buyers can watch their orders.
+    # Availability is public, so no session is read. The share keeps room for buyers who watch their orders.
     path("live/stock/", Capped(stock_sockets.watch_stock, share=0.8)),
 ]
 application = Capped(SameOriginOnly(URLRouter(urlpatterns)))

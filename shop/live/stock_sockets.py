@@ -1,4 +1,4 @@
-"""The websocket of pages that show units left. Public: no session is read, no query made and no Redis asked for it."""
+"""The websocket for live availability. Public: it causes no session look-up, no query and no call to Redis."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from shop.live import live_stock
 
-# Only codes from 4000 on are an application's own to send (RFC 6455, section 7.4.2).
+# Codes from 4000 on are for applications (RFC 6455, section 7.4.2).
 NOT_UNDERSTOOD = 4400
 NO_SUCH_BOOK = 4404
 SILENT = 4408
@@ -25,8 +25,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 async def watch_stock(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
     """Serve one connection to `/live/stock/?sku=...&sku=...`: first the state of its books, then what changes.
 
-    Close codes: 4400 that was no message (or no address) of ours, 4404 the shop has none of these books, 4408 a ping
-    was not answered.
+    Close codes: 4400 invalid message (or query), 4404 the shop has none of these books, 4408 a ping was not answered.
     """
     await receive()
     await send({"type": "websocket.accept"})
@@ -37,10 +36,10 @@ async def watch_stock(scope: Mapping[str, Any], receive: Receive, send: Send) ->
 
 
 class _Conversation:
-    """What is said on one connection.
+    """The messages of one connection.
 
-    The server under us takes whatever we send and keeps it for a page that does not read. So now and then we ask: until
-    the page has answered, what changes gathers at its seat, where the latest state replaces the one before.
+    Daphne buffers without limit what we send to a page that does not read. So a ping goes out from time to time, and
+    until the page has answered, changes are only marked in its subscription, where the latest state replaces the rest.
     """
 
     def __init__(self, receive: Receive, send: Send) -> None:
@@ -49,7 +48,7 @@ class _Conversation:
         self._answered = asyncio.Event()
 
     async def hold(self, skus: set[str]) -> int:
-        """Talk until one side ends it; returns the code to close with, 0 if the page has left."""
+        """Serve until one side ends it; returns the close code, or 0 if the page has disconnected."""
         with live_stock.board.seat(skus) as seat:
             sides = [asyncio.create_task(self._tell(seat)), asyncio.create_task(self._listen())]
             try:
@@ -60,7 +59,7 @@ class _Conversation:
                     side.cancel()
 
     async def _tell(self, seat: live_stock.Seat) -> int:
-        """Say what is new, at the pace at which the board looks and no faster."""
+        """Send what is new, no faster than the board polls."""
         now = asyncio.get_running_loop().time
         ping_at = now() + PING_SECONDS
         while True:
@@ -71,14 +70,14 @@ class _Conversation:
                 if not (message := seat.take()):
                     return NO_SUCH_BOOK
                 await self._say(message)
-                await asyncio.sleep(live_stock.LOOK_SECONDS)
+                await asyncio.sleep(live_stock.POLL_SECONDS)
             if now() >= ping_at:
                 if not await self._ask():
                     return SILENT
                 ping_at = now() + PING_SECONDS
 
     async def _ask(self) -> bool:
-        """Whether the page has read everything up to here."""
+        """Send a ping; whether the page has read everything up to it."""
         self._answered.clear()
         await self._say(b'{"type":"ping"}')
         with contextlib.suppress(TimeoutError):
@@ -87,7 +86,7 @@ class _Conversation:
         return self._answered.is_set()
 
     async def _listen(self) -> int:
-        """Hear answers to pings; anything else ends the connection."""
+        """Receive pongs; anything else ends the connection."""
         while True:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
@@ -101,7 +100,7 @@ class _Conversation:
 
 
 def _skus(query: bytes) -> set[str]:
-    """The skus asked for; none if there are too many of them, or if that is no query of ours."""
+    """The skus in the query string; none if there are too many, or if it is invalid."""
     try:
         found = parse_qs(query.decode("ascii"), max_num_fields=SKUS_MAX, strict_parsing=True)
     except ValueError:

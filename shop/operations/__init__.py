@@ -1,1 +1,1 @@
-"""Is the shop well, and who did what: health and the activity log."""
+"""Health checks, and the activity log (who did what)."""

@@ -1,4 +1,4 @@
-"""The log of what people did to orders, money and stock. Entries are added here and nowhere changed."""
+"""The activity log: who did what to orders, money and stock. Entries are only ever added."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +10,8 @@ from kafka_bridge.runtime import transactions
 from shop.models import AuditEntry
 
 BUYER = "buyer"
-"""Who acted, where somebody without an account did."""
-DEEDS = (
+"""Recorded as the actor if a buyer without an account acted."""
+ACTIONS = (
     "order shipped",
     "order delivered",
     "order cancelled",
@@ -30,7 +30,7 @@ DEEDS = (
     "sale ended",
     "sale deleted",
 )
-"""What is noted here; the admin offers these to choose from."""
+"""All recorded actions; the admin offers them as a filter."""
 
 
 def record(
@@ -43,10 +43,10 @@ def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Note what was done, in the transaction of the deed: either both are there or neither.
+    """Record an action in the transaction that carries it out, so that both are committed or neither.
 
-    `what` is a deed in past tense ("order cancelled"), `subject` what it was done to, as people call it; `before` and
-    `after` are what the deed changed: names and plain JSON values. Too long a subject or reason is cut.
+    `what` is one of `ACTIONS`, `subject` what it was done to, by a name that people use. `before` and `after` are what
+    the action changed: names and plain JSON values. A subject or reason that is too long is cut.
 
     Raises:
         TransactionManagementError: there is no transaction.

@@ -1,4 +1,4 @@
-"""Is the shop alive, and can it work? In words that say what is wrong."""
+"""Health checks: is this process alive, and can the shop take orders?"""
 
 import socket
 import time
@@ -21,7 +21,7 @@ KAFKA_TIMEOUT_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """Something that the shop needs: how to ask it, which errors mean that it is away, and what follows then."""
+    """A service that the shop needs: how to check it, which errors mean that it is down, and the consequences."""
 
     name: str
     ask: Callable[[], None]
@@ -40,7 +40,7 @@ def _ask_redis() -> None:
 
 
 def _ask_kafka() -> None:
-    """Whether any bootstrap server takes a connection; a Kafka client of its own would be much for a health check."""
+    """Check that a bootstrap server accepts connections; a Kafka client would be too expensive for a health check."""
     failure: OSError = OSError("no bootstrap server is named")
     for server in clients.conf().bootstrap_servers.split(","):
         host, _, port = server.strip().rpartition(":")
@@ -80,14 +80,14 @@ CHECKS = (
 
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Alive: this process answers. Asks nothing else, so that an outage elsewhere never restarts the shop."""
+    """Liveness: this process answers. It checks nothing else, so that an outage elsewhere never restarts the shop."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 if orders can be taken, 503 if not; the body says what is wrong and what that means."""
+    """Readiness: 200 if orders can be taken, 503 if not; the body says what is wrong and what follows."""
     answers = {check.name: _answer_of(check) for check in CHECKS}
     stopped = any(check.is_vital and not answers[check.name]["ok"] for check in CHECKS)
     degraded = any(not answer["ok"] for answer in answers.values())

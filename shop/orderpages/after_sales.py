@@ -1,4 +1,4 @@
-"""What buyers may still do with an order: cancel it, or ask to send copies back. Each is noted in the audit log."""
+"""What buyers can do with a placed order: cancel it, or ask for a return. Both are recorded in the activity log."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -18,7 +18,7 @@ _AT_BANK, _AT_BANK_MOST = "at_bank", 10
 
 
 def cancel(*, order_id: UUID, user: Visitor) -> Order:
-    """The buyer cancels an order; whatever was taken for it goes back.
+    """Cancel the order for its buyer; what was paid is refunded.
 
     Raises:
         orders.actions.cancellation.CannotCancel: it has left, or is cancelled already.
@@ -39,30 +39,30 @@ def cancel(*, order_id: UUID, user: Visitor) -> Order:
 
 
 def ask_return(*, order_id: UUID, units: Mapping[str, int], reason: str, user: Visitor) -> ReturnRequest:
-    """The buyer asks to send copies, by sku, back.
+    """Ask staff to take back these copies, by sku.
 
     Raises:
-        orders.actions.returns.CannotReturn: it has not left, it has not so many copies, or another return is open.
+        orders.actions.returns.CannotReturn: it has not been shipped or has fewer copies, or another return is open.
     """
     with transaction.atomic(durable=True):
-        wish = returns.ask_return(order_id=order_id, units=units, reason=reason)
+        return_request = returns.ask_return(order_id=order_id, units=units, reason=reason)
         activity_log.record(
             user=user,
             what="return asked for",
-            subject=wish.order,
+            subject=return_request.order,
             order_id=order_id,
             reason=reason,
             before={},
-            after={"return": wish.get_state_display(), "copies": wish.units},
+            after={"return": return_request.get_state_display(), "copies": return_request.units},
         )
-    return wish
+    return return_request
 
 
 # -- On the way to the bank and back ------------------------------------------------------------------
 def go_to_bank(session: SessionBase, order_id: UUID) -> None:
-    """Note that this visitor, who may see the order, goes to the bank's page to confirm its payment.
+    """Remember that this visitor, who may see the order, goes to the bank to confirm its payment.
 
-    The bank sends them back to the order's plain address, without the key that a guest's link has.
+    The bank sends buyers back to the order's plain URL, without the key of a guest's link.
     """
     others = [other for other in session.get(_AT_BANK, []) if other != str(order_id)]
     session[_AT_BANK] = [str(order_id), *others][:_AT_BANK_MOST]

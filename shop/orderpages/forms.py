@@ -1,4 +1,4 @@
-"""What buyers type in to send copies back."""
+"""The form for a return."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,13 +8,13 @@ from django.core.exceptions import ValidationError
 
 
 class ReturnForm(forms.Form):
-    """Which copies of an order are to be sent back, and why."""
+    """Which copies to return, and why."""
 
     reason = forms.CharField(
-        label="What is the matter with them?",
+        label="Why do you want to return them?",
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 4}),
-        error_messages={"required": "Please say in a few words why."},
+        error_messages={"required": "Please tell us why."},
     )
 
     def __init__(self, *args: Any, left: Mapping[str, int], **kwargs: Any) -> None:
@@ -22,7 +22,7 @@ class ReturnForm(forms.Form):
         super().__init__(*args, **kwargs)
         self._skus = [sku for sku, most in left.items() if most]
         for sku in self._skus:
-            error = f"That must be a whole number from 0 to {left[sku]}."
+            error = f"Enter a whole number from 0 to {left[sku]}."
             self.fields[f"copies-{sku}"] = forms.IntegerField(
                 min_value=0,
                 max_value=left[sku],
@@ -36,7 +36,7 @@ class ReturnForm(forms.Form):
         cleaned = super().clean() or {}
         units = {sku: cleaned.get(f"copies-{sku}") or 0 for sku in self._skus}
         if not any(units.values()) and not any(f"copies-{sku}" in self.errors for sku in self._skus):
-            raise ValidationError("Please say of which book how many copies you want to send back.")
+            raise ValidationError("Enter how many copies you want to return, for at least one book.")
         return {**cleaned, "units": {sku: number for sku, number in units.items() if number}}
 
     def copies(self) -> dict[str, forms.BoundField]:

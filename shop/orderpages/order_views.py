@@ -1,4 +1,4 @@
-"""An order's page, what its buyer can do there, and a buyer's orders."""
+"""The page of an order and what its buyer can do there; and the list of a buyer's orders."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -30,7 +30,7 @@ def visible_order(request: HttpRequest, order_id: UUID) -> Order:
     """The order, if this visitor may see it.
 
     Raises:
-        Http404: there is no such order, or it is somebody else's; nobody can tell which.
+        Http404: there is no such order, or it is another buyer's; the answer does not tell which.
     """
     order = Order.objects.filter(pk=order_id).first()
     if order is None or not links.may_see(order=order, user=request.user, key=key_of(request)):
@@ -39,12 +39,12 @@ def visible_order(request: HttpRequest, order_id: UUID) -> Order:
 
 
 def key_of(request: HttpRequest) -> str:
-    """The key of the link, if the address has one."""
+    """The key in the link, or "" if it has none."""
     return request.GET.get("key", "")
 
 
 def buyers_order(request: HttpRequest, order_id: UUID) -> Order:
-    """The order, if this visitor may do something with it: its buyer, not staff who look on.
+    """The order, if this visitor is its buyer; staff may see it, but not act for the buyer.
 
     Raises:
         Http404: as for `visible_order`.
@@ -62,7 +62,7 @@ def is_buyer(request: HttpRequest, order: Order) -> bool:
 
 
 def _address(name: str, request: HttpRequest, order_id: UUID) -> str:
-    """An address about this order, with the key that this visitor came with."""
+    """The URL of a page about this order, with the key from this visitor's link."""
     return reverse(name, kwargs={"order_id": order_id}) + _key_query(request)
 
 
@@ -76,7 +76,7 @@ def order_page(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """The order with its timeline; complete without JavaScript, kept up to date by the socket."""
     went_to_bank = after_sales.went_to_bank(request.session, order_id)
     if went_to_bank and not key_of(request):
-        # The bank has sent a buyer back; whoever went there from this browser was allowed to see the order.
+        # The bank sends buyers back without the key. This session went there, so it was allowed to see the order.
         return redirect(reverse("order", kwargs={"order_id": order_id}, query={"key": links.key_for(order_id)}))
     order = visible_order(request, order_id)
     return render(request, "shop/order.html", _shown(request, order, went_to_bank=went_to_bank))
@@ -124,7 +124,7 @@ def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[st
 @never_cache
 @require_safe
 def order_pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
-    """On to the bank's page, where the buyer confirms the payment; back to the order if there is nothing to confirm."""
+    """Redirect to the bank's page, where the buyer confirms the payment; if nothing is pending, back to the order."""
     order = buyers_order(request, order_id)
     if order.payment_wait != PaymentWait.ACTION or not queries.is_web_address(order.payment_url):
         return redirect(_address("order", request, order_id))
@@ -135,20 +135,22 @@ def order_pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def order_cancel(request: HttpRequest, order_id: UUID) -> HttpResponse:
-    """Ask whether the order is to be cancelled, and on POST cancel it."""
+    """The confirmation page; a POST cancels the order."""
     order = buyers_order(request, order_id)
     page = _address("order", request, order_id)
     if request.method == "POST":
         try:
             after_sales.cancel(order_id=order_id, user=request.user)
         except cancellation.CannotCancel:
-            order.refresh_from_db()  # it has moved on meanwhile
+            order.refresh_from_db()  # it has changed in the meantime
         else:
             return redirect(page)
     if order.status == Status.CANCELLED:
         return redirect(page)
     if order.status not in (Status.PENDING, Status.PAID):
-        messages.warning(request, "It is too late to cancel: your parcel has left. You can send books back instead.")
+        messages.warning(
+            request, "It is too late to cancel: your parcel has been shipped. You can return books instead."
+        )
         return redirect(_address("order_return", request, order_id))
     context = {"order": order, "lines": order.lines.all(), "order_url": page}
     return render(request, "shop/order_cancel.html", context)
@@ -157,19 +159,23 @@ def order_cancel(request: HttpRequest, order_id: UUID) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def order_return(request: HttpRequest, order_id: UUID) -> HttpResponse:
-    """Ask which copies are to be sent back and why, and on POST ask staff for it."""
+    """The return form; a POST sends the request to staff."""
     order = buyers_order(request, order_id)
     page, lines = _address("order", request, order_id), list(order.lines.all())
     left = _left(lines)
     form = forms.ReturnForm(request.POST or None, left=left)
     if request.method == "POST" and form.is_valid():
-        wish = {"units": form.cleaned_data["units"], "reason": form.cleaned_data["reason"]}
         try:
-            after_sales.ask_return(order_id=order_id, user=request.user, **wish)
+            after_sales.ask_return(
+                order_id=order_id,
+                user=request.user,
+                units=form.cleaned_data["units"],
+                reason=form.cleaned_data["reason"],
+            )
         except returns.CannotReturn:
-            messages.warning(request, "That could not be done: the order has changed meanwhile. Please look again.")
+            messages.warning(request, "Your order has changed in the meantime. Please check it and try again.")
         else:
-            messages.success(request, "We have your wish to return something, and will write to you soon.")
+            messages.success(request, "We have received your return request and will email you soon.")
         return redirect(page)
     is_open = queries.returns_of(order_id).filter(state=ReturnRequest.State.ASKED).exists()
     if order.status not in (Status.SHIPPED, Status.DELIVERED) or is_open or not any(left.values()):
@@ -181,28 +187,28 @@ def order_return(request: HttpRequest, order_id: UUID) -> HttpResponse:
 
 
 def _left(lines: Iterable[OrderLine]) -> dict[str, int]:
-    """By sku, the copies that were neither cancelled nor paid back."""
+    """By sku, the copies that were neither cancelled nor refunded."""
     return {line.sku: line.kept - line.returned for line in lines}
 
 
 def _returns(order_id: UUID, lines: Iterable[OrderLine]) -> list[dict[str, Any]]:
-    """What the buyer asked to return, with the titles."""
+    """The order's return requests, with titles."""
     titles = {line.sku: line.title for line in lines}
     return [
         {
-            "wish": wish,
-            "is_open": wish.state == ReturnRequest.State.ASKED,
-            "copies": [(number, titles.get(sku, sku)) for sku, number in wish.units.items()],
+            "return_request": return_request,
+            "is_open": return_request.state == ReturnRequest.State.ASKED,
+            "copies": [(number, titles.get(sku, sku)) for sku, number in return_request.units.items()],
         }
-        for wish in queries.returns_of(order_id)
+        for return_request in queries.returns_of(order_id)
     ]
 
 
 @require_POST
 def order_again(request: HttpRequest, order_id: UUID) -> HttpResponse:
-    """Put the books of an order back into the cart and go on to the checkout."""
+    """Put the books of an order into the cart again, and go to the checkout."""
     order = visible_order(request, order_id)
-    offers, basket = pricing.offers(), carts.of(request)
+    offers, basket = pricing.offers(), carts.cart_of(request)
     missing = []
     for line in order.lines.all():
         offer = offers.get(line.sku)

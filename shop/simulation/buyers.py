@@ -1,4 +1,4 @@
-"""Who comes to the sale and what each wants; the same seed brings the same crowd."""
+"""The plan of a simulated sale and its buyers; the same seed gives the same buyers."""
 
 import random
 import uuid
@@ -14,31 +14,31 @@ THREADS_MAX = 256
 
 
 class BadPlan(ValueError):
-    """The sale cannot be played like that; the message says what to change."""
+    """The sale cannot be run with these options; the message says what to change."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SalePlan:
-    """How the sale is to be played."""
+    """The options of a simulated sale."""
 
     buyers: int = 500
     units: int = 20
-    """Of each book."""
+    """Units of each book."""
     books: int = 1
     basket: int = 1
-    """So many different books does each buyer want, one copy of each."""
+    """Number of different books each buyer wants, one copy of each."""
     flow: str = catalogue.RESERVE_FIRST
     customer_limit: int | None = None
     declined_percent: float = 0.0
-    """So many of the cards are declined."""
+    """Percentage of buyers whose card is declined."""
     threads: int = 32
-    """So many buyers click at the same moment."""
+    """Number of buyers who click at the same moment."""
     rate: float = 0.0
-    """Clicks a second; 0 for as fast as they go."""
+    """Clicks a second; 0 for as fast as possible."""
     seed: int = 1
 
     def check(self) -> None:
-        """Refuse what makes no sense.
+        """Refuse impossible values.
 
         Raises:
             BadPlan: see its message.
@@ -48,7 +48,7 @@ class SalePlan:
         _between("--books", self.books, 1, BOOKS_MAX)
         _between("--basket", self.basket, 1, BOOKS_MAX)
         _between("--threads", self.threads, 1, THREADS_MAX)
-        _between("--cards", self.declined_percent, 0, 100)
+        _between("--declined", self.declined_percent, 0, 100)
         if self.basket > self.books:
             raise BadPlan(
                 f"Nobody can want {self.basket} different books of {self.books}: "
@@ -57,7 +57,7 @@ class SalePlan:
         if self.customer_limit is not None:
             _between("--limit", self.customer_limit, 1, UNITS_MAX)
         if self.rate < 0:
-            raise BadPlan("--rate is 0 (as fast as they go) or more clicks a second.")
+            raise BadPlan("--rate takes 0 (as fast as possible) or a number of clicks a second.")
 
 
 def _between(option: str, value: float, least: int, most: int) -> None:
@@ -67,19 +67,19 @@ def _between(option: str, value: float, least: int, most: int) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Buyer:
-    """One person, with an address, a card and a list of wishes; a customer of their own."""
+    """One customer, with an address, a card and the books they want."""
 
     number: int
     wants: tuple[int, ...]
-    """Which of the books, in the sequence in which they went into the basket; they count from 0."""
+    """Indexes of the books, in the sequence in which they went into the basket."""
     card: str
     contact: Contact
     key: uuid.UUID = field(default_factory=uuid.uuid4)
-    """Of the one checkout; a second try uses it again."""
+    """The idempotency key of the checkout; a retry uses it again."""
 
 
-def crowd(plan: SalePlan) -> list[Buyer]:
-    """All buyers in the sequence of their coming; but for their keys the same for the same plan."""
+def generate(plan: SalePlan) -> list[Buyer]:
+    """All buyers in the sequence in which they click; the same for the same plan, except for their keys."""
     picker = random.Random(plan.seed)  # noqa: S311 - to be repeatable, not secret
     return [
         Buyer(

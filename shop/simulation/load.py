@@ -1,4 +1,4 @@
-"""The rush: threads that start together and click for one buyer after the other."""
+"""The load: threads that start together and click for one buyer after the other."""
 
 import http.client
 import json
@@ -21,39 +21,39 @@ from shop.flashsales import flash_sales
 from shop.simulation.buyers import Buyer, SalePlan
 from shop.simulation.sale_fixture import SALE_PRICE_MINOR, SaleFixture
 
-# A buyer whose click gets no answer tries again with the same key, and so long.
-_INSISTS_SECONDS = 30.0
-_BREATH_SECONDS = 0.2
+# A buyer whose click gets no answer tries again with the same key, for so long.
+_RETRY_FOR_SECONDS = 30.0
+_RETRY_PAUSE_SECONDS = 0.2
 _HTTP_TIMEOUT_SECONDS = 15.0
-_AT_THE_DOOR = frozenset({"sold_out", "not_enough"})
-# A web process that has not read of the sale yet; it does within a second.
-_NOT_YET = frozenset({"not_for_sale", "price_changed"})
+_SOLD_OUT_CODES = frozenset({"sold_out", "not_enough"})
+# From a web process that has not loaded the sale yet; it does within a second.
+_NOT_LOADED_YET = frozenset({"not_for_sale", "price_changed"})
 
 
-class Answer(Enum):
-    """What the shop said to a click."""
+class ClickAnswer(Enum):
+    """The shop's answer to a click."""
 
     ACCEPTED = "accepted"
     TURNED_AWAY = "turned away"
-    """Sold out, said at the door: there is no order."""
+    """Sold out, before there was an order."""
 
 
 class NoAnswer(Exception):
-    """The shop could not say; the click may be repeated."""
+    """The shop gave no answer; the click may be repeated."""
 
 
 class Refused(Exception):
-    """The shop said something that no buyer of a simulation should hear; the message has it."""
+    """The shop gave an answer that no buyer of a simulation should get; the message has it."""
 
 
-Click = Callable[[Buyer], Answer]
-Door = Callable[[], AbstractContextManager[Click]]
-"""Makes what one thread clicks with."""
+Click = Callable[[Buyer], ClickAnswer]
+OpenClient = Callable[[], AbstractContextManager[Click]]
+"""Opens the client with which one thread clicks."""
 
 
 @dataclass
 class Clicks:
-    """What became of the clicks so far. Threads append, which needs no lock."""
+    """The clicks so far. Threads only append, which needs no lock."""
 
     accepted_ms: list[float] = field(default_factory=list)
     turned_away_ms: list[float] = field(default_factory=list)
@@ -65,9 +65,9 @@ class Clicks:
         """How long each answered click took."""
         return [*self.accepted_ms, *self.turned_away_ms]
 
-    def note(self, buyer: Buyer, answer: Answer, milliseconds: float) -> None:
-        """A click was answered."""
-        if answer is Answer.ACCEPTED:
+    def note(self, buyer: Buyer, answer: ClickAnswer, milliseconds: float) -> None:
+        """Record an answered click."""
+        if answer is ClickAnswer.ACCEPTED:
             self.accepted_ms.append(milliseconds)
         else:
             self.turned_away_ms.append(milliseconds)
@@ -75,24 +75,24 @@ class Clicks:
 
 
 class Rush:
-    """All buyers of a crowd, clicking in the sequence of their coming."""
+    """All buyers, clicking in their sequence."""
 
-    def __init__(self, crowd: Sequence[Buyer], door: Door, plan: SalePlan) -> None:
+    def __init__(self, buyers: Sequence[Buyer], open_client: OpenClient, plan: SalePlan) -> None:
         self.clicks = Clicks()
-        self._coming = enumerate(crowd)
+        self._coming = enumerate(buyers)
         self._turn = threading.Lock()
-        self._door = door
+        self._open_client = open_client
         self._rate = plan.rate
         self._stop = threading.Event()
         self._started = 0.0
-        threads = min(plan.threads, len(crowd))
+        threads = min(plan.threads, len(buyers))
         self._together = threading.Barrier(threads, action=self._note_start)
         self._threads = [
             threading.Thread(target=self._run, name=f"buyers-{number}", daemon=True) for number in range(threads)
         ]
 
     def start(self) -> None:
-        """Let them go, all threads at the same moment."""
+        """Start clicking, all threads at the same moment."""
         for thread in self._threads:
             thread.start()
 
@@ -102,7 +102,7 @@ class Rush:
         return not any(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:
-        """Nobody clicks any more; waits for the clicks under way."""
+        """Stop clicking; waits for the clicks under way."""
         self._stop.set()
         self._together.abort()
         deadline = time.monotonic() + _HTTP_TIMEOUT_SECONDS
@@ -114,7 +114,7 @@ class Rush:
 
     def _run(self) -> None:
         try:
-            with self._door() as click:
+            with self._open_client() as click:
                 self._together.wait()
                 while (buyer := self._next()) is not None:
                     self._click(click, buyer)
@@ -137,7 +137,7 @@ class Rush:
             try:
                 answer = click(buyer)
             except NoAnswer as error:
-                if time.monotonic() - started > _INSISTS_SECONDS or self._stop.wait(_BREATH_SECONDS):
+                if time.monotonic() - started > _RETRY_FOR_SECONDS or self._stop.wait(_RETRY_PAUSE_SECONDS):
                     self.clicks.failures.append(str(error))
                     return
             except Refused as error:
@@ -148,73 +148,73 @@ class Rush:
                 return
 
 
-def through_checkout(stall: SaleFixture, plan: SalePlan) -> Door:
-    """Clicks that go straight to the checkout: past the door, so that every buyer has an order."""
+def through_checkout(fixture: SaleFixture, plan: SalePlan) -> OpenClient:
+    """Clicks that call the checkout directly, without its check of the stock, so that every buyer gets an order."""
 
-    def click(buyer: Buyer) -> Answer:
+    def click(buyer: Buyer) -> ClickAnswer:
         try:
-            placement.place(_draft(buyer, stall, plan))
+            placement.place(_draft(buyer, fixture, plan))
         except placement.CheckoutUnavailable as error:
             raise NoAnswer(str(error)) from error
-        return Answer.ACCEPTED
+        return ClickAnswer.ACCEPTED
 
     @contextmanager
-    def door() -> Iterator[Click]:
+    def open_client() -> Iterator[Click]:
         try:
             yield click
         finally:
             connection.close()
 
-    return door
+    return open_client
 
 
-def over_http(stall: SaleFixture, url: str) -> Door:
-    """Clicks that are POSTed to a shop's /api/orders/, each thread on a connection that it keeps."""
+def over_http(fixture: SaleFixture, url: str) -> OpenClient:
+    """Clicks that POST to a shop's /api/orders/, each thread over a persistent connection."""
 
     @contextmanager
-    def door() -> Iterator[Click]:
+    def open_client() -> Iterator[Click]:
         client = connection_to(url)
         try:
-            yield lambda buyer: _post(client, stall, buyer)
+            yield lambda buyer: _post(client, fixture, buyer)
         finally:
             client.close()
 
-    return door
+    return open_client
 
 
 def connection_to(url: str) -> http.client.HTTPConnection:
-    """A connection to the shop at this address, opened when it is first used."""
+    """A connection to the shop at this address; it opens when first used."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     return kind(parts.hostname or "", parts.port, timeout=_HTTP_TIMEOUT_SECONDS)
 
 
-def _post(client: http.client.HTTPConnection, stall: SaleFixture, buyer: Buyer) -> Answer:
+def _post(client: http.client.HTTPConnection, fixture: SaleFixture, buyer: Buyer) -> ClickAnswer:
     body = {
         **msgspec.to_builtins(buyer.contact),
         "idempotency_key": str(buyer.key),
         "lines": [
-            {"sku": stall.skus[number], "quantity": 1, "expected_price_minor": SALE_PRICE_MINOR}
+            {"sku": fixture.skus[number], "quantity": 1, "expected_price_minor": SALE_PRICE_MINOR}
             for number in buyer.wants
         ],
         "payment_method": buyer.card,
     }
     status, text = post_order(client, body)
     if status in (200, 201):
-        return Answer.ACCEPTED
+        return ClickAnswer.ACCEPTED
     code = json.loads(text)["error"]["code"] if status == 422 else ""
-    if code in _AT_THE_DOOR:
-        return Answer.TURNED_AWAY
-    if code in _NOT_YET or status == 503:
+    if code in _SOLD_OUT_CODES:
+        return ClickAnswer.TURNED_AWAY
+    if code in _NOT_LOADED_YET or status == 503:
         raise NoAnswer(f"{status} {text[:200]}")
     raise Refused(f"{status} {text[:200]}")
 
 
 def post_order(client: http.client.HTTPConnection, body: Mapping[str, Any]) -> tuple[int, str]:
-    """POST to /api/orders/: the status, and the answer's text.
+    """POST to /api/orders/; returns the status and the body.
 
     Raises:
-        NoAnswer: none came.
+        NoAnswer: there was none.
     """
     try:
         client.request("POST", "/api/orders/", json.dumps(body), {"Content-Type": "application/json"})
@@ -225,17 +225,17 @@ def post_order(client: http.client.HTTPConnection, body: Mapping[str, Any]) -> t
         raise NoAnswer(f"{type(error).__name__}: {error}") from error
 
 
-def _draft(buyer: Buyer, stall: SaleFixture, plan: SalePlan) -> placement.Draft:
+def _draft(buyer: Buyer, fixture: SaleFixture, plan: SalePlan) -> placement.Draft:
     contact = buyer.contact
     return placement.Draft(
         idempotency_key=buyer.key,
         lines=tuple(
             placement.DraftLine(
-                sku=stall.books[number].isbn,
-                title=stall.books[number].title,
+                sku=fixture.books[number].isbn,
+                title=fixture.books[number].title,
                 unit_price_minor=SALE_PRICE_MINOR,
                 quantity=1,
-                sale_id=stall.sale.pk,
+                sale_id=fixture.sale.pk,
             )
             for number in buyer.wants
         ),

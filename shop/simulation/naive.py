@@ -1,11 +1,11 @@
-"""The same buyers at a shop that checks, charges and then acts, as any synchronous shop without locks does.
+"""The same buyers at a shop that checks, charges and then acts, like any synchronous shop without locks.
 
     SELECT units            -- enough? then
     charge the card         -- some milliseconds, in which others read the same number
     UPDATE units = what was read - 1
     INSERT the sale
 
-It works on two scratch tables that are gone afterwards and touches nothing of the shop.
+It uses two scratch tables, which are dropped afterwards, and none of the shop's.
 """
 
 import time
@@ -18,35 +18,35 @@ from django.conf import settings
 from django.db import connection
 
 from shop.simulation.buyers import Buyer, SalePlan
-from shop.simulation.load import Answer, Click, Rush
+from shop.simulation.load import Click, ClickAnswer, Rush
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sold:
-    """What the naive shop says that it did."""
+class NaiveResult:
+    """What the naive shop believes it did."""
 
     plan: SalePlan
     seconds: float
     confirmed: int
-    """Buyers who were told that they have their books."""
+    """Buyers who were told that they got their books."""
     units_sold: int
     oversold: int
-    """Units that were sold and are not there."""
+    """Units that were sold and do not exist."""
     charged_in_vain: int
-    """Buyers whose card was charged for a book that is not there."""
+    """Buyers whose card was charged for a book that does not exist."""
     told_no: int
     units_left: int
-    """What the table says is left."""
+    """What the table says."""
     latencies_ms: Sequence[float]
     failures: Sequence[str]
     twice: tuple[int, int, int] | None
-    """Two buyers (by number) who bought the same copy, and that copy's number; None if nobody did."""
+    """Two buyers (by number) who bought the same copy, and that copy's number; None if there are none."""
 
     @property
     def sentence(self) -> str:
-        """The verdict."""
+        """The result in one sentence."""
         if not self.oversold:
-            return "By luck nothing was oversold; more buyers or another --seed bring it out."
+            return "By luck nothing was oversold; try more buyers or another --seed."
         sentence = f"Oversold by {self.oversold:,}: {self.units_sold:,} sold."
         if self.twice is not None:
             first, second, copy = self.twice
@@ -64,9 +64,9 @@ class NaiveShop:
     rush: Rush = field(init=False)
     started: float = 0.0
 
-    def open(self, crowd: Sequence[Buyer]) -> None:
-        """Let the buyers in."""
-        self.rush = Rush(crowd, self._door, self.plan)
+    def open(self, buyers: Sequence[Buyer]) -> None:
+        """Start the buyers."""
+        self.rush = Rush(buyers, self._open_client, self.plan)
         self.started = time.monotonic()
         self.rush.start()
 
@@ -74,11 +74,11 @@ class NaiveShop:
         """Units sold so far."""
         return _number(f"SELECT count(*) FROM {self.sale}")  # noqa: S608 - a name of ours
 
-    def result(self) -> Sold:
-        """What came of it, once the rush is over."""
+    def result(self) -> NaiveResult:
+        """The result, once all buyers have clicked."""
         seconds = time.monotonic() - self.started
         per_book = [int(row[0]) for row in _rows(f"SELECT count(*) FROM {self.sale} GROUP BY book")]  # noqa: S608
-        # The first ones get what is there; whoever paid for one more paid in vain.
+        # The first buyers get the copies there are; every later one paid in vain.
         in_vain = _number(
             f"SELECT count(DISTINCT buyer) FROM (SELECT buyer, row_number() OVER (PARTITION BY book ORDER BY id) AS n "  # noqa: S608
             f"FROM {self.sale}) AS each WHERE n > {self.plan.units}"
@@ -88,7 +88,7 @@ class NaiveShop:
             "GROUP BY book, copy HAVING count(*) > 1 ORDER BY min(id) LIMIT 1"
         )
         confirmed = _number(f"SELECT count(DISTINCT buyer) FROM {self.sale}")  # noqa: S608
-        return Sold(
+        return NaiveResult(
             plan=self.plan,
             seconds=seconds,
             confirmed=confirmed,
@@ -103,7 +103,7 @@ class NaiveShop:
         )
 
     @contextmanager
-    def _door(self) -> Iterator[Click]:
+    def _open_client(self) -> Iterator[Click]:
         try:
             self._read((0,))  # connected before the start, as a shop is
             yield self._buy
@@ -114,13 +114,13 @@ class NaiveShop:
         found = _rows(f"SELECT book, units FROM {self.stock} WHERE book = ANY(%s)", list(books))  # noqa: S608
         return {book: units for book, units in found}  # noqa: C416 - says that there are two
 
-    def _buy(self, buyer: Buyer) -> Answer:
+    def _buy(self, buyer: Buyer) -> ClickAnswer:
         read = self._read(buyer.wants)
         if min(read.values()) < 1:
-            return Answer.TURNED_AWAY
+            return ClickAnswer.TURNED_AWAY
         _charge()
         if buyer.card == "pm_declined":
-            return Answer.TURNED_AWAY
+            return ClickAnswer.TURNED_AWAY
         with connection.cursor() as cursor:
             for book in buyer.wants:
                 cursor.execute(f"UPDATE {self.stock} SET units = %s WHERE book = %s", [read[book] - 1, book])  # noqa: S608
@@ -128,12 +128,12 @@ class NaiveShop:
                     f"INSERT INTO {self.sale} (buyer, book, copy) VALUES (%s, %s, %s)",  # noqa: S608
                     [buyer.number, book, self.plan.units - read[book] + 1],
                 )
-        return Answer.ACCEPTED
+        return ClickAnswer.ACCEPTED
 
 
 @contextmanager
 def opened(plan: SalePlan) -> Iterator[NaiveShop]:
-    """A shop with the plan's books and units, on tables that are dropped afterwards."""
+    """A shop with the plan's books and units, in tables that are dropped afterwards."""
     name = f"simulation_{uuid.uuid4().hex}"
     shop = NaiveShop(plan, stock=f"{name}_stock", sale=f"{name}_sale")
     _do(f"CREATE UNLOGGED TABLE {shop.stock} (book int PRIMARY KEY, units int NOT NULL)")
@@ -146,7 +146,7 @@ def opened(plan: SalePlan) -> Iterator[NaiveShop]:
 
 
 def _charge() -> None:
-    """What the sandbox's gateway takes for a card."""
+    """As long as the sandbox gateway takes for a card."""
     time.sleep(settings.SANDBOX_LATENCY_SECONDS)
 
 

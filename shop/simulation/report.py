@@ -1,4 +1,4 @@
-"""What people and programs get to see in the end: the verdict, the comparison, the JSON object."""
+"""The output of a simulation: the verdict, the comparison, the JSON object."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from rich.table import Table
 from shop import audit
 from shop.simulation import formatting
 from shop.simulation.buyers import SalePlan
-from shop.simulation.naive import Sold
-from shop.simulation.verdict import Verdict
+from shop.simulation.naive import NaiveResult
+from shop.simulation.verdict import SaleVerdict
 
 
-def print_verdict(verdict: Verdict, console: Console) -> None:
-    """The sale's end, the audit, and whether all is exact."""
+def print_verdict(verdict: SaleVerdict, console: Console) -> None:
+    """Print the figures of the sale, the audit, and whether everything is exact."""
     console.print(formatting.headline(verdict.plan), style="bold", highlight=False)
     table = Table(box=box.SIMPLE, show_header=False)
     table.add_column(no_wrap=True)
@@ -30,14 +30,14 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
     console.print(_sentence(verdict), style="bold green" if verdict.is_exact else "bold red", highlight=False)
 
 
-def print_naive(sold: Sold, console: Console) -> None:
-    """What the naive shop did."""
-    console.print(f"Naive shop: {formatting.headline(sold.plan)}", highlight=False)
-    console.print(sold.sentence, style="bold red" if sold.oversold else "bold", highlight=False)
+def print_naive(naive_result: NaiveResult, console: Console) -> None:
+    """Print what the naive shop did."""
+    console.print(f"Naive shop: {formatting.headline(naive_result.plan)}", highlight=False)
+    console.print(naive_result.sentence, style="bold red" if naive_result.oversold else "bold", highlight=False)
 
 
-def print_comparison(verdict: Verdict, sold: Sold, console: Console) -> None:
-    """Both shops side by side."""
+def print_comparison(verdict: SaleVerdict, naive_result: NaiveResult, console: Console) -> None:
+    """Print both shops side by side."""
     console.print(formatting.headline(verdict.plan), style="bold", highlight=False)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("")
@@ -47,41 +47,41 @@ def print_comparison(verdict: Verdict, sold: Sold, console: Console) -> None:
     units = formatting.number(verdict.plan.units * verdict.plan.books)
     refused = sum(verdict.state.cancelled.values()) + len(told_no)
     rows: list[tuple[str, str, str]] = [
-        ("buyers", formatting.number(verdict.plan.buyers), formatting.number(sold.plan.buyers)),
-        ("units there were", units, units),
-        ("units sold", formatting.number(verdict.units_sold), formatting.number(sold.units_sold)),
-        ("units oversold", formatting.number(verdict.oversold), formatting.number(sold.oversold)),
-        ("buyers told “yours”", formatting.number(verdict.state.confirmed), formatting.number(sold.confirmed)),
+        ("buyers", formatting.number(verdict.plan.buyers), formatting.number(naive_result.plan.buyers)),
+        ("units available", units, units),
+        ("units sold", formatting.number(verdict.units_sold), formatting.number(naive_result.units_sold)),
+        ("units oversold", formatting.number(verdict.oversold), formatting.number(naive_result.oversold)),
+        ("buyers told “yours”", formatting.number(verdict.state.confirmed), formatting.number(naive_result.confirmed)),
         (
-            "charged for a book that is not there",
+            "charged for a book that does not exist",
             formatting.number(_in_vain(verdict)),
-            formatting.number(sold.charged_in_vain),
+            formatting.number(naive_result.charged_in_vain),
         ),
-        ("buyers told “sold out”", formatting.number(refused), formatting.number(sold.told_no)),
+        ("buyers told “sold out”", formatting.number(refused), formatting.number(naive_result.told_no)),
         (
             "units left, as its own table says",
             formatting.number(verdict.state.left),
-            formatting.number(sold.units_left),
+            formatting.number(naive_result.units_left),
         ),
         (
             "told the truth",
             formatting.number(verdict.plan.buyers - _in_vain(verdict)),
-            formatting.number(sold.plan.buyers - sold.charged_in_vain),
+            formatting.number(naive_result.plan.buyers - naive_result.charged_in_vain),
         ),
         (
             "click p99",
             formatting.ms(formatting.percentile(verdict.clicks.latencies_ms, 99)),
-            formatting.ms(formatting.percentile(sold.latencies_ms, 99)),
+            formatting.ms(formatting.percentile(naive_result.latencies_ms, 99)),
         ),
     ]
     for row in rows:
         table.add_row(*row)
     console.print(table)
     console.print(f"Bookrush: {_sentence(verdict)}", highlight=False)
-    console.print(f"Check-then-act: {sold.sentence}", highlight=False)
+    console.print(f"Check-then-act: {naive_result.sentence}", highlight=False)
 
 
-def as_json(verdict: Verdict, *, over_http: bool) -> dict[str, Any]:
+def as_json(verdict: SaleVerdict, *, over_http: bool) -> dict[str, Any]:
     """The sale as one object; times in milliseconds where they say `_ms`, in seconds where they say `_s`."""
     state = verdict.state
     return {
@@ -106,23 +106,23 @@ def as_json(verdict: Verdict, *, over_http: bool) -> dict[str, Any]:
     }
 
 
-def naive_as_json(sold: Sold) -> dict[str, Any]:
+def naive_as_json(naive_result: NaiveResult) -> dict[str, Any]:
     """The naive sale as one object."""
     return {
-        **_plan_as_json(sold.plan, mode="naive"),
-        "confirmed": sold.confirmed,
-        "turned_away": sold.told_no,
-        "units_sold": sold.units_sold,
-        "units_left": sold.units_left,
-        "oversold": sold.oversold,
-        "charged_in_vain": sold.charged_in_vain,
+        **_plan_as_json(naive_result.plan, mode="naive"),
+        "confirmed": naive_result.confirmed,
+        "turned_away": naive_result.told_no,
+        "units_sold": naive_result.units_sold,
+        "units_left": naive_result.units_left,
+        "oversold": naive_result.oversold,
+        "charged_in_vain": naive_result.charged_in_vain,
         "sold_twice": None
-        if sold.twice is None
-        else dict(zip(("buyer", "and_buyer", "copy"), sold.twice, strict=True)),
-        **_percentiles("click", sold.latencies_ms),
-        "seconds": round(sold.seconds, 3),
-        "failures": list(sold.failures),
-        "verdict": sold.sentence,
+        if naive_result.twice is None
+        else dict(zip(("buyer", "and_buyer", "copy"), naive_result.twice, strict=True)),
+        **_percentiles("click", naive_result.latencies_ms),
+        "seconds": round(naive_result.seconds, 3),
+        "failures": list(naive_result.failures),
+        "verdict": naive_result.sentence,
     }
 
 
@@ -143,11 +143,11 @@ def _percentiles(name: str, values: Sequence[float]) -> dict[str, float | None]:
     return {f"{name}_p{percent}_ms": _rounded(formatting.percentile(values, percent)) for percent in (50, 99)}
 
 
-def _figures(verdict: Verdict) -> list[tuple[str, str]]:
+def _figures(verdict: SaleVerdict) -> list[tuple[str, str]]:
     state, clicks, plan = verdict.state, verdict.clicks, verdict.plan
     return [
         ("clicks accepted", formatting.number(len(clicks.accepted_ms))),
-        ("turned away at the door", formatting.number(len(clicks.turned_away))),
+        ("turned away, sold out", formatting.number(len(clicks.turned_away))),
         ("confirmed", formatting.number(state.confirmed)),
         *((f"cancelled: {reason}", formatting.number(count)) for reason, count in state.cancelled.items()),
         ("units set aside", formatting.number(plan.units * plan.books)),
@@ -165,19 +165,19 @@ def _figures(verdict: Verdict) -> list[tuple[str, str]]:
     ]
 
 
-def _sentence(verdict: Verdict) -> str:
+def _sentence(verdict: SaleVerdict) -> str:
     if not verdict.is_exact:
         return f"Something is off: {formatting.many(len(verdict.problems), 'problem')}."
     left = verdict.state.left
-    rest = "" if not left else f", {formatting.many(left, 'unit')} left that nobody else could use"
+    rest = "" if not left else f", {formatting.many(left, 'unit')} left that no other buyer could use"
     winners = (
         f"{formatting.many(verdict.units_sold, 'unit')} sold to {formatting.many(verdict.state.confirmed, 'buyer')}"
     )
-    return f"Exact: {winners}{rest}; everybody else was told the truth."
+    return f"Exact: {winners}{rest}; everyone else was told the truth."
 
 
-def _in_vain(verdict: Verdict) -> int:
-    """Buyers who were charged and neither have their books nor their money."""
+def _in_vain(verdict: SaleVerdict) -> int:
+    """Buyers who were charged and have neither their books nor their money."""
     return verdict.oversold + verdict.state.unrefunded
 
 

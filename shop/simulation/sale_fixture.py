@@ -1,4 +1,4 @@
-"""Where the sale takes place: books of its own and a flash sale of them, there only as long as the simulation runs."""
+"""The books and the flash sale of a simulation; they exist only while it runs."""
 
 import random
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from inventory import stock_adjustments
-from inventory.models import bin_of
+from inventory.models import pool_name
 from shop.books import isbn, pricing
 from shop.flashsales import flash_sales
 from shop.models import Book, Category, FlashSale, FlashSaleBook
@@ -19,7 +19,7 @@ from shop.simulation.buyers import SalePlan
 BY = "simulation"
 PRICE_MINOR = 2400
 SALE_PRICE_MINOR = 900
-# Longer than any simulation, which ends its sale itself; one that was killed leaves a sale that ends by then.
+# Longer than any simulation. It ends the sale itself; if it is killed, the sale ends by then.
 _OPEN_FOR = timedelta(hours=2)
 
 
@@ -36,13 +36,13 @@ class SaleFixture:
 
     @property
     def skus(self) -> list[str]:
-        """Of all books."""
+        """The skus of its books."""
         return [book.isbn for book in self.books]
 
     @property
-    def bins(self) -> list[str]:
-        """Where the units of the sale lie, book by book."""
-        return [bin_of(sku, self.sale.pk) for sku in self.skus]
+    def pools(self) -> list[str]:
+        """The stock pools of the sale, book by book."""
+        return [pool_name(sku, self.sale.pk) for sku in self.skus]
 
 
 @contextmanager
@@ -53,14 +53,14 @@ def opened(plan: SalePlan) -> Iterator[SaleFixture]:
         EmptyShop: see there.
     """
     with transaction.atomic(durable=True):
-        stall = _open(plan)
+        fixture = _open(plan)
     pricing.forget()
     try:
-        yield stall
+        yield fixture
     finally:
         with transaction.atomic(durable=True):
-            Book.objects.filter(pk__in=[book.pk for book in stall.books]).update(is_listed=False)
-            flash_sales.end_now(stall.sale, by=BY)
+            Book.objects.filter(pk__in=[book.pk for book in fixture.books]).update(is_listed=False)
+            flash_sales.end_now(fixture.sale, by=BY)
         pricing.forget()
 
 

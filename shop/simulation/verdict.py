@@ -1,4 +1,4 @@
-"""Whether the sale was exact: what was sold, to whom, and what the others were told, all by the shop's own tables."""
+"""Whether the sale was exact: what was sold, to whom, and what the others were told, by the shop's own tables."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from inventory.models import Stock
 from orders.cancel_reasons import CancelCode
 from shop import audit
-from shop.simulation import watching
+from shop.simulation import sale_state
 from shop.simulation.buyers import SalePlan
 from shop.simulation.load import Clicks
 from shop.simulation.sale_fixture import SaleFixture
-from shop.simulation.watching import Loser, State
+from shop.simulation.sale_state import CancelledOrder, SaleState
 
-# Ends that an order must not come to in a sale whose buyers all pay at once and want no more than they may have.
+# In a sale whose buyers all pay at once and respect the limit, no order may be cancelled for these reasons.
 _FAILURES_OF_THE_SHOP = frozenset({CancelCode.OVER_LIMIT, CancelCode.NOT_PAID, CancelCode.TIMED_OUT})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Count:
+class BookCount:
     """One book at the end of the sale, in units."""
 
     sku: str
@@ -29,20 +29,20 @@ class Count:
 
     @property
     def free(self) -> int:
-        """Nobody's."""
+        """Units that are neither held nor sold."""
         return self.set_aside - self.held - self.sold
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What the sale came to, and all that is wrong with it."""
+class SaleVerdict:
+    """The result of the sale, and everything that is wrong with it."""
 
     plan: SalePlan
     sale: str
     seconds: float
     clicks: Clicks
-    state: State
-    counts: Sequence[Count]
+    state: SaleState
+    counts: Sequence[BookCount]
     audit: audit.AuditReport
     problems: Sequence[str]
 
@@ -53,7 +53,7 @@ class Verdict:
 
     @property
     def units_sold(self) -> int:
-        """Of all books, by the orders that were confirmed."""
+        """Units of all books in confirmed orders."""
         return sum(count.by_orders for count in self.counts)
 
     @property
@@ -62,25 +62,25 @@ class Verdict:
         return sum(max(0, count.by_orders - self.plan.units) for count in self.counts)
 
 
-def reach(
-    *, plan: SalePlan, stall: SaleFixture, clicks: Clicks, state: State, report: audit.AuditReport, seconds: float
-) -> Verdict:
+def judge(
+    *, plan: SalePlan, fixture: SaleFixture, clicks: Clicks, state: SaleState, report: audit.AuditReport, seconds: float
+) -> SaleVerdict:
     """Judge a sale in which every order has ended and the shop has come to rest."""
-    counts = _counts(stall)
+    counts = _counts(fixture)
     problems = [
-        *_of_clicks(plan, clicks, state),
-        *_of_orders(state),
-        *(problem for count in counts for problem in of_count(count, units=plan.units)),
-        *of_losers(
-            watching.losers(stall),
+        *_check_clicks(plan, clicks, state),
+        *_check_orders(state),
+        *(problem for count in counts for problem in check_count(count, units=plan.units)),
+        *check_refusals(
+            sale_state.cancelled_orders(fixture),
             counts,
-            turned_away=[[stall.skus[number] for number in buyer.wants] for buyer in clicks.turned_away],
+            turned_away=[[fixture.skus[number] for number in buyer.wants] for buyer in clicks.turned_away],
         ),
         *(f"the audit: {finding.name}: {finding.count} wrong" for finding in report.findings if finding.count),
     ]
-    return Verdict(
+    return SaleVerdict(
         plan=plan,
-        sale=stall.sale.name,
+        sale=fixture.sale.name,
         seconds=seconds,
         clicks=clicks,
         state=state,
@@ -90,16 +90,18 @@ def reach(
     )
 
 
-def _counts(stall: SaleFixture) -> list[Count]:
-    by_orders = watching.sold_by_orders(stall)
-    rows = Stock.objects.filter(sale_id=stall.sale.pk).order_by("bin")
+def _counts(fixture: SaleFixture) -> list[BookCount]:
+    by_orders = sale_state.sold_by_orders(fixture)
+    rows = Stock.objects.filter(sale_id=fixture.sale.pk).order_by("bin")
     return [
-        Count(sku=row.sku, set_aside=row.received, held=row.held, sold=row.sold, by_orders=by_orders.get(row.sku, 0))
+        BookCount(
+            sku=row.sku, set_aside=row.received, held=row.held, sold=row.sold, by_orders=by_orders.get(row.sku, 0)
+        )
         for row in rows
     ]
 
 
-def _of_clicks(plan: SalePlan, clicks: Clicks, state: State) -> Iterator[str]:
+def _check_clicks(plan: SalePlan, clicks: Clicks, state: SaleState) -> Iterator[str]:
     if clicks.failures:
         yield f"{len(clicks.failures)} clicks had no answer, the first: {clicks.failures[0]}"
     elif state.orders != len(clicks.accepted_ms):
@@ -108,7 +110,7 @@ def _of_clicks(plan: SalePlan, clicks: Clicks, state: State) -> Iterator[str]:
         yield f"only {len(clicks.latencies_ms)} of {plan.buyers} buyers clicked"
 
 
-def _of_orders(state: State) -> Iterator[str]:
+def _check_orders(state: SaleState) -> Iterator[str]:
     if state.open:
         yield f"{state.open} orders have no end"
     if state.unrefunded:
@@ -117,8 +119,8 @@ def _of_orders(state: State) -> Iterator[str]:
         yield f"{state.cancelled[reason]} orders were cancelled as “{reason}”"
 
 
-def of_count(count: Count, *, units: int) -> Iterator[str]:
-    """What is wrong with the count of one book of which so many units were set aside."""
+def check_count(count: BookCount, *, units: int) -> Iterator[str]:
+    """What is wrong with the count of one book, of which so many units were set aside."""
     if count.by_orders > units:
         yield f"{count.sku} is oversold: {count.by_orders} units in confirmed orders, {units} were set aside"
     if count.sold != count.by_orders:
@@ -129,19 +131,22 @@ def of_count(count: Count, *, units: int) -> Iterator[str]:
         yield f"{count.sku}: {count.held} units are still held"
 
 
-def of_losers(losers: Iterable[Loser], counts: Sequence[Count], *, turned_away: Sequence[Sequence[str]]) -> list[str]:
-    """Whether anybody was refused who could have been served; `turned_away` are the baskets refused at the door.
+def check_refusals(
+    cancelled_orders: Iterable[CancelledOrder], counts: Sequence[BookCount], *, turned_away: Sequence[Sequence[str]]
+) -> list[str]:
+    """Buyers who were refused although they could have been served; `turned_away` are baskets refused without an order.
 
-    While nothing comes back, units only become fewer: so of whatever a refused basket lacked, nothing is left at the
-    end. Where units came back (a card was declined, somebody cancelled), they may have done so after the refusal.
+    As long as no units come back, the free units only decrease: something that a refused basket lacked must be sold
+    out at the end. If units came back (a card was declined, an order cancelled), it may have been after the refusal,
+    and nothing can be said.
     """
-    losers = list(losers)
-    if any(loser.reason != CancelCode.OUT_OF_STOCK for loser in losers):
+    cancelled_orders = list(cancelled_orders)
+    if any(loser.reason != CancelCode.OUT_OF_STOCK for loser in cancelled_orders):
         return []
     left = {count.sku for count in counts if count.free > 0}
-    wronged = [loser.reference for loser in losers if left.issuperset(loser.skus)]
-    at_the_door = sum(left.issuperset(skus) for skus in turned_away)
+    wronged = [loser.reference for loser in cancelled_orders if left.issuperset(loser.skus)]
+    refused_with_stock = sum(left.issuperset(skus) for skus in turned_away)
     return [
         *([f"{len(wronged)} orders were refused, such as {wronged[0]}, and their books are left"] if wronged else []),
-        *([f"{at_the_door} buyers were turned away, and their books are left"] if at_the_door else []),
+        *([f"{refused_with_stock} buyers were turned away, and their books are left"] if refused_with_stock else []),
     ]

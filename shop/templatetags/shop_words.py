@@ -1,4 +1,4 @@
-"""How the shop says amounts, stock and ISBNs."""
+"""Template filters for amounts, stock, times and ISBNs."""
 
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from shop.checkout import countries
 
 register = template.Library()
 
-# From so few copies on, the page says how many there are.
+# Up to this number of copies the page says how many are left.
 FEW = 5
 
 
@@ -23,7 +23,7 @@ def price(amount_minor: int, currency: str = "") -> str:
 
 @register.filter
 def stock_in_words(free: int | None) -> str:
-    """What a buyer wants to know of the stock; None is a book that has not arrived yet."""
+    """The stock in a buyer's words; None for a book that never had stock."""
     if free is None:
         return "Not in stock yet"
     if free <= 0:
@@ -35,7 +35,7 @@ def stock_in_words(free: int | None) -> str:
 
 @register.filter
 def stock_level(free: int | None) -> str:
-    """The same for the style sheet: none, few or enough."""
+    """The stock level for the style sheet: none, few or enough."""
     if free is None or free <= 0:
         return "none"
     return "few" if free <= FEW else "enough"
@@ -49,7 +49,7 @@ def left_of(left: int | None, units: int) -> str:
 
 @register.filter
 def until(at: datetime) -> str:
-    """From now to then in one unit, rounded up: "4 minutes", "1 second"; nothing is shorter than that."""
+    """The time from now until then in one unit, rounded up: "4 minutes"; "1 second" at least."""
     seconds = max(1, -((timezone.now() - at) // timedelta(seconds=1)))
     for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= 2 * size:
@@ -59,7 +59,7 @@ def until(at: datetime) -> str:
 
 @register.filter
 def hyphenated(isbn: str) -> str:
-    """An ISBN that can be read out: prefix, then groups of three or four, then the check digit."""
+    """An ISBN in readable groups: prefix, then groups of two to four, then the check digit."""
     return f"{isbn[:3]}-{isbn[3:7]}-{isbn[7:10]}-{isbn[10:12]}-{isbn[12:]}" if len(isbn) == 13 else isbn
 
 
@@ -71,5 +71,5 @@ def country_name(code: str) -> str:
 
 @register.filter
 def of(mapping: dict[str, object], key: str) -> object:
-    """What a mapping has under a key that only the template knows."""
+    """The value of a mapping for a key in a template variable."""
     return mapping.get(key)

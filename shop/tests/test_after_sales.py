@@ -180,13 +180,13 @@ def test_too_late_to_cancel_leads_to_the_return(client: Client, order: Order) ->
     answer = client.post(address(order, "cancel/"), follow=True)
     assert answer.redirect_chain == [(address(order, "return/"), 302)]
     page = answer.content.decode()
-    assert "It is too late to cancel: your parcel has left. You can send books back instead." in page
+    assert "It is too late to cancel: your parcel has been shipped. You can return books instead." in page
     assert "Which copies?" in page
     assert not AuditEntry.objects.exists()
 
 
 def test_nobody_else_cancels_or_returns(client: Client, order: Order) -> None:
-    """FAILURES 36; and staff do it in the admin, where it is theirs."""
+    """Only the buyer may; staff do it in the admin."""
     staff = User.objects.create_user("staff", is_staff=True)
     staff.user_permissions.add(Permission.objects.get(codename="view_order"))
     watcher, stranger = Client(), Client()
@@ -220,7 +220,7 @@ def test_a_buyer_asks_for_a_return_and_reads_the_answer(client: Client, order: O
     )
     assert sent.redirect_chain == [(address(order), 302)]
     page = sent.content.decode()
-    assert "We have your wish to return something" in page
+    assert "We have received your return request" in page
     assert "We look at it and write to you." in page
     assert address(order, "return/") not in page, "one at a time"
     wish = ReturnRequest.objects.get()
@@ -243,11 +243,11 @@ def test_a_buyer_asks_for_a_return_and_reads_the_answer(client: Client, order: O
 @pytest.mark.parametrize(
     ("copies", "reason", "sentence"),
     [
-        ("0", "damaged", "Please say of which book how many copies you want to send back."),
-        ("", "damaged", "Please say of which book how many copies you want to send back."),
-        ("2", "damaged", "That must be a whole number from 0 to 1."),
-        ("-1", "damaged", "That must be a whole number from 0 to 1."),
-        ("one", "damaged", "That must be a whole number from 0 to 1."),
+        ("0", "damaged", "Enter how many copies you want to return, for at least one book."),
+        ("", "damaged", "Enter how many copies you want to return, for at least one book."),
+        ("2", "damaged", "Enter a whole number from 0 to 1."),
+        ("-1", "damaged", "Enter a whole number from 0 to 1."),
+        ("one", "damaged", "Enter a whole number from 0 to 1."),
         ("1", "", "Please say in a few words why."),
         ("1", "x" * 501, "at most 500 characters"),
     ],

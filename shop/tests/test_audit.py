@@ -68,7 +68,7 @@ def test_a_report_says_what_was_looked_into(shop: Shop) -> None:
 
 
 # -- Broken on purpose ------------------------------------------------------------------------------------
-LEDGER, HOLDS, BINS = "ledger adds up", "holds add up", "a sku's bins add up"
+LEDGER, HOLDS, POOLS = "ledger adds up", "holds add up", "a sku's stock pools add up"
 LIVE, LINES, SALES = "holds belong to live orders", "order lines and holds agree", "sales within their units and limits"
 LEFTOVERS, EXPIRY = "what a sale leaves goes back", "no hold past its expiry"
 DEADLINE, REASON = "no order past its deadline without an end", "every cancelled order has a reason"
@@ -84,20 +84,20 @@ DAMAGE: list[tuple[str, dict[str, int]]] = [
     ("TRUNCATE inventory_movement", {LEDGER: 2}),
     (
         "UPDATE inventory_stock SET received = received + 1 WHERE bin = %(sku)s",
-        {LEDGER: 1, external_checks.GATE_SUM.name: 1},
+        {LEDGER: 1, external_checks.COUNTERS_SUM.name: 1},
     ),
     (
         "UPDATE inventory_stock SET held = held + 1 WHERE bin = %(sku)s",
-        {LEDGER: 1, HOLDS: 1, external_checks.GATE_SUM.name: 1},
+        {LEDGER: 1, HOLDS: 1, external_checks.COUNTERS_SUM.name: 1},
     ),
     ("UPDATE inventory_hold SET given_back = 1 WHERE reservation_id = %(kept)s", {HOLDS: 1, LINES: 1}),
     ("UPDATE inventory_hold SET bin = %(sale_bin)s WHERE reservation_id = %(kept)s", {HOLDS: 2, LINES: 1}),
     ("DELETE FROM inventory_hold WHERE reservation_id = %(kept)s", {HOLDS: 1, LINES: 1}),
     (
         NOTE + "(%(sku)s, %(sku)s, 'set aside', 1, 0, 0, 'x', ''), (%(sku)s, %(sku)s, 'corrected', -1, 0, 0, 'x', '')",
-        {BINS: 1},
+        {POOLS: 1},
     ),
-    ("UPDATE inventory_stock SET sku = 'another' WHERE bin = %(sku)s", {BINS: 1}),
+    ("UPDATE inventory_stock SET sku = 'another' WHERE bin = %(sku)s", {POOLS: 1}),
     ("UPDATE inventory_reservation SET state = 'sold' WHERE order_id = %(ended)s", {HOLDS: 1, LIVE: 1}),
     ("UPDATE inventory_reservation SET state = 'refused' WHERE order_id = %(kept)s", {HOLDS: 1, LIVE: 1}),
     ("UPDATE inventory_reservation SET state = 'held' WHERE order_id = %(kept)s", {HOLDS: 1, LIVE: 1}),
@@ -153,7 +153,7 @@ def test_an_order_that_was_deleted_leaves_units_and_money_behind(shop: Shop) -> 
             "inventory_stock",
             "stock_never_oversold",
             "UPDATE inventory_stock SET received = 1 WHERE bin = %(sku)s",
-            {OVERSOLD: 1, LEDGER: 1, external_checks.GATE_SUM.name: 1},
+            {OVERSOLD: 1, LEDGER: 1, external_checks.COUNTERS_SUM.name: 1},
         ),
         (
             "payments_charge",
@@ -186,7 +186,7 @@ def test_all_are_counted_and_a_few_are_given(shop: Shop) -> None:
     (finding,) = audit.run(grace_seconds=0, by="test").broken
     assert finding.count == 7
     assert finding.examples == tuple(
-        f"bin stray {number}: the ledger has 1 received, 0 held, 0 sold; the stock row 0, 0, 0" for number in range(5)
+        f"pool stray {number}: the ledger has 1 received, 0 held, 0 sold; the stock row 0, 0, 0" for number in range(5)
     )
 
 

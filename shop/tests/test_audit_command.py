@@ -86,7 +86,7 @@ def test_without_postgresql_it_says_that_it_could_not_be_run(shop: Shop, postgre
         connection.close()
         postgres_server.start()
     assert code == 3
-    assert out.startswith("The audit could not be run: PostgreSQL cannot be asked (")
+    assert out.startswith("The audit could not be run: PostgreSQL is not available (")
     assert "\n" not in out
 
 
@@ -106,7 +106,7 @@ def test_the_timekeeper_gives_up_an_audit_that_takes_too_long(
     monkeypatch.setattr(jobs, "LIMIT_SECONDS", 0.5)
     with shop_at_rest.locked("orders_order"):
         jobs.audit_shop()
-    assert caplog.messages == ["the audit was given up: PostgreSQL took longer than 0.5 s"]
+    assert caplog.messages == ["the audit was aborted: PostgreSQL took longer than 0.5 s"]
     jobs.audit_shop()
     assert AuditRun.objects.count() == 1
 
@@ -115,8 +115,8 @@ def test_the_timekeeper_gives_up_an_audit_that_takes_too_long(
 def test_the_timekeeper_audits_as_often_as_it_is_told(seconds: str, found: str) -> None:
     """And not at once: what a shop finds that was off for hours is put right first. Nothing else waits for it."""
     code = (
-        "import time; from shop import jobs; from kafka_bridge import timekeeper; "
-        "print([(job.seconds, job.due_at > time.monotonic() + 1, job.background) for job in timekeeper.jobs() "
+        "import time; from shop import jobs; from kafka_bridge.runtime import scheduler; "
+        "print([(job.seconds, job.due_at > time.monotonic() + 1, job.background) for job in scheduler.jobs() "
         "if job.function is jobs.audit_shop])"
     )
     done = manage("shell", "--verbosity", "0", "-c", code, AUDIT_SECONDS=seconds)

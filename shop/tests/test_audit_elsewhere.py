@@ -1,4 +1,4 @@
-"""The audit of the gate, also without Redis; and of the dead letters."""
+"""The audit of the stock counters, with and without Redis; and of the dead letters."""
 
 import uuid
 
@@ -16,38 +16,38 @@ from shop.audit import external_checks, orders
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]
 
 
-# -- The gate ---------------------------------------------------------------------------------------------
-def test_a_gate_that_says_otherwise_is_found(shop: Shop) -> None:
+# -- The stock counters ---------------------------------------------------------------------------------------------
+def test_a_wrong_counter_is_found(shop: Shop) -> None:
     get_redis_connection("stock").hset(admission.FREE, shop.book.isbn, 99)
     (finding,) = audit.run(grace_seconds=0, by="test").broken
-    assert (finding.name, finding.count) == (external_checks.GATE_SUM.name, 1)
-    assert finding.examples == (f"bin {shop.book.isbn}: 37 free, but the gate says 99",)
+    assert (finding.name, finding.count) == (external_checks.COUNTERS_SUM.name, 1)
+    assert finding.examples == (f"pool {shop.book.isbn}: 37 free, but Redis has 99",)
 
 
-def test_a_gate_that_was_emptied_is_found(shop: Shop) -> None:
+def test_deleted_counters_are_found(shop: Shop) -> None:
     get_redis_connection("stock").flushdb()
-    assert broken() == {external_checks.GATE_SUM.name: 2}
+    assert broken() == {external_checks.COUNTERS_SUM.name: 2}
 
 
-def test_a_gate_that_keeps_units_back_for_nobody_is_found(shop: Shop) -> None:
+def test_units_reserved_for_no_order_are_found(shop: Shop) -> None:
     lost = uuid.uuid4()
     get_redis_connection("stock").hset(admission.ADMITTED, str(lost), f'1.0 [["{shop.book.isbn}",1]]')
     get_redis_connection("stock").hset(admission.TAKEN, shop.book.isbn, 1)
     (finding,) = audit.run(grace_seconds=60, by="test").broken
     assert (finding.name, finding.examples) == (
-        external_checks.GATE_FREE.name, (f"order {lost}: admitted, and not decided since",),
+        external_checks.COUNTERS_SETTLED.name, (f"order {lost}: admitted, and not decided since",),
     )  # fmt: skip
 
 
 def test_units_that_are_kept_back_for_no_order_at_all_are_found_and_mended(shop: Shop) -> None:
     get_redis_connection("stock").hset(admission.TAKEN, shop.book.isbn, 3)
-    assert admission.read_counters([shop.book.isbn]) == {shop.book.isbn: 34}
+    assert admission.read_available([shop.book.isbn]) == {shop.book.isbn: 34}
     (finding,) = audit.run(grace_seconds=60, by="test").broken
     assert (finding.name, finding.examples) == (
-        external_checks.GATE_FREE.name, (f"bin {shop.book.isbn}: 3 units are kept back for no order",),
+        external_checks.COUNTERS_SETTLED.name, (f"pool {shop.book.isbn}: 3 units are reserved for no order",),
     )  # fmt: skip
     assert audit_command("--repair")[0] == 0
-    assert admission.read_counters([shop.book.isbn]) == {shop.book.isbn: 37}
+    assert admission.read_available([shop.book.isbn]) == {shop.book.isbn: 37}
 
 
 def test_without_redis_the_audit_goes_on(shop: Shop, redis_server: Redis) -> None:
@@ -55,11 +55,11 @@ def test_without_redis_the_audit_goes_on(shop: Shop, redis_server: Redis) -> Non
     execute("UPDATE orders_order SET cancel_reason = ''", {})
     report = audit.run(grace_seconds=0, by="test")
     assert {finding.name: finding.count for finding in report.broken} == {
-        external_checks.GATE_READ.name: 1,
+        external_checks.COUNTERS_READABLE.name: 1,
         orders.REASON.name: 1,
     }
     notes = {finding.name for finding in report.findings if finding.note}
-    assert {external_checks.GATE_SUM.name, external_checks.GATE_FREE.name} <= notes
+    assert {external_checks.COUNTERS_SUM.name, external_checks.COUNTERS_SETTLED.name} <= notes
 
 
 # -- The dead letters -----------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ BOOKS, PERSON = gateway.BOOKS.name, "money that needs a person"
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The looks at a difference come one after the other at once."""
-    monkeypatch.setattr(gateway, "_LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(gateway, "_RETRY_SECONDS", 0.01)
 
 
 def found(grace_seconds: float = 0) -> Finding:
@@ -60,7 +60,7 @@ def test_books_that_agree(shop: Shop) -> None:
     assert (compared.differences, compared.note) == ((), "")
     ids = {str(pk) for pk in Charge.objects.values_list("pk", flat=True)}
     assert len(ids) == 3
-    assert ids <= compared.looked_at
+    assert ids <= compared.compared
 
 
 def test_money_that_was_given_back_past_us_is_found(shop: Shop, sandbox_gateway: InProcessGateway) -> None:
@@ -89,7 +89,7 @@ def test_money_that_we_only_think_we_have_is_found(shop: Shop) -> None:
 
 
 def test_money_of_a_charge_that_is_over_is_found(shop: Shop, sandbox_gateway: InProcessGateway) -> None:
-    """FAILURES 13: what was captured, or is still set aside, for a charge that we gave up."""
+    """What was captured, or is still set aside, for a charge that we gave up."""
     execute("UPDATE payments_charge SET state = 'failed' WHERE order_id = %(kept)s", shop.names)
     pending = Charge.objects.create(
         order_id=shop.pending, flow="reserve_first", amount_minor=990, currency="USD", state=Charge.State.CANCELLED
@@ -196,7 +196,7 @@ def test_without_the_gateway_the_audit_goes_on(shop: Shop, sandbox_gateway: InPr
 
 
 def test_a_gateway_that_stalls_is_not_waited_for(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway, "_SECONDS", 0.2)
+    monkeypatch.setattr(gateway, "_TIMEOUT_SECONDS", 0.2)
     over = threading.Event()
 
     class Stalling:
@@ -273,7 +273,7 @@ def test_a_review_of_an_old_charge_is_looked_at_however_old_it_is(
     execute("UPDATE payments_charge SET amount_minor = 1 WHERE id = %(id)s", {"id": charge.pk})
     jobs.audit_shop()
     monkeypatch.setattr(gateway, "SPAN", timedelta(0))
-    monkeypatch.setattr(gateway, "_CLOCKS", timedelta(0))
+    monkeypatch.setattr(gateway, "_CLOCK_SKEW", timedelta(0))
     jobs.audit_shop()
     assert open_reviews() == [("mismatch", str(charge.pk))]
     execute("UPDATE payments_charge SET amount_minor = 2500 WHERE id = %(id)s", {"id": charge.pk})

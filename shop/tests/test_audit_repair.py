@@ -39,12 +39,12 @@ def test_there_is_nothing_to_mend_in_a_clean_shop(shop: Shop) -> None:
     assert everything() == before
 
 
-def test_the_gate_is_made_anew(shop: Shop) -> None:
+def test_the_counters_are_rebuilt(shop: Shop) -> None:
     get_redis_connection("stock").hset(admission.FREE, shop.book.isbn, 99)
     before = everything()
     code, told = repair()
     assert (code, len(told["repaired"])) == (0, 1)
-    assert admission.read_counters([shop.book.isbn]) == {shop.book.isbn: 37}
+    assert admission.read_available([shop.book.isbn]) == {shop.book.isbn: 37}
     assert everything() == before
 
 
@@ -67,7 +67,7 @@ def test_what_a_cancelled_order_holds_is_released(shop: Shop) -> None:
 def test_an_overdue_order_is_cancelled_and_its_units_follow(shop: Shop) -> None:
     execute("UPDATE orders_order SET deadline_at = now() - interval '1 min'", {})
     code, told = repair()
-    assert told["repaired"] == ["1 order past the deadline cancelled; what they have goes back by events"]
+    assert told["repaired"] == ["1 order past the deadline cancelled; their stock and money follow by events"]
     assert (code, broken(grace_seconds=60)) == (1, {}), "with a grace of 0, what is under way counts"
     assert Order.objects.get(pk=shop.pending).cancel_reason == "not completed in time"
     assert Order.objects.get(pk=shop.kept).status == "PAID"
@@ -81,7 +81,7 @@ def test_an_expired_hold_is_given_up(shop: Shop) -> None:
         shop.names,
     )
     _, told = repair()
-    assert told["repaired"] == ["1 hold given up; those whose payment is under way stay"]
+    assert told["repaired"] == ["1 hold released; those whose payment is under way stay"]
     testing.MemoryBroker().drain()
     assert broken() == {}
     assert Order.objects.get(pk=shop.pending).cancel_reason == "not paid in time"
@@ -90,7 +90,7 @@ def test_an_expired_hold_is_given_up(shop: Shop) -> None:
 def test_what_a_sale_has_left_is_returned(shop: Shop) -> None:
     execute("UPDATE inventory_stock SET closes_at = now() - interval '1 min' WHERE bin = %(sale_bin)s", shop.names)
     code, told = repair()
-    assert (code, told["repaired"]) == (0, ["8 units of sales that are over returned to the shelf"])
+    assert (code, told["repaired"]) == (0, ["8 unsold units of ended sales returned to normal sale"])
     assert dict(Stock.objects.values_list("bin", "received")) == {shop.book.isbn: 48, shop.names["sale_bin"]: 2}
 
 
@@ -152,8 +152,8 @@ def test_orders_that_have_more_than_was_received_are_for_a_person(shop: Shop) ->
     code, told = repair()
     assert (code, told["clean"]) == (1, False)
     assert told["repaired"] == [
-        f"bin {shop.names['sale_bin']} left alone: its orders have more units than it received; somebody has to count "
-        "them"
+        f"pool {shop.names['sale_bin']} left alone: its orders have more units than it received; count them on the "
+        "shelf"
     ]
     assert any(line.startswith("holds add up: ") for line in told["for_people"])
 
@@ -181,20 +181,20 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(shop: Shop) -> None
     execute("UPDATE orders_order SET deadline_at = now() - interval '1 min', cancel_reason = ''", {})
     execute("UPDATE inventory_stock SET closes_at = now() - interval '1 min' WHERE bin = %(sale_bin)s", shop.names)
     execute("UPDATE inventory_stock SET held = 9 WHERE bin = %(sku)s", shop.names)
-    before, mirror = everything(), admission.read()
+    before, mirror = everything(), admission.read_mirror()
     code, told = repair("--dry-run")
     assert code == 1
     assert told["planned"] == [
         "cancel the orders that are past their deadline",
-        f"bring bin {shop.book.isbn} to what its orders have: 1 held and 2 sold, instead of 9 held and 2 sold",
-        "return what sales that are over have left",
-        "make the gate anew from PostgreSQL",
+        f"set pool {shop.book.isbn} to what its orders have: 1 held and 2 sold, instead of 9 held and 2 sold",
+        "return the unsold units of ended sales",
+        "rebuild the stock counters from PostgreSQL",
     ]
     assert [line.partition(":")[0] for line in told["for_people"]] == [
         "ledger adds up",
         "every cancelled order has a reason",
     ]
-    assert (everything(), admission.read()) == (before, mirror)
+    assert (everything(), admission.read_mirror()) == (before, mirror)
 
 
 def test_a_repair_is_told_in_words(shop: Shop) -> None:
@@ -202,7 +202,7 @@ def test_a_repair_is_told_in_words(shop: Shop) -> None:
     execute("UPDATE orders_order SET cancel_reason = ''", {})
     code, out = audit_command("--repair")
     assert code == 1
-    assert out.index("2 of 24") < out.index("\nRepaired:\n  - 8 units of sales") < out.index("1 of 24")
+    assert out.index("2 of 24") < out.index("\nRepaired:\n  - 8 unsold units") < out.index("1 of 24")
     assert "\nLeft for a person:\n  - every cancelled order has a reason: Somebody has to look" in out
     _, out = audit_command("--repair", "--dry-run")
     assert "\nRepair would:\n  - nothing\n" in out
@@ -212,5 +212,5 @@ def test_without_redis_everything_else_is_mended(shop: Shop, redis_server: Redis
     redis_server.kill()
     execute("UPDATE inventory_stock SET closes_at = now() - interval '1 min' WHERE bin = %(sale_bin)s", shop.names)
     code, told = repair()
-    assert (code, told["repaired"]) == (1, ["8 units of sales that are over returned to the shelf"])
-    assert [line.partition(":")[0] for line in told["for_people"]] == [external_checks.GATE_READ.name]
+    assert (code, told["repaired"]) == (1, ["8 unsold units of ended sales returned to normal sale"])
+    assert [line.partition(":")[0] for line in told["for_people"]] == [external_checks.COUNTERS_READABLE.name]

@@ -10,9 +10,9 @@ from payments.sandbox.bank import Bank
 pytestmark = [pytest.mark.money, pytest.mark.kafka, pytest.mark.slow]
 RECEIVE = """
 from django.db import transaction
-from inventory import shelving
+from inventory import stock_adjustments
 with transaction.atomic():
-    shelving.receive(quantities={{"{sku}": 500}}, reason="test")
+    stock_adjustments.receive(quantities={{"{sku}": 500}}, reason="test")
 """
 
 
@@ -54,7 +54,7 @@ def test_the_bank_asks_the_buyer_and_tells_the_shop(buyers: Buyers, answer: str,
 
 
 def test_the_bank_killed_in_the_middle_charges_nobody_twice(buyers: Buyers) -> None:
-    """FAILURES 1: answers get lost, the bank dies and comes back, and each order is captured once."""
+    """Answers get lost, the bank dies and comes back, and each order is captured once."""
     shop = buyers.shop
     for card in ("pm_success", "pm_charges_then_times_out", "pm_times_out_before"):
         buyers.order(20, card=card)

@@ -1,8 +1,8 @@
 """Stock cannot be oversold: whole flash sales over real Kafka, undisturbed and with a fault in the middle of each.
 
-The short form plays one or two seeds of each sale. The long form:
+One seed of each sale decides; `make prove` has more buyers, and more seeds of the quick sales. Any number of seeds:
 
-    .venv/bin/python -m pytest shop/tests/test_flash_sale_proof.py --seeds 20
+    make test ARGS="shop/tests/test_flash_sale_proof.py --seeds 20"
 """
 
 import os
@@ -24,8 +24,6 @@ from devtools.testing.sales import Result, Sale
 from events import catalogue
 
 pytestmark = [pytest.mark.stock, pytest.mark.kafka, pytest.mark.slow]
-# Of the quick sales; of those with many buyers or with a fault one.
-SEEDS = 2
 # Slow enough for a fault to come in its middle.
 BUYERS, UNITS, RATE = 400, 200, 60
 SALE = ("--buyers", BUYERS, "--units", UNITS, "--rate", RATE)
@@ -51,13 +49,16 @@ print(cancelled)
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """As many seeds as `--seeds` says."""
+    seeds: list[object]
     if "seed" in metafunc.fixturenames:
-        quick = metafunc.function in (
-            test_2_buyers_and_1_unit,
-            test_200_buyers_each_wanting_3_of_5_books_in_any_sequence,
-        )
-        most = metafunc.config.getoption("--seeds") or (SEEDS if quick else 1)
-        metafunc.parametrize("seed", range(1, 1 + most))
+        most = metafunc.config.getoption("--seeds")
+        if most is not None:
+            seeds = [*range(1, 1 + most)]
+        elif metafunc.function in QUICK:
+            seeds = [1, *(pytest.param(seed, marks=pytest.mark.prove) for seed in range(2, 6))]
+        else:
+            seeds = [1, pytest.param(2, marks=pytest.mark.prove(long=True))]
+        metafunc.parametrize("seed", seeds)
 
 
 # -- undisturbed ----------------------------------------------------------------------------------
@@ -70,7 +71,7 @@ def test_2_buyers_and_1_unit(flow: str, seed: int, running_shop: Shop) -> None:
 
 @pytest.mark.parametrize("flow", catalogue.FLOWS)
 def test_200_buyers_each_wanting_3_of_5_books_in_any_sequence(flow: str, seed: int, running_shop: Shop) -> None:
-    """FAILURES 30: baskets with the same books in opposite sequence; nobody who could be served is refused."""
+    """Baskets with the same books in opposite sequence; nobody who could be served is refused."""
     result = sales.play(
         running_shop,
         *("--buyers", 200, "--units", 20, "--books", 5, "--basket", 3, "--flow", flow, "--seed", seed, "--compare"),
@@ -83,9 +84,10 @@ def test_200_buyers_each_wanting_3_of_5_books_in_any_sequence(flow: str, seed: i
     assert result["naive"]["oversold"] > 0
 
 
-def test_5000_buyers_and_100_units(seed: int, running_shop: Shop) -> None:
-    result = sales.play(running_shop, "--buyers", 5000, "--units", 100, "--seed", seed, "--compare")
-    assert_exact(result, buyers=5000, units=100)
+@pytest.mark.parametrize("buyers", [1000, pytest.param(5000, marks=pytest.mark.prove)])
+def test_many_buyers_and_100_units(buyers: int, seed: int, running_shop: Shop) -> None:
+    result = sales.play(running_shop, "--buyers", buyers, "--units", 100, "--seed", seed, "--compare")
+    assert_exact(result, buyers=buyers, units=100)
     assert result["naive"]["oversold"] > 0
 
 
@@ -98,15 +100,17 @@ def test_over_http_buyers_are_turned_away_once_it_is_sold_out(running_shop: Shop
 
 
 def test_copies_of_buyers_whose_card_is_declined_are_sold_to_others(running_shop: Shop) -> None:
-    result = sales.play(running_shop, *SALE, "--cards", 30, "--seed", 1)
+    result = sales.play(running_shop, *SALE, "--declined", 30, "--seed", 1)
     assert (result["verdict"], result["exit_code"]) == ("exact", 0)
     assert result["cancelled"]["payment failed"] > 0
     assert result["units_sold"] == UNITS - result["units_left"]
 
 
+QUICK = (test_2_buyers_and_1_unit, test_200_buyers_each_wanting_3_of_5_books_in_any_sequence)
+
+
 # -- a fault in the middle ------------------------------------------------------------------------
 def redis_flushed_again_and_again(sale: Sale) -> None:
-    """FAILURES 8."""
     with sales.gate_of(sale.shop) as gate:
         for _ in range(8):
             gate.flushall()
@@ -114,7 +118,7 @@ def redis_flushed_again_and_again(sale: Sale) -> None:
 
 
 def redis_killed(sale: Sale) -> None:
-    """FAILURES 10: without Redis PostgreSQL decides alone."""
+    """Without Redis PostgreSQL decides alone."""
     sale.shop.redis.kill()
     sale.wait_for_more(60)
     sale.shop.redis.start()
@@ -122,7 +126,7 @@ def redis_killed(sale: Sale) -> None:
 
 
 def redis_stopped(sale: Sale) -> None:
-    """FAILURES 10: it accepts connections and answers nobody, for as long as 180 buyers take (3 s)."""
+    """It accepts connections and answers nobody, for as long as 180 buyers take (3 s)."""
     sale.shop.redis.pause()
     try:
         sale.wait_for_more(3 * RATE)
@@ -132,7 +136,7 @@ def redis_stopped(sale: Sale) -> None:
 
 
 def redis_from_an_old_snapshot(sale: Sale) -> None:
-    """FAILURES 9: the snapshot says that next to everything is free, when half of it is sold."""
+    """The snapshot says that next to everything is free, when half of it is sold."""
     with sales.gate_of(sale.shop) as gate:
         gate.set("told by", "the snapshot")
         free_by_snapshot = int(gate.hget("{stock}:free", sale.bins()[0]))
@@ -146,7 +150,7 @@ def redis_from_an_old_snapshot(sale: Sale) -> None:
 
 
 def redis_full(sale: Sale) -> None:
-    """FAILURES 10: it refuses to write."""
+    """It refuses to write."""
     with sales.gate_of(sale.shop) as gate:
         before = gate.config_get("maxmemory")["maxmemory"]
         gate.config_set("maxmemory", "1")
@@ -158,7 +162,7 @@ def redis_full(sale: Sale) -> None:
 
 
 def inventory_killed_between_redis_and_the_commit(sale: Sale) -> None:
-    """FAILURES 7: it waits for a row that we have locked, its orders admitted and not written down."""
+    """It waits for a row that we have locked, its orders admitted and not written down."""
     killed = False
     while not killed:
         assert sale.is_running

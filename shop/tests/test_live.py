@@ -91,7 +91,7 @@ def test_a_resync_answers_with_a_snapshot(buyers: Buyers) -> None:
 
 
 def test_what_was_missed_while_redis_was_dead_comes_when_it_is_back(buyers: Buyers) -> None:
-    """FAILURES 34: the pushes are lost, the open socket notices, and the snapshot is the truth."""
+    """The pushes are lost, the open socket notices, and the snapshot is the truth."""
     buyers.shop.stop("shipping")
     order, key = place(buyers)
     buyers.wait_for("PAID")
@@ -123,7 +123,6 @@ def test_without_redis_a_new_socket_is_refused_and_the_page_is_told_over_http(bu
 
 @pytest.mark.parametrize("key", ["", "wrong"])
 def test_strangers_and_ghosts_get_the_same_answer(buyers: Buyers, key: str) -> None:
-    """FAILURES 36."""
     order, _ = place(buyers)
     codes = []
     for asked in (order, "01a1fa65-9e6a-72cc-a337-112aaaee74fb"):
@@ -142,7 +141,7 @@ def test_another_orders_key_opens_nothing(buyers: Buyers) -> None:
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "https://127.0.0.1", "http://127.0.0.1:1"])
 def test_another_sites_page_is_refused(buyers: Buyers, origin: str) -> None:
-    """FAILURES 35: the whole origin counts, scheme and port too."""
+    """The whole origin counts, scheme and port too."""
     order, key = place(buyers)
     with pytest.raises(InvalidStatus) as refused, opened(buyers.shop, order, key=key, origin=origin):
         pass
@@ -150,7 +149,6 @@ def test_another_sites_page_is_refused(buyers: Buyers, origin: str) -> None:
 
 
 def test_a_big_frame_ends_the_connection(buyers: Buyers) -> None:
-    """FAILURES 35."""
     order, key = place(buyers)
     with opened(buyers.shop, order, key=key) as socket:
         receive(socket)
@@ -168,7 +166,6 @@ def test_words_that_are_no_json_end_the_connection(buyers: Buyers) -> None:
 
 
 def test_the_socket_closes_when_its_owner_signs_out(buyers: Buyers) -> None:
-    """FAILURES 38."""
     order, _ = place(buyers)
     [(user,)] = buyers.shop.query("SELECT id FROM auth_user WHERE username = 'reader'")
     buyers.shop.query("UPDATE orders_order SET user_id = %s WHERE id = %s::uuid RETURNING id", user, order)

@@ -122,7 +122,7 @@ async def hold(book: Book, orders: int) -> None:
     def work() -> None:
         with transaction.atomic():
             holds.hold(
-                wishes=[holds.ReservationRequest(order_id=uuid.uuid4(), units={book.isbn: 1}) for _ in range(orders)]
+                requests=[holds.ReservationRequest(order_id=uuid.uuid4(), units={book.isbn: 1}) for _ in range(orders)]
             )
         connections.close_all()
 
@@ -317,7 +317,7 @@ def test_without_postgresql_pages_are_told_once_that_they_are_out_of_date(postgr
         await page.until(lambda: page.messages[-1] == {"type": "stale"})
         late = await Page(book.isbn).open()
         await late.until(lambda: late.messages == [{"type": "stale"}])
-        await asyncio.sleep(4 * live_stock.LOOK_SECONDS)  # a few more looks, of which nobody hears
+        await asyncio.sleep(4 * live_stock.POLL_SECONDS)  # a few more looks, of which nobody hears
         postgres_server.start()
         await page.until(lambda: page.messages[-1]["type"] == "stock", 30)
         assert [message["type"] for message in page.messages] == ["stock", "stale", "stock"]
@@ -331,7 +331,7 @@ def test_without_postgresql_pages_are_told_once_that_they_are_out_of_date(postgr
 
 
 def test_a_look_that_takes_too_long_is_told_as_well(monkeypatch: pytest.MonkeyPatch, postgres_server: Postgres) -> None:
-    monkeypatch.setattr(live_stock, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(live_stock, "STALE_AFTER_SECONDS", 0.5)
     address = postgres_server.url(connections["default"].settings_dict["NAME"])
     book = a_book(stock=5)
 
@@ -349,7 +349,6 @@ def test_a_look_that_takes_too_long_is_told_as_well(monkeypatch: pytest.MonkeyPa
 
 
 def test_another_sites_page_is_refused() -> None:
-    """FAILURES 35."""
     book = a_book()
 
     async def story() -> None:
@@ -398,7 +397,6 @@ async def is_refused(page: Page, code: int) -> None:
     ids=["no JSON", "a list", "a word", "another type", "too long", "deep", "binary"],
 )
 def test_a_frame_that_is_no_answer_ends_the_connection(frame: str | bytes) -> None:
-    """FAILURES 35."""
     book = a_book()
 
     async def story() -> None:

@@ -63,7 +63,7 @@ def test_3_d_secure_refused(page: Page, running_shop: Shop) -> None:
 
 
 def test_a_stranger_who_comes_from_the_bank_sees_nothing(page: Page, running_shop: Shop) -> None:
-    """FAILURES 36: the address that the bank sends buyers back to is no key."""
+    """The address that the bank sends buyers back to is no key."""
     order_id = order(page, TITLE, card=ASKS)
     go_to_the_bank(page)
     page.context.clear_cookies()

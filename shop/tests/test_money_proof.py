@@ -20,8 +20,9 @@ from events import catalogue
 
 pytestmark = [pytest.mark.money, pytest.mark.kafka, pytest.mark.slow]
 
-ORDERS, TIMING_OUT = 1000, 300
+MANY_ORDERS, ORDERS = 1000, 100
 TIMES_OUT = "pm_charges_then_times_out"
+PLENTY = 1500
 RECEIVE = """
 from django.db import transaction
 from inventory import shelving
@@ -64,14 +65,19 @@ print(cancelled, late)
 def buyers(running_shop: Shop) -> Iterator[Buyers]:
     """Buyers of one book of which there is plenty."""
     [(sku,)] = running_shop.query("SELECT isbn FROM shop_book WHERE is_listed ORDER BY isbn LIMIT 1")
-    running_shop.manage("shell", "--no-imports", "-c", RECEIVE.format(sku=sku, units=3000))
-    running_shop.restart("web")  # whose snapshot of the shelves may be a second old
+    [(free,)] = running_shop.query("SELECT received - held - sold FROM inventory_stock WHERE bin = %s", sku)
+    if free < PLENTY:
+        running_shop.manage("shell", "--no-imports", "-c", RECEIVE.format(sku=sku, units=2 * PLENTY))
+        running_shop.restart("web")  # whose snapshot of the shelves may be a second old
     yield Buyers(running_shop, str(sku))
 
 
 @contextmanager
 def changed(shop: Shop, *roles: str, **environment: str) -> Iterator[None]:
     """These roles with other settings for a while."""
+    if environment.items() <= shop.environment.items():
+        yield
+        return
     before = dict(shop.environment)
     shop.environment.update(environment)
     shop.restart(*roles)
@@ -114,26 +120,27 @@ def buy_and_cancel(buyers: Buyers, *, card: str, statuses: list[str], until_late
 
 
 # -- crashes ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("orders", [ORDERS, pytest.param(MANY_ORDERS, marks=pytest.mark.prove)])
 @pytest.mark.parametrize("flow", catalogue.FLOWS)
-def test_1000_orders_30_percent_charged_then_timed_out_with_payments_killed_again_and_again(
-    flow: str, buyers: Buyers
+def test_30_percent_are_charged_then_timed_out_with_payments_killed_again_and_again(
+    flow: str, orders: int, buyers: Buyers
 ) -> None:
-    """FAILURES 1: unknown outcomes, and a consumer that forgets them, are asked about with the same key."""
+    """Unknown outcomes, and a consumer that forgets them, are asked about with the same key."""
     shop = buyers.shop
     with changed(shop, "web", ORDER_FLOW=flow):
-        clicking = click(buyers, count=ORDERS, of_these=TIMING_OUT, card=TIMES_OUT)
+        clicking = click(buyers, count=orders, of_these=orders * 3 // 10, card=TIMES_OUT)
         kills = 0
-        while clicking.is_alive() or gateway_books.captured(shop, buyers.placed) < ORDERS:
-            time.sleep(random.uniform(1, 4))  # noqa: S311 - any moment will do
+        while clicking.is_alive() or gateway_books.captured(shop, buyers.placed) < orders:
+            time.sleep(random.uniform(1, 4 if orders == MANY_ORDERS else 2))  # noqa: S311 - any moment will do
             shop.kill("payments")
             shop.start("payments")
             kills += 1
             assert kills < 60, gateway_books.ends(shop, buyers.placed)
         clicking.join()
-        assert len(buyers.placed) == ORDERS
+        assert len(buyers.placed) == orders
         gateway_books.wait_for_the_end(shop, buyers.placed)
-    assert kills >= 3
-    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": ORDERS}
+    assert kills >= (3 if orders == MANY_ORDERS else 2)
+    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": orders}
     gateway_books.assert_sums(shop, buyers.placed)
     assert gateway_books.unknown_for_a_while(shop, buyers.placed) > 0, (
         "no outcome was ever unknown, so nothing was shown"
@@ -141,9 +148,9 @@ def test_1000_orders_30_percent_charged_then_timed_out_with_payments_killed_agai
 
 
 def test_the_gateway_killed_and_out_of_order(buyers: Buyers) -> None:
-    """FAILURES 1, 23: while it is away orders wait, none is refused, and its ledger is what it was."""
+    """While it is away orders wait, none is refused, and its ledger is what it was."""
     shop = buyers.shop
-    clicking = click(buyers, count=200, of_these=20, card="pm_times_out_before")
+    clicking = click(buyers, count=100, of_these=10, card="pm_times_out_before")
     for _ in range(3):
         before = gateway_books.captured(shop, buyers.placed)
         shop.kill("gateway")
@@ -151,15 +158,24 @@ def test_the_gateway_killed_and_out_of_order(buyers: Buyers) -> None:
         shop.wait_until(lambda: gateway_books.captured(shop, buyers.placed) > before, what="the next payment")  # noqa: B023
     clicking.join()
     gateway_books.wait_for_the_end(shop, buyers.placed)
-    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": 200}
+    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": 100}
     gateway_books.assert_sums(shop, buyers.placed)
 
 
 # -- who wins ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize("flow", catalogue.FLOWS)
-@pytest.mark.parametrize("card", ["pm_success", TIMES_OUT, "pm_slow"])
+@pytest.mark.parametrize(
+    ("card", "flow"),
+    [
+        (TIMES_OUT, catalogue.RESERVE_FIRST),
+        ("pm_success", catalogue.PAYMENT_FIRST),
+        pytest.param(TIMES_OUT, catalogue.PAYMENT_FIRST, marks=pytest.mark.prove),
+        pytest.param("pm_success", catalogue.RESERVE_FIRST, marks=pytest.mark.prove),
+        pytest.param("pm_slow", catalogue.RESERVE_FIRST, marks=pytest.mark.prove),
+        pytest.param("pm_slow", catalogue.PAYMENT_FIRST, marks=pytest.mark.prove),
+    ],
+)
 def test_cancellation_against_capture(card: str, flow: str, buyers: Buyers) -> None:
-    """FAILURES 13: whoever is cancelled keeps no charge, whenever the cancellation comes."""
+    """Whoever is cancelled keeps no charge, whenever the cancellation comes."""
     shop = buyers.shop
     with changed(shop, "web", ORDER_FLOW=flow):
         cancelled, _ = buy_and_cancel(buyers, card=card, statuses=["PENDING", "PAID"])
@@ -171,7 +187,7 @@ def test_cancellation_against_capture(card: str, flow: str, buyers: Buyers) -> N
 
 
 def test_expiry_against_payment(buyers: Buyers) -> None:
-    """FAILURES 14: holds run out while cards are charged; an order is paid and kept, or over and not charged."""
+    """Holds run out while cards are charged; an order is paid and kept, or over and not charged."""
     shop = buyers.shop
     with changed(shop, "inventory", "timekeeper", HOLD_SECONDS="3"):
         for card, count in {"pm_success": 40, "pm_slow": 40, TIMES_OUT: 20, "pm_3ds": 20}.items():
@@ -199,17 +215,17 @@ def test_refund_against_shipping(buyers: Buyers) -> None:
 
 @pytest.mark.parametrize("flow", catalogue.FLOWS)
 def test_payment_when_the_books_have_run_out(flow: str, buyers: Buyers) -> None:
-    """FAILURES 11: in payment_first more are charged than there are books; each of the others gets one refund."""
+    """In payment_first more are charged than there are books; each of the others gets one refund."""
     shop = buyers.shop
     [(free,)] = shop.query("SELECT received - held - sold FROM inventory_stock WHERE bin = %s", buyers.sku)
     shop.manage("shell", "--no-imports", "-c", TAKE_BUT_TEN.format(sku=buyers.sku, change=10 - free))
     with changed(shop, "web", ORDER_FLOW=flow):
         shop.stop("inventory")
         buyers.order(10)
-        buyers.order(30, card=TIMES_OUT)
+        buyers.order(15, card=TIMES_OUT)
         shop.start("inventory")
         gateway_books.wait_for_the_end(shop, buyers.placed)
-    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": 10, "out of stock": 30}
+    assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": 10, "out of stock": 15}
     gateway_books.assert_sums(shop, buyers.placed)
     refunds = sorted(gateway_books.refunds_of_each(shop, buyers.placed))
-    assert refunds == ([0] * 10 + [1] * 30 if flow == catalogue.PAYMENT_FIRST else [0] * 40)
+    assert refunds == ([0] * 10 + [1] * 15 if flow == catalogue.PAYMENT_FIRST else [0] * 25)

@@ -23,7 +23,7 @@ from shop.tests.test_saga import OTHER
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]
 
 
-@pytest.fixture(params=saga.DELIVERIES, ids=lambda d: "-".join(f"{k}={v}" for k, v in d.items()) or "straight")
+@pytest.fixture(params=saga.deliveries(seeds=6))
 def broker(request: pytest.FixtureRequest) -> testing.MemoryBroker:
     """Every story below is told once for each way of delivering."""
     return testing.MemoryBroker(**request.param)

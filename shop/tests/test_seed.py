@@ -10,7 +10,7 @@ from django.db import transaction
 
 from inventory import queries as inventory_queries
 from inventory import stock_adjustments
-from inventory.models import bin_of
+from inventory.models import pool_name
 from shop.books import isbn
 from shop.books import seed as seeding
 from shop.flashsales import flash_sales
@@ -30,7 +30,7 @@ def seed(*options: str) -> dict[str, object]:
 def test_an_empty_shop_gets_its_books() -> None:
     report = seed()
     books = list(Book.objects.all())
-    free = inventory_queries.free_by_bin(book.isbn for book in books)
+    free = inventory_queries.free_by_pool(book.isbn for book in books)
     assert report == {
         "categories": Category.objects.count(),
         "books": len(books),
@@ -53,8 +53,8 @@ def test_a_sale_is_announced_and_its_units_are_set_aside() -> None:
     assert flash_sales.phase_of(sale) == "upcoming"
     assert (sale.name, sale.customer_limit, sale.ends_at - sale.starts_at) == ("Opening rush", 2, seeding.SALE_LASTS)
     assert (row.book.isbn, row.units, row.price_minor) == (seeding.SALE_ISBN, 25, row.book.price_minor // 2)
-    bins = [seeding.SALE_ISBN, bin_of(seeding.SALE_ISBN, sale.pk)]
-    assert inventory_queries.free_by_bin(bins) == {bins[0]: 47, bins[1]: 25}
+    bins = [seeding.SALE_ISBN, pool_name(seeding.SALE_ISBN, sale.pk)]
+    assert inventory_queries.free_by_pool(bins) == {bins[0]: 47, bins[1]: 25}
 
 
 def test_a_shop_that_has_books_gets_no_sale() -> None:
@@ -71,12 +71,12 @@ def test_seeding_again_changes_nothing() -> None:
     book.save()
     with transaction.atomic():
         stock_adjustments.receive(quantities={book.isbn: 7}, reason="test")
-    before = inventory_queries.free_by_bin(Book.objects.values_list("isbn", flat=True))
+    before = inventory_queries.free_by_pool(Book.objects.values_list("isbn", flat=True))
 
     assert seed() == {"categories": 0, "books": 0, "units": 0, "sales": 0, "users": []}
     book.refresh_from_db()
     assert (book.price_minor, book.title) == (1, "Soup")
-    assert inventory_queries.free_by_bin(before) == before
+    assert inventory_queries.free_by_pool(before) == before
 
 
 def test_demo_accounts_only_when_asked_and_only_once() -> None:

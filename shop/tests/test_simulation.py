@@ -20,11 +20,11 @@ from orders.models import Order, Status
 from payments.gateways.sandbox import SandboxGateway
 from shop.flashsales import flash_sales
 from shop.models import AuditRun, Book, FlashSale
-from shop.simulation import buyers, playing, report, verdict
+from shop.simulation import buyers, report, runner, verdict
 from shop.simulation.buyers import BadPlan, SalePlan
-from shop.simulation.playing import Moment
-from shop.simulation.verdict import Count
-from shop.simulation.watching import Loser
+from shop.simulation.runner import SaleSnapshot
+from shop.simulation.sale_state import CancelledOrder
+from shop.simulation.verdict import BookCount
 
 pytestmark = pytest.mark.stock
 
@@ -35,28 +35,28 @@ def shelf(transactional_db: None, sandbox_gateway: SandboxGateway) -> None:
     a_book()
 
 
-def at_work(then: Callable[[Moment], None] = lambda moment: None) -> playing.Show:
+def at_work(then: Callable[[SaleSnapshot], None] = lambda snapshot: None) -> runner.Show:
     """The shop's other roles: whenever the sale is looked at, all that waits is done; afterwards comes `then`."""
     broker = testing.MemoryBroker()
 
-    def show(moment: Moment) -> None:
+    def show(snapshot: SaleSnapshot) -> None:
         counter_sync.sync()
         broker.drain()
-        then(moment)
+        then(snapshot)
 
     return show
 
 
-def play(plan: SalePlan, show: playing.Show) -> verdict.Verdict:
+def play(plan: SalePlan, show: runner.Show) -> verdict.SaleVerdict:
     """Without Kafka, in this process."""
-    return playing.play(plan, url=None, patience_seconds=30, show=show, rest_within_seconds=3)
+    return runner.play(plan, url=None, patience_seconds=30, show=show, rest_within_seconds=3)
 
 
 # -- the crowd ------------------------------------------------------------------------------------
 def test_the_same_seed_brings_the_same_crowd() -> None:
     def wishes(seed: int) -> list[tuple[tuple[int, ...], str]]:
         plan = SalePlan(buyers=50, books=5, basket=3, declined_percent=40, seed=seed)
-        return [(buyer.wants, buyer.card) for buyer in buyers.crowd(plan)]
+        return [(buyer.wants, buyer.card) for buyer in buyers.generate(plan)]
 
     assert wishes(1) == wishes(1) != wishes(2)
     assert {len(set(wants)) for wants, _ in wishes(1)} == {3}
@@ -64,8 +64,8 @@ def test_the_same_seed_brings_the_same_crowd() -> None:
 
 
 def test_every_buyer_is_a_customer_of_their_own() -> None:
-    crowd = buyers.crowd(SalePlan(buyers=50))
-    assert len({buyer.contact.email for buyer in crowd}) == len({buyer.key for buyer in crowd}) == 50
+    generate = buyers.generate(SalePlan(buyers=50))
+    assert len({buyer.contact.email for buyer in generate}) == len({buyer.key for buyer in generate}) == 50
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_afterwards_its_books_are_off_the_shelf_and_its_sale_is_over() -> None:
 
 @pytest.mark.usefixtures("shelf")
 def test_a_unit_with_two_winners_is_noticed() -> None:
-    def cheat(moment: Moment) -> None:
+    def cheat(snapshot: SaleSnapshot) -> None:
         loser = Order.objects.filter(status=Status.CANCELLED).values("pk")[:1]
         Order.objects.filter(pk__in=loser).update(status="PAID", confirmed_at="2026-01-01T00:00Z", cancel_reason="")
 
@@ -121,14 +121,14 @@ def test_a_unit_with_two_winners_is_noticed() -> None:
     assert (result.is_exact, result.oversold) == (False, 1)
 
 
-def once(cheat: Callable[[Moment], None]) -> Callable[[Moment], None]:
+def once(cheat: Callable[[SaleSnapshot], None]) -> Callable[[SaleSnapshot], None]:
     """Done as soon as all have their outcome, and then never again."""
     done: list[bool] = []
 
-    def then(moment: Moment) -> None:
+    def then(snapshot: SaleSnapshot) -> None:
         if not done and Order.objects.filter(status=Status.CANCELLED).exists():
             done.append(True)
-            cheat(moment)
+            cheat(snapshot)
 
     return then
 
@@ -137,37 +137,37 @@ def once(cheat: Callable[[Moment], None]) -> Callable[[Moment], None]:
 @pytest.mark.parametrize(
     ("count", "problems"),
     [
-        (Count(sku="1", set_aside=5, held=0, sold=5, by_orders=5), 0),
-        (Count(sku="1", set_aside=5, held=0, sold=3, by_orders=3), 0),
-        (Count(sku="1", set_aside=5, held=1, sold=4, by_orders=4), 1),
-        (Count(sku="1", set_aside=5, held=0, sold=4, by_orders=5), 1),
-        (Count(sku="1", set_aside=6, held=0, sold=6, by_orders=6), 2),
+        (BookCount(sku="1", set_aside=5, held=0, sold=5, by_orders=5), 0),
+        (BookCount(sku="1", set_aside=5, held=0, sold=3, by_orders=3), 0),
+        (BookCount(sku="1", set_aside=5, held=1, sold=4, by_orders=4), 1),
+        (BookCount(sku="1", set_aside=5, held=0, sold=4, by_orders=5), 1),
+        (BookCount(sku="1", set_aside=6, held=0, sold=6, by_orders=6), 2),
     ],
 )
-def test_counts_that_do_not_fit_are_noticed(count: Count, problems: int) -> None:
-    assert len(list(verdict.of_count(count, units=5))) == problems
+def test_counts_that_do_not_fit_are_noticed(count: BookCount, problems: int) -> None:
+    assert len(list(verdict.check_count(count, units=5))) == problems
 
 
 def test_whoever_could_have_been_served_was_wronged() -> None:
-    counts = [Count(sku=sku, set_aside=5, held=0, sold=sold, by_orders=sold) for sku, sold in (("a", 5), ("b", 3))]
+    counts = [BookCount(sku=sku, set_aside=5, held=0, sold=sold, by_orders=sold) for sku, sold in (("a", 5), ("b", 3))]
 
-    def loser(*skus: str, reason: str = CancelCode.OUT_OF_STOCK) -> Loser:
-        return Loser(reference="BR-1", reason=reason, skus=skus)
+    def loser(*skus: str, reason: str = CancelCode.OUT_OF_STOCK) -> CancelledOrder:
+        return CancelledOrder(reference="BR-1", reason=reason, skus=skus)
 
-    assert verdict.of_losers([loser("a"), loser("a", "b")], counts, turned_away=[["a"]]) == []
-    assert verdict.of_losers([loser("a"), loser("b")], counts, turned_away=[["b"], ["a", "b"]]) == [
+    assert verdict.check_refusals([loser("a"), loser("a", "b")], counts, turned_away=[["a"]]) == []
+    assert verdict.check_refusals([loser("a"), loser("b")], counts, turned_away=[["b"], ["a", "b"]]) == [
         "1 orders were refused, such as BR-1, and their books are left",
         "1 buyers were turned away, and their books are left",
     ]
     # The declined card's copy came back after the other had been refused.
-    assert verdict.of_losers([loser("b"), loser("b", reason="payment failed: no")], counts, turned_away=[]) == []
+    assert verdict.check_refusals([loser("b"), loser("b", reason="payment failed: no")], counts, turned_away=[]) == []
 
 
 # -- the naive shop -------------------------------------------------------------------------------
 @pytest.mark.parametrize("plan", [SalePlan(buyers=2, units=1), SalePlan(buyers=60, units=5, books=3, basket=2)])
 @pytest.mark.django_db(transaction=True)
 def test_check_then_act_oversells_and_leaves_nothing_behind(plan: SalePlan) -> None:
-    sold = playing.play_naive(plan, show=lambda units, seconds: None)
+    sold = runner.play_naive(plan, show=lambda units, seconds: None)
     assert sold.failures == ()
     assert sold.oversold > 0
     assert sold.confirmed + sold.told_no == plan.buyers
@@ -220,7 +220,7 @@ def test_the_naive_shop_as_json() -> None:
 def test_both_side_by_side_fit_a_terminal_of_80_columns() -> None:
     plan = SalePlan(buyers=30, units=4, threads=8)
     result, output = play(plan, at_work()), StringIO()
-    sold = playing.play_naive(plan, show=lambda units, seconds: None)
+    sold = runner.play_naive(plan, show=lambda units, seconds: None)
     report.print_comparison(result, sold, Console(file=output, width=80))
     assert max(map(len, output.getvalue().splitlines())) <= 80
     assert ["units", "oversold", "0", f"{sold.oversold:,}"] in [line.split() for line in output.getvalue().splitlines()]

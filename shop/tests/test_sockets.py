@@ -53,7 +53,6 @@ def come_and_go(
 def test_sockets_beyond_the_caps_are_refused_and_places_are_given_back(
     settings: Any, most: int, per_address: int, expected: list[bool]
 ) -> None:
-    """FAILURES 35."""
     addresses = ["10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.2"]
     assert come_and_go(settings, most=most, per_address=per_address, addresses=addresses) == (expected, True)
 

@@ -1,4 +1,4 @@
-"""FAILURES 26: what the address for webhooks answers, and what it keeps."""
+"""What the address for webhooks answers, and what it keeps."""
 
 import json
 import threading

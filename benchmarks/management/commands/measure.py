@@ -1,4 +1,4 @@
-"""`manage.py measure TASK PARAMETERS`: what needs the shop's own code around it, as a process of its own."""
+"""`manage.py measure TASK PARAMETERS`: runs a benchmark that needs the shop's own code, in a separate process."""
 
 import argparse
 import json

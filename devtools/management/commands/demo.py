@@ -17,9 +17,9 @@ class Command(BaseCommand):
 
     help = (
         "Start PostgreSQL, Redis, Kafka and every role of the shop on this machine, and stop them on Ctrl-C. Data is "
-        "kept in the state folder (BOOKRUSH_STATE_DIR). Exit code 1: something was in the way; a sentence says what."
+        "kept in the state folder (BOOKRUSH_STATE_DIR). Exit code 1: it could not start; the message says why."
     )
-    # The demo brings its own database; nothing can be checked before that runs.
+    # The demo starts its own database; nothing can be checked before that.
     requires_system_checks: list[str] = []  # noqa: RUF012 - Django's way of saying so
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -30,8 +30,8 @@ class Command(BaseCommand):
             "--kafka",
             default="auto",
             metavar="KAFKA",
-            help="embedded (librdkafka's, in memory), single or cluster (one or three real brokers; Java 17 or newer), "
-            "host:port of one that runs, or auto: single where Java is, else embedded",
+            help="embedded (librdkafka's, in memory), single or cluster (one or three Apache Kafka brokers; needs Java "
+            "17), host:port of a running one, or auto (the default): single if Java is installed, else embedded",
         )
         parser.add_argument("--reset", action="store_true", help="delete the demo's data first")
         parser.add_argument("--open", action="store_true", help="open the shop in a browser")

@@ -1,4 +1,4 @@
-"""`manage.py run_drill`: take something away from a shop at work, bring it back, and judge."""
+"""`manage.py run_drill`: cause an outage of one part of a busy shop, end it, and judge the result."""
 
 import argparse
 import json
@@ -10,40 +10,39 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
-from devtools.drills import environment, plans, playing, screen
+from devtools.drills import environment, plans, runner, screen
 from devtools.drills.plans import BadPlan, DrillPlan
-from devtools.drills.verdict import Verdict
+from devtools.drills.verdict import DrillVerdict
 from devtools.local.errors import LocalError
 from kafka_bridge.runtime import processes
 
 NOT_HELD, CANNOT_RUN, STOPPED = 1, 2, 130
-# What was ordered in ten minutes has this long to come to its end.
+# Orders from a ten-minute outage have this long to complete.
 DRAIN_WITHIN_SECONDS = 300.0
 
 
 class Command(BaseCommand):
-    """Drills a shop of its own."""
+    """Drills a separate shop."""
 
-    # The drill brings its own database; nothing can be checked before that runs.
+    # The drill starts its own database; nothing can be checked before that.
     requires_system_checks: list[str] = []  # noqa: RUF012 - Django's way of saying so
     help = (
-        "Start a whole shop beside whatever runs here, let buyers order all the time, take something away for a "
-        "while, bring it back, and say whether every accepted order came to its end, once and in order, with nothing "
-        "left for a person. Needs Java 17 or newer. Exit codes: 0 the shop held, 1 it did not, 2 the options make no "
-        "sense or it cannot be run here, 130 stopped."
+        "Start a separate shop, put it under load, cause an outage of one of its parts, and check that every accepted "
+        "order completes, once and in order, with nothing left for a person. Needs Java 17 or newer. Exit codes: 0 the "
+        "shop held, 1 it did not, 2 invalid options or it cannot run here, 130 stopped."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Options of the command line."""
-        parser.add_argument("name", nargs="?", metavar="NAME", help="which drill; --list names them")
-        parser.add_argument("--list", action="store_true", help="what there is")
+        parser.add_argument("name", nargs="?", metavar="NAME", help="which drill; see --list")
+        parser.add_argument("--list", action="store_true", help="list the drills")
         parser.add_argument(
-            "--seconds", type=float, default=600.0, metavar="N", help="how long it is taken away (default: 600)"
+            "--seconds", type=float, default=600.0, metavar="N", help="length of the outage (default: 600)"
         )
         parser.add_argument("--rate", type=float, default=5.0, metavar="N", help="buyers a second (default: 5)")
-        parser.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed brings the same buyers")
+        parser.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed gives the same buyers")
         parser.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
-        parser.add_argument("--keep", action="store_true", help="leave the shop's logs and data where they are")
+        parser.add_argument("--keep", action="store_true", help="keep the shop's logs and data")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Play the drill and say what came of it."""
@@ -57,7 +56,7 @@ class Command(BaseCommand):
         except LocalError as error:
             raise CommandError(str(error), returncode=CANNOT_RUN) from error
         except KeyboardInterrupt:
-            self.stderr.write("Stopped; nothing of the drill is left.")
+            self.stderr.write("Stopped. Everything of the drill has been removed.")
             sys.exit(STOPPED)
         if options["json"]:
             self.stdout.write(json.dumps(screen.as_json(verdict)))
@@ -66,12 +65,12 @@ class Command(BaseCommand):
         if not verdict.has_held:
             raise CommandError(f"The shop did not hold: {'; '.join(verdict.problems)}", returncode=NOT_HELD)
 
-    def _play(self, plan: DrillPlan, *, keep: bool) -> Verdict:
+    def _play(self, plan: DrillPlan, *, keep: bool) -> DrillVerdict:
         with (
             screen.Screen(Console(stderr=True)) as live,
-            environment.opened(plan.drill, state=Path(settings.STATE_DIR), say=live.say, keep=keep) as place,
+            environment.opened(plan.drill, state=Path(settings.STATE_DIR), say=live.say, keep=keep) as drilled,
         ):
-            return playing.play(plan, place, show=live.show, drain_within_seconds=DRAIN_WITHIN_SECONDS)
+            return runner.play(plan, drilled, show=live.show, drain_within_seconds=DRAIN_WITHIN_SECONDS)
 
     def _list(self, *, as_json: bool) -> None:
         if not as_json:
@@ -84,7 +83,7 @@ class Command(BaseCommand):
 def _plan(options: dict[str, Any]) -> DrillPlan:
     try:
         if options["name"] is None:
-            raise BadPlan("Say which drill; `manage.py run_drill --list` names them.")
+            raise BadPlan("Name a drill; `manage.py run_drill --list` shows them.")
         drill = plans.find(options["name"])
         plan = DrillPlan(drill=drill, seconds=options["seconds"], rate=options["rate"], seed=options["seed"])
         plan.check()

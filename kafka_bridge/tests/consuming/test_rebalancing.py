@@ -1,6 +1,6 @@
 """Members come and go under load: nothing is lost, nothing happens twice, and each key stays in sequence.
 
-The short form of the storm lasts a quarter of a minute; `--seeds N` makes it N quarters.
+A short storm decides; `make prove` has one of a minute, and `--seeds N` makes either N times as long.
 """
 
 import dataclasses
@@ -38,7 +38,8 @@ pytestmark = [
 MakeGroup = Callable[[str], registry.Group]
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
 STORY = ("order.created", "order.delivered", "order.cancelled")
-STORM_SECONDS, BETWEEN_SECONDS = 15.0, 1.0
+STORM_SECONDS = [8.0, pytest.param(60.0, marks=pytest.mark.prove)]
+BETWEEN_SECONDS = 1.0
 
 
 @dataclasses.dataclass
@@ -163,12 +164,15 @@ def test_from_one_member_to_three_to_four_to_two(crew: Crew, settings: Any, prot
     assert_each_once_and_in_sequence(crew, orders)
 
 
+@pytest.mark.parametrize("seconds", STORM_SECONDS)
 @PROTOCOLS
-def test_a_storm_of_rebalances(crew: Crew, settings: Any, protocol: str, request: pytest.FixtureRequest) -> None:
+def test_a_storm_of_rebalances(
+    crew: Crew, settings: Any, protocol: str, request: pytest.FixtureRequest, seconds: float
+) -> None:
     """FAILURES 15 and 18: somebody comes or goes every second; and the group is at work all the same."""
     settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, group_protocol=protocol)
     chance = random.Random(15)  # noqa: S311 - any sequence will do
-    ends_at = time.monotonic() + STORM_SECONDS * (request.config.getoption("--seeds") or 1)
+    ends_at = time.monotonic() + seconds * (request.config.getoption("--seeds") or 1)
     with orders_coming_in() as orders:
         crew.hire()
         crew.hire()
@@ -180,4 +184,4 @@ def test_a_storm_of_rebalances(crew: Crew, settings: Any, protocol: str, request
             else:
                 crew.dismiss(chance.randrange(len(crew.at_work)))
     assert_each_once_and_in_sequence(crew, orders)
-    assert len(orders) > 100, "next to nothing was under way"
+    assert len(orders) > 50, "next to nothing was under way"

@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.usefixtures("kafka"),
 ]
 MakeGroup = Callable[[str], registry.Group]
-PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
+PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", pytest.param("classic", marks=pytest.mark.prove)])
 
 
 @PROTOCOLS

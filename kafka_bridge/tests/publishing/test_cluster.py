@@ -43,10 +43,13 @@ def test_each_broker_killed_in_turn_and_then_two_at_once(sea: OrderStream, broke
     assert sea.longest_seconds < 5, "whoever orders must not wait for Kafka"
 
 
-def test_the_leader_killed_again_and_again(sea: OrderStream, brokers: Any, request: pytest.FixtureRequest) -> None:
-    """FAILURES 20: nothing acknowledged is lost. `--seeds N` kills it N times; the short form three times."""
+@pytest.mark.parametrize("times", [1, pytest.param(6, marks=pytest.mark.prove)])
+def test_the_leader_killed_again_and_again(
+    sea: OrderStream, brokers: Any, request: pytest.FixtureRequest, times: int
+) -> None:
+    """FAILURES 20: nothing acknowledged is lost. `--seeds N` kills it N times."""
     with orders_coming_in(sea):
-        for _ in range(request.config.getoption("--seeds") or 3):
+        for _ in range(request.config.getoption("--seeds") or times):
             sea.wait_until_heard()
             leader = leader_of()
             brokers.kill(leader)

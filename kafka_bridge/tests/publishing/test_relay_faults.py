@@ -80,14 +80,15 @@ def wait_for_leader_other_than(name: str) -> None:
 
 
 @pytest.mark.usefixtures("kafka")
+@pytest.mark.parametrize("times", [2, pytest.param(4, marks=pytest.mark.prove)])
 def test_a_frozen_leader_is_replaced_and_wakes_up_as_a_standby(
-    sea: tuple[registry.Group, OrderStream], settings: Any, tmp_path: Any
+    sea: tuple[registry.Group, OrderStream], settings: Any, tmp_path: Any, times: int
 ) -> None:
-    """FAILURES 5: frozen with the lock and at work; the other one ends its session. Each of them twice."""
+    """FAILURES 5: frozen with the lock and at work; the other one ends its session. Each of them, in turn."""
     group, orders = sea
     with running(group), two_relays(settings.KAFKA_BRIDGE, tmp_path, silent_seconds=3) as relays:
         with orders_coming_in(orders):
-            for _ in range(4):
+            for _ in range(times):
                 orders.wait_until_heard()
                 frozen = leading()
                 os.kill(relays[frozen], signal.SIGSTOP)
@@ -99,15 +100,16 @@ def test_a_frozen_leader_is_replaced_and_wakes_up_as_a_standby(
     print(f"{count_repeats()} repeats")
 
 
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.prove)])
 def test_a_leader_that_wakes_up_with_rows_in_its_producer_only_repeats(
-    sea: tuple[registry.Group, OrderStream], kafka: Any, settings: Any, tmp_path: Any
+    sea: tuple[registry.Group, OrderStream], kafka: Any, settings: Any, tmp_path: Any, times: int
 ) -> None:
     """FAILURES 5: it is frozen while the broker is away and its rows are under way; the other one sends all of them."""
     group, orders = sea
     with running(group), two_relays(settings.KAFKA_BRIDGE, tmp_path, silent_seconds=3) as relays:
         orders.state()
         orders.drain()
-        for _ in range(3):
+        for _ in range(times):
             kafka.kill()
             orders.state(200)
             testing.wait_until(is_waiting_for_reports, what="rows under way")
@@ -173,10 +175,11 @@ def a_relay_started_again(stop: threading.Event) -> Iterator[None]:
         assert not thread.is_alive()
 
 
+@pytest.mark.parametrize("times", [3, pytest.param(8, marks=pytest.mark.prove)])
 def test_deliveries_that_time_out_in_mid_batch(
-    sea: tuple[registry.Group, OrderStream], brokers: Any, settings: Any, caplog: pytest.LogCaptureFixture
+    sea: tuple[registry.Group, OrderStream], brokers: Any, settings: Any, caplog: pytest.LogCaptureFixture, times: int
 ) -> None:
-    """FAILURES 6: some rows of a batch land, some do not, and some land that were given up. `--seeds N` for longer.
+    """FAILURES 6: some rows of a batch land, some do not, and some land that were given up.
 
     A broker that is frozen for a moment holds what it leads and what it must copy; it wakes up with requests in hand
     whose rows have been reported as not delivered, and sent again.
@@ -186,7 +189,7 @@ def test_deliveries_that_time_out_in_mid_batch(
     chance = random.Random(6)  # noqa: S311 - any sequence will do
     with running(group), a_relay_started_again(threading.Event()):
         with orders_coming_in(orders):
-            for _ in range(8):
+            for _ in range(times):
                 orders.wait_until_heard()
                 frozen = [leader_of(chance.randrange(3)), *chance.sample([1, 2, 3], chance.randrange(2))]
                 brokers.pause(*frozen)
@@ -201,14 +204,15 @@ def test_deliveries_that_time_out_in_mid_batch(
     print(f"{caplog.text.count('rows were not delivered')} batches had failures; {count_repeats()} repeats")
 
 
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.prove)])
 def test_frozen_relays_and_frozen_brokers_together(
-    sea: tuple[registry.Group, OrderStream], brokers: Any, settings: Any, tmp_path: Any
+    sea: tuple[registry.Group, OrderStream], brokers: Any, settings: Any, tmp_path: Any, times: int
 ) -> None:
     """FAILURES 5 and 6: whoever leads, a relay or a broker, is frozen under load, and woken when it is replaced."""
     group, orders = sea
     with running(group), two_relays(settings.KAFKA_BRIDGE, tmp_path, silent_seconds=3) as relays:
         with orders_coming_in(orders):
-            for partition in range(3):
+            for partition in range(times):
                 orders.wait_until_heard()
                 broker, frozen = leader_of(partition), leading()
                 brokers.pause(broker)

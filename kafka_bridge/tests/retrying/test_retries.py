@@ -300,7 +300,7 @@ def test_an_outage_costs_a_parked_message_no_attempt(group: registry.Group, book
     assert member.dead == 0
 
 
-@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+@pytest.mark.parametrize("protocol", ["consumer", pytest.param("classic", marks=pytest.mark.prove)])
 def test_one_that_waits_long_blocks_nobody_and_is_not_thrown_out(
     group: registry.Group, book: Book, settings: Any, protocol: str
 ) -> None:

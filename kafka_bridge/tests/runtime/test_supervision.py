@@ -109,12 +109,14 @@ def stop(parent: Any) -> str:
     return str(said)
 
 
-def test_members_are_killed_again_and_again(settings: Any, request: pytest.FixtureRequest) -> None:
-    """FAILURES 15: SIGKILL at any moment; nothing is lost or doubled. `--seeds N`: so often (short: 6)."""
+@pytest.mark.parametrize("kills", [3, pytest.param(12, marks=pytest.mark.prove)])
+def test_members_are_killed_again_and_again(settings: Any, request: pytest.FixtureRequest, kills: int) -> None:
+    """FAILURES 15: SIGKILL at any moment; nothing is lost or doubled. `--seeds N`: so often."""
+    kills = request.config.getoption("--seeds") or kills
     chance = random.Random(2)  # noqa: S311 - any sequence will do
     with instances(settings.KAFKA_BRIDGE) as parent:
         with facts_coming_in() as sent:
-            for _ in range(request.config.getoption("--seeds") or 6):
+            for _ in range(kills):
                 before = had()
                 wait_until_had(before + 300)
                 time.sleep(chance.uniform(0, 0.5))  # at any moment of a batch
@@ -123,7 +125,7 @@ def test_members_are_killed_again_and_again(settings: Any, request: pytest.Fixtu
         testing.wait_until(lambda: committed() == sum(sent), what="offsets as far as that", timeout_seconds=60)
         testing.wait_until(lambda: len(children(parent.pid)) == INSTANCES, what="all members", timeout_seconds=60)
         said = stop(parent)
-    assert said.count("starting it again in") >= 6
+    assert said.count("starting it again in") >= kills
     print(f"{sum(sent)} sent; by those who lived on: %d handled, %d seen before" % sums(said))
     assert had() == sum(sent)
     assert_figures_are_those_of_the_log(sum(sent))

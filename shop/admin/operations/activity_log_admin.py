@@ -1,4 +1,4 @@
-"""The audit log: who did what to orders, money and stock, what it was before and what it was after. Read-only."""
+"""The activity log in the admin, read-only: who did what to orders, money and stock, with values before and after."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _MONEY = "_minor"
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One thing that a deed changed, or left as it was: its name, and what it was before and after, in words."""
+    """One value that an action changed or kept: its name, and the value before and after, in words."""
 
     name: str
     before: str
@@ -34,19 +34,19 @@ class Change:
 
     @property
     def is_change(self) -> bool:
-        """Whether it was another thing afterwards."""
+        """Whether the value changed."""
         return self.before != self.after
 
 
 class WhoFilter(admin.SimpleListFilter):
-    """Whether somebody with an account did it."""
+    """By actor."""
 
     title = "who"
     parameter_name = "by"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices."""
-        return [("me", "I did"), ("account", "Somebody with an account"), ("guest", "Buyers without one")]
+        return [("me", "Me"), ("account", "Users with an account"), ("guest", "Guests")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         """The entries of the choice."""
@@ -61,14 +61,14 @@ class WhoFilter(admin.SimpleListFilter):
 
 
 class WhatFilter(admin.SimpleListFilter):
-    """By deed; the choices are those of the code, so that no table is read for them."""
+    """By action. The options come from the code, so no query is needed."""
 
     title = "what"
     parameter_name = "what"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices."""
-        return [(deed, deed.capitalize()) for deed in activity_log.DEEDS]
+        return [(action, action.capitalize()) for action in activity_log.ACTIONS]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         """The entries of the choice."""
@@ -77,7 +77,7 @@ class WhatFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(facts.FactsAdmin):
-    """One row for each deed, newest first."""
+    """One row for each action, newest first."""
 
     list_display = ("when", "who", "what", "of_what", "changed", "reason")
     list_display_links = ("when",)
@@ -85,7 +85,7 @@ class AuditEntryAdmin(facts.FactsAdmin):
     date_hierarchy = "at"
     change_list_template = "admin/orders/order/change_list.html"
     search_fields = ("subject",)
-    search_help_text = "Order reference or id, ISBN, account, complete"
+    search_help_text = "Complete order reference or ID, ISBN, or user name"
     ordering = ("-id",)
     fieldsets = (
         (None, {"fields": ("when", "who", "what", "of_what", "reason")}),
@@ -100,7 +100,7 @@ class AuditEntryAdmin(facts.FactsAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
     ) -> tuple[QuerySet[AuditEntry], bool]:
-        """Entries about an order, about another thing, or of a person; each by an index."""
+        """Entries about an order or another subject, or by a user; each uses an index."""
         if not (term := search_term.strip().replace("\x00", "")):
             return queryset, False
         if key := facts.as_uuid(term):
@@ -109,19 +109,19 @@ class AuditEntryAdmin(facts.FactsAdmin):
 
     @admin.display(description="when")
     def when(self, entry: AuditEntry) -> str:
-        """When it was done."""
+        """When the action was carried out."""
         return facts.moment(entry.at)
 
     @admin.display(description="to what")
     def of_what(self, entry: AuditEntry) -> str:
-        """What it was done to, with a link to the order that it belongs to."""
+        """The subject, linked to its order if there is one."""
         if entry.order_id is None:
             return format_html('<span class="br-break">{}</span>', entry.subject)
         return facts.link(facts.page_of(Order, entry.order_id), entry.subject)
 
     @admin.display(description="changed", empty_value="")
     def changed(self, entry: AuditEntry) -> str | None:
-        """What was changed, in one cell."""
+        """The changed values, in one cell."""
         found = [change for change in changes_of(entry) if change.is_change]
         if not found:
             return None
@@ -130,12 +130,12 @@ class AuditEntryAdmin(facts.FactsAdmin):
 
     @admin.display(description="before and after")
     def changes(self, entry: AuditEntry) -> str:
-        """What it was, beside what it became."""
+        """All values, before and after."""
         return render_to_string("admin/shop/changes.html", {"changes": changes_of(entry)})
 
 
 def changes_of(entry: AuditEntry) -> list[Change]:
-    """Every name of the two sides, with what stands on each; a name that is on one side alone is empty on the other."""
+    """Every recorded name with its value before and after; empty where there is none."""
     before, after = _flat(entry.before), _flat(entry.after)
     return [
         Change(name=_name(name), before=_words(name, before.get(name)), after=_words(name, after.get(name)))
@@ -144,12 +144,12 @@ def changes_of(entry: AuditEntry) -> list[Change]:
 
 
 def page_about(order: Order) -> str:
-    """Where the deeds about this order are listed."""
+    """The URL of the activity log of this order."""
     return f"{reverse('admin:shop_auditentry_changelist')}?q={order.pk}"
 
 
 def about(order_id: UUID, *, limit: int) -> list[AuditEntry]:
-    """The last deeds about this order, newest first."""
+    """The latest entries about this order, newest first."""
     return list(AuditEntry.objects.filter(order_id=order_id).order_by("-id")[:limit])
 
 
@@ -169,7 +169,7 @@ def _name(name: str) -> str:
 
 
 def _words(name: str, value: Any) -> str:
-    """A value as people read it; amounts of money, which are told by their names, in the shop's currency."""
+    """A value in words; amounts of money, recognised by their names, in the shop's currency."""
     match value:
         case None | "":
             return ""

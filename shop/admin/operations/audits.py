@@ -1,4 +1,4 @@
-"""What the audits found: their history, each with all its invariants, and one more whenever somebody asks for it."""
+"""Audits in the admin: their history, the findings of each, and a button to run one now."""
 
 import re
 from datetime import timedelta
@@ -22,7 +22,7 @@ from shop.audit.runner import RULES
 from shop.models import AuditRun
 
 STALE = timedelta(minutes=10)
-"""A result older than this says little about the shop as it is."""
+"""An older result says little about the present."""
 _LIMIT_SECONDS = 20.0
 _ORDER_ID = re.compile(r"\b([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 
@@ -40,22 +40,22 @@ class AuditRunAdmin(facts.FactsAdmin):
     readonly_fields = ("started", "verdict", "took", "by", "invariants")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The list, below the button for one more."""
+        """The list, with the button to run an audit."""
         now_url = reverse("admin:shop_auditrun_now") if self.has_audit_permission(request) else ""
         response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "audit_now_url": now_url})
         return response
 
     def has_audit_permission(self, request: HttpRequest) -> bool:
-        """Whether this person may have the shop audited."""
+        """Whether this user may run an audit."""
         return request.user.has_perm("shop.add_auditrun")
 
     def get_urls(self) -> list[URLPattern]:
-        """The usual pages, and where an audit is asked for."""
+        """The usual pages, and the one that runs an audit."""
         now = path("now/", self.admin_site.admin_view(self.now_view), name="shop_auditrun_now")
         return [now, *super().get_urls()]
 
     def now_view(self, request: HttpRequest) -> HttpResponse:
-        """Audit the shop and show what was found."""
+        """Run an audit and show its result."""
         if not self.has_audit_permission(request):
             raise PermissionDenied
         if request.method != "POST":
@@ -64,7 +64,7 @@ class AuditRunAdmin(facts.FactsAdmin):
         try:
             report = audit.run(grace_seconds=settings.AUDIT_GRACE_SECONDS, by=by, limit_seconds=_LIMIT_SECONDS)
         except audit.TooSlow as error:
-            messages.error(request, f"The audit was given up: {error}.")
+            messages.error(request, f"The audit was aborted: {error}.")
             return HttpResponseRedirect(reverse("admin:shop_auditrun_changelist"))
         if report.is_clean:
             messages.success(request, f"All {len(report.findings)} invariants hold.")
@@ -75,7 +75,7 @@ class AuditRunAdmin(facts.FactsAdmin):
 
     @admin.display(description="when")
     def started(self, run: AuditRun) -> str:
-        """When it began."""
+        """When the audit started."""
         return facts.moment(run.started_at)
 
     @admin.display(description="result")
@@ -95,7 +95,7 @@ class AuditRunAdmin(facts.FactsAdmin):
 
     @admin.display(description="invariants")
     def invariants(self, run: AuditRun) -> str:
-        """Every invariant with its count and its examples; those that do not hold come first."""
+        """Every invariant with its count and examples, violations first."""
         found = sorted(run.findings, key=lambda finding: not finding["count"])
         rows = [
             {
@@ -122,7 +122,7 @@ def broken_in(run: AuditRun) -> int:
 
 
 def age_of(run: AuditRun) -> timedelta:
-    """How long ago it began."""
+    """The time since the audit started."""
     return timezone.now() - run.started_at
 
 

@@ -1,4 +1,4 @@
-"""How orders are narrowed down."""
+"""The filters of the order list."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,12 +15,12 @@ STUCK_SECONDS = 60
 
 
 def stuck_orders() -> QuerySet[Order]:
-    """Orders that should long be confirmed or cancelled and are not."""
+    """Orders that should have been confirmed or cancelled by now."""
     return Order.objects.filter(is_stuck())
 
 
 def is_stuck() -> Q:
-    """Neither confirmed nor cancelled after `STUCK_SECONDS`; worded like the index of unconfirmed orders."""
+    """Neither confirmed nor cancelled after `STUCK_SECONDS`; written to match the index of unconfirmed orders."""
     return (
         Q(confirmed_at=None)
         & ~Q(status="CANCELLED")
@@ -29,21 +29,21 @@ def is_stuck() -> Q:
 
 
 class StuckFilter(admin.SimpleListFilter):
-    """Orders that wait for something."""
+    """Orders that are waiting for something."""
 
     title = "progress"
     parameter_name = "progress"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
+        """The options of the filter."""
         return [
             ("stuck", f"Stuck: unconfirmed after {STUCK_SECONDS} s"),
             ("unconfirmed", "Not confirmed yet"),
-            ("refund", "Cancelled, money not back yet"),
+            ("refund", "Cancelled, not refunded yet"),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
-        """The orders of the choice."""
+        """The orders of the chosen option."""
         match self.value():
             case "stuck":
                 return queryset.filter(is_stuck())
@@ -55,32 +55,32 @@ class StuckFilter(admin.SimpleListFilter):
 
 
 class PaymentFilter(admin.SimpleListFilter):
-    """What payments says of the order's money."""
+    """The state of the payment."""
 
     title = "payment"
     parameter_name = "payment"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
+        """The options of the filter."""
         return [
-            ("none", "Not asked for"),
+            ("none", "Not requested"),
             ("open", "Under way"),
-            ("action_required", "Waits for the buyer"),
+            ("action_required", "Waiting for the buyer"),
             ("unknown", "Outcome unknown"),
-            ("taken", "Taken"),
+            ("taken", "Captured"),
             ("failed", "Refused"),
-            ("cancelled", "Given up before it was taken"),
+            ("cancelled", "Cancelled before capture"),
             ("refunding", "Refund under way"),
             ("refunded", "Refunded"),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
-        """The orders of the choice."""
+        """The orders of the chosen option."""
         charge = Charge.objects.filter(order_id=OuterRef("pk"))
         refund = Refund.objects.filter(charge__order_id=OuterRef("pk"))
         match self.value():
             case "none":
-                # Whoever has paid has a charge; saying so spares looking for those of all kept orders.
+                # A paid order has a charge. The redundant condition saves PostgreSQL the look-up for all paid orders.
                 return queryset.filter(~Exists(charge), paid_at=None)
             case "taken":
                 return queryset.filter(Exists(charge.filter(state="succeeded")), ~Exists(refund))
@@ -98,7 +98,7 @@ class PaymentFilter(admin.SimpleListFilter):
 
 
 class PlacedFilter(admin.SimpleListFilter):
-    """How long ago; whole days, months and years stand above the list."""
+    """By age; whole days, months and years are chosen above the list."""
 
     title = "placed"
     parameter_name = "placed"
@@ -111,11 +111,11 @@ class PlacedFilter(admin.SimpleListFilter):
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
+        """The options of the filter."""
         return [(name, title) for name, (title, _) in self.SPANS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
-        """The orders of the choice."""
+        """The orders of the chosen option."""
         if (chosen := self.SPANS.get(self.value() or "")) is None:
             return queryset
         return queryset.filter(placed_at__gte=timezone.now() - chosen[1])

@@ -1,6 +1,6 @@
-"""Shipping, delivering and cancelling by hand: what stands in the way, what was done, and a line in the history.
+"""Shipping, delivering and cancelling orders in the admin: when it is possible, carrying it out, recording it.
 
-Everything goes through `orders.actions.services`; nothing here writes a status.
+The status itself is changed only by `orders.actions`.
 """
 
 from collections import defaultdict
@@ -28,7 +28,7 @@ def _obstacle_to_shipping(order: Order) -> str:
         case Status.PAID if not order.is_confirmed:
             return "paid, but the books are not held yet"
         case Status.PAID:
-            return "" if hasattr(order, "shipment") else "without a parcel yet; the shipping group makes it"
+            return "" if hasattr(order, "shipment") else "no parcel yet; the shipping group creates it"
         case status:
             return f"{status.label.lower()} already"
 
@@ -51,14 +51,14 @@ def _obstacle_to_cancelling(order: Order) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderAction:
-    """Something that staff may do to orders, and the words for it."""
+    """An action on orders, with its texts."""
 
     name: str
     title: str
     done: str
     icon: str
     obstacle: Callable[[Order], str]
-    """What stands in the way of doing it to this order (with its shipment at hand), or "" if nothing does."""
+    """Why it is not possible for this order (read with its shipment), or "" if it is."""
     explanation: str
     wants_reason: bool = False
 
@@ -69,7 +69,7 @@ SHIP = OrderAction(
     done="shipped",
     icon="local_shipping",
     obstacle=_obstacle_to_shipping,
-    explanation="The parcel is noted as taken by the carrier, order.shipped is stated, and the buyer gets a mail.",
+    explanation="Marks the parcel as picked up, publishes order.shipped, and sends the buyer an email.",
 )
 DELIVER = OrderAction(
     name="deliver",
@@ -77,7 +77,7 @@ DELIVER = OrderAction(
     done="delivered",
     icon="done_all",
     obstacle=_obstacle_to_delivering,
-    explanation="The parcel is noted as arrived, order.delivered is stated, and the buyer gets a mail.",
+    explanation="Marks the parcel as delivered, publishes order.delivered, and sends the buyer an email.",
 )
 CANCEL = OrderAction(
     name="cancel",
@@ -86,48 +86,51 @@ CANCEL = OrderAction(
     icon="cancel",
     obstacle=_obstacle_to_cancelling,
     explanation=(
-        "order.cancelled is stated: inventory gives the books back, payments gives the money back or never takes it, "
-        "and the buyer gets a mail. It cannot be undone."
+        "Publishes order.cancelled: inventory releases the books, payments refunds the money or does not capture it, "
+        "and the buyer gets an email. This cannot be undone."
     ),
     wants_reason=True,
 )
-ACTS = {act.name: act for act in (SHIP, DELIVER, CANCEL)}
+ACTIONS = {action.name: action for action in (SHIP, DELIVER, CANCEL)}
 
 
 class TooMany(ValueError):
-    """More orders than `MOST_AT_ONCE` were chosen; nothing was done. Choose fewer."""
+    """More orders than `MOST_AT_ONCE` were selected; nothing was done. Select fewer."""
 
 
 @dataclass(kw_only=True)
 class ActionReport:
-    """What was done to which orders, and why the others were left alone."""
+    """Which orders were changed, and why the others were not."""
 
-    act: OrderAction
+    action: OrderAction
     done: list[Order] = field(default_factory=list)
     left: list[tuple[str, str]] = field(default_factory=list)
-    """The order's reference (or id) and what stood in the way."""
+    """The order's reference (or ID) and the reason."""
 
     def in_words(self) -> tuple[str, list[str]]:
-        """A sentence about what was done ("" if nothing was), and one for each reason to leave orders alone."""
-        done = f"{_orders(len(self.done))} {self.act.done}: {_listed(map(str, self.done))}." if self.done else ""
+        """A sentence about the orders that were changed ("" if none), and one for each reason not to."""
+        done = f"{_orders(len(self.done))} {self.action.done}: {_listed(map(str, self.done))}." if self.done else ""
         reasons: dict[str, list[str]] = defaultdict(list)
         for reference, why in self.left:
             reasons[why].append(reference)
-        return done, [f"{_orders(len(refs))} left alone, {why}: {_listed(refs)}." for why, refs in reasons.items()]
+        return done, [f"{_orders(len(refs))} not changed, {why}: {_listed(refs)}." for why, refs in reasons.items()]
 
 
-def carry_out(act: OrderAction, *, order_ids: Sequence[UUID], user: AbstractBaseUser, reason: str = "") -> ActionReport:
-    """Do it to these orders as far as it can be done, note it in the history, and say what became of each.
+def carry_out(
+    action: OrderAction, *, order_ids: Sequence[UUID], user: AbstractBaseUser, reason: str = ""
+) -> ActionReport:
+    """Carry the action out for the orders for which it is possible, record it, and report on each.
 
-    Shipping and delivering is one transaction for all; cancelling one for each order, so that none undoes another.
+    Shipping and delivering is one transaction for all orders. Cancelling is one for each order, so that a failure
+    does not roll back the others.
 
     Raises:
         TooMany: see there.
     """
     if len(order_ids) > MOST_AT_ONCE:
-        raise TooMany(f"At most {MOST_AT_ONCE} orders at once; more were chosen, and nothing was done.")
-    report = ActionReport(act=act)
-    if act is CANCEL:
+        raise TooMany(f"At most {MOST_AT_ONCE} orders at once. More were selected, so nothing was done.")
+    report = ActionReport(action=action)
+    if action is CANCEL:
         for order_id in dict.fromkeys(order_ids):
             _cancel(report, order_id, user, reason)
     else:
@@ -136,17 +139,17 @@ def carry_out(act: OrderAction, *, order_ids: Sequence[UUID], user: AbstractBase
 
 
 def _advance(report: ActionReport, order_ids: list[UUID], user: AbstractBaseUser) -> None:
-    service = parcels.ship if report.act is SHIP else parcels.deliver
+    service = parcels.ship if report.action is SHIP else parcels.deliver
     with transaction.atomic(durable=True):
         report.done = service(order_ids=order_ids, by=user.get_username())
         moved = {order.pk for order in report.done}
-        # The service holds the locks of all of them, so this is what it saw.
+        # All of them are still locked, so this is the state on which the service decided.
         rest = Order.objects.filter(pk__in=set(order_ids) - moved).select_related("shipment")
         found = {order.pk: order for order in rest}
-        _log(user, report.done, report.act.done.capitalize())
-        _record(user, report, before=Status.PAID if report.act is SHIP else Status.SHIPPED)
+        _log(user, report.done, report.action.done.capitalize())
+        _record(user, report, before=Status.PAID if report.action is SHIP else Status.SHIPPED)
     report.left = [
-        (str(found[pk]), report.act.obstacle(found[pk])) if pk in found else (str(pk), "not there at all")
+        (str(found[pk]), report.action.obstacle(found[pk])) if pk in found else (str(pk), "no such order")
         for pk in order_ids
         if pk not in moved
     ]
@@ -169,9 +172,9 @@ def _cancel(report: ActionReport, order_id: UUID, user: AbstractBaseUser, reason
             )
     except cancellation.CannotCancel:
         order = Order.objects.get(pk=order_id)
-        report.left.append((str(order), report.act.obstacle(order)))
+        report.left.append((str(order), report.action.obstacle(order)))
     except UnknownOrder:
-        report.left.append((str(order_id), "not there at all"))
+        report.left.append((str(order_id), "no such order"))
     else:
         report.done.append(order)
 
@@ -180,7 +183,7 @@ def _record(user: AbstractBaseUser, report: ActionReport, *, before: Status) -> 
     for order in report.done:
         activity_log.record(
             user=user,
-            what=f"order {report.act.done}",
+            what=f"order {report.action.done}",
             subject=order,
             order_id=order.pk,
             before={"status": before.value},

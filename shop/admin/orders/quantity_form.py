@@ -1,4 +1,4 @@
-"""The form that asks how many copies of each line of an order something is to be done to, and why."""
+"""A form for a number of copies of each order line, with a reason."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,10 +14,10 @@ REASON_LENGTH = 80
 class QuantityForm(forms.Form):
     """How many copies of each line, and why; `cleaned_data` has the copies by sku as `units`."""
 
-    none_chosen = "Say of which book how many copies it is about."
+    none_chosen = "Enter a number of copies for at least one book."
 
     def __init__(self, *args: Any, lines: Sequence[OrderLine], most: Mapping[str, int], **kwargs: Any) -> None:
-        """Ask for 0 to `most[sku]` copies of each line; lines of which there can be none are left out."""
+        """Ask for 0 to `most[sku]` copies of each line; lines with a maximum of 0 are left out."""
         super().__init__(*args, **kwargs)
         self._lines = [line for line in lines if most.get(line.sku)]
         for line in self._lines:
@@ -48,5 +48,5 @@ def field_of(sku: str) -> str:
 
 
 def counted(copies: int) -> str:
-    """So many copies, in words."""
+    """The number of copies, in words."""
     return f"{copies} {'copy' if copies == 1 else 'copies'}"

@@ -1,4 +1,4 @@
-"""Cancelling some copies of an order by hand: the form, and what it leads to."""
+"""Cancelling some copies of an order: the form, and carrying it out."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,16 +16,16 @@ from shop.operations import activity_log
 
 
 class CopiesForm(quantity_form.QuantityForm):
-    """How many copies of each line are to be cancelled, and why."""
+    """How many copies of each line to cancel, and why."""
 
-    none_chosen = "Say of which book how many copies are to be cancelled."
+    none_chosen = "Enter how many copies to cancel, for at least one book."
 
     def __init__(self, *args: Any, lines: list[OrderLine], **kwargs: Any) -> None:
         super().__init__(*args, lines=lines, most={line.sku: line.kept for line in lines}, **kwargs)
 
 
 def obstacle(order: Order, lines: list[OrderLine]) -> str:
-    """What stands in the way of cancelling some copies of this order, or "" if nothing does."""
+    """Why no copies of this order can be cancelled now, or "" if they can."""
     if order.status == Status.PENDING or (order.status == Status.PAID and not order.is_confirmed):
         return "It is not confirmed yet."
     if order.status != Status.PAID:
@@ -36,10 +36,10 @@ def obstacle(order: Order, lines: list[OrderLine]) -> str:
 
 
 def carry_out(*, order_id: UUID, units: Mapping[str, int], reason: str, user: AbstractBaseUser) -> str:
-    """Cancel these copies and note it in the history; returns a sentence about it.
+    """Cancel these copies and record it; returns a message about it.
 
     Raises:
-        orders.actions.services.CannotCancel: see there; nothing was changed.
+        orders.actions.cancellation.CannotCancel: see there; nothing was changed.
     """
     with transaction.atomic(durable=True):
         Order.objects.locked([order_id])
@@ -57,7 +57,7 @@ def carry_out(*, order_id: UUID, units: Mapping[str, int], reason: str, user: Ab
             after=_state(order_id),
         )
     amount = money.format_amount(before["total_minor"] - order.total_minor, order.currency)
-    return f"{what} of {order} cancelled; {amount} go back."
+    return f"{what} of {order} cancelled; {amount} will be refunded."
 
 
 def _state(order_id: UUID) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Paying copies back by hand after they have left, with or without a wish of the buyer; or declining the wish."""
+"""Refunding shipped copies, with or without a return request of the buyer; or declining the request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from shop.operations import activity_log
 
 
 class CopiesForm(quantity_form.QuantityForm):
-    """How many copies of each line are to be paid back, and why."""
+    """How many copies of each line to refund, and why."""
 
-    none_chosen = "Say of which book how many copies are to be paid back."
+    none_chosen = "Enter how many copies to refund, for at least one book."
 
     def __init__(self, *args: Any, lines: list[OrderLine], **kwargs: Any) -> None:
         super().__init__(*args, lines=lines, most=left_of(lines), **kwargs)
@@ -40,52 +40,52 @@ class AnswerForm(forms.Form):
 
 @dataclass(frozen=True, kw_only=True)
 class Sums:
-    """What was paid for an order and what of it is left, in minor units."""
+    """What was paid for an order and what can still be refunded, in minor units."""
 
     paid_minor: int
     back_minor: int
-    """What went back, or is on its way."""
+    """What was refunded, or is about to be."""
 
     @property
     def left_minor(self) -> int:
-        """What can still go back."""
+        """What can still be refunded."""
         return self.paid_minor - self.back_minor
 
 
 def left_of(lines: list[OrderLine]) -> dict[str, int]:
-    """By sku, the copies that were neither cancelled nor paid back."""
+    """By sku, the copies that were neither cancelled nor refunded."""
     return {line.sku: line.kept - line.returned for line in lines}
 
 
 def sums_of(charge: Charge | None) -> Sums:
-    """What was paid and what of it went back, by the charge; nothing where none was taken."""
+    """What was paid and refunded, by the charge; zero if no money was captured."""
     if charge is None or charge.state != Charge.State.SUCCEEDED:
         return Sums(paid_minor=0, back_minor=0)
     return Sums(paid_minor=charge.amount_minor, back_minor=charge.refunded_minor)
 
 
 def obstacle(order: Order, lines: list[OrderLine]) -> str:
-    """What stands in the way of paying copies of this order back, or "" if nothing does."""
+    """Why no copies of this order can be refunded now, or "" if they can."""
     if order.status in (Status.PENDING, Status.PAID):
         return "It has not been shipped yet; cancel it, or some of its copies, instead."
     if order.status == Status.CANCELLED:
-        return "It is cancelled; all of its money goes back by itself."
+        return "It is cancelled; it is refunded in full automatically."
     if not any(left_of(lines).values()):
-        return "All of its copies were paid back already."
+        return "All of its copies have been refunded already."
     return ""
 
 
-def wish_of(order_id: UUID) -> ReturnRequest | None:
-    """What the buyer asks for at the moment."""
+def open_request_of(order_id: UUID) -> ReturnRequest | None:
+    """The buyer's open return request, if there is one."""
     return ReturnRequest.objects.filter(order=order_id, state=ReturnRequest.State.ASKED).first()
 
 
-def initial(lines: list[OrderLine], wish: ReturnRequest | None, *, everything: bool) -> dict[str, Any]:
-    """What the form begins with: all that is left, or what the buyer asks for, as far as it is left."""
+def initial(lines: list[OrderLine], return_request: ReturnRequest | None, *, everything: bool) -> dict[str, Any]:
+    """Initial values of the form: everything that is left, or what the buyer asked to return."""
     left = left_of(lines)
-    wanted = left if everything else {sku: int(n) for sku, n in wish.units.items()} if wish else {}
+    wanted = left if everything else {sku: int(n) for sku, n in return_request.units.items()} if return_request else {}
     found = {quantity_form.field_of(sku): min(n, left.get(sku, 0)) or None for sku, n in wanted.items()}
-    return {**found, "reason": wish.reason[: quantity_form.REASON_LENGTH] if wish else ""}
+    return {**found, "reason": return_request.reason[: quantity_form.REASON_LENGTH] if return_request else ""}
 
 
 def amount_of(lines: list[OrderLine], units: Mapping[str, int]) -> int:
@@ -96,7 +96,7 @@ def amount_of(lines: list[OrderLine], units: Mapping[str, int]) -> int:
 def pay_back(
     *, order_id: UUID, units: Mapping[str, int], reason: str, user: AbstractBaseUser, request_id: int | None
 ) -> str:
-    """Pay these copies back and note it in the history; returns a sentence about it.
+    """Refund these copies and record it; returns a message about it.
 
     Raises:
         orders.actions.returns.CannotReturn: see there; nothing was changed.
@@ -120,33 +120,33 @@ def pay_back(
             after=after,
         )
     amount = money.format_amount(after["money_paid_back_minor"] - before["money_paid_back_minor"], order.currency)
-    return f"{what} of {order.reference} paid back; {amount} go back to the buyer."
+    return f"{what} of {order.reference} refunded; the buyer gets {amount} back."
 
 
 def decline(*, request_id: int, answer: str, user: AbstractBaseUser) -> str:
-    """Decline what the buyer asks for and note it in the history; returns a sentence about it.
+    """Decline the return request and record it; returns a message about it.
 
     Raises:
         orders.actions.returns.CannotReturn: it was answered before; nothing was changed.
     """
     with transaction.atomic(durable=True):
         returns.decline_return(request_id=request_id, answer=answer, by=user.get_username())
-        wish = ReturnRequest.objects.select_related("order").get(pk=request_id)
-        LogEntry.objects.log_actions(user.pk, [wish.order], CHANGE, f"Declined the return: {answer}")
+        return_request = ReturnRequest.objects.select_related("order").get(pk=request_id)
+        LogEntry.objects.log_actions(user.pk, [return_request.order], CHANGE, f"Declined the return: {answer}")
         activity_log.record(
             user=user,
             what="return declined",
-            subject=wish.order.reference,
-            order_id=wish.order_id,
+            subject=return_request.order.reference,
+            order_id=return_request.order_id,
             reason=answer,
-            before={"return": ReturnRequest.State.ASKED.label, "copies": wish.units},
-            after={"return": wish.get_state_display(), "copies": wish.units},
+            before={"return": ReturnRequest.State.ASKED.label, "copies": return_request.units},
+            after={"return": return_request.get_state_display(), "copies": return_request.units},
         )
-    return f"The return of {wish.order.reference} is declined; the buyer gets a mail."
+    return f"The return request for {return_request.order.reference} was declined. The buyer gets an email."
 
 
 def _state(order_id: UUID) -> dict[str, Any]:
-    """What a return changes: the copies that were paid back, by sku, and what they cost."""
+    """What a refund changes: the copies refunded, by sku, and what they cost."""
     lines = list(OrderLine.objects.filter(order=order_id).order_by("id"))
     return {
         "copies paid back": {line.sku: line.returned for line in lines},

@@ -1,4 +1,4 @@
-"""Returns: what buyers ask for, and paying copies back or declining it."""
+"""Return requests: refunding or declining them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -33,39 +33,39 @@ class ReturnRow:
     line: OrderLine
     left: int
     field: forms.BoundField | None
-    """None where nothing of it can go back any more."""
+    """None if no more copies of this line can be refunded."""
 
 
 @admin.register(ReturnRequest)
 class ReturnRequestAdmin(facts.FactsAdmin):
-    """Returns that buyers asked for; the open ones come first."""
+    """Return requests of buyers; the open ones come first."""
 
-    list_display = ("of_order", "state_label", "wish", "why", "asked", "answered")
+    list_display = ("of_order", "state_label", "copies", "why", "asked", "answered")
     list_display_links = None
     list_filter = ("state",)
     list_select_related = ("order",)
     search_fields = ("order__reference",)
-    search_help_text = "Order reference or id, complete"
+    search_help_text = "Complete order reference or ID"
     ordering = (F("answered_at").desc(nulls_first=True), "-id")
     fieldsets = (
-        (None, {"fields": ("of_order", "state_label", "wish", "reason", "asked")}),
+        (None, {"fields": ("of_order", "state_label", "copies", "reason", "asked")}),
         ("The answer", {"fields": ("what_now", "answer", "answered", "answered_by")}),
     )
-    readonly_fields = ("of_order", "state_label", "wish", "asked", "answered", "what_now")
+    readonly_fields = ("of_order", "state_label", "copies", "asked", "answered", "what_now")
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        """Whether this person may pay back and decline: whoever may act on orders."""
+        """Whether this user may refund and decline: the permission to act on orders."""
         return request.user.has_perm("orders.change_order")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReturnRequest]:
-        """Returns with the lines of their orders, for the titles."""
+        """Return requests with the lines of their orders, for the titles."""
         rows: QuerySet[ReturnRequest] = super().get_queryset(request)
         return rows.prefetch_related("order__lines")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ReturnRequest], search_term: str
     ) -> tuple[QuerySet[ReturnRequest], bool]:
-        """The returns of an order."""
+        """The return requests of an order."""
         if not (term := search_term.strip().replace("\x00", "")):
             return queryset, False
         if key := facts.as_uuid(term):
@@ -73,14 +73,14 @@ class ReturnRequestAdmin(facts.FactsAdmin):
         return queryset.filter(order__reference=term.upper()), False
 
     def get_fieldsets(self, request: HttpRequest, obj: ReturnRequest | None = None) -> Any:
-        """What can be done now, for those who may, while it is open; the answer, once there is one."""
+        """What can be done, while it is open and if permitted; afterwards the answer."""
         first, (title, _) = self.fieldsets
         if obj and obj.state == State.ASKED:
             return (first, (title, {"fields": ("what_now",)})) if self.has_act_permission(request) else (first,)
         return (first, (title, {"fields": ("answer", "answered", "answered_by")}))
 
     def get_urls(self) -> list[URLPattern]:
-        """The usual pages, and those that ask before something is done."""
+        """The usual pages, and those for refunding and declining."""
         refund, decline = self.admin_site.admin_view(self.refund_view), self.admin_site.admin_view(self.decline_view)
         return [
             path("refund/<uuid:order_id>/", refund, name="orders_returnrequest_refund"),
@@ -90,12 +90,12 @@ class ReturnRequestAdmin(facts.FactsAdmin):
 
     # -- Paying back, declining ----------------------------------------------------------------------
     def refund_view(self, request: HttpRequest, order_id: UUID) -> HttpResponse:
-        """Ask which copies are to be paid back, say what that comes to, and do it once that is confirmed."""
+        """The refund form. The first POST shows the amount; a POST that confirms the same amount refunds it."""
         if not self.has_act_permission(request):
             raise PermissionDenied
         order = get_object_or_404(Order, pk=order_id)
-        lines, wish = list(order.lines.all()), refunding.wish_of(order_id)
-        begin = refunding.initial(lines, wish, everything="all" in request.GET)
+        lines, return_request = list(order.lines.all()), refunding.open_request_of(order_id)
+        begin = refunding.initial(lines, return_request, everything="all" in request.GET)
         form = refunding.CopiesForm(request.POST or None, lines=lines, initial=begin)
         sums = refunding.sums_of(Charge.objects.filter(order_id=order_id).first())
         amount_minor = 0
@@ -103,14 +103,16 @@ class ReturnRequestAdmin(facts.FactsAdmin):
             amount_minor = refunding.amount_of(lines, form.cleaned_data["units"])
             if amount_minor > sums.left_minor:
                 left = money.format_amount(sums.left_minor, order.currency)
-                form.add_error(None, f"Only {left} of what was paid are left, and these copies cost more.")
-            elif request.POST.get("confirmed") == str(amount_minor) and self._pay_back(request, order, form, wish):
+                form.add_error(None, f"Only {left} can still be refunded, and these copies cost more.")
+            elif request.POST.get("confirmed") == str(amount_minor) and self._pay_back(
+                request, order, form, return_request
+            ):
                 return HttpResponseRedirect(facts.page_of(Order, order_id))
         context = {
             "title": f"Refund: {order.reference}",
             "order": order,
-            "wish": wish,
-            "wish_words": words_of(wish, lines) if wish else "",
+            "return_request": return_request,
+            "copies": words_of(return_request, lines) if return_request else "",
             "form": form,
             "rows": _rows(form, lines),
             "sums": sums,
@@ -122,7 +124,7 @@ class ReturnRequestAdmin(facts.FactsAdmin):
         return self._page(request, "refund", context)
 
     def _pay_back(
-        self, request: HttpRequest, order: Order, form: refunding.CopiesForm, wish: ReturnRequest | None
+        self, request: HttpRequest, order: Order, form: refunding.CopiesForm, return_request: ReturnRequest | None
     ) -> bool:
         try:
             done = refunding.pay_back(
@@ -130,7 +132,7 @@ class ReturnRequestAdmin(facts.FactsAdmin):
                 units=form.cleaned_data["units"],
                 reason=form.cleaned_data["reason"],
                 user=navigation.person(request),
-                request_id=wish.pk if wish else None,
+                request_id=return_request.pk if return_request else None,
             )
         except returns.CannotReturn as error:
             form.add_error(None, str(error))
@@ -139,10 +141,10 @@ class ReturnRequestAdmin(facts.FactsAdmin):
         return True
 
     def decline_view(self, request: HttpRequest, request_id: int) -> HttpResponse:
-        """Ask for an answer to the buyer, and on POST decline the return."""
+        """The form for the answer to the buyer; a POST declines the return."""
         if not self.has_act_permission(request):
             raise PermissionDenied
-        wish = get_object_or_404(ReturnRequest.objects.select_related("order"), pk=request_id)
+        return_request = get_object_or_404(ReturnRequest.objects.select_related("order"), pk=request_id)
         form = refunding.AnswerForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
@@ -153,14 +155,16 @@ class ReturnRequestAdmin(facts.FactsAdmin):
                 form.add_error(None, str(error))
             else:
                 messages.success(request, done)
-                return HttpResponseRedirect(facts.page_of(Order, wish.order_id))
+                return HttpResponseRedirect(facts.page_of(Order, return_request.order_id))
         context = {
-            "title": f"Decline the return: {wish.order.reference}",
-            "wish": wish,
-            "wish_words": words_of(wish, list(wish.order.lines.all())),
+            "title": f"Decline the return: {return_request.order.reference}",
+            "return_request": return_request,
+            "copies": words_of(return_request, list(return_request.order.lines.all())),
             "form": form,
-            "obstacle": "" if wish.state == State.ASKED else f"It is {wish.get_state_display().lower()} already.",
-            "back_url": facts.page_of(Order, wish.order_id),
+            "obstacle": ""
+            if return_request.state == State.ASKED
+            else f"It is {return_request.get_state_display().lower()} already.",
+            "back_url": facts.page_of(Order, return_request.order_id),
         }
         return self._page(request, "decline", context)
 
@@ -170,66 +174,68 @@ class ReturnRequestAdmin(facts.FactsAdmin):
 
     # -- In words ----------------------------------------------------------------------------------
     @admin.display(description="order")
-    def of_order(self, wish: ReturnRequest) -> str:
-        """What people call the order, with a link to its page."""
-        return facts.link(facts.page_of(Order, wish.order_id), wish.order.reference)
+    def of_order(self, return_request: ReturnRequest) -> str:
+        """The order's reference, linked to its page."""
+        return facts.link(facts.page_of(Order, return_request.order_id), return_request.order.reference)
 
     @admin.display(description="state")
-    def state_label(self, wish: ReturnRequest) -> str:
-        """How far it is, with a link to its own page."""
-        return format_html('<a href="{}">{}</a>', facts.page_of(ReturnRequest, wish.pk), state_label(wish))
+    def state_label(self, return_request: ReturnRequest) -> str:
+        """The state, linked to the request's page."""
+        return format_html(
+            '<a href="{}">{}</a>', facts.page_of(ReturnRequest, return_request.pk), state_label(return_request)
+        )
 
     @admin.display(description="copies")
-    def wish(self, wish: ReturnRequest) -> str:
+    def copies(self, return_request: ReturnRequest) -> str:
         """How many of which books."""
-        return words_of(wish, list(wish.order.lines.all()))
+        return words_of(return_request, list(return_request.order.lines.all()))
 
     @admin.display(description="why")
-    def why(self, wish: ReturnRequest) -> str:
-        """The buyer's reason, the beginning of a long one."""
-        return wish.reason if len(wish.reason) <= 80 else f"{wish.reason[:79]}…"
+    def why(self, return_request: ReturnRequest) -> str:
+        """The buyer's reason, shortened."""
+        return return_request.reason if len(return_request.reason) <= 80 else f"{return_request.reason[:79]}…"
 
     @admin.display(description="asked for")
-    def asked(self, wish: ReturnRequest) -> str:
+    def asked(self, return_request: ReturnRequest) -> str:
         """When the buyer asked."""
-        return facts.moment(wish.asked_at)
+        return facts.moment(return_request.asked_at)
 
     @admin.display(description="answered", empty_value="")
-    def answered(self, wish: ReturnRequest) -> str | None:
-        """When somebody of the shop answered."""
-        return facts.moment(wish.answered_at) or None
+    def answered(self, return_request: ReturnRequest) -> str | None:
+        """When staff answered."""
+        return facts.moment(return_request.answered_at) or None
 
     @admin.display(description="what you can do")
-    def what_now(self, wish: ReturnRequest) -> str:
-        """Where it is accepted, whole or in part, or declined."""
+    def what_now(self, return_request: ReturnRequest) -> str:
+        """Buttons for refunding (in whole or in part) and declining."""
         return format_html(
             '<span class="br-inline"><a class="br-button" data-kind="main" href="{}">Refund…</a>'
             '<a class="br-button" data-kind="danger" href="{}">Decline…</a></span>',
-            refund_url(wish.order_id),
-            decline_url(wish),
+            refund_url(return_request.order_id),
+            decline_url(return_request),
         )
 
 
-def state_label(wish: ReturnRequest) -> str:
-    """How far it is, as a coloured word."""
-    return facts.label(wish.get_state_display(), STATE_COLOURS[State(wish.state)])
+def state_label(return_request: ReturnRequest) -> str:
+    """The state as a coloured word."""
+    return facts.label(return_request.get_state_display(), STATE_COLOURS[State(return_request.state)])
 
 
-def words_of(wish: ReturnRequest, lines: list[OrderLine]) -> str:
+def words_of(return_request: ReturnRequest, lines: list[OrderLine]) -> str:
     """How many of which books, a line for each."""
     titles = {line.sku: line.title for line in lines}
-    rows = ((number, titles.get(sku, sku)) for sku, number in wish.units.items())
+    rows = ((number, titles.get(sku, sku)) for sku, number in return_request.units.items())
     return format_html("<div>{}</div>", format_html_join("", "<div>{} × {}</div>", rows))  # noqa: RUF001
 
 
 def refund_url(order_id: UUID) -> str:
-    """Where copies of this order are paid back."""
+    """The refund page of this order."""
     return reverse("admin:orders_returnrequest_refund", args=[order_id])
 
 
-def decline_url(wish: ReturnRequest) -> str:
-    """Where this return is declined."""
-    return reverse("admin:orders_returnrequest_decline", args=[wish.pk])
+def decline_url(return_request: ReturnRequest) -> str:
+    """The page for declining this return request."""
+    return reverse("admin:orders_returnrequest_decline", args=[return_request.pk])
 
 
 def _rows(form: refunding.CopiesForm, lines: list[OrderLine]) -> list[ReturnRow]:

@@ -1,4 +1,4 @@
-"""Finding orders by whatever somebody has in hand: the shape of the words says what they are."""
+"""Finding orders by reference, buyer, tracking number, book or any ID: the form of the term tells which it is."""
 
 import re
 from uuid import UUID
@@ -19,10 +19,10 @@ _ISBN = re.compile(r"[\d -]{10,17}")
 
 
 def orders_matching(queryset: QuerySet[Order], words: str) -> QuerySet[Order]:
-    """The orders that the words speak of; all where there are none.
+    """The orders that match the search term; all if it is empty.
 
-    Ids, references, tracking numbers and ISBNs are looked up in an index. An e-mail address may be the beginning of
-    one; anything else is a transaction id or words of titles.
+    IDs, references, tracking numbers and ISBNs are looked up in an index. Of an email address the beginning is enough.
+    Anything else is a transaction ID or words of titles.
     """
     term = words.strip().replace("\x00", "")
     if not term:
@@ -42,7 +42,7 @@ def orders_matching(queryset: QuerySet[Order], words: str) -> QuerySet[Order]:
 
 
 def _orders_of_id(key: UUID) -> list[UUID | str]:
-    """Ids of the orders that have, or had to do with, what has this id. Cheap places are asked first."""
+    """IDs of the orders with this ID, or with a charge, refund or event of this ID; the cheapest look-up first."""
     if Order.objects.filter(pk=key).exists():
         return [key]
     if charge := Charge.objects.filter(Q(pk=key) | Q(refunds=key)).first():
@@ -51,7 +51,7 @@ def _orders_of_id(key: UUID) -> list[UUID | str]:
 
 
 def _as_reference(text: str) -> str:
-    """As it is written in the table: BR-XXXXX-XXXXX, with the letters that look like digits as digits."""
+    """As in the table: BR-XXXXX-XXXXX, with letters that look like digits as digits."""
     code = text.removeprefix("BR").replace("-", "").translate(str.maketrans("OIL", "011"))
     return f"BR-{code[:5]}-{code[5:]}" if len(code) > 5 else f"BR-{code}"
 
@@ -65,7 +65,7 @@ def _refunded_by(transaction_id: str) -> QuerySet[Refund, object]:
 
 
 def _with_titles(text: str) -> QuerySet[OrderLine, object]:
-    """Lines of the books with these words. The catalogue is small, order lines are not: so it is asked first."""
+    """Lines of books with these words. The catalogue is searched first, because it is much smaller than the lines."""
     words = searchable(text).split()
     named = Book.objects.all()
     for word in words:

@@ -1,8 +1,7 @@
-"""One order's story in order of time: every fact with where it lies and who has had it, and what the order answered.
+"""The timeline of one order: every event, its position in Kafka, which groups handled it, and how the order reacted.
 
-Put together from three tables: the outbox says what was stated and where it lies in Kafka, the inbox says which groups
-have had it, and the order's own trail says what it made of it. Which groups *should* hear a fact in the order's flow,
-the registry says.
+It combines three tables: the outbox has the events and their positions in Kafka, the inbox which groups handled them,
+and the order's trail how the order reacted. The registry says which groups *should* hear an event in the order's flow.
 """
 
 from collections import defaultdict
@@ -28,23 +27,23 @@ _LED_TO = {
     "cancelled": catalogue.OrderCancelled.TYPE,
     "deadline passed": catalogue.OrderCancelled.TYPE,
 }
-"""What somebody did to an order, and the fact that was stated of it in the same transaction."""
+"""Trail entries about actions, and the event that is published in the same transaction."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
-    """Something that happened to an order: a fact that was stated, or something that was done."""
+class TimelineMoment:
+    """A line of the timeline: an event, or an action without an event."""
 
     at: datetime
     since_placed: timedelta
     row: OutboxRow | None = None
     cause: OutboxRow | None = None
-    """The fact in answer to which this one was stated."""
+    """The event that caused this one."""
     owner: str = ""
-    """The app that stated the fact."""
+    """The app that published the event."""
     hearings: tuple[facts.Hearing, ...] = ()
     entry: TrailEntry | None = None
-    """The order's answer to the fact; or what was done, and led to the fact (or to none)."""
+    """How the order reacted to the event; or the action that led to it (or to none)."""
 
     @property
     def clock(self) -> str:
@@ -53,7 +52,7 @@ class Moment:
 
     @property
     def after(self) -> str:
-        """How long after the order was placed, in words."""
+        """The time since the order was placed, in words."""
         return facts.as_age(self.since_placed)
 
     @property
@@ -68,19 +67,19 @@ class Moment:
 
     @property
     def missing(self) -> list[str]:
-        """Groups that should hear the fact and have not had it."""
+        """Groups that should hear the event and have not handled it."""
         return [hearing.group for hearing in self.hearings if hearing.is_wanted and hearing.handled_at is None]
 
 
-def of(order: Order) -> list[Moment]:
-    """The order's story, oldest first. Three queries, however long it is."""
+def moments_of(order: Order) -> list[TimelineMoment]:
+    """The order's timeline, oldest first; three queries, however long it is."""
     rows = list(OutboxRow.objects.filter(key=str(order.pk)).order_by("id"))
     entries = list(order.trail.all())
     answers, acts = _answers(rows, entries)
     by_id = {row.event_id: row for row in rows}
     heard = facts.hearings(rows)
     moments = [
-        Moment(
+        TimelineMoment(
             at=row.created_at,
             since_placed=row.created_at - order.placed_at,
             row=row,
@@ -91,17 +90,17 @@ def of(order: Order) -> list[Moment]:
         )
         for row in rows
     ]
-    moments += [Moment(at=act.at, since_placed=act.at - order.placed_at, entry=act) for act in acts]
+    moments += [TimelineMoment(at=act.at, since_placed=act.at - order.placed_at, entry=act) for act in acts]
     return sorted(moments, key=lambda moment: (moment.at, moment.row.pk if moment.row else 0))
 
 
 def _answers(
     rows: Sequence[OutboxRow], entries: Sequence[TrailEntry]
 ) -> tuple[dict[UUID, TrailEntry], list[TrailEntry]]:
-    """Which entry belongs to which fact, by event id; and the entries that belong to none.
+    """Which trail entry belongs to which event, by event id; and the entries that belong to none.
 
-    An entry does not name its event. Facts of one type are of one topic and one key, so the order heard them in the
-    sequence in which they were stated: the first entry of a type belongs to the first fact of it.
+    An entry does not name its event. But all events of a type are in one topic and have the same key, so the order
+    heard them in the sequence in which they were published: the first entry of a type belongs to its first event.
     """
     heard = {event.TYPE: event.TYPE for event in catalogue.EVENTS if registry.find("orders").knows(event)}
     type_of = {**heard, **_LED_TO, catalogue.OrderCreated.TYPE: catalogue.OrderCreated.TYPE}

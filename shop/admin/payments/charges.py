@@ -1,4 +1,4 @@
-"""Charges, with what staff may do to one: have the gateway asked now, instead of when it would be time."""
+"""Charges in the shop's admin: with a button to ask the gateway at once, instead of at the next scheduled time."""
 
 from typing import Any
 from uuid import UUID
@@ -23,29 +23,29 @@ admin.site.unregister(Charge)
 
 @admin.register(Charge)
 class ChargeAdmin(payments_admin.ChargeAdmin):
-    """As payments shows them, with a button; what it does is noted in the audit log, which payments does not know."""
+    """As in payments, with a button. Its use is recorded in the activity log, which payments does not know."""
 
     change_form_outer_before_template = "admin/payments/ask_now.html"
 
     @admin.display(description="order")
     def order(self, charge: Charge) -> str:
-        """What people call the order, with a link to its page."""
+        """The order's reference, linked to its page."""
         reference = Order.objects.filter(pk=charge.order_id).values_list("reference", flat=True).first()
         return facts.link(facts.page_of(Order, charge.order_id), reference or charge.order_id)
 
     def has_ask_permission(self, request: HttpRequest) -> bool:
-        """Whether this person may have the gateway asked; the fields of a charge nobody may change."""
+        """Whether this user may have the gateway asked. Nobody may edit the fields of a charge."""
         return request.user.has_perm("payments.change_charge")
 
     def get_urls(self) -> list[URLPattern]:
-        """The usual pages, and where the button leads."""
+        """The usual pages, and the target of the button."""
         ask = path("<uuid:charge_id>/ask/", self.admin_site.admin_view(self.ask_view), name="payments_charge_ask")
         return [ask, *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The page, with the button while there is something to ask, for those who may."""
+        """The page; with the button, if there is something to ask and it is permitted."""
         key = facts.as_uuid(object_id)
         charge = Charge.objects.filter(pk=key).first() if key else None
         may_ask = charge is not None and _is_open(charge) and self.has_ask_permission(request)
@@ -57,7 +57,7 @@ class ChargeAdmin(payments_admin.ChargeAdmin):
         return response
 
     def ask_view(self, request: HttpRequest, charge_id: UUID) -> HttpResponse:
-        """Make the charge due, and say so."""
+        """Make the charge due now."""
         if not self.has_ask_permission(request):
             raise PermissionDenied
         if request.method != "POST":
@@ -77,19 +77,19 @@ class ChargeAdmin(payments_admin.ChargeAdmin):
                     after={"state": charge.state, "next_call": "now"},
                 )
         if is_open:
-            messages.success(request, "The gateway is asked within moments; the page shows what it answers.")
+            messages.success(request, "The gateway will be asked in a moment. Reload this page to see the answer.")
         else:
-            messages.warning(request, "There is nothing to ask: the charge is settled.")
+            messages.warning(request, "Nothing to ask: the charge is settled.")
         return HttpResponseRedirect(facts.page_of(Charge, charge_id))
 
 
 def _is_open(charge: Charge) -> bool:
-    """Whether the gateway is to be asked something, of the charge or of one of its refunds."""
+    """Whether a call to the gateway is due, for the charge or for one of its refunds."""
     return charge.state in Charge.OPEN or charge.refunds.filter(state=Refund.State.REQUESTED).exists()
 
 
 def _next_call(charge: Charge) -> str:
-    """When the gateway would have been asked, in UTC."""
+    """When the gateway would be asked next, in UTC."""
     times = list(charge.refunds.filter(state=Refund.State.REQUESTED).values_list("next_attempt_at", flat=True))
     times += [charge.next_attempt_at] if charge.state in Charge.OPEN else []
     return f"{min(times):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""Money that needs a person: what is wrong, what is to be done about it, and closing it once that is done."""
+"""Payment reviews: what is wrong, what to do about it, and closing it afterwards."""
 
 from typing import Any
 from uuid import UUID
@@ -28,33 +28,36 @@ Kind = Review.Kind
 MOST_AT_ONCE = 100
 WHAT_TO_DO = {
     Kind.UNKNOWN: (
-        "Open the charge and press “Ask the gateway now”; the key stays the same, so nothing can be taken twice. If "
-        "the gateway does not answer at all, look the charge's id up on the gateway's own pages, or call them. It "
-        "closes by itself as soon as the gateway answers."
+        "Open the charge and press “Ask the gateway now”; the key stays the same, so nothing can be captured twice. "
+        "If the gateway does not answer at all, look up the charge's ID in its dashboard, or contact its support. The "
+        "review closes by itself as soon as the gateway answers."
     ),
     Kind.REFUND_REFUSED: (
-        "The buyer is still owed this money. See on the gateway's own pages why it refuses (a closed card, a dispute, "
-        "too long ago). It is tried again every hour at the latest, and closes by itself once it is through. If you "
-        "pay the buyer in another way, close it and note how, and stop the refund at the gateway."
+        "The buyer is still owed this money. Find out in the gateway's dashboard why it refuses (closed card, "
+        "dispute, too long ago). The refund is retried at least every hour, and the review closes by itself once it "
+        "succeeds. If you pay the buyer in another way, note how, close the review, and stop the refund at the "
+        "gateway."
     ),
     Kind.VOID_REFUSED: (
-        "The order is over, but the gateway does not let go of what is set aside on the buyer's card. Look the payment "
-        "up there: if it was captured, give it back; if it has run out, there is nothing to do. Then close it."
+        "The order is over, but the gateway does not release the authorization on the buyer's card. Look up the "
+        "payment there: if it was captured, refund it; if the authorization has expired, there is nothing to do. Then "
+        "close the review."
     ),
     Kind.MISMATCH: (
-        "Compare the charge with the payment on the gateway's own pages, and find out which of the two is right. Give "
-        "back what was taken too much, or note why the difference is right. It closes by itself once both agree."
+        "Compare the charge with the payment in the gateway's dashboard, and find out which of the two is right. "
+        "Refund what was captured in excess, or note why the difference is correct. The review closes by itself once "
+        "both agree."
     ),
     Kind.ORPHAN_PAYMENT: (
         "No order of ours asked for this payment. Find out on the gateway's own pages who paid and for what; give the "
         "money back there if it is not ours. Then close it."
     ),
     Kind.EVENT_REFUSED: (
-        "Nothing was paid by it, and no order has moved. Find out who wrote the event into Kafka: its place is on the "
-        "trail of the order. If it was not our own payments group, somebody has access who should not."
+        "Nothing was paid, and no order has changed. Find out who wrote the event to Kafka: its position is on the "
+        "order's timeline. If it was not our payments group, someone has access who should not."
     ),
 }
-"""What somebody is to do about a review of each kind."""
+"""What to do about a review of each kind."""
 
 
 class NoteForm(forms.Form):
@@ -63,19 +66,19 @@ class NoteForm(forms.Form):
     note = forms.CharField(
         max_length=500,
         widget=UnfoldAdminTextInputWidget,
-        help_text="How it was settled; kept for good, with your name.",
+        help_text="How it was settled. Kept permanently, with your name.",
     )
 
 
 class OpenFilter(admin.SimpleListFilter):
-    """Whether it still needs somebody."""
+    """Open or closed."""
 
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices."""
-        return [("open", "Open"), ("person", "Closed by a person"), ("itself", "Closed by itself")]
+        return [("open", "Open"), ("person", "Closed by staff"), ("itself", "Closed automatically")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Review]) -> QuerySet[Review]:
         """The reviews of the choice."""
@@ -91,14 +94,14 @@ class OpenFilter(admin.SimpleListFilter):
 
 @admin.register(Review)
 class ReviewAdmin(facts.FactsAdmin):
-    """Opened by the shop itself, never by hand; the open ones come first, the longest open at the top."""
+    """Reviews are opened by the shop, never by staff. Open ones come first, the oldest at the top."""
 
     list_display = ("what", "detail", "of_order", "of_charge", "since", "settled")
     list_display_links = ("what",)
     list_filter = (OpenFilter, "kind")
     list_select_related = ("charge",)
     search_fields = ("subject",)
-    search_help_text = "Order reference or id, charge id, or the gateway's name of a payment, complete"
+    search_help_text = "Complete order reference or ID, charge ID, or the gateway's payment ID"
     ordering = (F("closed_at").desc(nulls_first=True), "opened_at")
     actions = ("close_selected",)
     fieldsets = (
@@ -109,11 +112,11 @@ class ReviewAdmin(facts.FactsAdmin):
     change_form_outer_before_template = "admin/payments/close_link.html"
 
     def has_close_permission(self, request: HttpRequest) -> bool:
-        """Whether this person may close reviews; their fields nobody may change."""
+        """Whether this user may close reviews. Nobody may edit their fields."""
         return request.user.has_perm("payments.change_review")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Review]:
-        """Reviews with what people call their orders."""
+        """Reviews with the references of their orders."""
         rows: QuerySet[Review] = super().get_queryset(request)
         named = Order.objects.filter(pk=OuterRef("order_id")).values("reference")
         return rows.annotate(reference=Subquery(named))
@@ -121,7 +124,7 @@ class ReviewAdmin(facts.FactsAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Review], search_term: str
     ) -> tuple[QuerySet[Review], bool]:
-        """Reviews by what they are about."""
+        """Reviews by order, charge or payment."""
         if not (term := search_term.strip().replace("\x00", "")):
             return queryset, False
         if key := facts.as_uuid(term):
@@ -132,19 +135,19 @@ class ReviewAdmin(facts.FactsAdmin):
     # -- Closing -----------------------------------------------------------------------------------
     @admin.action(permissions=["close"], description="Close with a note…")
     def close_selected(self, request: HttpRequest, queryset: QuerySet[Review]) -> HttpResponse:
-        """Close these, once a note is given."""
+        """Close these reviews, after asking for a note."""
         ids = list(queryset.values_list("pk", flat=True)[:MOST_AT_ONCE])
         return self._ask(request, ids, NoteForm())
 
     def get_urls(self) -> list[URLPattern]:
-        """The usual pages, and the one that asks for the note."""
+        """The usual pages, and the form for the note."""
         close = path("close/", self.admin_site.admin_view(self.close_view), name="payments_review_close")
         return [close, *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The page, with a way to close it for those who may."""
+        """The page; with a link to close the review, if permitted."""
         is_open = object_id.isdigit() and Review.objects.filter(pk=object_id, closed_at=None).exists()
         may_close = is_open and self.has_close_permission(request)
         close_url = f"{reverse('admin:payments_review_close')}?review={object_id}" if may_close else ""
@@ -154,7 +157,7 @@ class ReviewAdmin(facts.FactsAdmin):
         return response
 
     def close_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask how the reviews `?review=…` were settled, and on POST close them."""
+        """The form for the note about the reviews `?review=…`; a POST closes them."""
         if not self.has_close_permission(request):
             raise PermissionDenied
         given = request.POST if request.method == "POST" else request.GET
@@ -168,7 +171,7 @@ class ReviewAdmin(facts.FactsAdmin):
         if done:
             messages.success(request, f"{_number(done)} closed.")
         if left:
-            messages.warning(request, f"{_number(left)} left alone: closed before.")
+            messages.warning(request, f"{_number(left)} already closed.")
         return HttpResponseRedirect(reverse("admin:payments_review_changelist"))
 
     def _ask(self, request: HttpRequest, ids: list[int], form: forms.Form) -> TemplateResponse:
@@ -186,17 +189,17 @@ class ReviewAdmin(facts.FactsAdmin):
     # -- In words ----------------------------------------------------------------------------------
     @admin.display(description="what")
     def what(self, review: Review) -> str:
-        """What is wrong; coloured while it is open."""
+        """The kind of review; coloured while it is open."""
         return facts.label(review.get_kind_display(), "" if review.closed_at else "danger")
 
     @admin.display(description="what to do")
     def to_do(self, review: Review) -> str:
-        """What somebody is to do about it."""
+        """What to do about it."""
         return WHAT_TO_DO[Kind(review.kind)]
 
     @admin.display(description="order", empty_value="")
     def of_order(self, review: Review) -> str | None:
-        """What people call the order, with a link to its page."""
+        """The order's reference, linked to its page."""
         if review.order_id is None:
             return None
         reference = getattr(review, "reference", None)
@@ -208,12 +211,12 @@ class ReviewAdmin(facts.FactsAdmin):
 
     @admin.display(description="charge", empty_value="")
     def of_charge(self, review: Review) -> str | None:
-        """The charge, with a link to its page."""
+        """The charge, linked to its page."""
         return facts.link(facts.page_of(Charge, review.charge.pk), review.charge) if review.charge else None
 
     @admin.display(description="open since")
     def since(self, review: Review) -> str:
-        """When it was found, and how long it has been open, or was."""
+        """When it was opened, and for how long it has been open, or was."""
         age = (review.closed_at or timezone.now()) - review.opened_at
         words = "for" if review.closed_at else "open for"
         return format_html(
@@ -225,11 +228,13 @@ class ReviewAdmin(facts.FactsAdmin):
         """When it was closed, and by whom."""
         if review.closed_at is None:
             return None
-        return format_html("{} by {}", facts.moment(review.closed_at), review.closed_by or "itself")
+        if not review.closed_by:
+            return format_html("{} automatically", facts.moment(review.closed_at))
+        return format_html("{} by {}", facts.moment(review.closed_at), review.closed_by)
 
 
 def close(*, review_ids: list[int], note: str, user: AbstractBaseUser) -> tuple[int, int]:
-    """Close these with a note; returns how many were closed, and how many were closed before (or are not there)."""
+    """Close these with a note; returns how many were closed, and how many were closed already (or do not exist)."""
     done = 0
     for review_id in sorted(set(review_ids)):
         try:

@@ -1,4 +1,4 @@
-"""Books and categories: what the shop offers, at which price; how many there are, inventory knows."""
+"""Books and categories: what the shop offers, at which price. Their stock is inventory's."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from shop.operations import activity_log
 
 
 class BookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
-    """A book, with its price as people write it."""
+    """A book, with its price in major units."""
 
     price = price_field.PriceField()
 
@@ -33,14 +33,14 @@ class BookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Absent where somebody may only look.
+        # Missing for users who may only view.
         if price := self.fields.get("price"):
             price.help_text = f"In {settings.CURRENCY}. Orders that are placed keep the price they were placed at."
             if self.instance.pk:
                 price.initial = price_field.shown(self.instance.price_minor)
 
     def clean(self) -> dict[str, Any] | None:
-        """Keep the price in minor units, as the table does."""
+        """Store the price in minor units, as the table does."""
         cleaned = super().clean()
         if (price := self.cleaned_data.get("price")) is not None:
             self.instance.price_minor = price_field.kept(price)
@@ -49,7 +49,7 @@ class BookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
 
 @admin.register(Book)
 class BookAdmin(facts.PlainAdmin):
-    """What is for sale. The ISBN is the book's name everywhere else, so it cannot change."""
+    """The catalogue. The ISBN identifies the book everywhere else, so it cannot change."""
 
     form = BookForm
     list_display = ("title", "author", "category", "price_words", "free", "held", "sold", "is_listed")
@@ -66,7 +66,7 @@ class BookAdmin(facts.PlainAdmin):
     readonly_fields = ("stock",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Book]:
-        """Books with their stock; a book that never arrived has none of anything."""
+        """Books with their stock."""
         stock = Stock.objects.filter(sku=OuterRef("isbn"))
         rows: QuerySet[Book] = super().get_queryset(request)
         return rows.annotate(
@@ -77,30 +77,30 @@ class BookAdmin(facts.PlainAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Book], search_term: str
     ) -> tuple[QuerySet[Book], bool]:
-        """Books by words, with or without their accents, as in the shop."""
+        """Books by words, with or without accents, as in the shop."""
         for word in models.searchable(search_term).split():
             queryset = queryset.filter(search_text__contains=word.replace("-", "") if _is_isbn(word) else word)
         return queryset, False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Book | None = None) -> tuple[str, ...]:
-        """The ISBN is given once; somebody who may only look sees the price as words."""
+        """The ISBN of an existing book cannot change; users who may only view get the price as text."""
         fixed = ("isbn",) if obj else ()
         return (*self.readonly_fields, *fixed, *(() if self._may_save(request, obj) else ("price_words",)))
 
     def get_fieldsets(self, request: HttpRequest, obj: Book | None = None) -> Any:
-        """The page; somebody who may only look sees the price as words."""
+        """The page; users who may only view get the price as text."""
         if self._may_save(request, obj):
             return self.fieldsets
         main, _, about = self.fieldsets
         return (main, ("Offer", {"fields": ("price_words", "is_listed", "stock")}), about)
 
     def has_delete_permission(self, request: HttpRequest, obj: Book | None = None) -> bool:
-        """Only a book that never arrived and was never ordered can go; any other is taken off sale instead."""
+        """Only a book without stock and orders can be deleted; any other is taken off sale instead."""
         allowed = obj is not None and super().has_delete_permission(request, obj)
         return allowed and not getattr(obj, "is_known", True)
 
     def save_model(self, request: HttpRequest, obj: Book, form: Any, change: bool) -> None:
-        """Save, note what changed, and show the new price and title on the next page of this process."""
+        """Save, record what changed, and drop this process's cached prices."""
         before = _offer(Book.objects.filter(pk=obj.pk).select_for_update().first())
         super().save_model(request, obj, form, change)
         after = _offer(obj)
@@ -110,7 +110,7 @@ class BookAdmin(facts.PlainAdmin):
         pricing.forget()
 
     def delete_model(self, request: HttpRequest, obj: Book) -> None:
-        """Note what it was."""
+        """Delete, and record what it was."""
         activity_log.record(user=navigation.person(request), what="book deleted", subject=obj.isbn, before=_offer(obj))
         super().delete_model(request, obj)
 
@@ -136,9 +136,9 @@ class BookAdmin(facts.PlainAdmin):
 
     @admin.display(description="stock")
     def stock(self, book: Book) -> str:
-        """All counts of the book, what was sold of it, and a way to receive more."""
+        """All counts of the book, its sales, and a link to receive more."""
         if not book.pk:
-            return "None yet; units arrive on the stock page, once the book is saved."
+            return "None yet. Save the book first, then receive units on the stock page."
         context = {
             "stock": stock_queries.by_book(Stock.objects.filter(sku=book.isbn)).first(),
             "sales": BookSales.objects.filter(sku=book.isbn).first(),
@@ -152,7 +152,7 @@ class BookAdmin(facts.PlainAdmin):
 
 @admin.register(Category)
 class CategoryAdmin(facts.PlainAdmin):
-    """The shelves of the shop, in the order in which it shows them."""
+    """The shelves of the shop, in display order."""
 
     list_display = ("name", "tagline", "position", "listed")
     list_editable = ("position",)
@@ -170,7 +170,7 @@ class CategoryAdmin(facts.PlainAdmin):
 
 
 def _offer(book: Book | None) -> dict[str, Any]:
-    """What of a book is noted when somebody changes it."""
+    """What the activity log records of a book."""
     if book is None:
         return {}
     return {"title": book.title, "price_minor": book.price_minor, "for sale": book.is_listed}

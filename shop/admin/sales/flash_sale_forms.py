@@ -1,9 +1,8 @@
-"""What may be typed into a flash sale's page, and what is said to somebody who types something else.
+"""The forms of a flash sale, and their checks.
 
 # Note [Checked and saved in one transaction]
-A form's page is saved in one transaction (Django's own), in which first the books and then their stock are locked
-while the form is checked. So nobody can put a book into a second sale, or hold the units that are to be set aside,
-between the check and the saving.
+The admin checks and saves a form in one transaction. The check locks the books first and their stock second. So between
+the check and the saving no book can enter a second sale, and no order can hold the units that are to be set aside.
 """
 
 from datetime import datetime
@@ -37,24 +36,24 @@ class SaleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
         super().__init__(*args, **kwargs)
         zone = f"Local time ({timezone.get_current_timezone_name()})."
         words = {
-            "starts_at": f"{zone} From then on the price and the start stay as they are.",
-            "ends_at": f"{zone} What is left then goes back among the ordinary units.",
+            "starts_at": f"{zone} Once the sale has started, prices and start time cannot be changed.",
+            "ends_at": f"{zone} Unsold copies then return to normal sale.",
             "customer_limit": (
-                "Copies of each book, all orders of a customer together. Empty for no limit. "
-                "While a sale is running it can only be raised."
+                "Copies of each book per customer, over all orders. Leave empty for no limit. "
+                "While a sale is running the limit can only be raised."
             ),
             "hold_seconds": (
-                "Seconds that a copy is held for an order that is not paid, at least 10. "
-                f"Empty for {settings.HOLD_SECONDS} as always."
+                "How many seconds a copy is held for an unpaid order, at least 10. "
+                f"Leave empty for the usual {settings.HOLD_SECONDS}."
             ),
         }
         for name, text in words.items():
-            # Absent where somebody may only look, or it is too late to change.
+            # Missing for users who may only view, and when it is too late to change.
             if name in self.fields:
                 self.fields[name].help_text = text
 
     def clean(self) -> dict[str, Any] | None:
-        """The end is after the start, and still to come; what customers may have already stays allowed."""
+        """The end must be after the start and in the future; the limit of a running sale must not be lowered."""
         cleaned = super().clean()
         if "customer_limit" in self.changed_data and self.instance.pk is not None:
             self._check_limit()
@@ -64,18 +63,18 @@ class SaleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
             if ends_at <= starts_at:
                 self.add_error("ends_at", "The end must be after the start.")
             elif ends_at <= timezone.now():
-                self.add_error("ends_at", "The end must be still to come. To end a sale at once, use End now.")
+                self.add_error("ends_at", "The end must be in the future. To end a sale at once, use End now.")
         return cleaned
 
     def _check_limit(self) -> None:
         limit, before = self.cleaned_data.get("customer_limit"), self.initial["customer_limit"]
         is_lower = limit is not None and (before is None or limit < before)
         if is_lower and flash_sales.phase_of(self.instance) is not Phase.UPCOMING:
-            self.add_error("customer_limit", "The sale is running: the limit can only be raised, or left empty.")
+            self.add_error("customer_limit", "The sale is running: the limit can only be raised or removed.")
 
 
 class SaleBookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
-    """A book of a sale, with its price as people write it."""
+    """A book of a sale, with its price in major units."""
 
     price = price_field.PriceField()
 
@@ -90,13 +89,13 @@ class SaleBookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at 
         if self.instance.pk:
             price.initial = price_field.shown(self.instance.price_minor)
             price.disabled = flash_sales.phase_of(self.instance.sale) is not Phase.UPCOMING
-            # Another book is another row: its units lie elsewhere. So there is one choice, and nothing to look up.
+            # Another book is another row with another stock pool, so this one offers a single choice.
             book = self.instance.book
             self.fields["book"].disabled = True
             self.fields["book"].widget = UnfoldAdminSelectWidget(choices=[(book.pk, str(book))])
 
     def clean(self) -> dict[str, Any] | None:
-        """Keep the price in minor units, as the table does; it must be worth calling it a sale."""
+        """Store the price in minor units, as the table does; it must be below the usual price."""
         cleaned = super().clean()
         price, book = self.cleaned_data.get("price"), self.cleaned_data.get("book")
         if price is not None:
@@ -111,22 +110,22 @@ class SaleBookFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # no generi
     """All books of one sale. See Note [Checked and saved in one transaction]."""
 
     def clean(self) -> None:
-        """Each book is in one sale at a time, and there are units to set aside for it."""
+        """Each book is in one sale at a time, and enough units are free to set aside."""
         super().clean()
-        there = [form for form in self.forms if form.instance.pk is not None or form.has_changed()]
-        kept = [form for form in there if not form.cleaned_data.get(DELETION_FIELD_NAME)]
+        used = [form for form in self.forms if form.instance.pk is not None or form.has_changed()]
+        kept = [form for form in used if not form.cleaned_data.get(DELETION_FIELD_NAME)]
         if not kept and not any(self.errors):
             raise ValidationError("A sale needs at least one book.")
         sale = self.instance
         if sale.starts_at is None or sale.ends_at is None or sale.ends_at <= sale.starts_at:
             return
         rows = [form for form in kept if not form.errors]
-        leaving = [form.instance for form in there if form not in kept and form.instance.pk is not None]
+        leaving = [form.instance for form in used if form not in kept and form.instance.pk is not None]
         _lock([form.instance.book for form in rows] + [row.book for row in leaving])
         taken = _taken(sale, [form.instance.book for form in rows])
         for form in rows:
             if other := taken.get(form.instance.book_id):
-                form.add_error("book", f"It is in the sale “{other}” at that time.")
+                form.add_error("book", f"This book is in the sale “{other}” at that time.")
         self._check_units(sale, rows, leaving)
 
     def _check_units(self, sale: FlashSale, rows: list[Any], leaving: list[FlashSaleBook]) -> None:
@@ -139,18 +138,17 @@ class SaleBookFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # no generi
             row.units = 0
             (allotment,) = flash_sales.allotments(sale, [row])
             if flash_sales.obstacle(allotment):
-                raise ValidationError(f"“{row.book.title}” cannot leave the sale: copies are held or sold already.")
+                raise ValidationError(f"“{row.book.title}” cannot be removed: copies are already held or sold.")
 
 
 def _lock(books: list[Book]) -> None:
-    """Nobody else changes sales of these books, or their stock, until the transaction ends."""
+    """Lock these books and their stock until the transaction ends, against other sales and orders."""
     list(Book.objects.filter(pk__in=[book.pk for book in books]).order_by("pk").select_for_update(no_key=True))
-    bins = Stock.objects.filter(sku__in=[book.isbn for book in books]).values_list("bin", flat=True)
-    ledger.lock(bins)
+    ledger.lock(Stock.objects.filter(sku__in=[book.isbn for book in books]).values_list("bin", flat=True))
 
 
 def _taken(sale: FlashSale, books: list[Book]) -> dict[int, str]:
-    """Of these books, by id, those that are in another sale at that time, with its name."""
+    """Those of these books that are in another sale at that time: its name by book id."""
     others = FlashSaleBook.objects.filter(
         book__in=books, sale__starts_at__lt=sale.ends_at, sale__ends_at__gt=sale.starts_at
     )

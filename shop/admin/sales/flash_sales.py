@@ -1,4 +1,4 @@
-"""Making flash sales, changing them while that is fair, ending them early; on saving, their units are set aside."""
+"""Flash sales: creating them, changing what may still change, ending them early. Saving a sale sets its units aside."""
 
 from datetime import UTC
 from typing import Any
@@ -37,12 +37,12 @@ from shop.models import FlashSale, FlashSaleBook
 from shop.operations import activity_log
 
 PHASE_COLOURS = {Phase.UPCOMING: "info", Phase.RUNNING: "success", Phase.OVER: ""}
-"""How the list shows where in its time a sale is; as `facts.label` takes it."""
+"""Colours for `facts.label`."""
 FREE = ExpressionWrapper(F("received") - F("held") - F("sold"), output_field=IntegerField())
 
 
 class SaleBookInline(TabularInline):  # type: ignore[misc]  # the theme has no types
-    """The books of a sale, with what became of their units."""
+    """The books of a sale, with the counts of their units."""
 
     model = FlashSaleBook
     form = flash_sale_forms.SaleBookForm
@@ -57,7 +57,7 @@ class SaleBookInline(TabularInline):  # type: ignore[misc]  # the theme has no t
     verbose_name_plural = "books"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FlashSaleBook]:
-        """Rows with the counts of their bins."""
+        """Rows with the counts of their stock pools."""
         name = Concat(OuterRef("book__isbn"), Value("@"), Cast(OuterRef("sale_id"), CharField()))
         stock = Stock.objects.filter(bin=name)
         rows: QuerySet[FlashSaleBook] = super().get_queryset(request)
@@ -68,7 +68,7 @@ class SaleBookInline(TabularInline):  # type: ignore[misc]  # the theme has no t
         )
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Without the links that make or change a book: here one is chosen."""
+        """Without the links that add or change a book; here one is only chosen."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "book":
             widget = field.widget
@@ -76,7 +76,7 @@ class SaleBookInline(TabularInline):  # type: ignore[misc]  # the theme has no t
         return field
 
     def get_fields(self, request: HttpRequest, obj: FlashSale | None = None) -> tuple[str, ...]:
-        """Somebody who may only look sees the price as words, and a new sale has no counts."""
+        """Users who may only view get the price as text; a new sale has no counts."""
         if not self._may_save(request, obj):
             return ("book", "price_words", "units", "left", "held", "sold")
         return self.fields if obj else ("book", "price", "units")
@@ -86,19 +86,19 @@ class SaleBookInline(TabularInline):  # type: ignore[misc]  # the theme has no t
         return (*self.readonly_fields, "price_words")
 
     def has_add_permission(self, request: HttpRequest, obj: FlashSale | None = None) -> bool:
-        """Whoever may save the sale may save its books."""
+        """The permission to save the sale."""
         return self._may_save(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: FlashSale | None = None) -> bool:
-        """Whoever may save the sale may save its books."""
+        """The permission to save the sale."""
         return self._may_save(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: FlashSale | None = None) -> bool:
-        """Whoever may save the sale may save its books."""
+        """The permission to save the sale."""
         return self._may_save(request, obj)
 
     def has_view_permission(self, request: HttpRequest, obj: FlashSale | None = None) -> bool:
-        """Whoever may see the sale may see its books."""
+        """The permission to view the sale."""
         return navigation.may_see(request, "shop", "flashsale")
 
     @admin.display(description="price")
@@ -128,7 +128,7 @@ class SaleBookInline(TabularInline):  # type: ignore[misc]  # the theme has no t
 
 
 class PhaseFilter(admin.SimpleListFilter):
-    """Where in their time sales are."""
+    """Upcoming, running or over."""
 
     title = "phase"
     parameter_name = "phase"
@@ -138,7 +138,7 @@ class PhaseFilter(admin.SimpleListFilter):
         return [(phase.value, phase.value.capitalize()) for phase in Phase]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[FlashSale]) -> QuerySet[FlashSale]:
-        """The sales of the choice."""
+        """The sales of the chosen phase."""
         now = timezone.now()
         match self.value():
             case Phase.UPCOMING:
@@ -151,12 +151,12 @@ class PhaseFilter(admin.SimpleListFilter):
 
 
 def _name(request: HttpRequest) -> str:
-    """Who it was, as the ledger has room for it."""
+    """The user name, cut to the length of the ledger's column."""
     return navigation.person(request).get_username()[:80]
 
 
 def _state(sale: FlashSale) -> dict[str, Any]:
-    """What of a sale is noted when somebody changes it."""
+    """What the activity log records of a sale."""
     books = {
         row.book.isbn: {"price_minor": row.price_minor, "units": row.units}
         for row in sale.books.select_related("book").order_by("id")
@@ -175,15 +175,15 @@ def _record(request: HttpRequest, what: str, sale: FlashSale, *, before: dict[st
         activity_log.record(user=navigation.person(request), what=what, subject=sale.name, before=before, after=after)
 
 
-def _of_bins(expression: Any) -> Coalesce:
-    """A sum over all bins of a sale."""
+def _pool_sum(expression: Any) -> Coalesce:
+    """A sum over all stock pools of a sale."""
     stock = Stock.objects.filter(sale_id=OuterRef("pk")).order_by().values("sale_id")
     return Coalesce(Subquery(stock.annotate(sum=Sum(expression)).values("sum")), 0)
 
 
 @admin.register(FlashSale)
 class FlashSaleAdmin(facts.PlainAdmin):
-    """Sales with their books. A sale that is over stays as it was; one that has started cannot be deleted."""
+    """Sales with their books. A sale that is over cannot be changed; one that has started cannot be deleted."""
 
     form = flash_sale_forms.SaleForm
     inlines = (SaleBookInline,)
@@ -197,18 +197,18 @@ class FlashSaleAdmin(facts.PlainAdmin):
     readonly_fields = ("start", "end")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FlashSale]:
-        """Sales with the sums of their books and bins."""
+        """Sales with the sums of their books and stock pools."""
         rows: QuerySet[FlashSale] = super().get_queryset(request)
         return rows.annotate(
             book_count=Count("books"),
             all_units=Coalesce(Sum("books__units"), 0),
-            free_units=_of_bins(FREE),
-            held_units=_of_bins("held"),
-            sold_units=_of_bins("sold"),
+            free_units=_pool_sum(FREE),
+            held_units=_pool_sum("held"),
+            sold_units=_pool_sum("sold"),
         )
 
     def get_fields(self, request: HttpRequest, obj: FlashSale | None = None) -> tuple[str, ...]:
-        """The start of a sale that has started is history; who may only look sees all times as the list shows them."""
+        """A start in the past cannot be edited; users who may only view get all times as the list shows them."""
         name, *times, limit, seconds = self.fields
         if obj and not self.has_change_permission(request, obj):
             times = ["start", "end"]
@@ -217,22 +217,22 @@ class FlashSaleAdmin(facts.PlainAdmin):
         return (name, *times, limit, seconds)
 
     def has_change_permission(self, request: HttpRequest, obj: FlashSale | None = None) -> bool:
-        """A sale that is over stays as it was."""
+        """A sale that is over cannot be changed."""
         allowed = bool(super().has_change_permission(request, obj))
         return allowed and (obj is None or phase_of(obj) is not Phase.OVER)
 
     def has_delete_permission(self, request: HttpRequest, obj: FlashSale | None = None) -> bool:
-        """Only a sale that has not started can go; what has happened cannot be undone by forgetting it."""
+        """Only a sale that has not started can be deleted: orders refer to the others."""
         allowed = obj is not None and bool(super().has_delete_permission(request, obj))
         return allowed and obj is not None and phase_of(obj) is Phase.UPCOMING
 
     def save_model(self, request: HttpRequest, obj: FlashSale, form: Any, change: bool) -> None:
-        """Save, and keep what it was until its books are saved as well."""
+        """Save, and keep the previous state until the books are saved as well, for the activity log."""
         form.was = _state(FlashSale.objects.get(pk=obj.pk)) if change else {}
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Save the books, and let inventory set their units aside or take them back."""
+        """Save the books, and set their units aside or give them back."""
         (books,) = formsets or (None,)
         leaving = [row.instance.book.isbn for row in books.deleted_forms if row.instance.pk] if books else []
         super().save_related(request, form, formsets, change)
@@ -252,7 +252,7 @@ class FlashSaleAdmin(facts.PlainAdmin):
 
     @admin.action(description="End now", permissions=["change"])
     def end_now(self, request: HttpRequest, queryset: QuerySet[FlashSale]) -> None:
-        """The chosen sales that are running are over from this moment on."""
+        """End the chosen sales that are running."""
         user = navigation.person(request)
         for pk in queryset.values_list("pk", flat=True):
             with transaction.atomic(durable=True):
@@ -263,14 +263,14 @@ class FlashSaleAdmin(facts.PlainAdmin):
                     _record(request, "sale ended", sale, before=before, after=_state(sale))
                     LogEntry.objects.log_actions(user.pk, [sale], CHANGE, "Ended early.")
             if is_running:
-                messages.success(request, f"“{sale}” is over. What is left goes back among the ordinary units.")
+                messages.success(request, f"“{sale}” has ended. Unsold copies return to normal sale.")
             else:
-                messages.warning(request, f"“{sale}” was left alone: it is not running.")
+                messages.warning(request, f"“{sale}” was not changed: it is not running.")
         pricing.forget()
 
     @admin.display(description="phase")
     def phase(self, sale: FlashSale) -> str:
-        """Where in its time it is."""
+        """Upcoming, running or over."""
         phase = phase_of(sale)
         return facts.label(phase.value, PHASE_COLOURS[phase])
 
@@ -296,7 +296,7 @@ class FlashSaleAdmin(facts.PlainAdmin):
 
     @admin.display(description="left")
     def left(self, sale: FlashSale) -> str:
-        """Units that can still be ordered; of a sale that is over, that are still to be put back."""
+        """Units that can still be ordered; of a sale that is over, units not returned to normal sale yet."""
         free = getattr(sale, "free_units", 0)
         return str(free) if flash_sales.phase_of(sale) is Phase.OVER else stock_queries.free_label(free)
 

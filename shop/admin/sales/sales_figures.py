@@ -1,4 +1,4 @@
-"""What the analytics group has counted. Figures follow orders; nobody edits them."""
+"""The sales figures that the analytics group has counted; read-only."""
 
 from typing import Any
 
@@ -38,13 +38,13 @@ class BookSalesAdmin(facts.FactsAdmin):
     sortable_by = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BookSales]:
-        """Figures with the titles of today's catalogue."""
+        """Figures with the titles of the current catalogue."""
         rows: QuerySet[BookSales] = super().get_queryset(request)
         return rows.annotate(title=Subquery(Book.objects.filter(isbn=OuterRef("sku")).values("title")[:1]))
 
     @admin.display(description="title", ordering="title", empty_value="not in the catalogue")
     def title(self, sales: BookSales) -> Any:
-        """What the catalogue calls it."""
+        """The title in the catalogue."""
         return getattr(sales, "title", None)
 
     @admin.display(description="revenue", ordering="revenue_minor")

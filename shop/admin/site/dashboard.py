@@ -1,7 +1,7 @@
-"""The start page of the admin: a few figures that say whether the shop is well.
+"""The start page of the admin: figures that show whether the shop is healthy.
 
-Every figure is read when the page is shown, from an index or a small table; the page asks again every few seconds.
-A person sees the figures of what they may view.
+Every figure is read when the page is shown, from an index or a small table; the page refreshes every few seconds.
+Users see the figures of what they may view.
 """
 
 from collections.abc import Iterable
@@ -22,8 +22,7 @@ from kafka_bridge.models import DeadLetter
 from orders.models import Order, OrderMail, ReturnRequest, Status
 from payments.models import Charge, Refund, Review
 from shop.admin.operations import audits
-from shop.admin.orders import filters
-from shop.admin.orders import order_admin as order_pages
+from shop.admin.orders import filters, order_labels
 from shop.admin.site import navigation
 from shop.admin.stock import stock_queries
 from shop.models import AuditRun, Book, DailySales
@@ -32,13 +31,13 @@ from shop.templatetags.shop_words import FEW
 DAYS = 14
 LATEST = 8
 SCARCE = 8
-# One that waits for the buyer is asked after again and again, and all is well.
+# A charge that waits for the buyer is polled many times without any trouble.
 _TROUBLED = Q(unknown_since__isnull=False) | (Q(attempts__gt=1) & ~Q(state=Charge.State.ACTION_REQUIRED))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A number, what it counts, and where its rows are."""
+    """A number with its title, linked to the list of its rows."""
 
     title: str
     value: str
@@ -49,7 +48,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class StatusCount:
-    """Orders of one status among those placed today."""
+    """The number of today's orders with one status."""
 
     label: str
     number: int
@@ -64,12 +63,12 @@ class DayBar:
     revenue: str
     confirmed: int
     percent: int
-    """Of the best of the days shown."""
+    """Relative to the best of the days shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Latest:
-    """An order of the table."""
+class LatestOrder:
+    """A row of the table of latest orders."""
 
     order: Order
     url: str
@@ -79,8 +78,8 @@ class Latest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scarce:
-    """A title of which few are free."""
+class ScarceBook:
+    """A title with few free units."""
 
     title: str
     free: str
@@ -90,24 +89,24 @@ class Scarce:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """All that the start page shows; what somebody may not view is empty."""
+    """Everything the start page shows; empty where the user has no permission."""
 
     read_at: datetime
     today: date
     figures: list[Figure]
     statuses: list[StatusCount]
     days: list[DayBar]
-    latest: list[Latest]
-    scarce: list[Scarce]
+    latest: list[LatestOrder]
+    scarce: list[ScarceBook]
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """What the start page's template knows; `settings.UNFOLD` names this function."""
-    return {**context, "shop": read(request)}
+    """The context of the start page's template; `settings.UNFOLD` names this function."""
+    return {**context, "shop": read_figures(request)}
 
 
-def read(request: HttpRequest) -> Figures:
-    """Read everything that this person may view."""
+def read_figures(request: HttpRequest) -> Figures:
+    """Read everything that this user may view."""
     today = datetime.now(UTC).date()
     sees_orders = navigation.may_see(request, "orders", "order")
     days = _days(today) if navigation.may_see(request, "shop", "dailysales") else []
@@ -141,29 +140,29 @@ def _figures(request: HttpRequest, statuses: list[StatusCount], days: list[Daily
     if navigation.may_see(request, "payments", "review"):
         open_reviews = Review.objects.filter(closed_at=None)
         url = f"{reverse('admin:payments_review_changelist')}?state=open"
-        yield _count("Needs a person", open_reviews, "money that somebody has to look at", url)
+        yield _count("Needs a person", open_reviews, "payments to look into", url)
     if navigation.may_see(request, "orders", "returnrequest"):
-        wishes = ReturnRequest.objects.filter(state=ReturnRequest.State.ASKED)
+        asked = ReturnRequest.objects.filter(state=ReturnRequest.State.ASKED)
         url = f"{reverse('admin:orders_returnrequest_changelist')}?state__exact={ReturnRequest.State.ASKED}"
-        yield _count("Returns asked for", wishes, "buyers who wait for an answer", url, is_alarming=False)
+        yield _count("Returns asked for", asked, "buyers waiting for an answer", url, is_alarming=False)
     if navigation.may_see(request, "kafka_bridge", "deadletter"):
         parked = DeadLetter.objects.filter(state=DeadLetter.State.PARKED)
         url = reverse("admin:kafka_bridge_deadletter_changelist")
-        yield _count("Dead letters", parked, "messages that wait for a person", f"{url}?state__exact=parked")
+        yield _count("Dead letters", parked, "messages that need attention", f"{url}?state__exact=parked")
     if navigation.may_see(request, "payments", "charge"):
         open_charges = Charge.objects.filter(state__in=Charge.OPEN)
         url = f"{reverse('admin:payments_charge_changelist')}?progress=open"
-        yield _count("Open charges", open_charges, "neither captured nor given up yet", url,
+        yield _count("Open charges", open_charges, "neither captured nor cancelled yet", url,
                      is_alarming=open_charges.filter(_TROUBLED).exists())  # fmt: skip
     if navigation.may_see(request, "payments", "refund"):
         open_refunds = Refund.objects.filter(state=Refund.State.REQUESTED)
         url = reverse("admin:payments_refund_changelist")
-        yield _count("Open refunds", open_refunds, "money that is still to go back", f"{url}?state__exact=requested",
+        yield _count("Open refunds", open_refunds, "money still to be refunded", f"{url}?state__exact=requested",
                      is_alarming=open_refunds.filter(attempts__gt=1).exists())  # fmt: skip
     if navigation.may_see(request, "orders", "ordermail"):
         unsent = OrderMail.objects.filter(sent_at=None)
         url = reverse("admin:orders_ordermail_changelist")
-        yield _count("Mails to send", unsent, "not taken by the mail server yet", f"{url}?sending=unsent",
+        yield _count("Mails to send", unsent, "not accepted by the mail server yet", f"{url}?sending=unsent",
                      is_alarming=unsent.filter(attempts__gt=1).exists())  # fmt: skip
     if navigation.may_see(request, "inventory", "stock"):
         low = stock_queries.by_book(Stock.objects.all()).filter(all_free__lte=FEW)
@@ -174,7 +173,7 @@ def _figures(request: HttpRequest, statuses: list[StatusCount], days: list[Daily
 
 
 def _count(title: str, rows: QuerySet[Any], detail: str, url: str, *, is_alarming: bool | None = None) -> Figure:
-    """A number of rows, counted to a limit; alarming if there are any, unless it is said otherwise."""
+    """The number of rows, up to a limit; alarming if there are any, unless `is_alarming` says otherwise."""
     number = rows.order_by()[: facts.COUNT_LIMIT + 1].count()
     value = f"{number:,}" if number <= facts.COUNT_LIMIT else f"more than {facts.COUNT_LIMIT:,}"
     alarming = number > 0 if is_alarming is None else is_alarming
@@ -186,7 +185,7 @@ def _outbox() -> Figure:
     return Figure(
         title="Waiting for the relay",
         value=f"{backlog.rows:,}",
-        detail=f"the oldest for {backlog.age}" if backlog.rows else "every stated event is in Kafka",
+        detail=f"the oldest for {backlog.age}" if backlog.rows else "every event is in Kafka",
         url=reverse("admin:kafka_bridge_outboxrow_changelist") + "?relay=waiting",
         is_alarming=backlog.oldest is not None and backlog.oldest > timedelta(seconds=filters.STUCK_SECONDS),
     )
@@ -195,7 +194,7 @@ def _outbox() -> Figure:
 def _last_audit() -> Figure:
     url, last = reverse("admin:shop_auditrun_changelist"), AuditRun.objects.order_by("-started_at").first()
     if last is None:
-        detail = "the timekeeper audits the shop every minute or so"
+        detail = "the timekeeper audits the shop every minute"
         return Figure(title="Last audit", value="none yet", detail=detail, url=url)
     age = audits.age_of(last)
     return Figure(
@@ -223,14 +222,14 @@ def _sales_today(days: list[DailySales]) -> Figure:
 
 
 def _statuses(today: date) -> list[StatusCount]:
-    """All statuses in their order, with the number of today's orders; reads the index of the placing times."""
+    """All statuses in their order, with the number of today's orders; uses the index on `placed_at`."""
     midnight = datetime.combine(today, datetime.min.time(), tzinfo=UTC)
     rows = Order.objects.filter(placed_at__gte=midnight).order_by().values_list("status").annotate(Count("pk"))
     numbers = dict(rows)
     url = reverse("admin:orders_order_changelist")
     return [
         StatusCount(
-            label=facts.label(status.label, order_pages.STATUS_COLOURS[status]),
+            label=facts.label(status.label, order_labels.STATUS_COLOURS[status]),
             number=numbers.get(status.value, 0),
             url=f"{url}?status__exact={status.value}",
         )
@@ -243,7 +242,7 @@ def _days(today: date) -> list[DailySales]:
 
 
 def _bars(sales: list[DailySales], today: date) -> list[DayBar]:
-    """A bar for each of the last days, also for those on which nothing was sold; none at all if nothing ever was."""
+    """A bar for each of the last days, including days without sales; empty if there were no sales at all."""
     if not sales:
         return []
     by_day = {row.day: row for row in sales}
@@ -261,26 +260,26 @@ def _bar(day: date, sales: DailySales, best: int) -> DayBar:
     )
 
 
-def _latest() -> list[Latest]:
+def _latest() -> list[LatestOrder]:
     orders = Order.objects.order_by("-placed_at", "-pk")[:LATEST]
     return [
-        Latest(
+        LatestOrder(
             order=order,
             url=facts.page_of(Order, order.pk),
-            status=order_pages.status_label(order),
-            stuck=order_pages.stuck_label(order),
+            status=order_labels.status_label(order),
+            stuck=order_labels.stuck_label(order),
             total=money.format_amount(order.total_minor, order.currency),
         )
         for order in orders
     ]
 
 
-def _scarce() -> list[Scarce]:
-    """Titles that are running out; of those that are not for sale nobody has to order more."""
+def _scarce() -> list[ScarceBook]:
+    """Titles that are running out, if they are for sale."""
     on_sale = Stock.objects.exclude(sku__in=Book.objects.filter(is_listed=False).values("isbn"))
     rows: Any = stock_queries.by_book(on_sale).filter(all_free__lte=FEW).order_by("all_free", "sku")
     return [
-        Scarce(
+        ScarceBook(
             title=row.title or row.sku,
             free=stock_queries.free_label(row.all_free),
             held=row.all_held,

@@ -1,7 +1,7 @@
-"""Years, months and days above a list, without reading the list.
+"""A date hierarchy for long lists: years, months and days above the list.
 
-The admin's own date hierarchy lists the days that have rows, for which it reads the whole table. This one asks only for
-the first and the last row, which the index knows, and offers every span between them.
+Django's date hierarchy lists the days that have rows, and reads the whole table for that. This one reads only the first
+and the last date, from the index, and offers every period between them.
 """
 
 import calendar
@@ -19,7 +19,7 @@ _FIELDS = ("year", "month", "day")
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A span of time, and where the list of it is."""
+    """A period, and the query string for its list."""
 
     title: str
     query: str
@@ -27,7 +27,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class DateHierarchy:
-    """Wider spans to go back to, the one that is shown, and narrower ones to choose from."""
+    """The period that is shown, wider ones to go back to, and narrower ones to choose from."""
 
     wider: list[Span]
     current: str
@@ -38,12 +38,12 @@ class DatedChangeList(facts.FactsChangeList):
     """A list with years, months and days above it."""
 
     def drill_down(self) -> DateHierarchy | None:
-        """The narrower and the wider spans of time."""
-        return of(self)
+        """The periods for the template."""
+        return date_hierarchy_of(self)
 
 
-def of(changes: ChangeList) -> DateHierarchy | None:
-    """The spans around what the list shows; None for an empty table."""
+def date_hierarchy_of(changes: ChangeList) -> DateHierarchy | None:
+    """The periods around what the list shows; None for an empty table."""
     chosen = _chosen(changes)
     bounds = changes.root_queryset.order_by().aggregate(
         first=Min(changes.date_hierarchy), last=Max(changes.date_hierarchy)
@@ -63,7 +63,7 @@ def of(changes: ChangeList) -> DateHierarchy | None:
 
 
 def _chosen(changes: ChangeList) -> tuple[int, ...]:
-    """The year, month and day of the address, as far as they make a date."""
+    """The year, month and day in the query string, as far as they form a date."""
     found: list[int] = []
     for name in _FIELDS:
         value = changes.params.get(f"{changes.date_hierarchy}__{name}", "")
@@ -75,7 +75,7 @@ def _chosen(changes: ChangeList) -> tuple[int, ...]:
 
 
 def _within(chosen: tuple[int, ...], *, first: date, last: date) -> list[tuple[int, ...]]:
-    """The next narrower spans that lie between the first and the last day."""
+    """The next narrower periods between the first and the last day."""
     match chosen:
         case ():
             if first.year == last.year:
@@ -105,7 +105,7 @@ def _title(span: tuple[int, ...]) -> str:
 
 
 def _query(changes: ChangeList, span: tuple[int, ...]) -> str:
-    """The list's address with this span in place of the one that is shown."""
+    """The list's query string with this period."""
     names = [f"{changes.date_hierarchy}__{name}" for name in _FIELDS]
     query = changes.get_query_string(dict(zip(names, map(str, span), strict=False)), names)
     return str(query)

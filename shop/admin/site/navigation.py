@@ -52,12 +52,12 @@ _PAGES = {
 
 
 def icon(request: HttpRequest) -> str:
-    """The shop's mark."""
+    """URL of the shop's logo."""
     return static("shop/mark.svg")
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The side bar: the pages that this person may see, under headings."""
+    """The sidebar: the pages that this user may see, under headings."""
     headings: list[dict[str, Any]] = [
         {"items": [{"title": "Start", "icon": "space_dashboard", "link": reverse("admin:index")}]}
     ]
@@ -73,16 +73,16 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def may_see(request: HttpRequest, app: str, model: str) -> bool:
-    """Whether this person may view or change these rows."""
+    """Whether this user may view or change these rows."""
     user = request.user
     return user.has_perm(f"{app}.view_{model}") or user.has_perm(f"{app}.change_{model}")
 
 
 def person(request: HttpRequest) -> AbstractBaseUser:
-    """Who asks.
+    """The user of the request.
 
     Raises:
-        PermissionDenied: nobody whom we know.
+        PermissionDenied: not signed in.
     """
     if not isinstance(request.user, AbstractBaseUser):
         raise PermissionDenied

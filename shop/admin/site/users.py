@@ -1,4 +1,4 @@
-"""Accounts and groups, in the theme's clothes."""
+"""Accounts and groups, in the look of the theme."""
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin

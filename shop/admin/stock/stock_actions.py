@@ -1,4 +1,4 @@
-"""What people may do to stock here: units arrive, and a wrong count is put right. Inventory does it and keeps why."""
+"""What staff do to stock in the admin: receive units, and correct a wrong count. Inventory records who and why."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ from shop.models import Book
 from shop.operations import activity_log
 
 MOST_AT_ONCE = 100_000
-"""More is a slip of the finger."""
+"""More is a typing error."""
 REASON_LENGTH = 120
 _NAME_LENGTH = 80
 
 
 class RecordsChanged(Exception):
-    """While somebody counted, copies were sold or arrived; the message says what the records say now. Count again."""
+    """Copies were sold or received while staff were counting; the message has the current number. Count again."""
 
 
 class ReceiveForm(forms.Form):
@@ -38,11 +38,11 @@ class ReceiveForm(forms.Form):
     reason = forms.CharField(
         max_length=REASON_LENGTH,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Where they come from; kept in the ledger.",
+        help_text="Where they come from. Recorded in the ledger.",
     )
 
     def clean_sku(self) -> str:
-        """Digits only, and of a book that there is."""
+        """The digits of the ISBN, which must be of a book in the catalogue."""
         sku = str(self.cleaned_data["sku"]).replace("-", "").replace(" ", "")
         if not Book.objects.filter(isbn=sku).exists() and not Stock.objects.filter(sku=sku).exists():
             raise forms.ValidationError(f"There is no book with the ISBN {sku}. Add the book first.")
@@ -50,7 +50,7 @@ class ReceiveForm(forms.Form):
 
 
 class CorrectForm(forms.Form):
-    """By how much the records are wrong: said outright, or found by counting."""
+    """By how much the records are wrong: entered directly, or found by counting."""
 
     change = forms.IntegerField(
         label="Copies more or fewer",
@@ -66,7 +66,7 @@ class CorrectForm(forms.Form):
         validators=[MinValueValidator(0), MaxValueValidator(10 * MOST_AT_ONCE)],
     )
     reason = forms.CharField(
-        max_length=REASON_LENGTH, widget=UnfoldAdminTextInputWidget, help_text="What happened; kept in the ledger."
+        max_length=REASON_LENGTH, widget=UnfoldAdminTextInputWidget, help_text="What happened. Recorded in the ledger."
     )
     expected = forms.IntegerField(widget=forms.HiddenInput)
 
@@ -74,28 +74,28 @@ class CorrectForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.initial["expected"] = expected
         self.fields["counted"].help_text = (
-            f"By the records {expected:,} copies lie there: all that were received and are not sold, also those "
-            "that are held or set aside for a sale. Open this page, then count."
+            f"The records say {expected:,} copies: all received and not sold, including those that are held or set "
+            "aside for a sale. Open this page before you count."
         )
 
     def clean(self) -> dict[str, Any]:
-        """One of the two numbers, and one that changes something."""
+        """Exactly one of the two numbers, and it must change something."""
         cleaned: dict[str, Any] = super().clean() or {}
         change, counted = cleaned.get("change"), cleaned.get("counted")
         if not self.errors and (change is None) == (counted is None):
-            raise forms.ValidationError("Give one of the two: by how many copies the records are wrong, or a count.")
+            raise forms.ValidationError("Enter either a difference or a count.")
         if change == 0 or (counted is not None and counted == cleaned.get("expected")):
-            raise forms.ValidationError("The records say so already; there is nothing to correct.")
+            raise forms.ValidationError("The records already say so. There is nothing to correct.")
         return cleaned
 
 
 def on_the_shelf(sku: str) -> int:
-    """Copies that lie there by the records: received in all bins, and not sold."""
+    """Copies on the shelf by the records: received in all pools, and not sold."""
     return int(Stock.objects.filter(sku=sku).aggregate(n=Sum(F("received") - F("sold")))["n"] or 0)
 
 
 def receive(*, user: AbstractBaseUser, sku: str, units: int, reason: str) -> Stock:
-    """Let inventory count the units, and note in the history who said so; one transaction."""
+    """Receive the units, and record who did it; one transaction."""
     with transaction.atomic(durable=True):
         stock_adjustments.receive(quantities={sku: units}, reason=reason, by=_name(user))
         stock = Stock.objects.get(bin=sku)
@@ -114,16 +114,16 @@ def correct(
     change: int | None = None,
     counted: int | None = None,
 ) -> int:
-    """Put the records right by a number, or to a count that was made when they said `expected`; one transaction.
+    """Correct the records by `change`, or to `counted` (made when they said `expected`); one transaction.
 
     Returns the change.
 
     Raises:
-        shelving.NotEnough: fewer copies are free than would go.
+        stock_adjustments.NotEnough: fewer copies are free than would be taken away.
         RecordsChanged: see there; nothing was changed.
     """
     with transaction.atomic(durable=True):
-        # All bins are locked, in the sequence in which everybody locks them: nothing is sold meanwhile.
+        # All pools are locked, in the usual sequence, so nothing is sold meanwhile.
         list(Stock.objects.filter(sku=sku).order_by("bin").select_for_update())
         if change is None:
             change = _difference(sku, counted or 0, expected)
@@ -137,7 +137,7 @@ def correct(
 
 
 def _record(user: AbstractBaseUser, what: str, sku: str, *, units: int, reason: str) -> None:
-    """Note it, once it is done: the bins are locked, so that these sums are what the act found and left."""
+    """Record it afterwards. The pools are locked, so these sums are exactly what was found and left."""
     received = Stock.objects.filter(sku=sku).aggregate(n=Sum("received"))["n"]
     activity_log.record(
         user=user,
@@ -153,8 +153,8 @@ def _difference(sku: str, counted: int, expected: int) -> int:
     now = on_the_shelf(sku)
     if now != expected:
         raise RecordsChanged(
-            f"While you counted, the records changed: they say {now:,} copies now. Please look again, and count again "
-            "if you are not sure."
+            f"The records changed while you were counting: they now say {now:,} copies. Check the number, and count "
+            "again if you are not sure."
         )
     return counted - now
 

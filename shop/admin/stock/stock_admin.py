@@ -1,6 +1,4 @@
-"""Stock by book: how much there is, what the gate says, the movements that led there; units arrive, counts are put
-right.
-"""
+"""Stock by book: how much there is, the Redis counters, the ledger; receiving units and correcting counts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +22,7 @@ from shop.templatetags.shop_words import FEW
 
 
 class LevelFilter(admin.SimpleListFilter):
-    """How much is free, in all bins together."""
+    """By the free units, over all stock pools."""
 
     title = "free"
     parameter_name = "level"
@@ -34,7 +32,7 @@ class LevelFilter(admin.SimpleListFilter):
         return [("none", "None"), ("few", f"1 to {FEW}"), ("low", f"{FEW} or fewer"), ("enough", f"More than {FEW}")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The stock of the choice."""
+        """The stock rows of the chosen level."""
         match self.value():
             case "none":
                 return queryset.filter(all_free__lte=0)
@@ -48,28 +46,28 @@ class LevelFilter(admin.SimpleListFilter):
 
 
 class StockChangeList(facts.FactsChangeList):
-    """A page of books, with what the gate says of them."""
+    """A page of books, with their Redis counters."""
 
     result_list: Any
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read one page of rows, and ask the gate about all of them at once."""
+        """Read one page of rows, and their counters in one round trip."""
         super().get_results(request)
         rows: list[Any] = list(self.result_list)
-        labels = stock_queries.gate_labels_by_book([stock.sku for stock in rows])
+        labels = stock_queries.counter_labels_by_book([stock.sku for stock in rows])
         for stock in rows:
-            stock.gate_label = labels[stock.sku]
+            stock.counter_label = labels[stock.sku]
         self.result_list = rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class BookPage:
-    """What the page of one book's stock shows."""
+    """What the stock page of one book shows."""
 
     stock: Stock
     book: Book | None
     free: str
-    shelves: list[stock_queries.PoolRow]
+    pools: list[stock_queries.PoolRow]
     entries: list[stock_queries.MovementLine]
     ledger: "Page[Movement]"
     count: str
@@ -80,14 +78,14 @@ class BookPage:
 
 @admin.register(Stock)
 class StockAdmin(facts.FactsAdmin):
-    """One row for each book: its units over all bins. What led there stands on the page of the book."""
+    """One row for each book, with its units over all stock pools. The ledger is on the page of the book."""
 
     list_display = (
         "sku",
         "title",
         "free_words",
         "aside",
-        "gate",
+        "counter",
         "held_units",
         "sold_units",
         "received_units",
@@ -115,13 +113,13 @@ class StockAdmin(facts.FactsAdmin):
         return StockChangeList
 
     def get_urls(self) -> list[URLPattern]:
-        """The usual pages, and those on which units arrive and counts are put right."""
+        """The usual pages, and those for receiving units and correcting a count."""
         receive = path("receive/", self.admin_site.admin_view(self.receive_view), name="inventory_stock_receive")
         correct = path("correct/", self.admin_site.admin_view(self.correct_view), name="inventory_stock_correct")
         return [receive, correct, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The list, with a way to receive units for those who may."""
+        """The list, with a link to receive units, if permitted."""
         extra = {**(extra_context or {}), "receive_url": receive_url() if may_receive(request) else ""}
         response: HttpResponse = super().changelist_view(request, extra)
         return response
@@ -129,7 +127,7 @@ class StockAdmin(facts.FactsAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """One book: its bins and its ledger, with a way to receive and correct for those who may."""
+        """One book: its stock pools and its ledger; with links to receive and correct, if permitted."""
         stock = stock_queries.by_book(Stock.objects.filter(bin=object_id)).first()
         extra = {
             **(extra_context or {}),
@@ -142,7 +140,7 @@ class StockAdmin(facts.FactsAdmin):
         return response
 
     def receive_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask which units have arrived, and let inventory count them."""
+        """The form for units that have arrived; a POST records them."""
         if not may_receive(request):
             raise PermissionDenied
         form = stock_actions.ReceiveForm(request.POST or None, initial={"sku": request.GET.get("sku", "")})
@@ -154,7 +152,7 @@ class StockAdmin(facts.FactsAdmin):
         return self._ask(request, form, title="Receive units", template="receive")
 
     def correct_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask by how much the records are wrong, or what was counted, and let inventory put them right."""
+        """The form for a correction, by a difference or by a count; a POST records it."""
         if not may_receive(request):
             raise PermissionDenied
         sku = request.GET.get("sku", "")
@@ -166,7 +164,7 @@ class StockAdmin(facts.FactsAdmin):
             try:
                 change = stock_actions.correct(user=navigation.person(request), sku=sku, **form.cleaned_data)
             except stock_actions.RecordsChanged as error:
-                # The next try is about the records as this page shows them.
+                # The next attempt starts from the records as this page shows them.
                 form.data = {**request.POST.dict(), "expected": str(expected)}
                 form.add_error("counted", str(error))
             except stock_adjustments.NotEnough as error:
@@ -190,7 +188,7 @@ class StockAdmin(facts.FactsAdmin):
 
     @admin.display(description="title", ordering="title", empty_value="not in the catalogue")
     def title(self, stock: Stock) -> Any:
-        """What the catalogue calls it."""
+        """The title in the catalogue."""
         return getattr(stock, "title", None)
 
     @admin.display(description="free", ordering="all_free")
@@ -203,10 +201,10 @@ class StockAdmin(facts.FactsAdmin):
         """Free units that are set aside for sales."""
         return getattr(stock, "set_aside", 0) or ""
 
-    @admin.display(description="gate")
-    def gate(self, stock: Stock) -> str:
-        """What Redis lets through."""
-        return str(getattr(stock, "gate_label", ""))
+    @admin.display(description="counter")
+    def counter(self, stock: Stock) -> str:
+        """The units that Redis admits."""
+        return str(getattr(stock, "counter_label", ""))
 
     @admin.display(description="held", ordering="all_held")
     def held_units(self, stock: Stock) -> Any:
@@ -220,17 +218,17 @@ class StockAdmin(facts.FactsAdmin):
 
     @admin.display(description="received", ordering="all_received")
     def received_units(self, stock: Stock) -> Any:
-        """Units that ever came in, corrections included."""
+        """All units ever received, corrections included."""
         return getattr(stock, "all_received", 0)
 
     @admin.display(description="changed", ordering="changed_at")
     def changed(self, stock: Stock) -> str:
-        """When a count of any bin last changed."""
+        """When a count of any of its pools last changed."""
         return facts.moment(getattr(stock, "changed_at", None))
 
 
 def page_of(stock: Stock, request: HttpRequest) -> BookPage:
-    """Gather a book's bins and a page of its ledger (`?kind=…&p=…`); a fixed number of queries."""
+    """A book's stock pools and a page of its ledger (`?kind=…&p=…`); a fixed number of queries."""
     kind = request.GET.get("kind", "")
     if kind not in Movement.Kind.values:
         kind = ""
@@ -240,7 +238,7 @@ def page_of(stock: Stock, request: HttpRequest) -> BookPage:
         stock=stock,
         book=Book.objects.filter(isbn=stock.sku).first(),
         free=stock_queries.free_label(getattr(stock, "all_free", 0)),
-        shelves=stock_queries.bins_of(stock.sku),
+        pools=stock_queries.pools_of(stock.sku),
         entries=stock_queries.entries(ledger),
         ledger=ledger,
         count=f"more than {paginator.count:,}" if paginator.is_capped else f"{paginator.count:,}",
@@ -250,17 +248,17 @@ def page_of(stock: Stock, request: HttpRequest) -> BookPage:
 
 
 def may_receive(request: HttpRequest) -> bool:
-    """Whether this person may let units arrive and put counts right."""
+    """Whether this user may receive units and correct counts."""
     return request.user.has_perm("inventory.change_stock")
 
 
 def receive_url(sku: str = "") -> str:
-    """Where units arrive, of this book or of one to be named."""
+    """The page for receiving units, of this book or of any."""
     return reverse("admin:inventory_stock_receive") + (f"?sku={sku}" if sku else "")
 
 
 def correct_url(sku: str) -> str:
-    """Where the count of this book is put right."""
+    """The page for correcting the count of this book."""
     return reverse("admin:inventory_stock_correct") + f"?sku={sku}"
 
 

@@ -1,4 +1,4 @@
-"""Stock as shopkeepers see it: by book, over all of its bins, beside what the gate says; and the ledger in words."""
+"""Stock by book, over all its stock pools, beside the Redis counters; and the ledger in words."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -36,123 +36,123 @@ _FREE = F("received") - F("held") - F("sold")
 
 # -- Totals -----------------------------------------------------------------------------------------------
 def by_book(rows: QuerySet[Stock]) -> QuerySet[Any]:
-    """One row for each book: its ordinary bin, with the sums over all of its bins and the catalogue's title.
+    """One row for each book: its ordinary pool, with the sums over all its pools and the catalogue's title.
 
-    The sums are `all_received`, `all_held`, `all_sold`, `all_free`; `set_aside` is what is free in bins of sales.
+    The sums are `all_received`, `all_held`, `all_sold`, `all_free`; `set_aside` is what is free in pools of sales.
     """
     title = Book.objects.filter(isbn=OuterRef("sku")).values("title")[:1]
     return rows.filter(bin=F("sku")).annotate(title=Subquery(title), **sums_of(OuterRef("sku")))
 
 
 def sums_of(sku: Any) -> dict[str, Coalesce]:
-    """Annotations with the sums over all bins of a book."""
-    bins = Stock.objects.filter(sku=sku).order_by().values("sku")
+    """Annotations with the sums over all stock pools of a book."""
+    pools = Stock.objects.filter(sku=sku).order_by().values("sku")
 
     def total(found: QuerySet[Stock, Any], what: Any) -> Coalesce:
         return Coalesce(Subquery(found.annotate(n=Sum(what)).values("n"), output_field=IntegerField()), 0)
 
     return {
-        "all_received": total(bins, "received"),
-        "all_held": total(bins, "held"),
-        "all_sold": total(bins, "sold"),
-        "all_free": total(bins, _FREE),
-        "set_aside": total(bins.exclude(sale_id=None), _FREE),
+        "all_received": total(pools, "received"),
+        "all_held": total(pools, "held"),
+        "all_sold": total(pools, "sold"),
+        "all_free": total(pools, _FREE),
+        "set_aside": total(pools.exclude(sale_id=None), _FREE),
     }
 
 
 def free_label(free: int) -> str:
-    """Free units, coloured when they are few or none."""
+    """Free units; coloured if few or none are left."""
     if free <= 0:
         return facts.label("none", "danger")
     return facts.label(f"{free:,}", "warning" if free <= FEW else "success")
 
 
-# -- The gate ---------------------------------------------------------------------------------------------
-def gate_labels(bins: Sequence[Stock]) -> dict[str, str]:
-    """What the gate says of these bins, which were read before it is asked, each as a label; one round trip."""
-    told = admission.inspect([stock.bin for stock in bins])
-    return {stock.bin: gate_label([stock], told) for stock in bins}
+# -- The Redis counters -----------------------------------------------------------------------------------
+def counter_labels(pools: Sequence[Stock]) -> dict[str, str]:
+    """The counter of each of these pools as a label, in one round trip; the pools must have been read before."""
+    counters = admission.read_counters([stock.bin for stock in pools])
+    return {stock.bin: counter_label([stock], counters) for stock in pools}
 
 
-def gate_labels_by_book(skus: Sequence[str]) -> dict[str, str]:
-    """What the gate says of all bins of each of these books; one query and one round trip."""
-    bins: dict[str, list[Stock]] = defaultdict(list)
+def counter_labels_by_book(skus: Sequence[str]) -> dict[str, str]:
+    """The counters of all pools of each of these books as a label; one query and one round trip."""
+    pools: dict[str, list[Stock]] = defaultdict(list)
     for stock in Stock.objects.filter(sku__in=skus).order_by("bin"):
-        bins[stock.sku].append(stock)
-    told = admission.inspect([stock.bin for found in bins.values() for stock in found])
-    return {sku: gate_label(bins[sku], told) for sku in skus}
+        pools[stock.sku].append(stock)
+    counters = admission.read_counters([stock.bin for found in pools.values() for stock in found])
+    return {sku: counter_label(pools[sku], counters) for sku in skus}
 
 
-def gate_label(bins: Sequence[Stock], told: Mapping[str, admission.InFlight]) -> str:
-    """The units that the gate lets through, in a colour if it is wrong: it has PostgreSQL's count, and another number.
+def counter_label(pools: Sequence[Stock], counters: Mapping[str, admission.StockCounter]) -> str:
+    """The units that Redis admits; coloured if the counter is wrong: the version of PostgreSQL, another number.
 
-    A lower version is a count that is just being told, a higher one was told after PostgreSQL was read.
+    A lower version is about to be updated, a higher one was updated after PostgreSQL was read. Neither is wrong.
     """
-    unknown = [stock.bin for stock in bins if stock.bin not in told]
-    if unknown or not bins:
-        return facts.label("unknown", title="The gate cannot vouch for it; PostgreSQL decides")
-    wrong = [s.bin for s in bins if told[s.bin].version == s.version and told[s.bin].free != s.free]
-    units = f"{sum(max(0, told[stock.bin].free - told[stock.bin].taken) for stock in bins):,}"
+    unknown = [stock.bin for stock in pools if stock.bin not in counters]
+    if unknown or not pools:
+        return facts.label("unknown", title="No valid counter; PostgreSQL decides")
+    wrong = [s.bin for s in pools if counters[s.bin].version == s.version and counters[s.bin].free != s.free]
+    units = f"{sum(max(0, counters[stock.bin].free - counters[stock.bin].taken) for stock in pools):,}"
     if wrong:
-        return facts.label(units, "warning", title=f"PostgreSQL says otherwise of {', '.join(wrong)}; it decides")
-    return facts.label(units, title="The same as PostgreSQL, but for orders that are just being decided")
+        return facts.label(units, "warning", title=f"Differs from PostgreSQL, which decides: {', '.join(wrong)}")
+    return facts.label(units, title="As in PostgreSQL, less the orders that are being decided")
 
 
 # -- The ledger -------------------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True)
 class PoolRow:
-    """A row of the table of a book's bins."""
+    """A row of the table of a book's stock pools."""
 
     stock: Stock
     free: str
-    gate: str
-    place: str
+    counter: str
+    pool: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class MovementLine:
-    """A line of the ledger, as it is shown."""
+    """A movement as the ledger shows it."""
 
     movement: Movement
     kind: str
     words: str
     change: int
-    """Of the free units."""
+    """Change of the free units."""
     free_after: int | None
-    """Free units of the book in all bins once it was done; None where only some movements are shown, and for a line
-    that stands for many."""
-    place: str
+    """Free units of the book in all pools afterwards; None if only some movements are shown, and for a line that
+    replaces several."""
+    pool: str
     order: str
 
 
-def bins_of(sku: str) -> list[PoolRow]:
-    """A book's bins, the ordinary one first."""
-    bins = list(Stock.objects.filter(sku=sku).order_by("bin"))
-    labels, places = gate_labels(bins), _places([stock.sale_id for stock in bins])
+def pools_of(sku: str) -> list[PoolRow]:
+    """A book's stock pools, the ordinary one first."""
+    pools = list(Stock.objects.filter(sku=sku).order_by("bin"))
+    labels, titles = counter_labels(pools), _pool_titles([stock.sale_id for stock in pools])
     return [
-        PoolRow(stock=stock, free=free_label(stock.free), gate=labels[stock.bin], place=places[stock.sale_id])
-        for stock in bins
+        PoolRow(stock=stock, free=free_label(stock.free), counter=labels[stock.bin], pool=titles[stock.sale_id])
+        for stock in pools
     ]
 
 
 def movements_of(sku: str, kind: str) -> QuerySet[Movement]:
-    """A book's movements, newest first, of this kind or of all; of all, each with `free_after`.
+    """A book's movements, newest first, of one kind or of all; with all kinds, each has `free_after`.
 
-    What is free now and what moved since are read in one statement, so the two fit whatever happens meanwhile.
+    The free units now and what changed since are read in one statement, so they fit even while stock is moving.
     """
     found = Movement.objects.filter(sku=sku).order_by("-id")
     if kind:
         return found.filter(kind=kind)
-    bins = Stock.objects.filter(sku=Value(sku)).order_by().values("sku")
-    now = Subquery(bins.annotate(n=Sum(_FREE)).values("n"), output_field=IntegerField())
+    pools = Stock.objects.filter(sku=Value(sku)).order_by().values("sku")
+    now = Subquery(pools.annotate(n=Sum(_FREE)).values("n"), output_field=IntegerField())
     newer = Window(Sum(_FREE), order_by=F("id").desc(), frame=RowRange(end=-1), output_field=IntegerField())
     return found.annotate(free_after=Coalesce(now, 0) - Coalesce(newer, 0))
 
 
 def entries(page: "Page[Movement]") -> list[MovementLine]:
-    """The lines of one page, with the orders' references and the sales' names; two queries more."""
+    """The lines of one page, with the orders' references and the sales' names; two more queries."""
     movements = list(page.object_list)
-    places = _places([_sale_id(movement.bin) for movement in movements])
+    titles = _pool_titles([_sale_id(movement.bin) for movement in movements])
     ids = {movement.order_id for movement in movements if movement.order_id}
     references = dict(Order.objects.filter(pk__in=ids).values_list("pk", "reference"))
     return [
@@ -162,7 +162,7 @@ def entries(page: "Page[Movement]") -> list[MovementLine]:
             words=in_words(movement),
             change=movement.received - movement.held - movement.sold,
             free_after=None if movement.carried else getattr(movement, "free_after", None),
-            place=places[_sale_id(movement.bin)],
+            pool=titles[_sale_id(movement.bin)],
             order=facts.link(facts.page_of(Order, movement.order_id), references[movement.order_id])
             if movement.order_id in references
             else "",
@@ -172,13 +172,13 @@ def entries(page: "Page[Movement]") -> list[MovementLine]:
 
 
 def in_words(movement: Movement) -> str:
-    """What a movement did, as a shopkeeper would say it."""
+    """What a movement did, in a shopkeeper's words."""
     received, held, sold = movement.received, movement.held, movement.sold
     if movement.carried:
         sums = {"received": received, "held": held, "sold": sold}
-        told = ", ".join(f"{units:+,} {name}" for name, units in sums.items() if units) or "nothing in all"
+        total = ", ".join(f"{units:+,} {name}" for name, units in sums.items() if units) or "nothing in all"
         lines = "1 movement" if movement.carried == 1 else f"{movement.carried:,} movements"
-        return f"{lines} until then, carried forward: {told}"
+        return f"{lines} until then, carried forward: {total}"
     match Kind(movement.kind):
         case Kind.OPENED:
             return f"{received:,} received, {held:,} held and {sold:,} sold before the ledger began"
@@ -204,23 +204,23 @@ def in_words(movement: Movement) -> str:
             return f"{-held:,} not paid in time, free again"
 
 
-def _places(sale_ids: Sequence[int | None]) -> dict[int | None, str]:
-    """By sale (None for none): what the bin is called, with a link where there is a page."""
+def _pool_titles(sale_ids: Sequence[int | None]) -> dict[int | None, str]:
+    """By sale (None for the ordinary pool): what the pool is called, with a link to the sale if it has a page."""
     sales = FlashSale.objects.in_bulk({sale_id for sale_id in sale_ids if sale_id is not None})
-    places: dict[int | None, str] = {None: "ordinary"}
+    titles: dict[int | None, str] = {None: "ordinary"}
     for sale_id in sale_ids:
         if sale_id is None:
             continue
         sale = sales.get(sale_id)
         if sale is None:
-            places[sale_id] = f"sale {sale_id}, which is gone"
+            titles[sale_id] = f"sale {sale_id} (deleted)"
         elif admin.site.is_registered(FlashSale):
-            places[sale_id] = facts.link(reverse("admin:shop_flashsale_change", args=[sale_id]), sale)
+            titles[sale_id] = facts.link(reverse("admin:shop_flashsale_change", args=[sale_id]), sale)
         else:
-            places[sale_id] = str(sale)
-    return places
+            titles[sale_id] = str(sale)
+    return titles
 
 
-def _sale_id(name: str) -> int | None:
-    sale = name.partition("@")[2]
+def _sale_id(pool: str) -> int | None:
+    sale = pool.partition("@")[2]
     return int(sale) if sale else None

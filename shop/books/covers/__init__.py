@@ -1,4 +1,4 @@
-"""Book covers, drawn from nothing but a book's own words: the same book always gives the same picture."""
+"""Book covers, generated from a book's ISBN, title, author and shelf; the same book always gets the same picture."""
 
 from shop.books.covers.drawing import draw
 

@@ -1,4 +1,4 @@
-"""Choices that look like chance and are always the same for the same book."""
+"""Pseudo-random choices that are always the same for the same book."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Dice:
-    """A stream of numbers out of a text; unlike `random` it stays the same in every version of Python."""
+    """A stream of numbers from a seed text. Unlike `random`, it is the same in every version of Python."""
 
     def __init__(self, seed: str) -> None:
         self._seed = seed

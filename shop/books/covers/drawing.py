@@ -1,4 +1,4 @@
-"""Putting a cover together: a picture that suits the shelf, then the words."""
+"""Draws a cover: a picture that suits the shelf, then title and author."""
 
 from functools import lru_cache
 from xml.sax.saxutils import escape
@@ -9,7 +9,7 @@ from shop.books.covers.dice import Dice
 
 @lru_cache(maxsize=512)
 def draw(*, isbn: str, title: str, author: str, shelf: str) -> str:
-    """A cover as an SVG document of 320 by 480 units; words that no face can set stay in its <title> only."""
+    """A cover as an SVG document of 320 by 480 units; text that the typefaces lack is only in its <title>."""
     dice = Dice(isbn)
     pictures, colours = designs.BY_SHELF.get(shelf, designs.ANY_SHELF)
     picture = dice.pick(pictures)(dice, dice.pick(colours))

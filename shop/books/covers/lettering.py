@@ -1,7 +1,7 @@
-"""Setting words with outlines, so that a cover looks the same on every machine.
+"""Sets text as outlines, so that a cover looks the same on every machine.
 
-A browser shows an SVG in an <img> without the page's fonts, and the fonts of the machine differ in
-width. The outlines (`faces/*.json`) are in thousandths of an em, y downwards, the baseline at 0.
+A browser shows an SVG in an <img> without the page's fonts, and system fonts differ in width. The outlines
+(`faces/*.json`) are in thousandths of an em, y downwards, the baseline at 0.
 """
 
 import unicodedata
@@ -25,7 +25,7 @@ class Face(msgspec.Struct, frozen=True):
     kerning: dict[str, int]
 
     def known(self, text: str) -> str:
-        """The text as far as this face can set it: letters that it lacks lose their accent, or go."""
+        """The text as far as this face can set it: letters that it lacks lose their accent, or are dropped."""
         letters: list[str] = []
         for char in text:
             if char in self.glyphs:

@@ -1,4 +1,4 @@
-"""The shop's first stock: books, shelves and demo accounts. Running it again changes nothing."""
+"""Seed data: books, shelves and demo accounts. Running it again changes nothing."""
 
 import tomllib
 from dataclasses import asdict, dataclass, field
@@ -25,7 +25,7 @@ SALE_LASTS = timedelta(days=7)
 
 @dataclass(kw_only=True)
 class SeedReport:
-    """What a run did; a second run counts nothing new."""
+    """What was added; nothing in a second run."""
 
     categories: int = 0
     books: int = 0
@@ -40,10 +40,9 @@ class SeedReport:
 
 @transaction.atomic
 def seed() -> SeedReport:
-    """Bring in the shelves, books and units that are not there yet.
+    """Add missing shelves, books and units.
 
-    A book that exists is left alone, with the price and stock that somebody gave it; units arrive only
-    together with their book.
+    Existing books keep their price and stock; units are added only together with their book.
     """
     data = tomllib.loads(BOOKS_FILE.read_text(encoding="utf-8"))
     report = SeedReport()
@@ -80,9 +79,9 @@ def seed() -> SeedReport:
 
 @transaction.atomic
 def announce_sale() -> int:
-    """Make a sale to look at, soon running, and for long enough to come back to; none if there ever was one.
+    """Create a flash sale that starts soon and lasts for days, unless there ever was a sale.
 
-    Returns how many were made. It is no part of `seed`: while it runs, one book is scarce.
+    Returns how many were created. Not part of `seed`, because it makes one book scarce.
     """
     if FlashSale.objects.exists():
         return 0
@@ -99,9 +98,9 @@ def announce_sale() -> int:
 
 @transaction.atomic
 def seed_demo_users() -> list[str]:
-    """Make the demo's accounts, name and password alike: `admin` for staff, `reader` for a buyer. For demos only.
+    """Create the demo accounts, with passwords equal to their names: `admin` (staff) and `reader`. For demos only.
 
-    Returns the names of those that were not there before.
+    Returns the names of the new accounts.
     """
     made = []
     if not User.objects.filter(username="admin").exists():

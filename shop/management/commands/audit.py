@@ -18,16 +18,15 @@ CLEAN, OFF, BAD_OPTIONS, NOT_RUN = 0, 1, 2, 3
 
 
 class Command(BaseCommand):
-    """Proves that the books add up, or says what does not."""
+    """Checks every invariant of the shop."""
 
-    # It shall also run, and say so, where something is wrong.
+    # It must also run where something is wrong.
     requires_system_checks = ()
     help = (
         "Check that the shop's books add up: stock, holds, orders, money, events. Everything in PostgreSQL is read in "
-        "one consistent, read-only snapshot, so it can be run at any moment beside a busy shop and holds nobody up. "
-        "Each invariant is printed with the number of rows that break it and a few examples, and the result is kept "
-        "for the admin. Exit code: 0 if all is well, 1 if something is off, 2 for options that make no sense, 3 if the "
-        "audit could not be run."
+        "one consistent, read-only snapshot, so it can run at any time in a busy shop and blocks nothing. Each "
+        "invariant is printed with the number of violations and a few examples, and the result is stored for the "
+        "admin. Exit codes: 0 all invariants hold, 1 some do not, 2 invalid options, 3 the audit could not be run."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -44,30 +43,30 @@ class Command(BaseCommand):
         parser.add_argument(
             "--repair",
             action="store_true",
-            help="mend what can be mended safely (the gate is made anew, holds of cancelled orders are released, "
-            "overdue orders cancelled, expired holds given up, what sales have left returned, held and sold brought to "
-            "what orders have), say each act and what is left for a person, and audit again",
+            help="repair what can be repaired safely (rebuild stock counters, release holds of cancelled orders, "
+            "cancel overdue orders, release expired holds, return unsold units of ended sales, correct held and sold "
+            "to what orders have), print each action and what is left for a person, and audit again",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="with --repair: only say what it would do; nothing is changed"
+            "--dry-run", action="store_true", help="with --repair: only print what it would do; nothing is changed"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Audit, mend if asked to, audit again, and exit with the verdict."""
+        """Audit, repair if requested, audit again, and exit with the result."""
         if options["dry_run"] and not options["repair"]:
-            raise CommandError("--dry-run says what --repair would do; give both", returncode=BAD_OPTIONS)
+            raise CommandError("--dry-run needs --repair", returncode=BAD_OPTIONS)
         try:
             report = self._run(options)
         except audit.TooSlow as error:
-            raise CommandError(f"The audit was given up: {error}.", returncode=NOT_RUN) from error
+            raise CommandError(f"The audit was aborted: {error}.", returncode=NOT_RUN) from error
         except ProgrammingError as error:
             raise CommandError(
-                f"The audit could not be run: a table is not there; run `manage.py migrate` first ({_first(error)}).",
+                f"The audit could not be run: a table is missing; run `manage.py migrate` first ({_first(error)}).",
                 returncode=NOT_RUN,
             ) from error
         except (DatabaseError, InterfaceError) as error:
             raise CommandError(
-                f"The audit could not be run: PostgreSQL cannot be asked ({_first(error)}).", returncode=NOT_RUN
+                f"The audit could not be run: PostgreSQL is not available ({_first(error)}).", returncode=NOT_RUN
             ) from error
         if not report.is_clean:
             raise SystemExit(OFF)
@@ -125,7 +124,7 @@ def _who() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):
-        return "somebody without a name"
+        return "unknown user"
 
 
 def _first(error: BaseException) -> str:

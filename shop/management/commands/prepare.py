@@ -1,4 +1,4 @@
-"""`manage.py prepare`: all that a shop needs before its roles start."""
+"""`manage.py prepare`: everything a shop needs before its roles start."""
 
 import argparse
 import contextlib
@@ -20,11 +20,11 @@ STEPS = ("migrate", "seed", "topics", "republish")
 
 
 class Command(BaseCommand):
-    """One process for several commands, because starting Django takes longer than most of them."""
+    """Runs several commands in one process, because starting Django takes longer than most of them."""
 
     help = (
-        "Migrate the database, add the first books (and the demo's accounts with --demo-users), make the topics, and "
-        "publish again what no group has heard of yet. Each step is safe to repeat. Prints a line per step."
+        "Migrate the database, add the first books (and the demo accounts with --demo-users), create the topics, and "
+        "publish events again that groups have not handled. Each step is safe to repeat. Prints a line per step."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Take the steps one after the other; the first that fails ends it."""
+        """Run the steps one after the other; the first failure ends it."""
         for step in [step for step in STEPS if step in (options["steps"] or STEPS)]:
             started = time.monotonic()
             text = self._take(step, demo_users=options["demo_users"])
@@ -60,7 +60,7 @@ class Command(BaseCommand):
         return f"{rows} events published again for groups that had not heard them." if rows else "No event to repeat."
 
     def _wait_for_brokers(self) -> None:
-        """As many as a topic has copies: a cluster that boots right now shall have its time."""
+        """Wait for as many brokers as a topic has replicas, in case the cluster is just starting."""
 
         def are_there() -> bool:
             with contextlib.suppress(KafkaException):

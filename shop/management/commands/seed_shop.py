@@ -10,21 +10,21 @@ from shop.models import Book
 
 
 class Command(BaseCommand):
-    """Adds what is missing and nothing else; safe to run at every start."""
+    """Adds only what is missing; safe to run at every start."""
 
     help = "Add the first books, shelves and stock. Running it again never raises stock nor changes a price."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Options of the command line."""
-        parser.add_argument("--json", action="store_true", help="print what was done as one JSON object")
+        parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
         parser.add_argument(
             "--demo-users",
             action="store_true",
-            help="also make the accounts admin/admin (staff) and reader/reader; never do this on a public shop",
+            help="also create the accounts admin/admin (staff) and reader/reader; never do this in a public shop",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Seed, and say what was new."""
+        """Seed, and print what was new."""
         is_empty = not Book.objects.exists()
         report = seed.seed()
         if is_empty:
@@ -41,6 +41,6 @@ class Command(BaseCommand):
         if report.sales:
             self.stdout.write("Announced a flash sale.")
         if not (report.books or report.categories):
-            self.stdout.write("All books are there already; nothing was changed.")
+            self.stdout.write("All books exist already; nothing was changed.")
         for name in report.users:
-            self.stdout.write(f"Made the account {name} with the password {name}.")
+            self.stdout.write(f"Created the account {name} with the password {name}.")

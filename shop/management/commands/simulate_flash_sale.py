@@ -14,11 +14,11 @@ from rich.console import Console
 
 from events import catalogue
 from kafka_bridge.runtime import processes
-from shop.simulation import playing, report, screen
+from shop.simulation import report, runner, screen
 from shop.simulation.buyers import BadPlan, SalePlan
-from shop.simulation.naive import Sold
+from shop.simulation.naive import NaiveResult
 from shop.simulation.sale_fixture import EmptyShop
-from shop.simulation.verdict import Verdict
+from shop.simulation.verdict import SaleVerdict
 
 SAGA, NAIVE = "saga", "naive"
 BROKEN, BAD_OPTIONS, NO_OUTCOME, STOPPED = 1, 2, 3, 130
@@ -29,30 +29,42 @@ class Command(BaseCommand):
     """Plays a flash sale at the shop that the settings point to."""
 
     help = (
-        "Let many buyers click for few copies at the running shop (such as `make demo` in another terminal), watch "
-        "their orders, and say whether exactly the copies there were have been sold. Exit codes: 0 every invariant "
-        "holds, 1 one is broken, 2 the options make no sense, 3 orders get no outcome, 130 stopped."
+        "Let many buyers order few copies at the running shop (for example `make demo` in another terminal), watch "
+        "their orders, and check that exactly the available copies were sold. Exit codes: 0 every invariant holds, 1 "
+        "an invariant is broken, 2 invalid options, 3 orders get no outcome, 130 stopped."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Options of the command line."""
-        parser.add_argument("--buyers", type=int, default=500, metavar="N", help="so many people (default: 500)")
+        parser.add_argument("--buyers", type=int, default=500, metavar="N", help="number of buyers (default: 500)")
         parser.add_argument("--units", type=int, default=20, metavar="M", help="copies of each book (default: 20)")
         parser.add_argument("--books", type=int, default=1, metavar="K", help="books in the sale (default: 1)")
-        parser.add_argument("--basket", type=int, default=1, metavar="B", help="books that each buyer wants of them")
+        parser.add_argument("--basket", type=int, default=1, metavar="B", help="books per buyer (default: 1)")
         parser.add_argument("--flow", choices=catalogue.FLOWS, help="hold first or charge first (default: ORDER_FLOW)")
         parser.add_argument("--mode", choices=(SAGA, NAIVE), default=SAGA, help="naive: check-then-act, no shop needed")
         parser.add_argument("--compare", action="store_true", help="both modes with the same buyers, side by side")
         parser.add_argument(
             "--http", nargs="?", const=HERE, metavar="URL", help="POST to /api/orders/ (default: the demo's address)"
         )
-        parser.add_argument("--limit", type=int, metavar="L", help="copies of each book that one customer may have")
-        parser.add_argument("--cards", type=float, default=0.0, metavar="PERCENT", help="cards that are declined")
-        parser.add_argument("--threads", type=int, default=32, metavar="T", help="buyers at the same moment")
-        parser.add_argument("--rate", type=float, default=0.0, metavar="R", help="clicks a second (default: no limit)")
-        parser.add_argument("--seed", type=int, metavar="S", help="the same seed brings the same buyers")
+        parser.add_argument("--limit", type=int, metavar="L", help="limit per customer, in copies of each book")
         parser.add_argument(
-            "--patience", type=float, default=120.0, metavar="SECONDS", help="so long may nothing happen (default: 120)"
+            "--declined",
+            type=float,
+            default=0.0,
+            metavar="PERCENT",
+            help="share of cards that are declined (default: 0)",
+        )
+        # The name it had before.
+        parser.add_argument("--cards", type=float, dest="declined", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        parser.add_argument("--threads", type=int, default=32, metavar="T", help="concurrent buyers (default: 32)")
+        parser.add_argument("--rate", type=float, default=0.0, metavar="R", help="clicks a second (default: no limit)")
+        parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same buyers")
+        parser.add_argument(
+            "--patience",
+            type=float,
+            default=120.0,
+            metavar="SECONDS",
+            help="give up after so long without progress (default: 120)",
         )
         parser.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
 
@@ -60,15 +72,15 @@ class Command(BaseCommand):
         """Play the sale and say what came of it."""
         plan, url = self._plan(options), _url(options)
         live = screen.Screen(Console(stderr=True))
-        verdict: Verdict | None = None
-        sold: Sold | None = None
+        verdict: SaleVerdict | None = None
+        naive_result: NaiveResult | None = None
         try:
             with processes.sigterm_as_ctrl_c(), live:
                 if options["mode"] == SAGA or options["compare"]:
-                    verdict = playing.play(plan, url=url, patience_seconds=options["patience"], show=live.show)
+                    verdict = runner.play(plan, url=url, patience_seconds=options["patience"], show=live.show)
                 if options["mode"] == NAIVE or options["compare"]:
-                    sold = playing.play_naive(plan, show=live.show_naive)
-        except (playing.NoOutcome, EmptyShop) as error:
+                    naive_result = runner.play_naive(plan, show=live.show_naive)
+        except (runner.NoOutcome, EmptyShop) as error:
             raise CommandError(str(error), returncode=NO_OUTCOME) from error
         except OperationalError as error:
             raise CommandError(
@@ -76,9 +88,9 @@ class Command(BaseCommand):
                 returncode=NO_OUTCOME,
             ) from error
         except KeyboardInterrupt:
-            self.stderr.write("Stopped; what was made for the simulation is cleared away, and orders under way go on.")
+            self.stderr.write("Stopped. The simulation's sale is removed; orders under way continue.")
             sys.exit(STOPPED)
-        self._print(verdict, sold, as_json=options["json"], over_http=url is not None)
+        self._print(verdict, naive_result, as_json=options["json"], over_http=url is not None)
         if verdict is not None and not verdict.is_exact:
             raise CommandError(f"an invariant is broken: {'; '.join(verdict.problems)}", returncode=BROKEN)
 
@@ -91,7 +103,7 @@ class Command(BaseCommand):
             basket=options["basket"],
             flow=options["flow"] or settings.ORDER_FLOW,
             customer_limit=options["limit"],
-            declined_percent=options["cards"],
+            declined_percent=options["declined"],
             threads=options["threads"],
             rate=options["rate"],
             seed=random.randrange(1, 1_000_000) if seed is None else seed,  # noqa: S311 - any will do
@@ -104,20 +116,26 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=BAD_OPTIONS) from error
         return plan
 
-    def _print(self, verdict: Verdict | None, sold: Sold | None, *, as_json: bool, over_http: bool) -> None:
+    def _print(
+        self, verdict: SaleVerdict | None, naive_result: NaiveResult | None, *, as_json: bool, over_http: bool
+    ) -> None:
         if as_json:
             found = report.as_json(verdict, over_http=over_http) if verdict is not None else {}
-            if sold is not None:
-                found = found | {"naive": report.naive_as_json(sold)} if found else report.naive_as_json(sold)
+            if naive_result is not None:
+                found = (
+                    found | {"naive": report.naive_as_json(naive_result)}
+                    if found
+                    else report.naive_as_json(naive_result)
+                )
             self.stdout.write(json.dumps(found))
             return
         console = Console(file=sys.stdout)
-        if verdict is not None and sold is not None:
-            report.print_comparison(verdict, sold, console)
+        if verdict is not None and naive_result is not None:
+            report.print_comparison(verdict, naive_result, console)
         elif verdict is not None:
             report.print_verdict(verdict, console)
-        elif sold is not None:
-            report.print_naive(sold, console)
+        elif naive_result is not None:
+            report.print_naive(naive_result, console)
 
 
 def _url(options: dict[str, Any]) -> str | None:
@@ -130,16 +148,16 @@ def _url(options: dict[str, Any]) -> str | None:
     if url is None:
         return None
     if options["mode"] == NAIVE:
-        raise CommandError("The naive shop has no HTTP: leave out --http or --mode naive.", returncode=BAD_OPTIONS)
+        raise CommandError("The naive shop has no HTTP: omit --http or --mode naive.", returncode=BAD_OPTIONS)
     if options["flow"] not in (None, settings.ORDER_FLOW):
         raise CommandError(
-            f"Over HTTP the shop's own flow counts, which is {settings.ORDER_FLOW}: leave out --flow, or start the "
-            f"shop with ORDER_FLOW={options['flow']}.",
+            f"Over HTTP the shop's own flow applies, which is {settings.ORDER_FLOW}: omit --flow, or start the shop "
+            f"with ORDER_FLOW={options['flow']}.",
             returncode=BAD_OPTIONS,
         )
     if url == HERE:
         if not settings.LIVE_ORIGINS:
-            raise CommandError("Say where the shop is: --http http://localhost:8000", returncode=BAD_OPTIONS)
+            raise CommandError("Give the shop's address: --http http://localhost:8000", returncode=BAD_OPTIONS)
         return str(settings.LIVE_ORIGINS[0])
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:

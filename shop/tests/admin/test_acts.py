@@ -55,8 +55,8 @@ def test_ship_now_moves_what_can_be_shipped_and_says_why_not_the_rest(book: Book
     ]
     assert told(response) == [
         f"2 orders shipped: {first.reference}, {second.reference}.",
-        f"1 order left alone, not paid yet: {pending.reference}.",
-        f"1 order left alone, cancelled already: {declined.reference}.",
+        f"1 order not changed, not paid yet: {pending.reference}.",
+        f"1 order not changed, cancelled already: {declined.reference}.",
     ]
     first.refresh_from_db()
     assert first.status == Status.SHIPPED
@@ -79,7 +79,7 @@ def test_deliver_now_from_the_page_of_an_order(book: Book, admin_client: Client)
     assert testing.stated(catalogue.OrderDelivered) == [catalogue.OrderDelivered(order_id=order.pk, flow=order.flow)]
     assert text_of(response).count("br-moment-title") == 6
     assert told(act(admin_client, "deliver", order.pk)) == [
-        f"1 order left alone, delivered already: {order.reference}."
+        f"1 order not changed, delivered already: {order.reference}."
     ]
 
 
@@ -116,8 +116,8 @@ def test_an_order_that_cannot_be_cancelled_keeps_none_other_from_it(book: Book, 
     response = act(admin_client, "cancel", gone.pk, ghost, stays.pk, stays.pk, reason="recall")
     assert told(response) == [
         f"1 order cancelled: {stays.reference}.",
-        f"1 order left alone, shipped already: {gone.reference}.",
-        f"1 order left alone, not there at all: {ghost}.",
+        f"1 order not changed, shipped already: {gone.reference}.",
+        f"1 order not changed, no such order: {ghost}.",
     ]
     assert [event.key for event in testing.stated(catalogue.OrderCancelled)] == [str(stays.pk)]
 
@@ -125,11 +125,11 @@ def test_an_order_that_cannot_be_cancelled_keeps_none_other_from_it(book: Book, 
 def test_a_link_alone_changes_nothing(book: Book, admin_client: Client) -> None:
     order = confirmed(book)
     before = everything()
-    for name in order_actions.ACTS:
+    for name in order_actions.ACTIONS:
         assert admin_client.get(f"{ORDERS}act/{name}/?order={order.pk}&reason=x").status_code == 200
     outside = Client(enforce_csrf_checks=True)
     outside.force_login(User.objects.get(username="admin"))
-    for name in order_actions.ACTS:
+    for name in order_actions.ACTIONS:
         assert act(outside, name, order.pk, reason="x").status_code == 403
     assert everything() == before
     assert admin_client.get(f"{ORDERS}act/ship/").status_code == 404
@@ -144,7 +144,7 @@ def test_who_may_only_look_can_do_nothing(book: Book, viewer: Client) -> None:
         assert action not in page
         select(viewer, action, order.pk)
     assert "/act/" not in viewer.get(f"{ORDERS}{order.pk}/change/").content.decode()
-    for name in order_actions.ACTS:
+    for name in order_actions.ACTIONS:
         assert viewer.get(f"{ORDERS}act/{name}/?order={order.pk}").status_code == 403
         assert act(viewer, name, order.pk, reason="x").status_code == 403
     assert everything() == before
@@ -154,7 +154,7 @@ def test_too_many_at_once_are_refused_whole(book: Book, admin_client: Client) ->
     user = User.objects.get(username="admin")
     many = [confirmed(book).pk, *(uuid.uuid4() for _ in range(order_actions.MOST_AT_ONCE))]
     before = everything()
-    for one in order_actions.ACTS.values():
+    for one in order_actions.ACTIONS.values():
         with pytest.raises(order_actions.TooMany, match="nothing was done"):
             order_actions.carry_out(one, order_ids=many, user=user, reason="x")
     assert told(act(admin_client, "ship", *many)) == [
@@ -179,7 +179,7 @@ def test_what_is_said_to_stand_in_the_way_is_what_the_services_refuse(book: Book
         order_actions.carry_out(order_actions.DELIVER, order_ids=made[-2:-1], user=user)
         return list(Order.objects.filter(pk__in=made).select_related("shipment"))
 
-    for one in order_actions.ACTS.values():
+    for one in order_actions.ACTIONS.values():
         candidates = orders_in_every_state()
         expected = {order.pk for order in candidates if not one.obstacle(order)}
         report = order_actions.carry_out(one, order_ids=[order.pk for order in candidates], user=user, reason="test")

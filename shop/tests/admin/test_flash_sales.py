@@ -17,7 +17,7 @@ from devtools.testing.admin_desk import text_of, told
 from devtools.testing.flash_sales import HOUR, a_sale
 from devtools.testing.storefront import a_book
 from inventory import holds, stock_adjustments
-from inventory.models import Movement, Stock, bin_of
+from inventory.models import Movement, Stock, pool_name
 from orders.models import new_id
 from shop.flashsales import flash_sales
 from shop.models import Book, FlashSale
@@ -66,15 +66,15 @@ def page(sale: FlashSale, name: str = "change") -> str:
 
 def counts(book: Book, sale: FlashSale | None = None) -> tuple[int, int, int]:
     """Received, held and sold of the ordinary bin, or of that of the sale."""
-    stock = Stock.objects.get(bin=bin_of(book.isbn, sale.pk if sale else None))
+    stock = Stock.objects.get(bin=pool_name(book.isbn, sale.pk if sale else None))
     return stock.received, stock.held, stock.sold
 
 
 def hold(book: Book, sale: FlashSale, units: int = 1) -> None:
     """Somebody's order holds units of the sale."""
-    wish = holds.ReservationRequest(order_id=new_id(), units={bin_of(book.isbn, sale.pk): units}, customer="c")
+    request = holds.ReservationRequest(order_id=new_id(), units={pool_name(book.isbn, sale.pk): units}, customer="c")
     with transaction.atomic():
-        (outcome,) = holds.hold(wishes=[wish]).values()
+        (outcome,) = holds.hold(requests=[request]).values()
     assert outcome.held
 
 
@@ -101,13 +101,13 @@ def test_a_sale_is_made_and_its_units_are_set_aside(admin_client: Client) -> Non
     assert list(sale.books.values_list("book_id", "price_minor", "units")) == [(book.pk, 499, 20), (other.pk, 50, 8)]
     assert (counts(book), counts(book, sale)) == ((30, 0, 0), (20, 0, 0))
     assert (counts(other), counts(other, sale)) == ((0, 0, 0), (8, 0, 0))
-    stock = Stock.objects.get(bin=bin_of(book.isbn, sale.pk))
+    stock = Stock.objects.get(bin=pool_name(book.isbn, sale.pk))
     assert (stock.sale_id, stock.customer_limit, stock.hold_seconds) == (sale.pk, 2, 60)
     assert stock.closes_at == flash_sales.closes_at(sale) > sale.ends_at
     moved = Movement.objects.filter(kind=Movement.Kind.SET_ASIDE, sku=book.isbn)
     assert list(moved.order_by("id").values_list("bin", "received", "by", "reason")) == [
         (book.isbn, -20, "admin", "sale “Rush”"),
-        (bin_of(book.isbn, sale.pk), 20, "admin", "sale “Rush”"),
+        (pool_name(book.isbn, sale.pk), 20, "admin", "sale “Rush”"),
     ]
     entry = LogEntry.objects.get()
     assert (entry.object_id, entry.action_flag, entry.user.username) == (str(sale.pk), ADDITION, "admin")
@@ -125,8 +125,8 @@ def test_a_changed_sale_sets_its_units_aside_anew(admin_client: Client) -> None:
     assert list(sale.books.values_list("book_id", "price_minor", "units")) == [(book.pk, 300, 35), (third.pk, 100, 1)]
     assert [counts(one) for one in (book, other, third)] == [(15, 0, 0), (50, 0, 0), (49, 0, 0)]
     assert [counts(one, sale) for one in (book, other, third)] == [(35, 0, 0), (0, 0, 0), (1, 0, 0)]
-    back = Movement.objects.filter(bin=bin_of(other.isbn, sale.pk)).latest("id")
-    assert (back.received, back.by, back.reason) == (-20, "admin", "not in the sale “Rush” any more")
+    back = Movement.objects.filter(bin=pool_name(other.isbn, sale.pk)).latest("id")
+    assert (back.received, back.by, back.reason) == (-20, "admin", "removed from the sale “Rush”")
     assert LogEntry.objects.get().action_flag == CHANGE
 
 
@@ -157,7 +157,7 @@ def test_more_units_than_are_free_are_refused_to_a_sale_that_has_some(admin_clie
     [
         ({"books-0-price": "0"}, {"0.price": ["Ensure this value is greater than or equal to 0.01."]}),
         ({"books-0-price": "1.999"}, {"0.price": ["Ensure that there are no more than 2 decimal places."]}),
-        ({"books-0-price": "12.50"}, {"0.price": ["Not below the usual price of $12.50."]}),
+        ({"books-0-price": "12.50"}, {"0.price": ["The price must be below the usual price of $12.50."]}),
         ({"books-0-units": "0"}, {"0.units": ["Ensure this value is greater than or equal to 1."]}),
         ({"books-0-book": ""}, {"0.book": ["This field is required."]}),
         ({"books-TOTAL_FORMS": "0"}, {"books": ["A sale needs at least one book."]}),
@@ -168,7 +168,7 @@ def test_more_units_than_are_free_are_refused_to_a_sale_that_has_some(admin_clie
         ({"ends_at_0": "2020-01-01"}, {"ends_at": ["The end must be after the start."]}),
         (
             {"starts_at_0": "2019-01-01", "ends_at_0": "2020-01-01"},
-            {"ends_at": ["The end must be still to come. To end a sale at once, use End now."]},
+            {"ends_at": ["The end must be in the future. To end a sale at once, use End now."]},
         ),
     ],
 )
@@ -185,14 +185,16 @@ def test_a_book_is_in_one_sale_at_a_time(admin_client: Client) -> None:
     first = a_sale(book, starts_in=HOUR, name="First")
     overlapping: dict[str, Any] = form((book, "5.00", 5), (other, "5.00", 5))
     response = admin_client.post(f"{SALES}add/", overlapping)
-    assert errors(response) == {"0.book": ["It is in the sale “First” at that time."]}
+    assert errors(response) == {"0.book": ["This book is in the sale “First” at that time."]}
     after = {**overlapping, **moment("starts_at", first.ends_at + HOUR), **moment("ends_at", first.ends_at + 2 * HOUR)}
     assert admin_client.post(f"{SALES}add/", after).status_code == 302
     # A sale is not in its own way, and it cannot grow into the other one.
     rows: Row = (book, "5.00", 5)
     assert admin_client.post(page(first), form(rows, sale=first)).status_code == 302
     longer = form(rows, sale=first, **moment("ends_at", first.ends_at + 90 * timedelta(minutes=1)))
-    assert errors(admin_client.post(page(first), longer)) == {"0.book": ["It is in the sale “Rush” at that time."]}
+    assert errors(admin_client.post(page(first), longer)) == {
+        "0.book": ["This book is in the sale “Rush” at that time."]
+    }
     twice = form((other, "5.00", 5), (other, "4.00", 5), **moment("ends_at", timezone.now() + 65 * HOUR / 60))
     assert list(errors(admin_client.post(f"{SALES}add/", twice))) == ["1.__all__", "books"]
 
@@ -242,7 +244,7 @@ def test_what_is_held_or_sold_stays_in_the_sale(admin_client: Client) -> None:
     hold(book, sale, 2)
     rows: tuple[Row, ...] = ((book, "5.00", 20), (other, "5.00", 20))
     response = admin_client.post(page(sale), form(*rows, sale=sale, leaving=(0,)))
-    assert errors(response) == {"books": [f"“{book.title}” cannot leave the sale: copies are held or sold already."]}
+    assert errors(response) == {"books": [f"“{book.title}” cannot be removed: copies are already held or sold."]}
     fewer = form((book, "5.00", 1), (other, "5.00", 20), sale=sale)
     assert errors(admin_client.post(page(sale), fewer)) == {
         "0.units": [f"2 units of {book.isbn} are held or sold in this sale already, so it cannot have 1."]
@@ -263,9 +265,7 @@ def test_the_limit_of_a_running_sale_can_only_be_raised(admin_client: Client, li
     if is_allowed:
         assert (response.status_code, sale.customer_limit) == (302, int(limit) if limit else None)
     else:
-        assert errors(response) == {
-            "customer_limit": ["The sale is running: the limit can only be raised, or left empty."]
-        }
+        assert errors(response) == {"customer_limit": ["The sale is running: the limit can only be raised or removed."]}
         assert sale.customer_limit == 2
 
 
@@ -286,12 +286,12 @@ def test_a_sale_is_ended_early_and_its_rest_goes_back(admin_client: Client) -> N
     chosen = {"action": "end_now", "_selected_action": [str(sale.pk), str(coming.pk)]}
     response = admin_client.post(SALES, chosen, follow=True)
     assert sorted(told(response)) == [
-        "“Next” was left alone: it is not running.",
-        "“Rush” is over. What is left goes back among the ordinary units.",
+        "“Next” was not changed: it is not running.",
+        "“Rush” has ended. Unsold copies return to normal sale.",
     ]
     sale.refresh_from_db()
     assert flash_sales.phase_of(sale) == "over"
-    left = Stock.objects.filter(bin=bin_of(book.isbn, sale.pk))
+    left = Stock.objects.filter(bin=pool_name(book.isbn, sale.pk))
     assert left.get().closes_at == flash_sales.closes_at(sale)
     with transaction.atomic():
         assert stock_adjustments.return_unsold() == 0, "orders of the last moment may be on their way"

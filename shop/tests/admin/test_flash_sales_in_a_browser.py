@@ -53,4 +53,4 @@ def test_a_sale_is_made_and_ended(desk: Page) -> None:
     desk.locator("input.action-select").check()
     desk.get_by_label("Select action to run").select_option("end_now")
     desk.get_by_role("button", name="Run", exact=True).click()
-    expect(desk.get_by_text("“Evening rush” is over.")).to_be_visible()
+    expect(desk.get_by_text("“Evening rush” has ended.")).to_be_visible()

@@ -44,7 +44,7 @@ def test_some_copies_are_cancelled_on_the_page_of_the_order(desk: Page, book: Bo
     desk.get_by_label("Reason").fill("a page is missing")
     desk.get_by_role("button", name="Cancel these copies").click()
 
-    expect(desk.get_by_text(f"2 copies of {order.reference} cancelled; $25.00 go back.")).to_be_visible()
+    expect(desk.get_by_text(f"2 copies of {order.reference} cancelled; $25.00 will be refunded.")).to_be_visible()
     assert [event.key for event in testing.stated(catalogue.OrderReduced)] == [str(order.pk)]
 
 
@@ -62,7 +62,7 @@ def test_a_return_is_paid_back_once_the_sum_was_seen(desk: Page, book: Book) -> 
     assert testing.stated(catalogue.OrderReturned) == [], "another sum was seen than was sent"
     desk.get_by_role("button", name="Refund $25.00").click()
 
-    expect(desk.get_by_text(f"2 copies of {order.reference} paid back; $25.00 go back to the buyer.")).to_be_visible()
+    expect(desk.get_by_text(f"2 copies of {order.reference} refunded; the buyer gets $25.00 back.")).to_be_visible()
     assert [event.key for event in testing.stated(catalogue.OrderReturned)] == [str(order.pk)]
 
 

@@ -86,7 +86,7 @@ def test_one_is_closed_with_a_note(book: Book, admin_client: Client) -> None:
     assert (entry.before["state"], entry.after["state"]) == ("open", "closed")
     assert LogEntry.objects.get().change_message == "Closed: the bank says that it is through"
     assert "close/?review" not in text_of(admin_client.get(f"{REVIEWS}{review.pk}/change/"))
-    assert told(admin_client.post(f"{REVIEWS}close/", data, follow=True)) == ["1 review left alone: closed before."]
+    assert told(admin_client.post(f"{REVIEWS}close/", data, follow=True)) == ["1 review already closed."]
     assert AuditEntry.objects.count() == 1
 
 
@@ -100,7 +100,7 @@ def test_several_are_closed_at_once(admin_client: Client) -> None:
     answer = admin_client.post(
         f"{REVIEWS}close/", {"review": [row.pk for row in rows[:2]], "note": "given back"}, follow=True
     )
-    assert told(answer) == ["1 review closed.", "1 review left alone: closed before."]
+    assert told(answer) == ["1 review closed.", "1 review already closed."]
     assert list(Review.objects.order_by("pk").values_list("closed_by", "note")) == [
         ("ada", "was faster"), ("admin", "given back"), ("", ""),
     ]  # fmt: skip
@@ -138,7 +138,7 @@ def test_the_gateway_is_asked_now(book: Book, admin_client: Client) -> None:
     assert "Ask the gateway now" in text_of(admin_client.get(f"{CHARGES}{charge.pk}/change/"))
     assert admin_client.get(f"{CHARGES}{charge.pk}/ask/").status_code == 405
     response = admin_client.post(f"{CHARGES}{charge.pk}/ask/", follow=True)
-    assert told(response) == ["The gateway is asked within moments; the page shows what it answers."]
+    assert told(response) == ["The gateway will be asked in a moment. Reload this page to see the answer."]
     charge.refresh_from_db()
     assert charge.next_attempt_at <= timezone.now()
     assert (charge.state, charge.attempts) == (Charge.State.CAPTURING, 5), "nothing else has changed"

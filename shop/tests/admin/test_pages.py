@@ -15,7 +15,7 @@ from events import catalogue
 from kafka_bridge.consuming import registry
 from orders.models import Status
 from payments.models import Refund
-from shop.admin.orders import order_admin
+from shop.admin.orders import order_labels
 from shop.models import Book
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -90,5 +90,5 @@ def test_the_side_bar_lists_what_one_may_see() -> None:
 
 
 def test_every_status_and_every_group_is_known_here() -> None:
-    assert set(order_admin.STATUS_COLOURS) == set(Status)
+    assert set(order_labels.STATUS_COLOURS) == set(Status)
     assert {group.name for group in registry.groups()} == EVERYBODY

@@ -62,7 +62,7 @@ def test_some_copies_are_cancelled_on_the_page_of_the_order(
         assert words in form, words
 
     response = reduce(admin_client, order, {book.isbn: 2, other.isbn: ""})
-    assert told(response) == [f"2 copies of {order.reference} cancelled; $25.00 go back."]
+    assert told(response) == [f"2 copies of {order.reference} cancelled; $25.00 will be refunded."]
     (fact,) = testing.stated(catalogue.OrderReduced)
     assert isinstance(fact, catalogue.OrderReduced)
     assert (fact.amount_minor, fact.reason, fact.reduction) == (2500, "a page is missing", 1)
@@ -79,7 +79,7 @@ def test_some_copies_are_cancelled_on_the_page_of_the_order(
         "by admin: a page is missing (25.00 USD back", "Part of the order cancelled",
     ):  # fmt: skip
         assert words in shown, words
-    moments = {m.row.type: m for m in timeline.of(order) if m.row}
+    moments = {m.row.type: m for m in timeline.moments_of(order) if m.row}
     reduced = moments["order.reduced"]
     assert reduced.entry is not None
     assert (reduced.entry.what, reduced.missing) == ("reduced", [])
@@ -106,8 +106,8 @@ def test_the_buyer_sees_what_was_cancelled(order: Order, book: Book, other: Book
 @pytest.mark.parametrize(
     ("copies", "reason", "words"),
     [
-        ({}, "x", "Say of which book"),
-        ({0: 0, 1: 0}, "x", "Say of which book"),
+        ({}, "x", "Enter how many copies to cancel"),
+        ({0: 0, 1: 0}, "x", "Enter how many copies to cancel"),
         ({0: 4}, "x", "less than or equal to 3"),
         ({0: -1}, "x", "greater than or equal to 0"),
         ({0: 3, 1: 1}, "x", "cancel the whole order instead"),

@@ -82,7 +82,7 @@ def test_copies_are_paid_back_once_the_sum_was_seen(
     assert everything() == before, "so far it was only worked out"
 
     response = send(admin_client, order, {book.isbn: 2}, confirmed="2500")
-    assert told(response) == [f"2 copies of {order.reference} paid back; $25.00 go back to the buyer."]
+    assert told(response) == [f"2 copies of {order.reference} refunded; the buyer gets $25.00 back."]
     (fact,) = testing.stated(catalogue.OrderReturned)
     assert isinstance(fact, catalogue.OrderReturned)
     assert (fact.order_id, fact.amount_minor, fact.reason, fact.number) == (order.pk, 2500, "torn", 1)
@@ -107,7 +107,7 @@ def test_the_whole_order_is_paid_back(order: Order, book: Book, other: Book, adm
     run()
     assert [refund.amount_minor for refund in Refund.objects.all()] == [5000]
     assert page(order) not in text_of(admin_client.get(f"{ORDERS}{order.pk}/change/"))
-    assert "All of its copies were paid back already." in text_of(admin_client.get(page(order)))
+    assert "All of its copies have been refunded already." in text_of(admin_client.get(page(order)))
 
 
 def test_what_the_buyer_asks_for_is_filled_in_and_accepted(
@@ -115,7 +115,7 @@ def test_what_the_buyer_asks_for_is_filled_in_and_accepted(
 ) -> None:
     asked = wish(order, {book.isbn: 2})
     words = text_of(admin_client.get(f"{ORDERS}{order.pk}/change/"))
-    assert f"The buyer asks to return 2 × {book.title}, and waits for an answer." in words  # noqa: RUF001
+    assert f"The buyer asks to return 2 × {book.title} and is waiting for an answer." in words  # noqa: RUF001
     assert f"{RETURNS}{asked.pk}/decline/" in words
     response = admin_client.get(page(order))
     assert "the pages are upside down" in text_of(response)
@@ -138,7 +138,7 @@ def test_a_wish_is_declined_with_an_answer(order: Order, book: Book, admin_clien
     assert everything() == before
 
     response = admin_client.post(decline, {"answer": "They were sold as they are."}, follow=True)
-    assert told(response) == [f"The return of {order.reference} is declined; the buyer gets a mail."]
+    assert told(response) == [f"The return request for {order.reference} was declined. The buyer gets an email."]
     asked.refresh_from_db()
     assert (asked.state, asked.answer, asked.answered_by) == ("declined", "They were sold as they are.", "admin")
     entry = AuditEntry.objects.latest("id")
@@ -155,7 +155,7 @@ def test_a_wish_is_declined_with_an_answer(order: Order, book: Book, admin_clien
 @pytest.mark.parametrize(
     ("copies", "confirmed", "reason", "words"),
     [
-        (None, "", "x", "Say of which book how many copies are to be paid back."),
+        (None, "", "x", "Enter how many copies to refund, for at least one book."),
         (4, "5000", "x", "less than or equal to 3"),
         (-1, "-1250", "x", "greater than or equal to 0"),
         (1, "1250", " ", "This field is required"),
@@ -186,7 +186,7 @@ def test_it_is_offered_only_for_what_has_left(order: Order, book: Book, admin_cl
     before = everything()
     for case, sentence in (
         (paid, "It has not been shipped yet; cancel it, or some of its copies, instead."),
-        (over, "It is cancelled; all of its money goes back by itself."),
+        (over, "It is cancelled; it is refunded in full automatically."),
     ):
         assert page(case) not in text_of(admin_client.get(f"{ORDERS}{case.pk}/change/"))
         assert sentence in text_of(admin_client.get(page(case)))

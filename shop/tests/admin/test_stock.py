@@ -1,4 +1,4 @@
-"""The stock page: totals by book, its bins beside the gate, the ledger in words, and what people may do."""
+"""The stock page: totals by book, its stock pools beside the counters, the ledger in words, and what staff may do."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -16,7 +16,7 @@ from django_redis import get_redis_connection
 from devtools.testing.admin_desk import STOCK, confirmed, place, run, text_of, told
 from devtools.testing.storefront import a_book
 from inventory import admission, counter_sync, holds, stock_adjustments
-from inventory.models import Movement, Stock, bin_of
+from inventory.models import Movement, Stock, pool_name
 from orders.actions.cancellation import cancel_lines
 from orders.models import Order
 from shop.admin.stock import stock_queries
@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 
 
 @pytest.fixture(autouse=True)
-def sound_gate(db: Any) -> Iterator[None]:
-    """A gate that vouches for what there is, and afterwards one that knows nothing."""
+def sound_counters(db: Any) -> Iterator[None]:
+    """Valid counters for the stock, deleted afterwards."""
     counter_sync.rebuild("a test begins")
     yield
     admission.forget()
@@ -51,7 +51,7 @@ def hold(units: dict[str, int]) -> None:
     """Somebody's order, which is not paid yet, holds these units, by bin."""
     order = Order.objects.get(pk=place(a_book(stock=0)))
     with transaction.atomic():
-        holds.hold(wishes=[holds.ReservationRequest(order_id=order.pk, units=units)])
+        holds.hold(requests=[holds.ReservationRequest(order_id=order.pk, units=units)])
 
 
 def listed(client: Client, query: str = "") -> dict[str, tuple[int, int, int, int, int]]:
@@ -60,9 +60,9 @@ def listed(client: Client, query: str = "") -> dict[str, tuple[int, int, int, in
     return {r.title: (r.all_received, r.all_held, r.all_sold, r.all_free, r.set_aside) for r in rows}
 
 
-def shown_gate(client: Client) -> dict[str, str]:
-    """By title: what the list says of the gate."""
-    return {row.title: " ".join(row.gate_label.split()) for row in client.get(STOCK).context["cl"].result_list}
+def shown_counters(client: Client) -> dict[str, str]:
+    """By title: the counter as the list shows it."""
+    return {row.title: " ".join(row.counter_label.split()) for row in client.get(STOCK).context["cl"].result_list}
 
 
 def page(book: Book, **query: Any) -> str:
@@ -81,14 +81,14 @@ def test_a_book_is_one_row_with_the_sums_of_its_bins(book: Book, admin_client: C
     other = a_book(stock=7, title="Other")
     sale = a_sale(book, 20)
     hold({book.isbn: 2})
-    hold({bin_of(book.isbn, sale.pk): 3})
+    hold({pool_name(book.isbn, sale.pk): 3})
     confirmed(book, quantity=4)
     assert listed(admin_client) == {book.title: (50, 5, 4, 41, 17), "Other": (7, 0, 0, 7, 0)}
     assert list(listed(admin_client, "?o=3")) == ["Other", book.title]
     assert set(listed(admin_client, f"?q={other.isbn}")) == {"Other"}
     rows = text_of(admin_client.get(STOCK))
     assert rows.count(book.isbn) > 0
-    assert bin_of(book.isbn, sale.pk) not in rows
+    assert pool_name(book.isbn, sale.pk) not in rows
 
 
 def test_free_units_are_counted_over_all_bins(admin_client: Client) -> None:
@@ -103,34 +103,34 @@ def test_free_units_are_counted_over_all_bins(admin_client: Client) -> None:
     assert (row.all_free, row.all_held, row.all_sold) == (8, 0, 0)
 
 
-def test_the_gate_stands_beside_postgresql(book: Book, admin_client: Client) -> None:
+def test_the_counter_stands_beside_postgresql(book: Book, admin_client: Client) -> None:
     sale = a_sale(book, 20)
     hold({book.isbn: 2})
-    assert ">48<" in shown_gate(admin_client)[book.title].replace(" ", "")
+    assert ">48<" in shown_counters(admin_client)[book.title].replace(" ", "")
     with transaction.atomic():
         stock_adjustments.receive(quantities={book.isbn: 1}, reason="test")
-    right = shown_gate(admin_client)[book.title]
-    assert "PostgreSQL says otherwise" not in right
+    right = shown_counters(admin_client)[book.title]
+    assert "Differs from PostgreSQL" not in right
     # Told, and yet another number: that is what must catch the eye.
-    get_redis_connection("stock").hset(admission.FREE, bin_of(book.isbn, sale.pk), 3)
-    wrong = shown_gate(admin_client)[book.title]
-    assert f"PostgreSQL says otherwise of {bin_of(book.isbn, sale.pk)}" in wrong
+    get_redis_connection("stock").hset(admission.FREE, pool_name(book.isbn, sale.pk), 3)
+    wrong = shown_counters(admin_client)[book.title]
+    assert f"Differs from PostgreSQL, which decides: {pool_name(book.isbn, sale.pk)}" in wrong
     assert ">32<" in wrong.replace(" ", "")
     get_redis_connection("stock").hdel(admission.FREE, book.isbn)
-    assert "unknown" in shown_gate(admin_client)[book.title]
+    assert "unknown" in shown_counters(admin_client)[book.title]
     admission.forget()
-    assert "unknown" in shown_gate(admin_client)[book.title]
+    assert "unknown" in shown_counters(admin_client)[book.title]
 
 
 def test_a_count_that_is_not_told_yet_is_no_alarm(book: Book) -> None:
     stock = Stock.objects.get(bin=book.isbn)
     for version, free in ((stock.version - 1, 3), (stock.version + 1, 3), (stock.version, 50)):
-        told_ = {book.isbn: admission.InFlight(free=free, version=version, taken=1)}
-        label = stock_queries.gate_label([stock], told_)
-        assert "otherwise" not in label
+        told_ = {book.isbn: admission.StockCounter(free=free, version=version, taken=1)}
+        label = stock_queries.counter_label([stock], told_)
+        assert "Differs" not in label
         assert f">{free - 1}<" in "".join(label.split())
-    assert "otherwise" in stock_queries.gate_label(
-        [stock], {book.isbn: admission.InFlight(free=3, version=stock.version, taken=0)}
+    assert "Differs" in stock_queries.counter_label(
+        [stock], {book.isbn: admission.StockCounter(free=3, version=stock.version, taken=0)}
     )
 
 
@@ -153,20 +153,20 @@ def test_a_page_of_the_list_asks_redis_once(book: Book, admin_client: Client) ->
 # -- The page of one book ---------------------------------------------------------------------------------
 def test_the_bins_of_a_book(book: Book, admin_client: Client, viewer: Client) -> None:
     sale = a_sale(book, 20, limit=4)
-    hold({bin_of(book.isbn, sale.pk): 3})
+    hold({pool_name(book.isbn, sale.pk): 3})
     shown = admin_client.get(page(book)).context["page"]
-    assert [(b.stock.bin, b.stock.received, b.stock.held, b.stock.sold, b.stock.free) for b in shown.shelves] == [
-        (book.isbn, 30, 0, 0, 30), (bin_of(book.isbn, sale.pk), 20, 3, 0, 17),
+    assert [(b.stock.bin, b.stock.received, b.stock.held, b.stock.sold, b.stock.free) for b in shown.pools] == [
+        (book.isbn, 30, 0, 0, 30), (pool_name(book.isbn, sale.pk), 20, 3, 0, 17),
     ]  # fmt: skip
-    assert ["17" in b.gate for b in shown.shelves] == [False, True]
-    assert shown.shelves[0].place == "ordinary"
+    assert ["17" in p.counter for p in shown.pools] == [False, True]
+    assert shown.pools[0].pool == "ordinary"
     words = text_of(admin_client.get(page(book)))
     for text in (book.title, "Midnight rush", "4 a customer", "/correct/?sku=", "/receive/?sku="):
         assert text in words, text
     looked_at = text_of(viewer.get(page(book)))
     assert "/correct/" not in looked_at
     assert "/receive/" not in looked_at
-    missing = admin_client.get(f"{STOCK}{bin_of(book.isbn, sale.pk)}/change/")
+    missing = admin_client.get(f"{STOCK}{pool_name(book.isbn, sale.pk)}/change/")
     assert (missing.status_code, missing.headers.get("Location")) == (302, "/admin/")
 
 
@@ -176,7 +176,7 @@ def test_the_ledger_tells_everything_that_led_there(book: Book, admin_client: Cl
         cancel_lines(order_id=order.pk, units={book.isbn: 1}, reason="damaged", by="ada")
     run()
     sale = a_sale(book, 10)
-    hold({bin_of(book.isbn, sale.pk): 2})
+    hold({pool_name(book.isbn, sale.pk): 2})
     with transaction.atomic():
         stock_adjustments.correct(sku=book.isbn, change=-1, reason="lost", by="ada")
         holds.release(order_ids=[Order.objects.latest("placed_at").pk])
@@ -266,10 +266,10 @@ def test_a_count_is_corrected_by_a_number(book: Book, admin_client: Client) -> N
 
 def test_a_count_is_corrected_to_what_lies_on_the_shelf(book: Book, admin_client: Client) -> None:
     sale = a_sale(book, 10)
-    hold({bin_of(book.isbn, sale.pk): 2})
+    hold({pool_name(book.isbn, sale.pk): 2})
     confirmed(book, quantity=4)
     form = text_of(admin_client.get(f"{STOCK}correct/?sku={book.isbn}"))
-    assert "By the records 46 copies lie there" in form
+    assert "The records say 46 copies" in form
     assert told(correct(admin_client, book, counted="43")) == [f"{book.isbn} corrected by -3; 41 are free now."]
     assert Movement.objects.latest("id").received == -3
     assert Stock.objects.get(bin=book.isbn).received == 37
@@ -280,7 +280,7 @@ def test_a_count_that_was_overtaken_is_not_taken(book: Book, admin_client: Clien
     form = {"change": "", "counted": "48", "reason": "stocktaking", "expected": "50"}
     confirmed(book, quantity=1)
     refused = admin_client.post(address, form)
-    assert "they say 49 copies now" in text_of(refused)
+    assert "they now say 49 copies" in text_of(refused)
     assert 'name="expected" value="49"' in text_of(refused)
     assert Movement.objects.filter(kind="corrected").count() == 0
     assert LogEntry.objects.count() == 0
@@ -289,8 +289,8 @@ def test_a_count_that_was_overtaken_is_not_taken(book: Book, admin_client: Clien
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({}, "Give one of the two"),
-        ({"change": "1", "counted": "51"}, "Give one of the two"),
+        ({}, "Enter either a difference or a count"),
+        ({"change": "1", "counted": "51"}, "Enter either a difference or a count"),
         ({"change": "0"}, "nothing to correct"),
         ({"counted": "50"}, "nothing to correct"),
         ({"counted": "-1"}, "greater than or equal to 0"),

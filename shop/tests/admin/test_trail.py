@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def story(order_id: uuid.UUID) -> list[tuple[str, str, str]]:
     """What was stated, and what the order answered or did, with its status afterwards."""
-    moments = timeline.of(Order.objects.get(pk=order_id))
+    moments = timeline.moments_of(Order.objects.get(pk=order_id))
     return [
         (
             moment.row.type if moment.row else "",
@@ -48,7 +48,7 @@ def test_the_trail_of_an_order_that_went_all_the_way(book: Book, admin_client: C
         ("order.shipped", "shipped: move", "SHIPPED"),
         ("order.delivered", "delivered: move", "DELIVERED"),
     ]
-    moments = timeline.of(order)
+    moments = timeline.moments_of(order)
     assert [moment.cause.type if moment.cause else "" for moment in moments] == [
         "", "order.created", "", "payment.confirmed", "", "",
     ]  # fmt: skip
@@ -71,7 +71,7 @@ def test_the_trail_of_an_order_that_went_all_the_way(book: Book, admin_client: C
 def test_the_trail_says_which_group_has_not_had_a_fact(book: Book, admin_client: Client) -> None:
     order_id = place(book)
     run(without="payments")
-    created, reserved = timeline.of(Order.objects.get(pk=order_id))
+    created, reserved = timeline.moments_of(Order.objects.get(pk=order_id))
     assert (created.missing, reserved.missing) == ([], ["payments"])
     assert reserved.row is not None
     assert reserved.row.offset is not None
@@ -83,11 +83,11 @@ def test_the_trail_says_which_group_has_not_had_a_fact(book: Book, admin_client:
 
 def test_the_trail_says_what_waits_for_the_relay(book: Book, admin_client: Client) -> None:
     order_id = place(book, flow=catalogue.PAYMENT_FIRST)
-    (moment,) = timeline.of(Order.objects.get(pk=order_id))
+    (moment,) = timeline.moments_of(Order.objects.get(pk=order_id))
     assert moment.missing == ["payments"]
     page = text_of(admin_client.get(f"{ORDERS}{order_id}/change/"))
     assert "waiting for the relay" in page
-    assert "The relay has not brought order.created to Kafka yet" in page
+    assert "The relay has not published order.created to Kafka yet" in page
     assert "Inventory has not heard of this order" in page
 
 
@@ -114,7 +114,7 @@ def test_every_entry_finds_its_fact_whatever_the_order_of_delivery(book: Book, f
         cancellation.cancel_overdue()
     broker.drain()
     for order_id in ids:
-        moments = timeline.of(Order.objects.get(pk=order_id))
+        moments = timeline.moments_of(Order.objects.get(pk=order_id))
         assert len(moments) == OutboxRow.objects.filter(key=str(order_id)).count()
         entries = [moment.entry.pk for moment in moments if moment.entry]
         assert sorted(entries) == sorted(TrailEntry.objects.filter(order=order_id).values_list("pk", flat=True))
@@ -136,7 +136,7 @@ def test_what_the_gateway_has_not_answered_is_said(book: Book, admin_client: Cli
     assert f"Since {timezone.localtime(now):%H:%M:%S} nobody knows whether the gateway did what it was asked." in page
     at = timezone.localtime(now + timedelta(seconds=30))
     assert f"The gateway is asked to authorize it at {at:%H:%M:%S}, after 3 calls (timed out)." in page
-    assert "The carrier comes for the parcel at" in page
+    assert "The carrier picks the parcel up at" in page
 
 
 @pytest.mark.money
@@ -146,7 +146,7 @@ def test_a_return_is_told_on_the_trail(book: Book, admin_client: Client) -> None
         parcels.ship(order_ids=[order.pk], by="ada")
         returns.accept_return(order_id=order.pk, units={book.isbn: 1}, reason="torn", by="ada")
     run()
-    moments = {moment.row.type: moment for moment in timeline.of(order) if moment.row}
+    moments = {moment.row.type: moment for moment in timeline.moments_of(order) if moment.row}
     returned = moments["order.returned"]
     assert returned.entry is not None
     assert (returned.entry.what, returned.missing) == ("returned", [])

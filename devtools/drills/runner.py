@@ -1,100 +1,100 @@
-"""One drill from its first buyer to its verdict."""
+"""Runs one drill, from the first buyer to the verdict."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from devtools.drills import verdict, watching
+from devtools.drills import shop_state, verdict
 from devtools.drills.load import OrderLoad
-from devtools.drills.plans import DrillPlan, Place
-from devtools.drills.verdict import Timeline, Verdict
-from devtools.drills.watching import State, Watcher
+from devtools.drills.plans import DrilledShop, DrillPlan
+from devtools.drills.shop_state import ShopState, Watcher
+from devtools.drills.verdict import DrillVerdict, Timeline
 from devtools.testing.processes import Shop
 
 CALM_SECONDS = 10.0
-"""So long do buyers come before anything is taken away."""
+"""How long the shop is under load before the outage."""
 _TICK_SECONDS = 0.2
 _UNITS = 1_000_000
 _BOOKS = 20
 _RECEIVE = """
 from django.db import transaction
-from inventory import shelving
+from inventory import stock_adjustments
 with transaction.atomic():
-    shelving.receive(quantities=dict.fromkeys({skus}, {units}), reason="for a drill", by="drill")
+    stock_adjustments.receive(quantities=dict.fromkeys({skus}, {units}), reason="for a drill", by="drill")
 """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
-    """What there is to see right now."""
+class DrillSnapshot:
+    """The state of a drill at one moment."""
 
     plan: DrillPlan
     phase: str
     seconds: float
-    """Since the first buyer came."""
+    """Since the first buyer."""
     left: float | None
-    """Seconds until the next phase; None where that depends on the shop."""
-    crowd: OrderLoad
-    state: State
+    """Seconds until the next phase; None if that depends on the shop."""
+    load: OrderLoad
+    state: ShopState
 
 
-Show = Callable[[Moment], None]
+Show = Callable[[DrillSnapshot], None]
 
 
 class TooSlow(Exception):
-    """The shop did not come to rest in time."""
+    """The shop did not finish its work in time."""
 
 
-def play(plan: DrillPlan, place: Place, *, show: Show, drain_within_seconds: float) -> Verdict:
-    """Drill a shop whose roles all run, and judge it. `show` is called a few times a second.
+def play(plan: DrillPlan, drilled: DrilledShop, *, show: Show, drain_within_seconds: float) -> DrillVerdict:
+    """Drill a shop whose roles are all running, and judge it. `show` is called a few times a second.
 
-    When this returns, also by an exception, all that was taken away is back.
+    The outage is over when this returns or raises.
     """
-    with watching.asking_kafka_of(place.shop):
-        return _Drill(plan, place, show, drain_within_seconds).run()
+    with shop_state.asking_kafka_of(drilled.shop):
+        return _Drill(plan, drilled, show, drain_within_seconds).run()
 
 
 class _Drill:
     """One run."""
 
-    def __init__(self, plan: DrillPlan, place: Place, show: Show, drain_within_seconds: float) -> None:
-        self._plan, self._place, self._show = plan, place, show
-        self._shop = place.shop
+    def __init__(self, plan: DrillPlan, drilled: DrilledShop, show: Show, drain_within_seconds: float) -> None:
+        self._plan, self._drilled, self._show = plan, drilled, show
+        self._shop = drilled.shop
         self._drain_within_seconds = drain_within_seconds
-        self._crowd = OrderLoad(self._shop.url, _stock_up(self._shop), rate=plan.rate, seed=plan.seed)
-        self._watcher = Watcher(self._shop, self._crowd)
+        self._load = OrderLoad(self._shop.url, _stock_up(self._shop), rate=plan.rate, seed=plan.seed)
+        self._watcher = Watcher(self._shop, self._load)
         self._started = 0.0
 
-    def run(self) -> Verdict:
+    def run(self) -> DrillVerdict:
         dead_before = verdict.dead_letters(self._shop)
         with self._buyers_coming():
             process_ids = self._process_ids()
             self._wait("before", min(CALM_SECONDS, self._plan.seconds))
             away_at = time.monotonic()
-            self._plan.drill.act(self._place, self._wait, self._plan.seconds)
+            self._plan.drill.act(self._drilled, self._wait, self._plan.seconds)
             back_at = time.monotonic()
             drained_at = self._until_drained(back_at)
-            self._crowd.close_door()
+            self._load.close_door()
             self._until_at_rest()
-        course = Timeline(
+        timeline = Timeline(
             away_at=away_at,
             back_at=back_at,
             drained_at=drained_at,
             process_ids=process_ids,
             dead_before=dead_before,
         )
-        return verdict.reach(self._plan, self._shop, self._crowd, course)
+        return verdict.judge(self._plan, self._shop, self._load, timeline)
 
     @contextmanager
     def _buyers_coming(self) -> Iterator[None]:
         self._started = time.monotonic()
-        self._crowd.open()
+        self._load.open()
         self._watcher.start()
         try:
             yield
         finally:
-            self._crowd.stop()
+            self._load.stop()
             self._watcher.stop()
 
     def _process_ids(self) -> dict[str, int]:
@@ -102,12 +102,12 @@ class _Drill:
         return {role: pid for role, pid in found.items() if role not in self._plan.drill.kills_roles}
 
     def _until_drained(self, back_at: float) -> float | None:
-        """Wait for the orders of all buyers who had come by then; when that was so, or None."""
-        come = self._crowd.come
+        """Wait until the orders of all buyers who came before `back_at` are complete; when that was, or None."""
+        come = self._load.come
 
         def is_drained() -> bool:
-            backlog = [each.order_id for each in list(self._crowd.bought) if each.came_at <= back_at]
-            return len(backlog) >= come and not watching.open_orders(self._shop, backlog)
+            backlog = [each.order_id for each in list(self._load.bought) if each.came_at <= back_at]
+            return len(backlog) >= come and not shop_state.open_orders(self._shop, backlog)
 
         with suppress(TooSlow):
             self._until(is_drained, "draining")
@@ -115,13 +115,13 @@ class _Drill:
         return None
 
     def _until_at_rest(self) -> None:
-        """Wait for the orders of those who came later."""
+        """Wait until the orders of the later buyers are complete, too."""
 
         def rests() -> bool:
-            orders = [each.order_id for each in list(self._crowd.bought)]
-            return not self._crowd.asking and not watching.open_orders(self._shop, orders)
+            orders = [each.order_id for each in list(self._load.bought)]
+            return not self._load.asking and not shop_state.open_orders(self._shop, orders)
 
-        with suppress(TooSlow):  # the verdict says what has not come to its end
+        with suppress(TooSlow):  # the verdict says what is not complete
             self._until(rests, "the last orders")
 
     def _until(self, condition: Callable[[], bool], phase: str) -> None:
@@ -135,12 +135,12 @@ class _Drill:
         deadline = time.monotonic() + seconds
         while (now := time.monotonic()) < deadline:
             self._show(
-                Moment(
+                DrillSnapshot(
                     plan=self._plan,
                     phase=phase,
                     seconds=now - self._started,
                     left=None if left is None else deadline - now,
-                    crowd=self._crowd,
+                    load=self._load,
                     state=self._watcher.state,
                 )
             )
@@ -148,10 +148,10 @@ class _Drill:
 
 
 def _stock_up(shop: Shop) -> list[str]:
-    """Receive more copies of some books than all buyers can want; returns what they may order."""
+    """Receive more copies of some books than the buyers can order; returns their skus."""
     rows = shop.query("SELECT isbn FROM shop_book WHERE is_listed ORDER BY isbn LIMIT %s", _BOOKS)
     skus = [str(sku) for (sku,) in rows]
     shop.manage("shell", "--no-imports", "-c", _RECEIVE.format(skus=skus, units=_UNITS))
-    # Its snapshot of the catalogue may be of a moment at which a book was sold out.
+    # Its cached catalogue may be from a moment when a book was sold out.
     shop.restart("web")
     return skus

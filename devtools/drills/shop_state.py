@@ -1,4 +1,4 @@
-"""What there is to see of a shop while a drill runs."""
+"""The state of a shop while a drill runs."""
 
 import dataclasses
 import threading
@@ -20,50 +20,50 @@ LOOK_EVERY_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
-    """Figures; None where whoever could tell is away."""
+class ShopState:
+    """Figures; None if the service that knows one is down."""
 
     ended: int | None = None
     waiting: int | None = None
     """Events in the outbox."""
     behind: int | None = None
-    """Messages that lie in Kafka and have not been read by every group that hears them."""
+    """The lag: messages in Kafka that a group has still to read."""
     dead: int | None = None
     """Dead letters."""
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing is under way."""
+        """Whether no event is under way."""
         return self.waiting == 0 and self.behind == 0
 
 
 class Watcher:
-    """Looks every few seconds, in a thread, because those who are away let one wait for their answer."""
+    """Reads the state every few seconds, in a thread, because services that are down block until a timeout."""
 
-    def __init__(self, shop: Shop, crowd: OrderLoad) -> None:
-        self.state = State()
-        self._shop, self._crowd = shop, crowd
+    def __init__(self, shop: Shop, load: OrderLoad) -> None:
+        self.state = ShopState()
+        self._shop, self._load = shop, load
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start reading."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop reading."""
         self._stop.set()
         self._thread.join(30)
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.state = look(self._shop, [bought.order_id for bought in list(self._crowd.bought)])
+            self.state = read_state(self._shop, [bought.order_id for bought in list(self._load.bought)])
             self._stop.wait(LOOK_EVERY_SECONDS)
 
 
-def look(shop: Shop, orders: Sequence[str]) -> State:
-    """How it is with these orders and with all events now; blocks for some seconds where Kafka is away."""
-    state = State()
+def read_state(shop: Shop, orders: Sequence[str]) -> ShopState:
+    """The state of these orders and of all events; blocks for some seconds if Kafka is down."""
+    state = ShopState()
     try:
         [(ended, waiting, dead)] = shop.query(
             "SELECT (SELECT count(*) FROM orders_order WHERE id = ANY(%s::uuid[]) "
@@ -75,7 +75,7 @@ def look(shop: Shop, orders: Sequence[str]) -> State:
     except psycopg.Error:
         pass
     else:
-        state = State(ended=int(ended), waiting=int(waiting), dead=int(dead))
+        state = ShopState(ended=int(ended), waiting=int(waiting), dead=int(dead))
     try:
         behind = sum(row.messages for row in lag.read_lag(with_age=False))
     except KafkaException:
@@ -84,7 +84,7 @@ def look(shop: Shop, orders: Sequence[str]) -> State:
 
 
 def open_orders(shop: Shop, orders: Sequence[str]) -> int:
-    """How many of these orders have no end yet, or are not there at all."""
+    """How many of these orders are not complete, or do not exist."""
     [(ended,)] = shop.query(
         "SELECT count(*) FROM orders_order WHERE id = ANY(%s::uuid[]) AND status IN ('DELIVERED', 'CANCELLED')",
         list(orders),
@@ -93,7 +93,7 @@ def open_orders(shop: Shop, orders: Sequence[str]) -> int:
 
 
 def ends(shop: Shop, orders: Sequence[str]) -> dict[str, int]:
-    """How many of these orders are where: by status, and the cancelled ones by their reason."""
+    """The number of these orders by status; cancelled orders by their reason."""
     rows = shop.query(
         "SELECT CASE status WHEN 'CANCELLED' THEN cancel_reason ELSE status END, count(*) FROM orders_order "
         "WHERE id = ANY(%s::uuid[]) GROUP BY 1 ORDER BY 2 DESC",
@@ -103,7 +103,7 @@ def ends(shop: Shop, orders: Sequence[str]) -> dict[str, int]:
 
 
 def illegal_moves(shop: Shop, orders: Sequence[str]) -> list[str]:
-    """Steps in these orders' trails that no order may make."""
+    """Status changes of these orders that the state machine does not allow."""
     rows = shop.query(
         "SELECT order_id::text, array_agg(status ORDER BY id) FROM orders_trailentry "
         "WHERE order_id = ANY(%s::uuid[]) GROUP BY 1",
@@ -119,7 +119,7 @@ def illegal_moves(shop: Shop, orders: Sequence[str]) -> list[str]:
 
 @contextmanager
 def asking_kafka_of(shop: Shop) -> Iterator[None]:
-    """Inside, this process asks the Kafka of that shop, as the shop's own do."""
+    """Inside, this process uses the Kafka of that shop."""
     before = settings.KAFKA_BRIDGE
     settings.KAFKA_BRIDGE = dataclasses.replace(
         before,

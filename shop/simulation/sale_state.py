@@ -1,4 +1,4 @@
-"""What has become of the orders, read from the shop's own tables while it works."""
+"""The state of the sale's orders, read from the shop's own tables while it works."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from kafka_bridge.consuming import registry
 from orders.cancel_reasons import CancelCode, CancelReason
 from shop.simulation.sale_fixture import SaleFixture
 
-# Every order of the sale's books; nobody else can have ordered them by another way.
+# All orders of the sale's books; no other orders can have them.
 _MINE = "SELECT order_id FROM orders_orderline WHERE sku = ANY(%(skus)s)"
 _OUTCOME_MS = "extract(epoch FROM coalesce(confirmed_at, cancelled_at) - placed_at) * 1000"
 _STATE = f"""
@@ -35,7 +35,7 @@ _UNPUBLISHED = f"""
 SELECT count(*) FROM kafka_bridge_outboxrow
 WHERE published_at IS NULL AND key IN (SELECT order_id::text FROM ({_MINE}) m)
 """  # noqa: S608 - made of the constant above
-# An order's flow decides who hears of it.
+# The flow of an order decides which groups hear of it.
 _UNHEARD = f"""
 SELECT heard.grp, count(*)
 FROM orders_order placed
@@ -58,8 +58,8 @@ WHERE o.confirmed_at IS NOT NULL AND o.status <> 'CANCELLED' AND o.id IN ({_MINE
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
-    """Where the orders of the sale stand at one moment."""
+class SaleState:
+    """The state of the sale's orders at one moment."""
 
     orders: int
     held: int
@@ -68,17 +68,17 @@ class State:
     open: int
     """Neither confirmed nor cancelled."""
     unrefunded: int
-    """Cancelled with the money still here."""
+    """Cancelled, with the refund outstanding."""
     cancelled: dict[str, int]
     """By reason."""
     outcome_p50_ms: float | None
     outcome_p99_ms: float | None
     last_outcome_after_s: float | None
-    """From the last order that was accepted to the last that was confirmed or cancelled."""
+    """From the last order accepted to the last one confirmed or cancelled."""
     left: int
-    """Free units of all books, by PostgreSQL."""
-    left_by_gate: int | None
-    """By the gate; None where it cannot vouch for one of the bins."""
+    """Free units of all books in PostgreSQL."""
+    left_by_counters: int | None
+    """By the Redis counters; None if one of them is unknown."""
 
     @property
     def ended(self) -> int:
@@ -87,7 +87,7 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loser:
+class CancelledOrder:
     """An order that was cancelled."""
 
     reference: str
@@ -95,18 +95,18 @@ class Loser:
     skus: tuple[str, ...]
 
 
-def state(stall: SaleFixture) -> State:
-    """Where the orders of the sale stand."""
-    mine = {"skus": stall.skus}
+def read_state(fixture: SaleFixture) -> SaleState:
+    """The state of the sale's orders right now."""
+    mine = {"skus": fixture.skus}
     with connection.cursor() as cursor:
         cursor.execute(_STATE, mine)
         counts = dict(zip([column.name for column in cursor.description or ()], cursor.fetchone(), strict=True))
-    by_gate = admission.read_counters(stall.bins)
-    return State(
+    by_counters = admission.read_available(fixture.pools)
+    return SaleState(
         **counts,
         cancelled=_by_kind(_all(_REASONS, mine)),
-        left=sum(queries.free_by_bin(stall.bins).values()),
-        left_by_gate=sum(by_gate.values()) if len(by_gate) == len(stall.bins) else None,
+        left=sum(queries.free_by_pool(fixture.pools).values()),
+        left_by_counters=sum(by_counters.values()) if len(by_counters) == len(fixture.pools) else None,
     )
 
 
@@ -119,9 +119,9 @@ def _by_kind(counts: Sequence[tuple[Any, ...]]) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-def waiting_for(stall: SaleFixture) -> dict[str, int]:
-    """Events of the sale's orders that somebody has still to deal with: by the role that has to, how many."""
-    mine = {"skus": stall.skus}
+def waiting_for(fixture: SaleFixture) -> dict[str, int]:
+    """Number of events of the sale's orders that are not handled yet, by the role that must handle them."""
+    mine = {"skus": fixture.skus}
     [(unpublished,)] = _all(_UNPUBLISHED, mine)
     heard = [
         (event.TYPE, flow, group)
@@ -134,15 +134,15 @@ def waiting_for(stall: SaleFixture) -> dict[str, int]:
     return {**({"relay": unpublished} if unpublished else {}), **dict(unheard)}
 
 
-def losers(stall: SaleFixture) -> list[Loser]:
+def cancelled_orders(fixture: SaleFixture) -> list[CancelledOrder]:
     """All orders of the sale that were cancelled."""
-    rows = _all(_LOSERS, {"skus": stall.skus})
-    return [Loser(reference=reference, reason=reason, skus=tuple(skus)) for reference, reason, skus in rows]
+    rows = _all(_LOSERS, {"skus": fixture.skus})
+    return [CancelledOrder(reference=reference, reason=reason, skus=tuple(skus)) for reference, reason, skus in rows]
 
 
-def sold_by_orders(stall: SaleFixture) -> dict[str, int]:
+def sold_by_orders(fixture: SaleFixture) -> dict[str, int]:
     """Units in confirmed orders, by sku."""
-    return dict(_all(_SOLD_BY_ORDERS, {"skus": stall.skus}))
+    return dict(_all(_SOLD_BY_ORDERS, {"skus": fixture.skus}))
 
 
 def _all(statement: str, parameters: dict[str, Any]) -> Sequence[tuple[Any, ...]]:
