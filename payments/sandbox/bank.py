@@ -80,7 +80,7 @@ class Bank:
                 return Carried(known, entry_of(ledger, key))
             if entry_of(ledger, key):
                 raise Refused(Code.KEY_REUSED, f"key {key} was used for another kind of call")
-            behaviour = cards.of(card)
+            behaviour = cards.card_of(card)
             standing = rules.first_standing(behaviour)
             ledger.execute(
                 "INSERT INTO payment (transaction_id, key, standing, amount_minor, currency, reason, card, return_url, "
@@ -252,7 +252,7 @@ class Bank:
             return payment
 
     def _lose_first_call(self, card: str, key: str) -> None:
-        if cards.of(card).trouble is not Trouble.CALL_LOST:
+        if cards.card_of(card).trouble is not Trouble.CALL_LOST:
             return
         with self._books.transaction() as ledger:
             is_first = ledger.execute("INSERT INTO lost_call VALUES (?) ON CONFLICT DO NOTHING", (key,)).rowcount
@@ -277,7 +277,7 @@ class Bank:
 
     def _carried(self, ledger: Transaction, payment: Payment, entry: Entry) -> Carried:
         """The answer to a call that was just entered, and the webhooks about it."""
-        behaviour = cards.of(payment.card)
+        behaviour = cards.card_of(payment.card)
         is_lost = behaviour.trouble is Trouble.ANSWER_LOST
         if is_lost or behaviour.hooks is not Hooks.UNTOLD:
             self._tell(ledger, payment, entry)
@@ -288,7 +288,7 @@ class Bank:
         kind = _told_as(entry)
         if not kind or not self._sends_hooks:
             return
-        now, event_id, hooks = self._now(), f"evt_{uuid7().hex}", cards.of(payment.card).hooks
+        now, event_id, hooks = self._now(), f"evt_{uuid7().hex}", cards.card_of(payment.card).hooks
         late = _LATENESS.get(kind, 0.0) * self.late_seconds if hooks is Hooks.SHUFFLED else 0.0
         for _ in range(2 if hooks is Hooks.TWICE else 1):
             ledger.execute(

@@ -91,6 +91,6 @@ BY_TOKEN = {card.token: card for card in TEST_CARDS}
 UNKNOWN_CARD = TestCard("", "Unknown card", "", declines_with="unknown card")
 
 
-def of(token: str) -> TestCard:
+def card_of(token: str) -> TestCard:
     """The card with this token; one that is always declined if there is none."""
     return BY_TOKEN.get(token, UNKNOWN_CARD)

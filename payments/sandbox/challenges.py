@@ -66,7 +66,7 @@ def bad_answer() -> Response:
 
 
 def _question(payment: Payment) -> str:
-    rows = {"To": "Bookrush", "Card": cards.of(payment.card).label}
+    rows = {"To": "Bookrush", "Card": cards.card_of(payment.card).label}
     facts = "".join(f"<div><dt>{name}</dt><dd>{escape(text)}</dd></div>" for name, text in rows.items())
     return (
         f'<p class="amount">{_amount(payment)}</p>'

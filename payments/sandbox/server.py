@@ -172,13 +172,13 @@ class Server:
         shown = payment._asdict()
         for private in ("seq", "return_url"):
             del shown[private]
-        asks = cards.of(payment.card).asks_buyer
+        asks = cards.card_of(payment.card).asks_buyer
         return {**shown, "url": f"{self.manners.public_url}/challenges/{payment.transaction_id}" if asks else ""}
 
     # -- The buyer --------------------------------------------------------------------------------
     def _challenge(self, request: Request, transaction_id: str) -> Response:
         payment = self.bank.find(transaction_id=transaction_id)
-        if payment is None or not cards.of(payment.card).asks_buyer:
+        if payment is None or not cards.card_of(payment.card).asks_buyer:
             return challenges.not_found()
         if request.method != "POST":
             return challenges.page(payment)
@@ -199,7 +199,7 @@ class Server:
     _look = _call
 
     def _wait(self, card: str = "") -> None:
-        slow = cards.of(card).trouble is Trouble.SLOW
+        slow = cards.card_of(card).trouble is Trouble.SLOW
         if seconds := self.manners.slow_seconds if slow else self.manners.latency_seconds:
             time.sleep(seconds)
 

@@ -34,7 +34,7 @@ def test_everybody_at_once(sandbox_gateway: InProcessGateway, seed: int) -> None
     """FAILURES 13 and 14: what is undone is undone, what is barred is never taken, and nothing is taken twice."""
     bank, chance = sandbox_gateway.bank, random.Random(seed)  # noqa: S311 - to be repeatable, not secret
     orders = ask_for(*(chance.choice(CARDS) for _ in range(ORDERS)))
-    to_undo, to_forestall = chance.sample(orders, ORDERS // 3), chance.sample(orders, ORDERS // 3)
+    to_undo, to_prevent = chance.sample(orders, ORDERS // 3), chance.sample(orders, ORDERS // 3)
     never: set[UUID] = set()
     asked = threading.Event()
 
@@ -52,7 +52,7 @@ def test_everybody_at_once(sandbox_gateway: InProcessGateway, seed: int) -> None
             again(partial(undo, order_id))
 
     def give_up_some() -> None:
-        for order_id in to_forestall:
+        for order_id in to_prevent:
             never.update(again(partial(prevent_charge, order_id)))
 
     with ThreadPoolExecutor(6) as threads:

@@ -448,7 +448,8 @@ def test_a_call_on_a_kept_connection_that_breaks_off_is_made_again_once() -> Non
 
     server = RawServer(answer_and_break_off)
     pool = http_pool.HttpPool(server.url, timeout_seconds=5, keep=1)
-    assert [pool.call("POST", "/", body=b"{}", headers={}).status for _ in range(2)] == [200, 200]
+    # Without a body, so that a request is one packet.
+    assert [pool.call("POST", "/", headers={}).status for _ in range(2)] == [200, 200]
     assert (len(answered), server.connections) == (3, 2)
     pool.close()
     server.close()
