@@ -3,7 +3,7 @@
 from functools import lru_cache
 from xml.sax.saxutils import escape
 
-from shop.books.covers import designs, lettering
+from shop.books.covers import designs, lettering, shapes
 from shop.books.covers.dice import Dice
 
 
@@ -14,14 +14,14 @@ def draw(*, isbn: str, title: str, author: str, shelf: str) -> str:
     pictures, colours = designs.BY_SHELF.get(shelf, designs.ANY_SHELF)
     picture = dice.pick(pictures)(dice, dice.pick(colours))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {designs.WIDTH} {designs.HEIGHT}"'
-        f' width="{designs.WIDTH}" height="{designs.HEIGHT}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {shapes.WIDTH} {shapes.HEIGHT}"'
+        f' width="{shapes.WIDTH}" height="{shapes.HEIGHT}">'
         f"<title>{escape(title)}, {escape(author)}</title>"
         f"{picture.shapes}{_set(title, picture.title)}{_set(author, picture.author)}{_spine()}</svg>"
     )
 
 
-def _set(text: str, spot: designs.Spot) -> str:
+def _set(text: str, spot: shapes.Spot) -> str:
     block = lettering.fit(
         text.upper() if spot.capitals else text,
         name=spot.name,
@@ -43,5 +43,5 @@ def _spine() -> str:
         '<stop offset=".3" stop-color="#fff" stop-opacity=".16"/>'
         '<stop offset=".62" stop-color="#000" stop-opacity=".14"/>'
         '<stop offset="1" stop-color="#000" stop-opacity="0"/></linearGradient></defs>'
-        f'<rect width="20" height="{designs.HEIGHT}" fill="url(#fold)"/>'
+        f'<rect width="20" height="{shapes.HEIGHT}" fill="url(#fold)"/>'
     )
