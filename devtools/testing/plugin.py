@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import pytest_django
 import redis as redis_client
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import OffsetSpec
 from django.conf import settings as django_settings
 from django.db import connection, connections
 from django.test import override_settings
@@ -29,7 +31,7 @@ from devtools.local.redis import Redis
 from devtools.testing import browser, emptying, processes, selection, sharing
 from devtools.testing.sandbox_bank import InProcessGateway
 from devtools.testing.services import Services
-from kafka_bridge.runtime import clients, topics
+from kafka_bridge.runtime import clients, topics, waiting
 from payments import gateways
 
 SERVICES = pytest.StashKey[Services]()
@@ -265,6 +267,7 @@ def kafka(real_kafka: ApacheKafka, settings: Any) -> Iterator[ApacheKafka]:
         min_insync_replicas=1,
     )
     topics.apply(topics.plan())
+    waiting.until(lambda: _have_leaders(prefix), what="leaders of the topics", timeout_seconds=30)
     yield real_kafka
     real_kafka.resume()
     real_kafka.start()
@@ -272,6 +275,18 @@ def kafka(real_kafka: ApacheKafka, settings: Any) -> Iterator[ApacheKafka]:
     names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)]
     for future in admin.delete_topics(names).values():
         future.result(timeout=30)
+
+
+def _have_leaders(prefix: str) -> bool:
+    """Whether every partition can be asked; a topic that was made just now is known a little earlier than that."""
+    admin = clients.admin()
+    places = {
+        TopicPartition(name, number): OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        for name, topic in admin.list_topics(timeout=10).topics.items()
+        if name.startswith(prefix)
+        for number in topic.partitions
+    }
+    return not any(future.exception(timeout=10) for future in admin.list_offsets(places).values())
 
 
 # -- the whole shop -------------------------------------------------------------------------------

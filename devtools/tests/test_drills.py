@@ -22,7 +22,7 @@ from devtools.drills.verdict import DrillVerdict, Timeline
 from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.postgres import Postgres
 from devtools.local.roles import PROJECT
-from devtools.testing.buyers import Buyers
+from devtools.testing.buyers import Buyers, most_of
 from devtools.testing.processes import Shop
 from devtools.testing.services import STATE
 from kafka_bridge.runtime import waiting
@@ -101,8 +101,8 @@ def test_brokers_are_killed_under_the_whole_shop(name: str, three_brokers: Drill
 @pytest.fixture
 def delivered(running_shop: Shop) -> list[str]:
     """Some orders that came to their end."""
-    [(sku,)] = running_shop.query("SELECT sku FROM inventory_stock ORDER BY received - held - sold DESC, sku LIMIT 1")
-    buyers = Buyers(running_shop, str(sku))
+    sku = most_of(running_shop)
+    buyers = Buyers(running_shop, sku)
     buyers.order(3)
     buyers.wait_for("DELIVERED")
     return buyers.placed

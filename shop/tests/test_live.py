@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
-from devtools.testing.buyers import Buyers
+from devtools.testing.buyers import Buyers, most_of
 from devtools.testing.processes import Shop
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 @pytest.fixture
 def buyers(running_shop: Shop) -> Buyers:
     """Buyers of a book of which there is plenty."""
-    [(sku,)] = running_shop.query("SELECT sku FROM inventory_stock ORDER BY received - held - sold DESC, sku LIMIT 1")
-    return Buyers(running_shop, str(sku))
+    sku = most_of(running_shop)
+    return Buyers(running_shop, sku)
 
 
 @contextmanager

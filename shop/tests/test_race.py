@@ -30,7 +30,7 @@ import json
 from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
-from shop import flash_sales
+from shop.flashsales import flash_sales
 from shop.models import Book, FlashSale
 book = Book.objects.get(title={title!r})
 now = timezone.now()
@@ -45,13 +45,13 @@ print(json.dumps({{"sku": book.isbn, "sale": sale.pk, "path": book.get_absolute_
 """
 LAST_UNIT = """
 from django.db import transaction
-from inventory import queries, shelving
+from inventory import queries, stock_adjustments
 from shop.models import Book
 sku = Book.objects.get(title={title!r}).isbn
 with transaction.atomic():
     change = 1 - queries.free_by_pool([sku])[sku]
     if change:
-        shelving.correct(sku=sku, change=change, reason="one is left", by="test")
+        stock_adjustments.correct(sku=sku, change=change, reason="one is left", by="test")
 """
 
 
@@ -91,7 +91,8 @@ def end_sale(shop: Shop, sale: int) -> None:
     """The sale is over, for the tests that come after."""
     shell(
         shop,
-        "from django.db import transaction\nfrom shop import flash_sales, models\nwith transaction.atomic():\n"
+        "from django.db import transaction\nfrom shop import models\nfrom shop.flashsales import flash_sales\n"
+        "with transaction.atomic():\n"
         f"    flash_sales.end_now(models.FlashSale.objects.get(pk={sale}), by='test')",
     )
 
