@@ -248,7 +248,7 @@ def test_a_buyer_asks_for_a_return_and_reads_the_answer(client: Client, order: O
         ("2", "damaged", "Enter a whole number from 0 to 1."),
         ("-1", "damaged", "Enter a whole number from 0 to 1."),
         ("one", "damaged", "Enter a whole number from 0 to 1."),
-        ("1", "", "Please say in a few words why."),
+        ("1", "", "Please tell us why."),
         ("1", "x" * 501, "at most 500 characters"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 from django.core import mail
 from django.db import transaction
 
+from devtools.testing import stories
 from devtools.testing.orders import SKU, draft
 from devtools.testing.shop_at_rest import broken
 from events import catalogue
@@ -17,13 +18,11 @@ from orders.models import Order, Status
 from orders.placing import placement
 from payments.models import Refund
 from shop.models import BookSales, DailySales
-from shop.tests import test_saga as saga
-from shop.tests.test_saga import OTHER
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]
 
 
-@pytest.fixture(params=saga.deliveries(seeds=6))
+@pytest.fixture(params=stories.deliveries(seeds=6))
 def broker(request: pytest.FixtureRequest) -> testing.MemoryBroker:
     """Every story below is told once for each way of delivering."""
     return testing.MemoryBroker(**request.param)
@@ -37,8 +36,8 @@ def flow(request: pytest.FixtureRequest) -> str:
 
 def place(flow: str) -> UUID:
     """Three copies of one book and two of another, ten of each on the shelf; 12.50 a copy."""
-    saga.stock(**{f"s{SKU}": 10, f"s{OTHER}": 10})
-    return placement.place(draft(flow=flow, units={SKU: 3, OTHER: 2})).order_id
+    stories.stock(**{f"s{SKU}": 10, f"s{stories.OTHER}": 10})
+    return placement.place(draft(flow=flow, units={SKU: 3, stories.OTHER: 2})).order_id
 
 
 def reduce(order_id: UUID, units: dict[str, int], reason: str = "damaged") -> None:
@@ -57,7 +56,7 @@ def refunds() -> list[tuple[str, int]]:
     """All money that went back, at the gateway, with our reasons."""
     keys = {str(refund.pk): refund.reason for refund in Refund.objects.filter(state="succeeded")}
     return sorted(
-        (keys[entry.key], entry.amount_minor) for entry in saga.the_bank().entries() if entry.kind == "refund"
+        (keys[entry.key], entry.amount_minor) for entry in stories.the_bank().entries() if entry.kind == "refund"
     )
 
 
@@ -87,12 +86,15 @@ def test_some_copies_are_cancelled_and_the_rest_arrives(broker: testing.MemoryBr
 
     order = Order.objects.get(pk=order_id)
     assert (order.status, order.total_minor, order.refunded_at) == (Status.PAID, 5000, None)
-    assert {line.sku: (line.quantity, line.cancelled) for line in order.lines.all()} == {SKU: (3, 1), OTHER: (2, 0)}
-    assert (saga.counts(SKU), saga.counts(OTHER)) == ((10, 0, 2), (10, 0, 2))
-    assert {hold.sku: hold.given_back for hold in Hold.objects.all()} == {SKU: 1, OTHER: 0}
+    assert {line.sku: (line.quantity, line.cancelled) for line in order.lines.all()} == {
+        SKU: (3, 1),
+        stories.OTHER: (2, 0),
+    }
+    assert (stories.counts(SKU), stories.counts(stories.OTHER)) == ((10, 0, 2), (10, 0, 2))
+    assert {hold.sku: hold.given_back for hold in Hold.objects.all()} == {SKU: 1, stories.OTHER: 0}
     assert refunds() == [("reduction 1: damaged", 1250)]
-    assert sales() == (0, 4, 5000, {SKU: (2, 2500), OTHER: (2, 2500)})
-    assert saga.books_balance()
+    assert sales() == (0, 4, 5000, {SKU: (2, 2500), stories.OTHER: (2, 2500)})
+    assert stories.books_balance()
     with transaction.atomic():
         parcels.ship(order_ids=[order_id], by="staff")
         parcels.deliver(order_ids=[order_id], by="staff")
@@ -104,7 +106,7 @@ def test_some_copies_are_cancelled_and_the_rest_arrives(broker: testing.MemoryBr
     ]  # fmt: skip
     parcel = next(message.body for message in mail.outbox if message.subject.startswith("Parcel on its way"))
     assert "2 × Book 9780000000019 (1 cancelled)\n  2 × Book 9780000000026\nTotal: 50.00 USD" in parcel  # noqa: RUF001
-    assert saga.books_balance()
+    assert stories.books_balance()
     assert audit() == {}
 
 
@@ -112,21 +114,21 @@ def test_copies_are_cancelled_again_and_again(broker: testing.MemoryBroker, flow
     order_id = place(flow)
     broker.drain()
     reduce(order_id, {SKU: 1})
-    reduce(order_id, {SKU: 1, OTHER: 1}, reason="damaged")
+    reduce(order_id, {SKU: 1, stories.OTHER: 1}, reason="damaged")
     broker.drain()
-    reduce(order_id, {OTHER: 1}, reason="out of print")
+    reduce(order_id, {stories.OTHER: 1}, reason="out of print")
     broker.drain()
 
     assert Order.objects.get().total_minor == 1250
-    assert (saga.counts(SKU), saga.counts(OTHER)) == ((10, 0, 1), (10, 0, 0))
+    assert (stories.counts(SKU), stories.counts(stories.OTHER)) == ((10, 0, 1), (10, 0, 0))
     assert refunds() == [
         ("reduction 1: damaged", 1250), ("reduction 2: damaged", 2500), ("reduction 3: out of print", 1250),
     ]  # fmt: skip
-    assert sales() == (0, 1, 1250, {SKU: (1, 1250), OTHER: (0, 0)})
+    assert sales() == (0, 1, 1250, {SKU: (1, 1250), stories.OTHER: (0, 0)})
     assert mails() == ["Money refunded"] * 3 + ["Order confirmed"] + ["Part of the order cancelled"] * 3
     told = sorted(m.body.split("\n")[3].split(" USD")[0] for m in mail.outbox if m.subject.startswith("Part"))
     assert told == ["12.50", "12.50", "25.00"]
-    assert saga.books_balance()
+    assert stories.books_balance()
     assert audit() == {}
 
 
@@ -142,15 +144,15 @@ def test_what_is_left_is_cancelled_later(broker: testing.MemoryBroker, flow: str
 
     order = Order.objects.get()
     assert (order.status, order.is_final) == (Status.CANCELLED, True)
-    assert (saga.counts(SKU), saga.counts(OTHER)) == ((10, 0, 0), (10, 0, 0))
+    assert (stories.counts(SKU), stories.counts(stories.OTHER)) == ((10, 0, 0), (10, 0, 0))
     assert refunds() == [("changed my mind", 3750), ("reduction 1: damaged", 2500)]
-    assert sales() == (1, 0, 0, {SKU: (0, 0), OTHER: (0, 0)})
+    assert sales() == (1, 0, 0, {SKU: (0, 0), stories.OTHER: (0, 0)})
     # The money went back in two parts; only the last of them ended the order.
     [*parts, last] = testing.stated(catalogue.PaymentRefunded)
     assert [part.left_minor > 0 for part in parts] == [True]  # type: ignore[attr-defined]
     assert last.left_minor == 0  # type: ignore[attr-defined]
     assert mails() == ["Money refunded"] * 2 + ["Order cancelled", "Order confirmed", "Part of the order cancelled"]
-    assert saga.books_balance()
+    assert stories.books_balance()
     assert audit() == {}
 
 
@@ -162,18 +164,18 @@ def test_copies_are_cancelled_at_any_moment_or_not_at_all(
     broker.advance(deliveries_before)
     is_confirmed = Order.objects.get().is_confirmed
     if is_confirmed:
-        reduce(order_id, {SKU: 2, OTHER: 1})
+        reduce(order_id, {SKU: 2, stories.OTHER: 1})
     else:
         with pytest.raises(cancellation.CannotCancel, match="confirmed"):
-            reduce(order_id, {SKU: 2, OTHER: 1})
+            reduce(order_id, {SKU: 2, stories.OTHER: 1})
     broker.drain()
 
     assert Order.objects.get().total_minor == (2500 if is_confirmed else 6250)
-    assert (saga.counts(SKU), saga.counts(OTHER)) == (
+    assert (stories.counts(SKU), stories.counts(stories.OTHER)) == (
         ((10, 0, 1), (10, 0, 1)) if is_confirmed else ((10, 0, 3), (10, 0, 2))
     )
     assert refunds() == ([("reduction 1: damaged", 3750)] if is_confirmed else [])
-    assert saga.books_balance()
+    assert stories.books_balance()
     assert audit() == {}
 
 
@@ -188,8 +190,8 @@ def test_no_group_needs_another_to_be_up(flow: str) -> None:
         cancel(order_id)
         broker.drain()
         testing.MemoryBroker(groups=everybody, logs=broker.logs, positions=broker.positions).drain()
-        assert saga.books_balance(), late
-        assert (saga.counts(SKU)[1:], saga.counts(OTHER)[1:]) == ((0, 0), (0, 0)), late
+        assert stories.books_balance(), late
+        assert (stories.counts(SKU)[1:], stories.counts(stories.OTHER)[1:]) == ((0, 0), (0, 0)), late
         assert sales()[1:3] == (0, 0), late
         assert audit() == {}
         order_id = place(flow)

@@ -1,48 +1,28 @@
 """Whole stories, in both flows: straight, with every message twice, and in permuted order."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.core import mail
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import F
 
+from devtools.testing import stories
 from devtools.testing.orders import SKU, draft
-from devtools.testing.payments import make_due
 from events import catalogue
-from inventory import stock_adjustments
 from inventory.models import Reservation, Stock
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from orders.actions import cancellation
-from orders.models import Order, OrderLine, OrderMail, Shipment, Status
+from orders.models import Order, OrderMail, Shipment, Status
 from orders.placing import placement
-from payments import gateways
-from payments.gateways import PaymentStatus
 from payments.models import Charge, Refund
-from payments.sandbox.bank import Bank
 from shop.models import BookSales, DailySales
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick_world")]
-OTHER = "9780000000026"
 
 
-def deliveries(seeds: int) -> list[Any]:
-    """Ways of delivering, for a fixture: straight, with duplicates, and permuted; seeds but the first are for proof."""
-    permuted = [{"duplicates": True, "seed": seed} for seed in range(1, 1 + seeds)]
-    ways: list[dict[str, Any]] = [{}, {"duplicates": True}, *permuted]
-    return [
-        pytest.param(
-            way,
-            id="-".join(f"{name}={value}" for name, value in way.items()) or "straight",
-            marks=pytest.mark.prove if way.get("seed", 1) > 1 else (),
-        )
-        for way in ways
-    ]
-
-
-@pytest.fixture(params=deliveries(seeds=6))
+@pytest.fixture(params=stories.deliveries(seeds=6))
 def broker(request: pytest.FixtureRequest) -> testing.MemoryBroker:
     """Every test below runs once for each way of delivering."""
     return testing.MemoryBroker(**request.param)
@@ -54,67 +34,16 @@ def flow(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def stock(**units: int) -> None:
-    """So many units arrive."""
-    with transaction.atomic():
-        stock_adjustments.receive(quantities={sku.removeprefix("s"): n for sku, n in units.items()}, reason="test")
-
-
-def counts(sku: str) -> tuple[int, int, int]:
-    """Received, held, sold."""
-    row = Stock.objects.get(sku=sku)
-    return row.received, row.held, row.sold
-
-
-def the_bank() -> Bank:
-    """The sandbox's own books."""
-    return gateways.current().gateway.bank  # type: ignore[attr-defined,no-any-return]
-
-
-def to_the_end(broker: testing.MemoryBroker, *, buyer: Callable[[], object] = lambda: None, rounds: int = 20) -> None:
-    """Everything that can happen, with all pauses of payments over at once; `buyer` acts whenever it is quiet.
-
-    Raises:
-        TimeoutError: something still waits for the bank after so many rounds.
-    """
-    for _ in range(rounds):
-        broker.drain()
-        buyer()
-        if not make_due():
-            return
-    raise TimeoutError(f"after {rounds} rounds something still waits for the bank")
-
-
-def books_balance() -> bool:
-    """What the bank has kept is what kept orders came to, without what came back; each was captured once.
-
-    Nothing is still set aside on anybody's card, and the bank knows of no payment that is not ours.
-    """
-    payments = the_bank().statement()
-    kept = sum(payment.captured_minor - payment.refunded_minor for payment in payments)
-    orders_kept = Order.objects.filter(status__in=("PAID", "SHIPPED", "DELIVERED"))
-    lines = OrderLine.objects.filter(order__in=orders_kept)
-    came_to = lines.aggregate(s=Sum((F("quantity") - F("cancelled") - F("returned")) * F("unit_price_minor")))["s"] or 0
-    charges = {str(pk): order_id for pk, order_id in Charge.objects.values_list("pk", "order_id")}
-    done = [entry for entry in the_bank().entries() if entry.kind == "capture" and not entry.declined]
-    return (
-        kept == came_to
-        and not any(payment.standing in (PaymentStatus.ACTION, PaymentStatus.AUTHORIZED) for payment in payments)
-        and {payment.key for payment in payments} <= set(charges)
-        and len(done) == len({entry.transaction_id for entry in done})
-    )
-
-
 def test_an_order_goes_all_the_way(broker: testing.MemoryBroker, flow: str) -> None:
-    stock(**{f"s{SKU}": 5, f"s{OTHER}": 5})
-    placed = placement.place(draft(flow=flow, units={SKU: 2, OTHER: 1}))
+    stories.stock(**{f"s{SKU}": 5, f"s{stories.OTHER}": 5})
+    placed = placement.place(draft(flow=flow, units={SKU: 2, stories.OTHER: 1}))
     broker.drain()
 
     order = Order.objects.get(pk=placed.order_id)
     assert (order.status, order.flow, order.is_final) == (Status.DELIVERED, flow, True)
     assert order.payment_reference.startswith("sbx_pay_")
-    assert counts(SKU) == (5, 0, 2)
-    assert counts(OTHER) == (5, 0, 1)
+    assert stories.counts(SKU) == (5, 0, 2)
+    assert stories.counts(stories.OTHER) == (5, 0, 1)
     assert [m.kind for m in order.mails.order_by("id")] == ["confirmed", "shipped", "delivered"]
     assert sorted(m.subject for m in mail.outbox) == sorted(
         f"{label}: {order.reference}" for label in ("Order confirmed", "Parcel on its way", "Parcel delivered")
@@ -124,7 +53,7 @@ def test_an_order_goes_all_the_way(broker: testing.MemoryBroker, flow: str) -> N
     assert (day.confirmed, day.shipped, day.delivered, day.cancelled, day.units, day.revenue_minor) == (
         1, 1, 1, 0, 3, 3750,
     )  # fmt: skip
-    assert dict(BookSales.objects.values_list("sku", "units")) == {SKU: 2, OTHER: 1}
+    assert dict(BookSales.objects.values_list("sku", "units")) == {SKU: 2, stories.OTHER: 1}
     assert sorted(event.TYPE for event in testing.stated()) == [
         "inventory.reserved",
         "order.confirmed",
@@ -133,7 +62,7 @@ def test_an_order_goes_all_the_way(broker: testing.MemoryBroker, flow: str) -> N
         "order.shipped",
         "payment.confirmed",
     ]
-    assert books_balance()
+    assert stories.books_balance()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +71,7 @@ def test_an_order_goes_all_the_way(broker: testing.MemoryBroker, flow: str) -> N
 def test_a_refused_card_cancels_and_gives_the_stock_back(
     broker: testing.MemoryBroker, flow: str, card: str, reason: str
 ) -> None:
-    stock(**{f"s{SKU}": 5})
+    stories.stock(**{f"s{SKU}": 5})
     placed = placement.place(draft(flow=flow, payment_method=card))
     broker.drain()
 
@@ -150,47 +79,47 @@ def test_a_refused_card_cancels_and_gives_the_stock_back(
     assert (order.status, order.cancel_reason, order.is_final) == (
         Status.CANCELLED, f"payment failed: {reason}", True,
     )  # fmt: skip
-    assert counts(SKU) == (5, 0, 0)
+    assert stories.counts(SKU) == (5, 0, 0)
     assert [m.kind for m in order.mails.all()] == ["cancelled"]
     assert not testing.stated(catalogue.OrderConfirmed)
-    assert books_balance()
+    assert stories.books_balance()
 
 
 def test_out_of_stock_cancels_and_takes_or_returns_the_money(broker: testing.MemoryBroker, flow: str) -> None:
     """No stock after the payment is exactly one refund."""
-    stock(**{f"s{SKU}": 5, f"s{OTHER}": 1})
-    placed = placement.place(draft(flow=flow, units={SKU: 1, OTHER: 2}))
+    stories.stock(**{f"s{SKU}": 5, f"s{stories.OTHER}": 1})
+    placed = placement.place(draft(flow=flow, units={SKU: 1, stories.OTHER: 2}))
     broker.drain()
 
     order = Order.objects.get(pk=placed.order_id)
     assert (order.status, order.cancel_reason, order.is_final) == (Status.CANCELLED, "out of stock", True)
-    assert counts(SKU) == (5, 0, 0), "all lines or none"
-    assert counts(OTHER) == (1, 0, 0)
+    assert stories.counts(SKU) == (5, 0, 0), "all lines or none"
+    assert stories.counts(stories.OTHER) == (1, 0, 0)
     paid = flow == catalogue.PAYMENT_FIRST
     assert Refund.objects.filter(state="succeeded").count() == int(paid)
     assert bool(order.refunded_at) is paid
-    assert books_balance()
+    assert stories.books_balance()
 
 
 def test_the_last_unit_is_sold_once(broker: testing.MemoryBroker, flow: str) -> None:
-    stock(**{f"s{SKU}": 3})
+    stories.stock(**{f"s{SKU}": 3})
     placed = [placement.place(draft(flow=flow)) for _ in range(8)]
     broker.drain()
 
     ended = sorted(Order.objects.filter(pk__in=[p.order_id for p in placed]).values_list("status", flat=True))
     assert ended == ["CANCELLED"] * 5 + ["DELIVERED"] * 3
-    assert counts(SKU) == (3, 0, 3)
-    assert books_balance()
+    assert stories.counts(SKU) == (3, 0, 3)
+    assert stories.books_balance()
 
 
 def test_both_flows_at_once(broker: testing.MemoryBroker) -> None:
-    stock(**{f"s{SKU}": 50})
+    stories.stock(**{f"s{SKU}": 50})
     for number in range(10):
         placement.place(draft(flow=catalogue.FLOWS[number % 2]))
     broker.drain()
     assert set(Order.objects.values_list("status", flat=True)) == {"DELIVERED"}
-    assert counts(SKU) == (50, 0, 10)
-    assert books_balance()
+    assert stories.counts(SKU) == (50, 0, 10)
+    assert stories.books_balance()
 
 
 @pytest.mark.parametrize("deliveries_before", [0, 1, 2, 3, 5, 8, 12])
@@ -199,28 +128,28 @@ def test_a_cancellation_at_any_moment_leaves_nothing_behind(
 ) -> None:
     """Whatever was held is free again, whatever was taken is returned, whether the cancellation came early or late."""
     settings.CARRIER_SHIP_DELAY_SECONDS = 3600
-    stock(**{f"s{SKU}": 5})
+    stories.stock(**{f"s{SKU}": 5})
     placed = placement.place(draft(flow=flow))
     broker.advance(deliveries_before)
     with transaction.atomic():
         cancellation.cancel(order_id=placed.order_id, reason="changed my mind", by="ada")
     broker.drain()
 
-    to_the_end(broker)
+    stories.to_the_end(broker)
 
     order = Order.objects.get(pk=placed.order_id)
     assert (order.status, order.cancel_reason, order.is_final) == (Status.CANCELLED, "changed my mind", True)
-    assert counts(SKU) == (5, 0, 0)
+    assert stories.counts(SKU) == (5, 0, 0)
     charge = Charge.objects.get(order_id=order.pk)
     assert charge.refunds.count() == int(charge.state == Charge.State.SUCCEEDED)
     assert not Shipment.objects.filter(order=order).exclude(state="stopped").exists()
-    assert books_balance()
+    assert stories.books_balance()
 
 
 def test_an_overdue_order_is_cancelled_and_all_is_given_back(
     broker: testing.MemoryBroker, flow: str, settings: Any
 ) -> None:
-    stock(**{f"s{SKU}": 5})
+    stories.stock(**{f"s{SKU}": 5})
     settings.ORDER_DEADLINE_SECONDS = -1
     placed = placement.place(draft(flow=flow))
     broker.advance(2)
@@ -230,15 +159,15 @@ def test_an_overdue_order_is_cancelled_and_all_is_given_back(
     order = Order.objects.get(pk=placed.order_id)
     if ended:
         assert (order.status, order.cancel_reason) == (Status.CANCELLED, "not completed in time")
-        assert counts(SKU) == (5, 0, 0)
+        assert stories.counts(SKU) == (5, 0, 0)
     else:
         assert order.is_confirmed, "only a confirmed order outlives its deadline"
-    assert books_balance()
+    assert stories.books_balance()
 
 
 def test_no_group_needs_another_to_be_up(flow: str) -> None:
     """Each group in turn hears of everything only after all others are done."""
-    stock(**{f"s{SKU}": 50})
+    stories.stock(**{f"s{SKU}": 50})
     for late in [group.name for group in registry.groups()]:
         placed = placement.place(draft(flow=flow))
         everybody = {group.name for group in registry.groups()}
@@ -251,7 +180,7 @@ def test_no_group_needs_another_to_be_up(flow: str) -> None:
 
 
 def test_nothing_is_oversold_by_the_database_itself() -> None:
-    stock(**{f"s{SKU}": 1})
+    stories.stock(**{f"s{SKU}": 1})
     with pytest.raises(Exception, match="stock_never_oversold"), transaction.atomic():
         Stock.objects.update(held=F("held") + 2)
     assert Reservation.objects.count() == 0

@@ -15,6 +15,7 @@ from django.core import mail
 from django.db import connection, transaction
 from django.utils import timezone
 
+from devtools.testing import stories
 from devtools.testing.orders import SKU, draft
 from devtools.testing.payments import make_due
 from events import catalogue
@@ -29,15 +30,13 @@ from payments.gateways import PaymentStatus
 from payments.models import Charge, Refund, Review
 from payments.sandbox.cards import TEST_CARDS, TestCard, Trouble
 from shop.orderpages import after_sales
-from shop.tests import test_saga as saga
-from shop.tests.test_saga import OTHER, books_balance, counts, the_bank, to_the_end
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money, pytest.mark.usefixtures("slow_carrier")]
 State = Charge.State
 ROUNDS = [*range(5), *(pytest.param(number, marks=pytest.mark.prove) for number in range(5, 15))]
 
 
-@pytest.fixture(params=saga.deliveries(seeds=3))
+@pytest.fixture(params=stories.deliveries(seeds=3))
 def broker(request: pytest.FixtureRequest) -> testing.MemoryBroker:
     """Every story below is told once for each way of delivering."""
     return testing.MemoryBroker(**request.param)
@@ -51,7 +50,7 @@ def flow(request: pytest.FixtureRequest) -> str:
 
 def place(flow: str, card: str = "pm_success", **units: int) -> UUID:
     """One copy of a book of which there are five, 12.50 USD."""
-    saga.stock(**{f"s{SKU}": 5, f"s{OTHER}": 5})
+    stories.stock(**{f"s{SKU}": 5, f"s{stories.OTHER}": 5})
     return placement.place(draft(flow=flow, payment_method=card, units=units or {SKU: 1})).order_id
 
 
@@ -59,8 +58,8 @@ def at_the_bank(act: str) -> Callable[[], None]:
     """A buyer who confirms (or refuses) whatever the bank asks."""
 
     def answer() -> None:
-        for payment in the_bank().statement():
-            getattr(the_bank(), act)(payment.transaction_id)
+        for payment in stories.the_bank().statement():
+            getattr(stories.the_bank(), act)(payment.transaction_id)
 
     return answer
 
@@ -108,18 +107,18 @@ def subjects() -> list[str]:
 def test_every_card_comes_to_its_end(broker: testing.MemoryBroker, flow: str, card: TestCard) -> None:
     """Answers that are lost are asked for again, with the same key."""
     order_id = place(flow, card.token)
-    to_the_end(broker, buyer=at_the_bank("confirm"))
+    stories.to_the_end(broker, buyer=at_the_bank("confirm"))
     if card.declines_with:
         assert end_of(order_id) == (Status.CANCELLED, f"payment failed: {card.declines_with}")
-        assert counts(SKU) == (5, 0, 0)
+        assert stories.counts(SKU) == (5, 0, 0)
     else:
         assert end_of(order_id) == (Status.PAID, "")
         assert Order.objects.get().is_confirmed
-        assert counts(SKU) == (5, 0, 1)
+        assert stories.counts(SKU) == (5, 0, 1)
     unknown = trail(order_id, "payment.unknown")
     assert len(unknown) == int(card.trouble in (Trouble.ANSWER_LOST, Trouble.CALL_LOST)), "told once, and only then"
     assert not Refund.objects.exists()
-    assert books_balance()
+    assert stories.books_balance()
 
 
 # -- The buyer at the bank ----------------------------------------------------------------------------
@@ -128,17 +127,17 @@ def test_the_bank_asks_and_the_order_waits_for_the_buyer(broker: testing.MemoryB
     broker.drain()
     order = Order.objects.get()
     assert (order.status, order.payment_wait) == (Status.PENDING, PaymentWait.ACTION)
-    [payment] = the_bank().statement()
+    [payment] = stories.the_bank().statement()
     assert order.payment_url.endswith(payment.transaction_id)
     assert payment.return_url.endswith(f"/orders/{order_id}/")
     assert order.payment_until is not None
     assert steps(order_id)["paid"] == "current"
-    to_the_end(broker, buyer=at_the_bank("confirm"))
+    stories.to_the_end(broker, buyer=at_the_bank("confirm"))
     assert end_of(order_id) == (Status.PAID, "")
     order.refresh_from_db()
     assert (order.payment_wait, order.payment_url) == ("", "")
     assert subjects() == ["Order confirmed", "Please confirm your payment"]
-    assert books_balance()
+    assert stories.books_balance()
 
 
 @pytest.mark.parametrize(
@@ -150,14 +149,14 @@ def test_what_is_not_confirmed_is_not_charged(
     broker: testing.MemoryBroker, flow: str, buyer: Callable[[], None], reason: str
 ) -> None:
     order_id = place(flow, "pm_3ds")
-    to_the_end(broker, buyer=buyer)
+    stories.to_the_end(broker, buyer=buyer)
     at_the_bank("confirm")()  # after all; the bank has let it go
-    to_the_end(broker)
+    stories.to_the_end(broker)
     assert end_of(order_id) == (Status.CANCELLED, f"payment failed: {reason}")
-    assert counts(SKU) == (5, 0, 0)
+    assert stories.counts(SKU) == (5, 0, 0)
     assert "You have not been charged." in mail.outbox[-1].body
-    assert [payment.captured_minor for payment in the_bank().statement()] == [0]
-    assert books_balance()
+    assert [payment.captured_minor for payment in stories.the_bank().statement()] == [0]
+    assert stories.books_balance()
 
 
 def test_a_confirmation_in_the_last_moment_counts(broker: testing.MemoryBroker, flow: str) -> None:
@@ -165,9 +164,9 @@ def test_a_confirmation_in_the_last_moment_counts(broker: testing.MemoryBroker, 
     order_id = place(flow, "pm_3ds")
     broker.drain()
     wait_over()
-    to_the_end(broker, buyer=at_the_bank("confirm"))
+    stories.to_the_end(broker, buyer=at_the_bank("confirm"))
     assert end_of(order_id) == (Status.PAID, "")
-    assert books_balance()
+    assert stories.books_balance()
 
 
 # -- Nobody knows --------------------------------------------------------------------------------------
@@ -187,10 +186,10 @@ def test_an_unknown_outcome_is_told_and_then_known(broker: testing.MemoryBroker,
         broker.drain()
     assert trail(order_id, "payment.unknown") == [("payment.unknown", "move")], "told once, however often it is asked"
     outage(seconds=0)
-    to_the_end(broker)
+    stories.to_the_end(broker)
     expected = (Status.PAID, "") if card == "pm_success" else (Status.CANCELLED, "payment failed: card declined")
     assert end_of(order_id) == expected
-    assert books_balance()
+    assert stories.books_balance()
 
 
 # -- Cancellations -------------------------------------------------------------------------------------
@@ -203,15 +202,15 @@ def test_a_buyer_cancels_at_any_moment(broker: testing.MemoryBroker, flow: str, 
         broker.advance(1)
         make_due()
     assert cancel(order_id)
-    to_the_end(broker, buyer=at_the_bank("confirm"))
+    stories.to_the_end(broker, buyer=at_the_bank("confirm"))
     assert end_of(order_id) == (Status.CANCELLED, "cancelled by the buyer")
-    assert counts(SKU) == (5, 0, 0)
-    assert [payment.captured_minor for payment in the_bank().statement()] == [
-        payment.refunded_minor for payment in the_bank().statement()
+    assert stories.counts(SKU) == (5, 0, 0)
+    assert [payment.captured_minor for payment in stories.the_bank().statement()] == [
+        payment.refunded_minor for payment in stories.the_bank().statement()
     ]
     assert Refund.objects.count() == Charge.objects.filter(state=State.SUCCEEDED).count()
     assert not Review.objects.exists()
-    assert books_balance()
+    assert stories.books_balance()
 
 
 def test_money_that_comes_after_the_end_goes_back_once(broker: testing.MemoryBroker, flow: str) -> None:
@@ -222,54 +221,54 @@ def test_money_that_comes_after_the_end_goes_back_once(broker: testing.MemoryBro
     broker.drain()
     order = Order.objects.get()
     assert (order.status, order.payment_reference) == (Status.CANCELLED, "")
-    to_the_end(broker)
+    stories.to_the_end(broker)
     order.refresh_from_db()
     assert ("payment.confirmed", "compensate") in trail(order_id, "payment.confirmed")
     assert order.refunded_at is not None
     assert order.is_final
     assert [(r.state, r.amount_minor) for r in Refund.objects.all()] == [("succeeded", 1250)]
-    assert [e.amount_minor for e in the_bank().entries() if e.kind == "refund"] == [1250]
+    assert [e.amount_minor for e in stories.the_bank().entries() if e.kind == "refund"] == [1250]
     assert (steps(order_id)["cancelled"], steps(order_id)["refunded"]) == ("failed", "done")
     assert subjects() == ["Money refunded", "Order cancelled"]
     refunded = next(message.body for message in mail.outbox if message.subject.startswith("Money"))
     assert "it reached us after the order was cancelled" in refunded
-    assert counts(SKU) == (5, 0, 0)
-    assert books_balance()
+    assert stories.counts(SKU) == (5, 0, 0)
+    assert stories.books_balance()
 
 
 def test_a_refusal_after_the_payment_changes_nothing(broker: testing.MemoryBroker, flow: str) -> None:
     """Payment.failed after payment.confirmed is noted, and that is all."""
     order_id = place(flow)
-    to_the_end(broker)
+    stories.to_the_end(broker)
     [charge] = Charge.objects.all()
     before = Order.objects.values("status", "cancel_reason", "payment_reference", "confirmed_at").get()
     late = catalogue.PaymentFailed(order_id=order_id, flow=flow, charge_id=charge.pk, reason="card declined")
     testing.give("orders", late, topic_offset=1000)
-    to_the_end(broker)
+    stories.to_the_end(broker)
     assert Order.objects.values("status", "cancel_reason", "payment_reference", "confirmed_at").get() == before
     assert trail(order_id, "payment.failed") == [("payment.failed", "already done")]
-    assert counts(SKU) == (5, 0, 1)
-    assert books_balance()
+    assert stories.counts(SKU) == (5, 0, 1)
+    assert stories.books_balance()
 
 
 # -- Returns -------------------------------------------------------------------------------------------
 def test_copies_come_back_and_exactly_their_money_does(broker: testing.MemoryBroker, flow: str) -> None:
-    saga.stock(**{f"s{SKU}": 5, f"s{OTHER}": 5})
-    order_id = placement.place(draft(flow=flow, units={SKU: 2, OTHER: 1})).order_id
-    to_the_end(broker)
+    stories.stock(**{f"s{SKU}": 5, f"s{stories.OTHER}": 5})
+    order_id = placement.place(draft(flow=flow, units={SKU: 2, stories.OTHER: 1})).order_id
+    stories.to_the_end(broker)
     with transaction.atomic():
         assert parcels.ship(order_ids=[order_id], by="carrier")
     wish = after_sales.ask_return(order_id=order_id, units={SKU: 1}, reason="pages are missing", user=AnonymousUser())
     with transaction.atomic():
         returns.accept_return(order_id=order_id, units={SKU: 1}, reason="damaged", by="grace", request_id=wish.pk)
-    to_the_end(broker)
-    assert sum(p.refunded_minor for p in the_bank().statement()) == 1250
+    stories.to_the_end(broker)
+    assert sum(p.refunded_minor for p in stories.the_bank().statement()) == 1250
     with transaction.atomic():
         parcels.deliver(order_ids=[order_id], by="carrier")
-        returns.accept_return(order_id=order_id, units={SKU: 1, OTHER: 1}, reason="all of it", by="grace")
-    to_the_end(broker)
+        returns.accept_return(order_id=order_id, units={SKU: 1, stories.OTHER: 1}, reason="all of it", by="grace")
+    stories.to_the_end(broker)
     assert end_of(order_id) == (Status.DELIVERED, "")
-    [payment] = the_bank().statement()
+    [payment] = stories.the_bank().statement()
     assert (payment.captured_minor, payment.refunded_minor) == (3750, 3750)
     assert set(trail(order_id, "payment.refunded")) == {("payment.refunded", "already done")}
     shown = queries.snapshot(order_id)
@@ -279,7 +278,7 @@ def test_copies_come_back_and_exactly_their_money_does(broker: testing.MemoryBro
     ]  # fmt: skip
     assert (shown.paid_back_minor, shown.final) == (3750, True)
     assert subjects().count("Return accepted") == subjects().count("Money refunded") == 2
-    assert books_balance()
+    assert stories.books_balance()
 
 
 # -- Who wins ------------------------------------------------------------------------------------------
@@ -288,7 +287,7 @@ def test_a_cancellation_and_the_carrier_have_one_winner(flow: str, round_: int) 
     """Either it is shipped and the buyer hears that it is too late, or it is cancelled and paid back."""
     broker = testing.MemoryBroker()
     order_id = place(flow)
-    to_the_end(broker)
+    stories.to_the_end(broker)
 
     def ship() -> int:
         with transaction.atomic():
@@ -296,12 +295,12 @@ def test_a_cancellation_and_the_carrier_have_one_winner(flow: str, round_: int) 
 
     cancelled, shipped = at_once(lambda: cancel(order_id), ship)
     assert bool(cancelled) is not bool(shipped)
-    to_the_end(broker)
+    stories.to_the_end(broker)
     assert end_of(order_id)[0] == (Status.SHIPPED if shipped else Status.CANCELLED)
-    [payment] = the_bank().statement()
+    [payment] = stories.the_bank().statement()
     assert (payment.captured_minor, payment.refunded_minor) == (1250, 0 if shipped else 1250)
-    assert counts(SKU) == (5, 0, 1 if shipped else 0)
-    assert books_balance()
+    assert stories.counts(SKU) == (5, 0, 1 if shipped else 0)
+    assert stories.books_balance()
 
 
 @pytest.mark.parametrize("round_", ROUNDS)
@@ -321,13 +320,13 @@ def test_a_cancellation_and_the_capture_have_one_winner(flow: str, round_: int) 
         testing.give("payments", *testing.stated(catalogue.OrderCancelled), topic_offset=500)
 
     at_once(pay, give_up)
-    to_the_end(testing.MemoryBroker(logs=broker.logs, positions=broker.positions))
+    stories.to_the_end(testing.MemoryBroker(logs=broker.logs, positions=broker.positions))
     assert end_of(order_id)[0] == Status.CANCELLED
-    payments = the_bank().statement()
+    payments = stories.the_bank().statement()
     assert [p.captured_minor for p in payments] == [p.refunded_minor for p in payments]
     assert Refund.objects.count() == sum(p.captured_minor > 0 for p in payments)
-    assert counts(SKU) == (5, 0, 0)
-    assert books_balance()
+    assert stories.counts(SKU) == (5, 0, 0)
+    assert stories.books_balance()
 
 
 def at_once(*works: Callable[[], Any]) -> list[Any]:
@@ -362,4 +361,4 @@ def capture_under_way(broker: testing.MemoryBroker) -> None:
         return charge.unknown_since is not None  # until then its one call is under way; a second one would tell
 
     testing.wait_until(is_captured_there, what="a capture whose answer is lost")
-    assert [p.standing for p in the_bank().statement()] == [PaymentStatus.CAPTURED]
+    assert [p.standing for p in stories.the_bank().statement()] == [PaymentStatus.CAPTURED]

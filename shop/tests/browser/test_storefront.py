@@ -1,26 +1,14 @@
 """The storefront in a real browser, with all of the shop's processes at work."""
 
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
+from devtools.testing import shopping
 from devtools.testing.processes import Shop
-from devtools.testing.storefront import CONTACT
 
 pytestmark = [pytest.mark.browser, pytest.mark.kafka, pytest.mark.slow]
-
-FINAL_MS = 30_000
-# Notes each status as the page gets it; a reload would lose the notes.
-NOTE_STATUSES = """() => {
-  const order = document.querySelector("[data-order]");
-  window.seen = [order.dataset.status];
-  new MutationObserver(() => {
-    if (window.seen.at(-1) !== order.dataset.status) window.seen.push(order.dataset.status);
-  }).observe(order, { attributes: true });
-}"""
 
 # Notes what a screen reader is told of the order.
 NOTE_WORDS = """() => {
@@ -29,56 +17,6 @@ NOTE_WORDS = """() => {
   new MutationObserver((changes) => window.said.push(...changes.map((change) => change.target.textContent.trim())))
     .observe(head, { childList: true, characterData: true, subtree: true });
 }"""
-
-
-@pytest.fixture
-def browser_context_args(browser_context_args: dict[str, Any], running_shop: Shop) -> dict[str, Any]:
-    """Pages are named by their path."""
-    return {**browser_context_args, "base_url": running_shop.url}
-
-
-@pytest.fixture
-def page(page: Page) -> Iterator[Page]:
-    """A page that must run without errors and within the content security policy."""
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if "Security Policy" in message.text else None)
-    yield page
-    assert errors == []
-
-
-def fill_cart(page: Page, title: str) -> None:
-    """Find a book and press Buy now."""
-    page.goto("/")
-    page.get_by_role("searchbox").fill(title)
-    page.get_by_role("searchbox").press("Enter")
-    page.get_by_role("link", name=title).last.click()
-    page.get_by_role("button", name="Buy now").click()
-    expect(page.get_by_role("heading", name="Checkout")).to_be_visible()
-
-
-def fill_form(page: Page, card: str = "Card that works") -> None:
-    """Everything that the checkout asks for."""
-    for name in ("name", "email", "address_line1", "postcode", "city"):
-        page.locator(f"[name={name}]").fill(CONTACT[name])
-    page.get_by_label("Country").select_option(CONTACT["country"])
-    page.get_by_text(card, exact=True).click()
-
-
-def place_order(page: Page) -> str:
-    """Press the button; returns the order's id once its page is there."""
-    page.get_by_role("button", name="Place order").click()
-    page.wait_for_url("**/orders/*/?key=*")
-    found = re.search(r"/orders/([0-9a-f-]{36})/", page.url)
-    assert found
-    return found.group(1)
-
-
-def order(page: Page, title: str, card: str = "Card that works") -> str:
-    """Buy one copy as a guest; returns the order's id."""
-    fill_cart(page, title)
-    fill_form(page, card)
-    return place_order(page)
 
 
 def sign_in(page: Page) -> None:
@@ -101,13 +39,13 @@ def free(shop: Shop, title: str) -> int:
 def test_a_guest_buys_and_sees_every_status_without_reloading(page: Page, running_shop: Shop) -> None:
     running_shop.stop("orders")  # so that the page is open and live before anything happens
     left = free(running_shop, "Slow Light")
-    order(page, "Slow Light")
+    shopping.order(page, "Slow Light")
     expect(page.get_by_role("heading", name="Your order is being processed")).to_be_visible()
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    page.evaluate(NOTE_STATUSES)
+    page.evaluate(shopping.NOTE_STATUSES)
     running_shop.start("orders")
 
-    expect(page.locator("[data-order]")).to_have_attribute("data-final", "true", timeout=FINAL_MS)
+    expect(page.locator("[data-order]")).to_have_attribute("data-final", "true", timeout=shopping.FINAL_MS)
     assert page.evaluate("window.seen") == ["PENDING", "PAID", "SHIPPED", "DELIVERED"]
     steps = page.locator(".step")
     assert [(step.get_attribute("data-code"), step.get_attribute("data-state")) for step in steps.all()] == [
@@ -130,18 +68,18 @@ def test_an_open_page_takes_no_focus_away_and_repeats_no_words(page: Page, runni
 
     page.on("request", asked)
     page.on("requestfinished", lambda request: open_requests.discard(request))
-    order(page, "Broth")
+    shopping.order(page, "Broth")
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
     page.evaluate(NOTE_WORDS)
     cancel = page.get_by_role("link", name="Cancel this order")
     cancel.focus()
     running_shop.start("orders")
-    expect(page.get_by_role("heading", name="Confirmed")).to_be_visible(timeout=FINAL_MS)
+    expect(page.get_by_role("heading", name="Confirmed")).to_be_visible(timeout=shopping.FINAL_MS)
     expect(page.locator(".step[data-code=paid]")).to_have_class("step is-new")
     expect(cancel).to_be_focused()
 
     running_shop.start("shipping")
-    expect(page.locator("[data-order]")).to_have_attribute("data-final", "true", timeout=FINAL_MS)
+    expect(page.locator("[data-order]")).to_have_attribute("data-final", "true", timeout=shopping.FINAL_MS)
     expect(cancel).to_have_count(0)
     expect(page.locator("#content")).to_be_focused()
     said = page.evaluate("window.said")
@@ -152,17 +90,17 @@ def test_an_open_page_takes_no_focus_away_and_repeats_no_words(page: Page, runni
 
 def test_a_declined_card_ends_cancelled_and_gives_the_stock_back(page: Page, running_shop: Shop) -> None:
     left = free(running_shop, "Bread Before Seven")
-    order(page, "Bread Before Seven", card="Card that is declined")
-    expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=FINAL_MS)
+    shopping.order(page, "Bread Before Seven", card="Card that is declined")
+    expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=shopping.FINAL_MS)
     expect(
         page.get_by_text("Your payment did not go through (card declined). You have not been charged.")
     ).to_be_visible()
     running_shop.wait_until(lambda: free(running_shop, "Bread Before Seven") == left, what="the stock to be back")
 
     page.get_by_role("button", name="Try again with these books").click()
-    fill_form(page)
-    place_order(page)
-    expect(page.locator("[data-order]")).to_have_attribute("data-status", "DELIVERED", timeout=FINAL_MS)
+    shopping.fill_form(page)
+    shopping.place_order(page)
+    expect(page.locator("[data-order]")).to_have_attribute("data-status", "DELIVERED", timeout=shopping.FINAL_MS)
 
 
 @pytest.mark.stock
@@ -172,12 +110,12 @@ def test_two_buyers_of_the_last_copy_see_one_sale_and_one_apology(
     running_shop.stop("inventory")  # both clicks are accepted before anybody decides
     pages = [browser.new_context(**browser_context_args).new_page() for _ in range(2)]
     for page in pages:
-        order(page, "The Last Unit")
+        shopping.order(page, "The Last Unit")
         expect(page.get_by_text("Live", exact=True)).to_be_visible()
     running_shop.start("inventory")
 
     for page in pages:
-        expect(page.locator("[data-order]")).to_have_attribute("data-final", "true", timeout=FINAL_MS)
+        expect(page.locator("[data-order]")).to_have_attribute("data-final", "true", timeout=shopping.FINAL_MS)
     headlines = sorted(page.locator("[data-headline]").inner_text() for page in pages)
     assert headlines == ["Cancelled", "Delivered"]
     loser = next(page for page in pages if page.locator("[data-headline]").inner_text() == "Cancelled")
@@ -188,28 +126,28 @@ def test_two_buyers_of_the_last_copy_see_one_sale_and_one_apology(
 
 def test_a_broken_connection_is_shown_and_mended(page: Page, running_shop: Shop) -> None:
     running_shop.stop("orders")
-    order(page, "Broth")
+    shopping.order(page, "Broth")
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
     running_shop.kill("live")
     running_shop.stop("live")
     expect(page.get_by_text("Reconnecting…")).to_be_visible()
     running_shop.start("orders")
     # The page asks over HTTP while there is no socket.
-    expect(page.locator("[data-order]")).to_have_attribute("data-status", "DELIVERED", timeout=FINAL_MS)
+    expect(page.locator("[data-order]")).to_have_attribute("data-status", "DELIVERED", timeout=shopping.FINAL_MS)
 
 
 def test_a_page_comes_back_to_the_socket(page: Page, running_shop: Shop) -> None:
     running_shop.stop("orders")
-    order(page, "Broth")
+    shopping.order(page, "Broth")
     running_shop.stop("live")
     expect(page.get_by_text("Reconnecting…")).to_be_visible()
     running_shop.start("live")
-    expect(page.get_by_text("Live", exact=True)).to_be_visible(timeout=FINAL_MS)
+    expect(page.get_by_text("Live", exact=True)).to_be_visible(timeout=shopping.FINAL_MS)
     page.context.set_offline(True)
     expect(page.get_by_text("Offline", exact=True)).to_be_visible()
     running_shop.start("orders")
     page.context.set_offline(False)
-    expect(page.locator("[data-order]")).to_have_attribute("data-status", "DELIVERED", timeout=FINAL_MS)
+    expect(page.locator("[data-order]")).to_have_attribute("data-status", "DELIVERED", timeout=shopping.FINAL_MS)
 
 
 def test_without_javascript_the_order_page_reloads_itself(
@@ -217,15 +155,15 @@ def test_without_javascript_the_order_page_reloads_itself(
 ) -> None:
     context = browser.new_context(**browser_context_args, java_script_enabled=False)
     page = context.new_page()
-    order(page, "Small Hours, Large Windows")
-    expect(page.get_by_role("heading", name="Delivered")).to_be_visible(timeout=FINAL_MS)
+    shopping.order(page, "Small Hours, Large Windows")
+    expect(page.get_by_role("heading", name="Delivered")).to_be_visible(timeout=shopping.FINAL_MS)
     context.close()
 
 
 def test_signing_out_ends_what_other_tabs_see(context: BrowserContext, page: Page, running_shop: Shop) -> None:
     running_shop.stop("orders")
     sign_in(page)
-    number = order(page, "Broth")
+    number = shopping.order(page, "Broth")
     page.goto(f"/orders/{number}/")
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
 
@@ -274,14 +212,14 @@ def test_a_book_can_be_bought_by_keyboard_alone(page: Page) -> None:
     expect(page.get_by_role("radio", name="Card that is declined")).to_be_checked()
     press_until("button", "Place order")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=FINAL_MS)
+    expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=shopping.FINAL_MS)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_is_wider_than_a_phone(page: Page, scheme: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    fill_cart(page, "The Cartographer of Small Moons")
+    shopping.fill_cart(page, "The Cartographer of Small Moons")
     too_wide, dark = [], []
     for path in ("/", "/?q=zzz", "/cart/", "/checkout/", "/sign-in/", "/sign-up/", "/nowhere/"):
         page.goto(path)
@@ -292,8 +230,8 @@ def test_no_page_is_wider_than_a_phone(page: Page, scheme: str) -> None:
     assert too_wide == []
     assert set(dark) == {scheme == "dark"}
     page.goto("/checkout/")
-    fill_form(page)
-    place_order(page)
+    shopping.fill_form(page)
+    shopping.place_order(page)
     assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     sign_in(page)
     brand, navigation = (page.locator(selector).bounding_box() for selector in (".brand", ".site-nav"))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from devtools.testing import shopping
 from devtools.testing.buyers import Buyers
 from devtools.testing.processes import Shop
-from shop.tests.test_browser import NOTE_STATUSES, fill_cart, fill_form
 
 pytestmark = [pytest.mark.browser, pytest.mark.kafka, pytest.mark.slow, pytest.mark.stock]
 
@@ -56,12 +56,6 @@ with transaction.atomic():
 
 
 @pytest.fixture
-def browser_context_args(browser_context_args: dict[str, Any], running_shop: Shop) -> dict[str, Any]:
-    """Pages are named by their path."""
-    return {**browser_context_args, "base_url": running_shop.url}
-
-
-@pytest.fixture
 def context(context: BrowserContext) -> Iterator[BrowserContext]:
     """Its pages must run without errors and within the content security policy."""
     errors: list[str] = []
@@ -104,8 +98,8 @@ def sold(shop: Shop, title: str) -> int:
 
 def at_checkout(page: Page, title: str) -> None:
     """Everything is filled in; only the button is left."""
-    fill_cart(page, title)
-    fill_form(page)
+    shopping.fill_cart(page, title)
+    shopping.fill_form(page)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +131,7 @@ def race(shop: Shop, pages: list[Page], title: str) -> bool:
         expect(page.locator("[data-order]").or_(page.get_by_text("is sold out."))).to_be_visible(timeout=PATIENCE_MS)
     ordered = [page for page in pages if page.locator("[data-order]").count()]
     for page in ordered:
-        page.evaluate(NOTE_STATUSES)
+        page.evaluate(shopping.NOTE_STATUSES)
     for page in ordered:
         expect(page.locator("[data-order]")).to_have_attribute("data-final", "true", timeout=PATIENCE_MS)
     assert sold(shop, title) == before + 1

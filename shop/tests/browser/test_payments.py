@@ -1,31 +1,22 @@
 """A buyer's money in a real browser, with all of the shop's processes and the bank's page at work."""
 
 import re
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from devtools.testing import gateway_books
+from devtools.testing import gateway_books, shopping
 from devtools.testing.processes import Shop
-from shop.tests.test_browser import FINAL_MS, fill_form, order, place_order
-from shop.tests.test_browser import page as page
 
 pytestmark = [pytest.mark.browser, pytest.mark.kafka, pytest.mark.slow, pytest.mark.money]
 TITLE = "Slow Light"
 ASKS = "Card that asks you"
 
 
-@pytest.fixture
-def browser_context_args(browser_context_args: dict[str, Any], running_shop: Shop) -> dict[str, Any]:
-    """Pages are named by their path."""
-    return {**browser_context_args, "base_url": running_shop.url}
-
-
 def go_to_the_bank(page: Page) -> None:
     """Wait until the open page asks for it by itself, then follow its link."""
     expect(page.get_by_role("heading", name="Your bank asks you to confirm this payment")).to_be_visible(
-        timeout=FINAL_MS
+        timeout=shopping.FINAL_MS
     )
     page.get_by_role("link", name="Confirm at your bank").click()
     expect(page.get_by_text("A test bank. No money moves here.")).to_be_visible()
@@ -38,11 +29,11 @@ def back_from_the_bank(page: Page, order_id: str) -> None:
 
 def is_final(page: Page) -> None:
     """Nothing more will happen to the order."""
-    expect(page.locator("[data-order]")).to_have_attribute("data-final", "true", timeout=FINAL_MS)
+    expect(page.locator("[data-order]")).to_have_attribute("data-final", "true", timeout=shopping.FINAL_MS)
 
 
 def test_3_d_secure_confirmed(page: Page, running_shop: Shop) -> None:
-    order_id = order(page, TITLE, card=ASKS)
+    order_id = shopping.order(page, TITLE, card=ASKS)
     go_to_the_bank(page)
     page.get_by_role("button", name="Confirm payment").click()
     back_from_the_bank(page, order_id)
@@ -52,7 +43,7 @@ def test_3_d_secure_confirmed(page: Page, running_shop: Shop) -> None:
 
 
 def test_3_d_secure_refused(page: Page, running_shop: Shop) -> None:
-    order_id = order(page, TITLE, card=ASKS)
+    order_id = shopping.order(page, TITLE, card=ASKS)
     go_to_the_bank(page)
     page.get_by_role("button", name="Refuse").click()
     back_from_the_bank(page, order_id)
@@ -64,7 +55,7 @@ def test_3_d_secure_refused(page: Page, running_shop: Shop) -> None:
 
 def test_a_stranger_who_comes_from_the_bank_sees_nothing(page: Page, running_shop: Shop) -> None:
     """The address that the bank sends buyers back to is no key."""
-    order_id = order(page, TITLE, card=ASKS)
+    order_id = shopping.order(page, TITLE, card=ASKS)
     go_to_the_bank(page)
     page.context.clear_cookies()
     page.get_by_role("button", name="Confirm payment").click()
@@ -76,15 +67,15 @@ def test_a_stranger_who_comes_from_the_bank_sees_nothing(page: Page, running_sho
 
 
 def test_declined_then_bought_with_another_card(page: Page, running_shop: Shop) -> None:
-    declined = order(page, TITLE, card="Card that is declined")
+    declined = shopping.order(page, TITLE, card="Card that is declined")
     is_final(page)
     expect(
         page.get_by_text("Your payment did not go through (card declined). You have not been charged.")
     ).to_be_visible()
     page.get_by_role("button", name="Try again with these books").click()
     expect(page.get_by_role("heading", name="Checkout")).to_be_visible()
-    fill_form(page)
-    bought = place_order(page)
+    shopping.fill_form(page)
+    bought = shopping.place_order(page)
     is_final(page)
     expect(page.get_by_role("heading", name="Delivered")).to_be_visible()
     assert bought != declined
@@ -95,8 +86,8 @@ def test_declined_then_bought_with_another_card(page: Page, running_shop: Shop) 
 def test_cancelled_with_the_money_back(page: Page, running_shop: Shop) -> None:
     running_shop.stop("shipping")
     try:
-        order_id = order(page, TITLE)
-        expect(page.get_by_role("heading", name="Confirmed")).to_be_visible(timeout=FINAL_MS)
+        order_id = shopping.order(page, TITLE)
+        expect(page.get_by_role("heading", name="Confirmed")).to_be_visible(timeout=shopping.FINAL_MS)
         page.get_by_role("link", name="Cancel this order").click()
         expect(page.get_by_role("heading", name="Cancel this order?")).to_be_visible()
         page.get_by_role("button", name="Yes, cancel the order").click()
@@ -110,7 +101,7 @@ def test_cancelled_with_the_money_back(page: Page, running_shop: Shop) -> None:
 
 
 def test_sent_back_and_asked_for(page: Page, running_shop: Shop) -> None:
-    order(page, TITLE)
+    shopping.order(page, TITLE)
     is_final(page)
     page.get_by_role("link", name="Send it back").click()
     expect(page.get_by_role("heading", name="Send books back")).to_be_visible()
