@@ -45,13 +45,13 @@ print(json.dumps({{"sku": book.isbn, "sale": sale.pk, "path": book.get_absolute_
 """
 LAST_UNIT = """
 from django.db import transaction
-from inventory import queries, shelving
+from inventory import queries, stock_adjustments
 from shop.models import Book
 sku = Book.objects.get(title={title!r}).isbn
 with transaction.atomic():
     change = 1 - queries.free_by_pool([sku])[sku]
     if change:
-        shelving.correct(sku=sku, change=change, reason="one is left", by="test")
+        stock_adjustments.correct(sku=sku, change=change, reason="one is left", by="test")
 """
 
 

@@ -2,7 +2,7 @@
 
 One seed of each sale decides; `make prove` has more buyers, and more seeds of the quick sales. Any number of seeds:
 
-    make test ARGS="shop/tests/test_flash_sale_proof.py --seeds 20"
+    make test ARGS="shop/tests/running_shop/test_flash_sale_proof.py --seeds 20"
 """
 
 import os
