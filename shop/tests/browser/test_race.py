@@ -30,7 +30,7 @@ import json
 from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
-from shop import flash_sales
+from shop.flashsales import flash_sales
 from shop.models import Book, FlashSale
 book = Book.objects.get(title={title!r})
 now = timezone.now()
@@ -85,7 +85,8 @@ def end_sale(shop: Shop, sale: int) -> None:
     """The sale is over, for the tests that come after."""
     shell(
         shop,
-        "from django.db import transaction\nfrom shop import flash_sales, models\nwith transaction.atomic():\n"
+        "from django.db import transaction\nfrom shop import models\n"
+        "from shop.flashsales import flash_sales\nwith transaction.atomic():\n"
         f"    flash_sales.end_now(models.FlashSale.objects.get(pk={sale}), by='test')",
     )
 

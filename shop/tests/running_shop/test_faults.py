@@ -15,9 +15,9 @@ from devtools.testing.processes import Shop
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 RECEIVE = """
 from django.db import transaction
-from inventory import shelving
+from inventory import stock_adjustments
 with transaction.atomic():
-    shelving.receive(quantities={{"{sku}": 3000}}, reason="test")
+    stock_adjustments.receive(quantities={{"{sku}": 3000}}, reason="test")
 """
 PLENTY = 1000
 MANY, ENOUGH = 500, 100

@@ -25,15 +25,15 @@ TIMES_OUT = "pm_charges_then_times_out"
 PLENTY = 1500
 RECEIVE = """
 from django.db import transaction
-from inventory import shelving
+from inventory import stock_adjustments
 with transaction.atomic():
-    shelving.receive(quantities={{"{sku}": {units}}}, reason="test")
+    stock_adjustments.receive(quantities={{"{sku}": {units}}}, reason="test")
 """
 TAKE_BUT_TEN = """
 from django.db import transaction
-from inventory import shelving
+from inventory import stock_adjustments
 with transaction.atomic():
-    shelving.correct(sku="{sku}", change={change}, reason="ten are left", by="test")
+    stock_adjustments.correct(sku="{sku}", change={change}, reason="ten are left", by="test")
 """
 # Somebody changes their mind about every other order, at whatever moment that is.
 CANCEL = """
