@@ -1,4 +1,4 @@
-"""Code that tests and drills hand to another process as a string: no type checker reads it, so its imports are tried."""
+"""Code that tests and drills hand to other processes as strings: no type checker reads it, so its imports are tried."""
 
 import ast
 import importlib

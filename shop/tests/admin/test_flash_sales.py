@@ -1,4 +1,4 @@
-"""Making flash sales in the admin: each rule, and what is said to whoever breaks it."""
+"""Making flash sales in the admin: each rule, and the message when it is broken."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -31,13 +31,13 @@ def page(sale: FlashSale, name: str = "change") -> str:
 
 
 def counts(book: Book, sale: FlashSale | None = None) -> tuple[int, int, int]:
-    """Received, held and sold of the ordinary bin, or of that of the sale."""
+    """Received, held and sold of the ordinary pool, or of the sale's."""
     stock = Stock.objects.get(bin=pool_name(book.isbn, sale.pk if sale else None))
     return stock.received, stock.held, stock.sold
 
 
 def hold(book: Book, sale: FlashSale, units: int = 1) -> None:
-    """Somebody's order holds units of the sale."""
+    """Hold units of the sale for an order."""
     request = holds.ReservationRequest(order_id=new_id(), units={pool_name(book.isbn, sale.pk): units}, customer="c")
     with transaction.atomic():
         (outcome,) = holds.hold(requests=[request]).values()
@@ -195,7 +195,7 @@ def test_two_people_cannot_set_the_same_units_aside(admin_client: Client) -> Non
 
 
 def _post(cookies: Any, data: dict[str, str]) -> int:
-    """From a thread of its own, as whoever has these cookies."""
+    """In a separate thread, with these cookies."""
     client = Client()
     client.cookies = cookies
     try:

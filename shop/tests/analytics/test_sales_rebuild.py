@@ -1,4 +1,4 @@
-"""The sales figures made anew from the log: equal to those in use, whatever happened, and while more comes in."""
+"""Sales figures rebuilt from the log: equal to those in use, whatever happened, and while more events arrive."""
 
 import random
 import threading

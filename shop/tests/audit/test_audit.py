@@ -256,7 +256,7 @@ def test_a_charge_that_nobody_looks_after_is_found(shop: Shop, state: Charge.Sta
         # A buyer has time until then, and the gateway is asked again and again meanwhile.
         ("action_required", {"created_at": -2000, "act_by": 100}, False),
         ("action_required", {"created_at": -2000, "act_by": -61}, True),
-        # Somebody goes on asking, and for a while nobody is to worry.
+        # The gateway is being asked again, and for a while that is no violation.
         ("capturing", {"created_at": -2000, "unknown_since": -800, "next_attempt_at": -700}, True),
         ("capturing", {"created_at": -700, "unknown_since": -700, "next_attempt_at": 30}, False),
         ("capturing", {"created_at": -2000, "unknown_since": -901}, True),
@@ -290,7 +290,7 @@ def test_the_outbox_may_lag_for_a_minute_or_the_grace(shop: Shop) -> None:
 
 
 def test_writers_at_work_cause_no_false_alarm(shop: Shop) -> None:
-    """However many holds, sales and releases are committed meanwhile, in both bins of the book."""
+    """However many holds, sales and releases are committed meanwhile, in both stock pools of the book."""
     with shop_at_rest.busy(shop.book.isbn, shop.names["sale_bin"], writers=3) as rounds:
         testing.wait_until(lambda: rounds, what="the writers")
         before = len(rounds)

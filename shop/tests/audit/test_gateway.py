@@ -48,7 +48,7 @@ def charge_of(order_id: uuid.UUID) -> Charge:
 
 
 def authorized(bank_of: InProcessGateway, *, key: str, amount_minor: int = 990) -> str:
-    """Somebody has money set aside at the bank past us; returns the payment's name there."""
+    """Authorize a payment at the bank that our tables do not know; returns its id there."""
     return bank_of.bank.authorize(
         key=key, amount_minor=amount_minor, currency="USD", card="pm_success"
     ).payment.transaction_id
@@ -229,7 +229,7 @@ def test_the_timekeeper_opens_a_review_and_closes_it_when_it_is_gone(
     stranger = authorized(sandbox_gateway, key="nobody")
     execute("UPDATE payments_charge SET amount_minor = 1 WHERE id = %(id)s", {"id": charge.pk})
     assert audit.run(grace_seconds=0, by="ada").broken
-    assert open_reviews() == [], "whoever looks, opens none"
+    assert open_reviews() == [], "an audit without keep_reviews opens none"
     for _ in range(2):
         jobs.audit_shop()
         assert open_reviews() == [("mismatch", str(charge.pk)), ("stranger", stranger)]

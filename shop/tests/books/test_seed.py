@@ -53,8 +53,8 @@ def test_a_sale_is_announced_and_its_units_are_set_aside() -> None:
     assert flash_sales.phase_of(sale) == "upcoming"
     assert (sale.name, sale.customer_limit, sale.ends_at - sale.starts_at) == ("Opening rush", 2, seeding.SALE_LASTS)
     assert (row.book.isbn, row.units, row.price_minor) == (seeding.SALE_ISBN, 25, row.book.price_minor // 2)
-    bins = [seeding.SALE_ISBN, pool_name(seeding.SALE_ISBN, sale.pk)]
-    assert inventory_queries.free_by_pool(bins) == {bins[0]: 47, bins[1]: 25}
+    pools = [seeding.SALE_ISBN, pool_name(seeding.SALE_ISBN, sale.pk)]
+    assert inventory_queries.free_by_pool(pools) == {pools[0]: 47, pools[1]: 25}
 
 
 def test_a_shop_that_has_books_gets_no_sale() -> None:

@@ -15,7 +15,7 @@ from devtools.testing.processes import Shop
 pytestmark = [pytest.mark.browser, pytest.mark.kafka, pytest.mark.slow, pytest.mark.stock]
 
 PATIENCE_MS = 30_000
-# Notes what a screen reader is told, and shows that the page was never loaded anew.
+# Records what a screen reader is told, and is lost if the page reloads.
 NOTE_WORDS = """() => {
   window.said = [];
   const speaker = [...document.querySelectorAll("[role=status]")].at(-1);
@@ -136,7 +136,7 @@ def race(shop: Shop, pages: list[Page], title: str) -> bool:
     for page in ordered:
         expect(page.locator("[data-order]")).to_have_attribute("data-final", "true", timeout=PATIENCE_MS)
     assert sold(shop, title) == before + 1
-    # The notes are still there: the pages were told, and not loaded anew.
+    # The records are still there: the pages were updated, not reloaded.
     ends = {page.evaluate("window.seen.at(-1)"): page for page in ordered}
     assert ends.keys() == ({"DELIVERED", "CANCELLED"} if len(ordered) == 2 else {"DELIVERED"})
     if len(ordered) < 2:
@@ -178,7 +178,7 @@ def test_a_sale_starts_sells_out_and_offers_what_comes_back_on_an_open_page(
         expect(ticket.get_by_text("3 of 3 left")).to_be_visible()
         expect(ticket.get_by_text(re.compile("^from "))).to_be_hidden()
 
-        # Others buy, and the last copy is held for somebody who does not pay.
+        # Others buy, and the last copy is held for a buyer who does not pay.
         buyers = Buyers(running_shop, sale["sku"])
         buyers.order(2)
         buyers.wait_for("DELIVERED")

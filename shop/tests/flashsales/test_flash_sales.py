@@ -66,7 +66,7 @@ def hold(book: Book, sale: FlashSale, units: int) -> Any:
 
 
 def counts(book: Book, sale: FlashSale | None = None) -> tuple[int, int, int]:
-    """Received, held and sold of the ordinary bin, or of that of the sale."""
+    """Received, held and sold of the ordinary pool, or of the sale's."""
     stock = Stock.objects.get(bin=pool_name(book.isbn, sale.pk if sale else None))
     return stock.received, stock.held, stock.sold
 

@@ -338,8 +338,8 @@ def test_a_look_that_takes_too_long_is_told_as_well(monkeypatch: pytest.MonkeyPa
     async def story() -> None:
         page = await Page(book.isbn).open()
         await page.shows(book, 5)
-        with psycopg.connect(address) as somebody:
-            somebody.execute("LOCK TABLE shop_book IN ACCESS EXCLUSIVE MODE")
+        with psycopg.connect(address) as blocker:
+            blocker.execute("LOCK TABLE shop_book IN ACCESS EXCLUSIVE MODE")
             await page.until(lambda: page.messages[-1] == {"type": "stale"})
         await page.until(lambda: page.messages[-1]["type"] == "stock")
         assert [message["type"] for message in page.messages] == ["stock", "stale", "stock"]

@@ -10,7 +10,7 @@ from shop.live import sockets
 
 
 async def accept(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Lets everybody in and waits for the end."""
+    """Accepts every connection and waits for its end."""
     await receive()
     await send({"type": "websocket.accept"})
     while (await receive())["type"] != "websocket.disconnect":

@@ -71,7 +71,7 @@ def test_a_deed_that_was_undone_leaves_no_entry() -> None:
     ["UPDATE shop_auditentry SET who = 'eve'", "DELETE FROM shop_auditentry", "UPDATE shop_auditentry SET id = 0"],
 )
 def test_nobody_changes_the_log(sql: str) -> None:
-    """The database itself refuses, whoever asks."""
+    """The database itself refuses, for every user."""
     activity_log.record(user=None, what="order cancelled", subject="BR-1")
     with pytest.raises(DatabaseError, match="never changed"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql)

@@ -111,9 +111,9 @@ QUICK = (test_2_buyers_and_1_unit, test_200_buyers_each_wanting_3_of_5_books_in_
 
 # -- a fault in the middle ------------------------------------------------------------------------
 def redis_flushed_again_and_again(sale: Sale) -> None:
-    with sales.gate_of(sale.shop) as gate:
+    with sales.counters_of(sale.shop) as counters:
         for _ in range(8):
-            gate.flushall()
+            counters.flushall()
             sale.wait_for_more(20)
 
 
@@ -137,27 +137,27 @@ def redis_stopped(sale: Sale) -> None:
 
 def redis_from_an_old_snapshot(sale: Sale) -> None:
     """The snapshot says that next to everything is free, when half of it is sold."""
-    with sales.gate_of(sale.shop) as gate:
-        gate.set("told by", "the snapshot")
-        free_by_snapshot = int(gate.hget("{stock}:free", sale.bins()[0]))
+    with sales.counters_of(sale.shop) as counters:
+        counters.set("told by", "the snapshot")
+        free_by_snapshot = int(counters.hget("{stock}:free", sale.pools()[0]))
         snapshot = sale.shop.redis.snapshot()
     sale.wait_for_more(UNITS // 2)
     sale.shop.redis.start_from(snapshot)
     assert free_by_snapshot >= sale.free() + UNITS // 2
-    with sales.gate_of(sale.shop) as gate:
-        assert gate.get("told by") == b"the snapshot"
+    with sales.counters_of(sale.shop) as counters:
+        assert counters.get("told by") == b"the snapshot"
     sale.wait_for_more(30)
 
 
 def redis_full(sale: Sale) -> None:
     """It refuses to write."""
-    with sales.gate_of(sale.shop) as gate:
-        before = gate.config_get("maxmemory")["maxmemory"]
-        gate.config_set("maxmemory", "1")
+    with sales.counters_of(sale.shop) as counters:
+        before = counters.config_get("maxmemory")["maxmemory"]
+        counters.config_set("maxmemory", "1")
         try:
             sale.wait_for_more(120)
         finally:
-            gate.config_set("maxmemory", before)
+            counters.config_set("maxmemory", before)
         sale.wait_for_more(30)
 
 
@@ -166,18 +166,18 @@ def inventory_killed_between_redis_and_the_commit(sale: Sale) -> None:
     killed = False
     while not killed:
         assert sale.is_running
-        with sales.gate_of(sale.shop) as gate, psycopg.connect(sale.shop.environment["DATABASE_URL"]) as ours:
-            ours.execute("SELECT 1 FROM inventory_stock WHERE bin = ANY(%s) FOR UPDATE", [sale.bins()])
+        with sales.counters_of(sale.shop) as counters, psycopg.connect(sale.shop.environment["DATABASE_URL"]) as ours:
+            ours.execute("SELECT 1 FROM inventory_stock WHERE bin = ANY(%s) FOR UPDATE", [sale.pools()])
             sale.shop.wait_until(partial(inventory_waits_for_a_lock, sale.shop), what="inventory waiting for our lock")
             # It may as well have been about to sell what is held; then let it, and lock the row again.
-            if gate.hlen("{stock}:admitted"):
+            if counters.hlen("{stock}:admitted"):
                 sale.shop.kill("inventory")
                 killed = True
     sale.shop.start("inventory")
 
 
 def inventory_waits_for_a_lock(shop: Shop) -> bool:
-    """Whether it is stuck within a transaction, behind somebody else's."""
+    """Whether it waits for a lock of another transaction."""
     stuck = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'inventory' AND wait_event_type = 'Lock'"
     return bool(shop.query(stuck))
 

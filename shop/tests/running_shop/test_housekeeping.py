@@ -98,7 +98,7 @@ def test_a_fold_that_is_killed_leaves_everything_as_it_was(shop: Shop) -> None:
     before = list(Movement.objects.order_by("id").values())
     with pruning() as process:
         with transaction.atomic(), connection.cursor() as cursor:
-            # The line that it would carry forward is just being written by somebody else, so it waits in the midst:
+            # Another session is writing the line that it would carry forward, so it waits in the middle:
             # the old lines are out, the new ones are not in.
             cursor.execute(
                 "INSERT INTO inventory_movement (bin, sku, kind, carried, received, held, sold, by, reason) "

@@ -35,7 +35,7 @@ from inventory import stock_adjustments
 with transaction.atomic():
     stock_adjustments.correct(sku="{sku}", change={change}, reason="ten are left", by="test")
 """
-# Somebody changes their mind about every other order, at whatever moment that is.
+# Buyers cancel every other order, at any moment.
 CANCEL = """
 import random, time
 from django.db import transaction
@@ -104,7 +104,7 @@ def click(buyers: Buyers, *, count: int, of_these: int, card: str) -> threading.
 
 
 def buy_and_cancel(buyers: Buyers, *, card: str, statuses: list[str], until_late: bool = False) -> tuple[int, int]:
-    """Buy until somebody has tried to cancel thirty of these orders (and has come too late once): how often that
+    """Buy until buyers have tried to cancel thirty of these orders (and came too late at least once): how often that
     worked, and how often not.
     """
     shop = buyers.shop
@@ -175,7 +175,7 @@ def test_the_gateway_killed_and_out_of_order(buyers: Buyers) -> None:
     ],
 )
 def test_cancellation_against_capture(card: str, flow: str, buyers: Buyers) -> None:
-    """Whoever is cancelled keeps no charge, whenever the cancellation comes."""
+    """A cancelled order keeps no charge, whenever the cancellation comes."""
     shop = buyers.shop
     with changed(shop, "web", ORDER_FLOW=flow):
         cancelled, _ = buy_and_cancel(buyers, card=card, statuses=["PENDING", "PAID"])

@@ -68,8 +68,8 @@ def entered(gateway: InProcessGateway) -> list[str]:
     return [entry.kind for entry in gateway.bank.entries() if not entry.declined]
 
 
-def everybody(broker: testing.MemoryBroker) -> testing.MemoryBroker:
-    """The rest hears it too."""
+def drain_the_rest(broker: testing.MemoryBroker) -> testing.MemoryBroker:
+    """Deliver everything to the other groups, too."""
     rest = testing.MemoryBroker(logs=broker.logs, positions=broker.positions)
     rest.drain()
     return rest
@@ -82,7 +82,7 @@ def test_an_unpaid_hold_is_given_up_and_the_order_ends_without_ever_being_charge
     assert counts() == (1, 1, 0)
     assert expire() == 1
     assert expire() == 0
-    everybody(broker)
+    drain_the_rest(broker)
     order = Order.objects.get(pk=order_id)
     assert (order.status, order.cancel_reason, order.is_final) == (Status.CANCELLED, "not paid in time", True)
     assert counts() == (1, 0, 0)
@@ -95,7 +95,7 @@ def test_an_unpaid_hold_is_given_up_and_the_order_ends_without_ever_being_charge
 def test_a_hold_whose_time_is_not_over_stays(settings: Any) -> None:
     order_id, broker = held_order(settings, seconds=60)
     assert expire() == 0
-    everybody(broker)
+    drain_the_rest(broker)
     assert Order.objects.get(pk=order_id).is_confirmed
     assert counts() == (1, 0, 1)
 
@@ -125,7 +125,7 @@ def test_what_expired_is_offered_again(settings: Any) -> None:
     assert expire() == 1
     settings.HOLD_SECONDS = 60
     second = placement.place(draft()).order_id
-    everybody(broker)
+    drain_the_rest(broker)
     statuses = dict(Order.objects.values_list("pk", "cancel_reason"))
     assert statuses == {first: "not paid in time", second: ""}
     assert counts() == (1, 0, 1)
@@ -150,17 +150,17 @@ def test_money_that_is_being_captured_keeps_its_hold(settings: Any) -> None:
 def test_money_that_is_only_set_aside_loses_against_the_end_of_the_hold(
     settings: Any, sandbox_gateway: InProcessGateway, is_answered: bool
 ) -> None:
-    """It is let go, and the book is somebody else's."""
+    """The authorization is voided, and the book is sold to another buyer."""
     order_id, broker = held_order(settings)
     testing.give("payments", *testing.stated(catalogue.InventoryReserved))
     if is_answered:
         take_step()
     else:
         [charge] = settlement.claim_charges(limit=10)
-        gateway_calls.carry_out(charge)  # and whoever asked does not live to write the answer
+        gateway_calls.carry_out(charge)  # and the worker is killed before it can store the answer
     assert expire() == 1
     make_due()
-    everybody(broker)
+    drain_the_rest(broker)
     order = Order.objects.get(pk=order_id)
     assert (order.status, order.cancel_reason, order.is_final) == (Status.CANCELLED, "not paid in time", True)
     assert counts() == (1, 0, 0)
@@ -175,7 +175,7 @@ def test_a_payment_that_was_made_wins(settings: Any) -> None:
     paying.drain()
     assert Charge.objects.get(order_id=order_id).state == Charge.State.SUCCEEDED
     assert expire() == 0
-    everybody(paying)
+    drain_the_rest(paying)
     assert Order.objects.get(pk=order_id).is_confirmed
     assert counts() == (1, 0, 1)
     assert not Refund.objects.exists()
@@ -218,7 +218,7 @@ def test_one_winner_when_both_come_at_the_same_moment(
         taken, expired = pool.submit(in_thread, take), pool.submit(in_thread, expire)
         assert (taken.result(), expired.result()) in ((1, 0), (0, 1))
     make_due()
-    everybody(broker)
+    drain_the_rest(broker)
     order, charge = Order.objects.get(pk=order_id), Charge.objects.get(order_id=order_id)
     if taken.result():
         assert (order.is_confirmed, charge.state, counts()) == (True, Charge.State.SUCCEEDED, (1, 0, 1))
@@ -245,7 +245,7 @@ def test_a_cancellation_and_an_expiry_give_the_units_back_once(settings: Any) ->
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(in_thread, [expire, lambda: testing.give("inventory", cancelled)]))
     assert counts() == (1, 0, 0)
-    everybody(broker)
+    drain_the_rest(broker)
     assert counts() == (1, 0, 0)
 
 

@@ -41,13 +41,13 @@ def place(flow: str) -> UUID:
 
 
 def reduce(order_id: UUID, units: dict[str, int], reason: str = "damaged") -> None:
-    """Somebody cancels these copies."""
+    """Cancel these copies."""
     with transaction.atomic():
         cancellation.cancel_lines(order_id=order_id, units=units, reason=reason, by="ada")
 
 
 def cancel(order_id: UUID) -> None:
-    """Somebody cancels the rest."""
+    """Cancel the rest."""
     with transaction.atomic():
         cancellation.cancel(order_id=order_id, reason="changed my mind", by="ada")
 
@@ -73,7 +73,7 @@ def mails() -> list[str]:
 
 
 def audit() -> dict[str, int]:
-    """What the audit of a shop at rest finds: stock, ledger, gate, orders and money are exact if it is nothing."""
+    """What the audit of a shop at rest finds: stock, ledger, counters, orders and money are exact if it is empty."""
     counter_sync.sync()
     return broken()
 
@@ -180,16 +180,16 @@ def test_copies_are_cancelled_at_any_moment_or_not_at_all(
 
 
 def test_no_group_needs_another_to_be_up(flow: str) -> None:
-    """Whoever hears of a reduction only after the rest was cancelled comes to the same end."""
+    """A group that hears of a reduction only after the rest was cancelled comes to the same result."""
     order_id = place(flow)
     testing.MemoryBroker().drain()
-    everybody = {"analytics", "inventory", "notifications", "orders", "payments", "shipping"}
-    for late in sorted(everybody - {"orders"}):
-        broker = testing.MemoryBroker(groups=everybody - {late})
+    all_groups = {"analytics", "inventory", "notifications", "orders", "payments", "shipping"}
+    for late in sorted(all_groups - {"orders"}):
+        broker = testing.MemoryBroker(groups=all_groups - {late})
         reduce(order_id, {SKU: 1})
         cancel(order_id)
         broker.drain()
-        testing.MemoryBroker(groups=everybody, logs=broker.logs, positions=broker.positions).drain()
+        testing.MemoryBroker(groups=all_groups, logs=broker.logs, positions=broker.positions).drain()
         assert stories.books_balance(), late
         assert (stories.counts(SKU)[1:], stories.counts(stories.OTHER)[1:]) == ((0, 0), (0, 0)), late
         assert sales()[1:3] == (0, 0), late

@@ -170,10 +170,10 @@ def test_no_group_needs_another_to_be_up(flow: str) -> None:
     stories.stock(**{f"s{SKU}": 50})
     for late in [group.name for group in registry.groups()]:
         placed = placement.place(draft(flow=flow))
-        everybody = {group.name for group in registry.groups()}
-        broker = testing.MemoryBroker(groups=everybody - {late})
+        all_groups = {group.name for group in registry.groups()}
+        broker = testing.MemoryBroker(groups=all_groups - {late})
         broker.drain()
-        latecomer = testing.MemoryBroker(groups=everybody, logs=broker.logs, positions=broker.positions)
+        latecomer = testing.MemoryBroker(groups=all_groups, logs=broker.logs, positions=broker.positions)
         latecomer.drain()
         assert Order.objects.get(pk=placed.order_id).status == Status.DELIVERED, f"{late} came last"
         assert OrderMail.objects.filter(order=placed.order_id).count() == 3

@@ -1,4 +1,4 @@
-"""The simulated flash sale, all in one process; over real Kafka it is played in `running_shop/test_flash_sale_proof.py`."""
+"""The simulated flash sale, all in one process; over real Kafka in `running_shop/test_flash_sale_proof.py`."""
 
 import json
 from collections.abc import Callable
