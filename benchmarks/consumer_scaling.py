@@ -120,7 +120,7 @@ def _publish_facts(orders: int, *, seed: int) -> None:
 
 @contextmanager
 def _locked_inbox() -> Iterator["psycopg.Connection[Any]"]:
-    """Nobody can take a message meanwhile. See Note [At the gate]."""
+    """Lock the inbox, so that no member can handle a message. See Note [A common start]."""
     with psycopg.connect(**leadership.connection_parameters()) as own:
         own.execute("LOCK TABLE kafka_bridge_inboxrow IN SHARE MODE")
         yield own

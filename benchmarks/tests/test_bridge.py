@@ -20,7 +20,7 @@ def test_a_way_is_compared_by_what_an_event_takes_not_by_how_many_there_were() -
     meter.transactions = {
         "usual": [(1.0, 500), (1.0, 500), (0.5, 250)],
         "unparked": [(1.0, 500)],
-        "plain": [(0.9, 500), (0.45, 250), (0.9, 500), (0.9, 500), (60.0, 500)],  # once somebody else was busy
+        "plain": [(0.9, 500), (0.45, 250), (0.9, 500), (0.9, 500), (60.0, 500)],  # the machine was busy once
     }
     assert meter.rate == 500
     assert meter.against("unparked") == 1

@@ -13,7 +13,7 @@ from orders.placing import placement
 from shop.models import Book
 
 ORDERS, STOCK, BOOKS = "/admin/orders/order/", "/admin/inventory/stock/", "/admin/shop/book/"
-EVERYBODY = {"analytics", "inventory", "notifications", "orders", "payments", "shipping"}
+ALL_GROUPS = {"analytics", "inventory", "notifications", "orders", "payments", "shipping"}
 
 
 def place(book: Book, *, card: str = "pm_success", quantity: int = 1, **changes: Any) -> uuid.UUID:
@@ -24,7 +24,7 @@ def place(book: Book, *, card: str = "pm_success", quantity: int = 1, **changes:
 
 def run(*, without: str = "") -> None:
     """Let the saga run to where it rests, with all groups or with all but one."""
-    testing.MemoryBroker(groups=EVERYBODY - {without}).drain()
+    testing.MemoryBroker(groups=ALL_GROUPS - {without}).drain()
 
 
 def confirmed(book: Book, **changes: Any) -> Order:

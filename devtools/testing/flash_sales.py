@@ -1,4 +1,4 @@
-"""Flash sales for tests."""
+"""Flash sales for tests, and the form with which the admin saves one."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +11,8 @@ from shop.flashsales import flash_sales
 from shop.models import Book, FlashSale
 
 HOUR = timedelta(hours=1)
+SaleRow = tuple[Book, str, int]
+"""A book, its price as it is typed, and units."""
 
 
 def a_sale(*books: Book, starts_in: timedelta = -HOUR, lasts: timedelta = 2 * HOUR, **fields: Any) -> FlashSale:
@@ -39,3 +41,37 @@ def move(sale: FlashSale, *, starts_in: timedelta, lasts: timedelta = 2 * HOUR) 
     with transaction.atomic():
         flash_sales.set_aside(sale, by="test")
     pricing.forget()
+
+
+def admin_form(
+    *rows: SaleRow, sale: FlashSale | None = None, leaving: tuple[int, ...] = (), **changes: Any
+) -> dict[str, str]:
+    """What the page of a sale would send; the first rows are those that the sale has already."""
+    starts_at = sale.starts_at if sale else timezone.now() + HOUR
+    there = list(sale.books.order_by("pk")) if sale else []
+    data = {
+        "name": sale.name if sale else "Rush",
+        **date_and_time("starts_at", starts_at),
+        **date_and_time("ends_at", sale.ends_at if sale else starts_at + 2 * HOUR),
+        "customer_limit": "2",
+        "hold_seconds": "60",
+        "books-TOTAL_FORMS": str(len(rows)),
+        "books-INITIAL_FORMS": str(len(there)),
+    }
+    for number, (book, price, units) in enumerate(rows):
+        data |= {
+            f"books-{number}-book": str(book.pk),
+            f"books-{number}-price": price,
+            f"books-{number}-units": str(units),
+        }
+        if number < len(there):
+            data |= {f"books-{number}-id": str(there[number].pk), f"books-{number}-sale": str(there[number].sale_id)}
+        if number in leaving:
+            data[f"books-{number}-DELETE"] = "on"
+    return data | changes
+
+
+def date_and_time(name: str, at: datetime) -> dict[str, Any]:
+    """A time in the two fields in which it is typed."""
+    local = timezone.localtime(at)
+    return {f"{name}_0": f"{local:%Y-%m-%d}", f"{name}_1": f"{local:%H:%M:%S}"}

@@ -16,7 +16,7 @@ def make_due() -> int:
     charges = Charge.objects.filter(state__in=Charge.OPEN)
     refunds = Refund.objects.filter(state=Refund.State.REQUESTED)
     with transaction.atomic():
-        # In one sequence, as everybody locks them: workers may be at work.
+        # In the usual lock sequence, since workers may be running.
         list(charges.order_by("pk").select_for_update())
         waiting = charges.update(next_attempt_at=earlier)
     return waiting + refunds.update(next_attempt_at=earlier)

@@ -41,8 +41,8 @@ class Sale:
         )
         return int(number)
 
-    def bins(self) -> list[str]:
-        """Where its units lie."""
+    def pools(self) -> list[str]:
+        """The stock pools of the sale."""
         return [name for (name,) in self.shop.query("SELECT bin FROM inventory_stock WHERE sale_id = %s", self.id)]
 
     def free(self) -> int:
@@ -113,6 +113,6 @@ def play(shop: Shop, *arguments: object) -> Result:
         return sale.finish()
 
 
-def gate_of(shop: Shop) -> redis.Redis:
-    """The Redis database with the shop's gate."""
+def counters_of(shop: Shop) -> redis.Redis:
+    """The Redis database with the stock counters of the shop."""
     return redis.Redis.from_url(with_database(shop.redis.url(), 2))

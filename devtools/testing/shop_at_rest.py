@@ -98,14 +98,14 @@ def execute(sql: str, names: dict[str, Any]) -> None:
 
 
 @contextmanager
-def busy(*bins: str, writers: int) -> Iterator[list[int]]:
-    """Threads that hold, sell and release units of these bins all the time; the list grows with every round."""
+def busy(*pools: str, writers: int) -> Iterator[list[int]]:
+    """Threads that hold, sell and release units of these pools all the time; the list grows with every round."""
     stop, rounds = threading.Event(), list[int]()
 
     def work(number: int) -> None:
         try:
             while not stop.is_set():
-                _one_round(bins, customer=f"{number:032x}")
+                _one_round(pools, customer=f"{number:032x}")
                 rounds.append(number)
         finally:
             connection.close()
@@ -120,10 +120,10 @@ def busy(*bins: str, writers: int) -> Iterator[list[int]]:
         writer.result()
 
 
-def _one_round(bins: tuple[str, ...], customer: str) -> None:
-    """Two orders of each bin: all are held, some are sold, and in the end all are released."""
+def _one_round(pools: tuple[str, ...], customer: str) -> None:
+    """Two orders for each pool: all are held, some are sold, and in the end all are released."""
     requests = [
-        holds.ReservationRequest(order_id=uuid.uuid4(), units={name: 1}, customer=customer) for name in bins * 2
+        holds.ReservationRequest(order_id=uuid.uuid4(), units={name: 1}, customer=customer) for name in pools * 2
     ]
     ids = [request.order_id for request in requests]
     with transaction.atomic():
@@ -136,7 +136,7 @@ def _one_round(bins: tuple[str, ...], customer: str) -> None:
 
 @contextmanager
 def locked(table: str) -> Iterator[None]:
-    """As beside somebody who alters a table: until the end nobody else can even read it."""
+    """Lock a table as ALTER TABLE does: until the end no other session can even read it."""
     begun, over = threading.Event(), threading.Event()
 
     def alter() -> None:

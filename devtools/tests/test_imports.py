@@ -54,7 +54,7 @@ def test_importing_everything_makes_no_kafka_client() -> None:
 
 @pytest.mark.parametrize("alias", sorted(settings.CACHES))
 def test_nothing_in_redis_is_unpickled(alias: str) -> None:
-    """FAILURES 43: a pickle runs whatever code whoever wrote it likes."""
+    """Unpickling runs code that the author of the pickle chose."""
     caches[alias].set("kept", {"units": [1, 2]})
     with get_redis_connection(alias) as connection:
         [stored] = [connection.get(key) for key in connection.keys("*kept*")]

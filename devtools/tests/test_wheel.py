@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.library, pytest.mark.slow]
 ROOT = Path(settings.BASE_DIR)
 QUICKSTART = (ROOT / "docs" / "bridge" / "quickstart.md").read_text()
 PATIENCE_SECONDS = 60.0
-# Asked in the project's own Python, with its own settings: what the admin answers to somebody who may everything.
+# Asked in the project's own Python, with its own settings: what the admin shows a superuser.
 ADMIN = """
 import django
 django.setup()

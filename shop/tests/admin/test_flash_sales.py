@@ -1,7 +1,7 @@
-"""Making flash sales in the admin: each rule, and what is said to whoever breaks it."""
+"""Making flash sales in the admin: each rule, and the message when it is broken."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from devtools.testing.admin_desk import text_of, told
-from devtools.testing.flash_sales import HOUR, a_sale
+from devtools.testing.flash_sales import HOUR, SaleRow, a_sale, admin_form, date_and_time
 from devtools.testing.storefront import a_book
 from inventory import holds, stock_adjustments
 from inventory.models import Movement, Stock, pool_name
@@ -24,40 +24,6 @@ from shop.models import Book, FlashSale
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SALES = "/admin/shop/flashsale/"
-Row = tuple[Book, str, int]
-"""A book, its price as it is typed, and units."""
-
-
-def form(*rows: Row, sale: FlashSale | None = None, leaving: tuple[int, ...] = (), **changes: Any) -> dict[str, str]:
-    """What the page of a sale would send; the first rows are those that the sale has already."""
-    starts_at = sale.starts_at if sale else timezone.now() + HOUR
-    there = list(sale.books.order_by("pk")) if sale else []
-    data = {
-        "name": sale.name if sale else "Rush",
-        **moment("starts_at", starts_at),
-        **moment("ends_at", sale.ends_at if sale else starts_at + 2 * HOUR),
-        "customer_limit": "2",
-        "hold_seconds": "60",
-        "books-TOTAL_FORMS": str(len(rows)),
-        "books-INITIAL_FORMS": str(len(there)),
-    }
-    for number, (book, price, units) in enumerate(rows):
-        data |= {
-            f"books-{number}-book": str(book.pk),
-            f"books-{number}-price": price,
-            f"books-{number}-units": str(units),
-        }
-        if number < len(there):
-            data |= {f"books-{number}-id": str(there[number].pk), f"books-{number}-sale": str(there[number].sale_id)}
-        if number in leaving:
-            data[f"books-{number}-DELETE"] = "on"
-    return data | changes
-
-
-def moment(name: str, at: datetime) -> dict[str, Any]:
-    """A time in the two fields in which it is typed."""
-    local = timezone.localtime(at)
-    return {f"{name}_0": f"{local:%Y-%m-%d}", f"{name}_1": f"{local:%H:%M:%S}"}
 
 
 def page(sale: FlashSale, name: str = "change") -> str:
@@ -65,13 +31,13 @@ def page(sale: FlashSale, name: str = "change") -> str:
 
 
 def counts(book: Book, sale: FlashSale | None = None) -> tuple[int, int, int]:
-    """Received, held and sold of the ordinary bin, or of that of the sale."""
+    """Received, held and sold of the ordinary pool, or of the sale's."""
     stock = Stock.objects.get(bin=pool_name(book.isbn, sale.pk if sale else None))
     return stock.received, stock.held, stock.sold
 
 
 def hold(book: Book, sale: FlashSale, units: int = 1) -> None:
-    """Somebody's order holds units of the sale."""
+    """Hold units of the sale for an order."""
     request = holds.ReservationRequest(order_id=new_id(), units={pool_name(book.isbn, sale.pk): units}, customer="c")
     with transaction.atomic():
         (outcome,) = holds.hold(requests=[request]).values()
@@ -93,7 +59,7 @@ def errors(response: Any) -> dict[str, list[str]]:
 # -- Making and changing ------------------------------------------------------------------------------------------
 def test_a_sale_is_made_and_its_units_are_set_aside(admin_client: Client) -> None:
     book, other = a_book(stock=50), a_book(stock=8)
-    response = admin_client.post(f"{SALES}add/", form((book, "4.99", 20), (other, "0.50", 8)))
+    response = admin_client.post(f"{SALES}add/", admin_form((book, "4.99", 20), (other, "0.50", 8)))
     assert response.status_code == 302, errors(response)
 
     sale = FlashSale.objects.get()
@@ -116,8 +82,10 @@ def test_a_sale_is_made_and_its_units_are_set_aside(admin_client: Client) -> Non
 def test_a_changed_sale_sets_its_units_aside_anew(admin_client: Client) -> None:
     book, other, third = a_book(stock=50), a_book(stock=50), a_book(stock=50)
     sale = a_sale(book, other, starts_in=HOUR, units=20)
-    rows: tuple[Row, ...] = ((book, "3.00", 35), (other, "5.00", 20), (third, "1.00", 1))
-    response = admin_client.post(page(sale), form(*rows, sale=sale, leaving=(1,), customer_limit="", hold_seconds=""))
+    rows: tuple[SaleRow, ...] = ((book, "3.00", 35), (other, "5.00", 20), (third, "1.00", 1))
+    response = admin_client.post(
+        page(sale), admin_form(*rows, sale=sale, leaving=(1,), customer_limit="", hold_seconds="")
+    )
     assert response.status_code == 302, errors(response)
 
     sale.refresh_from_db()
@@ -132,7 +100,9 @@ def test_a_changed_sale_sets_its_units_aside_anew(admin_client: Client) -> None:
 
 def test_units_that_are_not_there_are_an_error_at_their_row(admin_client: Client) -> None:
     book, scarce, absent = a_book(stock=50), a_book(stock=40), a_book(stock=0)
-    response = admin_client.post(f"{SALES}add/", form((book, "5.00", 50), (scarce, "5.00", 60), (absent, "5.00", 1)))
+    response = admin_client.post(
+        f"{SALES}add/", admin_form((book, "5.00", 50), (scarce, "5.00", 60), (absent, "5.00", 1))
+    )
     assert errors(response) == {
         "1.units": [f"Only 40 more units of {scarce.isbn} are free to be set aside; that would take 60."],
         "2.units": [f"Only 0 more units of {absent.isbn} are free to be set aside; that would take 1."],
@@ -145,7 +115,7 @@ def test_units_that_are_not_there_are_an_error_at_their_row(admin_client: Client
 def test_more_units_than_are_free_are_refused_to_a_sale_that_has_some(admin_client: Client) -> None:
     book = a_book(stock=50)
     sale = a_sale(book, starts_in=HOUR, units=20)
-    response = admin_client.post(page(sale), form((book, "5.00", 51), sale=sale))
+    response = admin_client.post(page(sale), admin_form((book, "5.00", 51), sale=sale))
     assert errors(response) == {
         "0.units": [f"Only 30 more units of {book.isbn} are free to be set aside; that would take 31."]
     }
@@ -176,37 +146,45 @@ def test_what_makes_no_sense_is_named(
     admin_client: Client, changes: dict[str, Any], wrong: dict[str, list[str]]
 ) -> None:
     book = a_book(stock=50)
-    assert errors(admin_client.post(f"{SALES}add/", form((book, "5.00", 5), **changes))) == wrong
+    assert errors(admin_client.post(f"{SALES}add/", admin_form((book, "5.00", 5), **changes))) == wrong
     assert (FlashSale.objects.count(), counts(book)) == (0, (50, 0, 0))
 
 
 def test_a_book_is_in_one_sale_at_a_time(admin_client: Client) -> None:
     book, other = a_book(stock=50), a_book(stock=50)
     first = a_sale(book, starts_in=HOUR, name="First")
-    overlapping: dict[str, Any] = form((book, "5.00", 5), (other, "5.00", 5))
+    overlapping: dict[str, Any] = admin_form((book, "5.00", 5), (other, "5.00", 5))
     response = admin_client.post(f"{SALES}add/", overlapping)
     assert errors(response) == {"0.book": ["This book is in the sale “First” at that time."]}
-    after = {**overlapping, **moment("starts_at", first.ends_at + HOUR), **moment("ends_at", first.ends_at + 2 * HOUR)}
+    after = {
+        **overlapping,
+        **date_and_time("starts_at", first.ends_at + HOUR),
+        **date_and_time("ends_at", first.ends_at + 2 * HOUR),
+    }
     assert admin_client.post(f"{SALES}add/", after).status_code == 302
     # A sale is not in its own way, and it cannot grow into the other one.
-    rows: Row = (book, "5.00", 5)
-    assert admin_client.post(page(first), form(rows, sale=first)).status_code == 302
-    longer = form(rows, sale=first, **moment("ends_at", first.ends_at + 90 * timedelta(minutes=1)))
+    rows: SaleRow = (book, "5.00", 5)
+    assert admin_client.post(page(first), admin_form(rows, sale=first)).status_code == 302
+    longer = admin_form(rows, sale=first, **date_and_time("ends_at", first.ends_at + 90 * timedelta(minutes=1)))
     assert errors(admin_client.post(page(first), longer)) == {
         "0.book": ["This book is in the sale “Rush” at that time."]
     }
-    twice = form((other, "5.00", 5), (other, "4.00", 5), **moment("ends_at", timezone.now() + 65 * HOUR / 60))
+    twice = admin_form(
+        (other, "5.00", 5), (other, "4.00", 5), **date_and_time("ends_at", timezone.now() + 65 * HOUR / 60)
+    )
     assert list(errors(admin_client.post(f"{SALES}add/", twice))) == ["1.__all__", "books"]
 
 
 def test_two_people_cannot_set_the_same_units_aside(admin_client: Client) -> None:
     """Neither is one book in two sales at a time, nor does the second of two people find a page that broke."""
     book = a_book(stock=50)
-    at_the_same_time = [form((book, "5.00", 10)), form((book, "4.00", 10))]
+    at_the_same_time = [admin_form((book, "5.00", 10)), admin_form((book, "4.00", 10))]
     start = timezone.now() + 9 * HOUR
     one_after_the_other = [
-        form((book, "5.00", 30), **moment("starts_at", start), **moment("ends_at", start + HOUR)),
-        form((book, "5.00", 30), **moment("starts_at", start + HOUR), **moment("ends_at", start + 2 * HOUR)),
+        admin_form((book, "5.00", 30), **date_and_time("starts_at", start), **date_and_time("ends_at", start + HOUR)),
+        admin_form(
+            (book, "5.00", 30), **date_and_time("starts_at", start + HOUR), **date_and_time("ends_at", start + 2 * HOUR)
+        ),
     ]
     for forms_of_two, left in ((at_the_same_time, 40), (one_after_the_other, 10)):
         with ThreadPoolExecutor(2) as pool:
@@ -217,7 +195,7 @@ def test_two_people_cannot_set_the_same_units_aside(admin_client: Client) -> Non
 
 
 def _post(cookies: Any, data: dict[str, str]) -> int:
-    """From a thread of its own, as whoever has these cookies."""
+    """In a separate thread, with these cookies."""
     client = Client()
     client.cookies = cookies
     try:
@@ -230,7 +208,9 @@ def _post(cookies: Any, data: dict[str, str]) -> int:
 def test_price_and_start_of_a_running_sale_stay(admin_client: Client) -> None:
     book = a_book(stock=50)
     sale = a_sale(book, units=20, customer_limit=2)
-    changed = form((book, "0.01", 30), sale=sale, name="Longer rush", **moment("starts_at", sale.starts_at + HOUR))
+    changed = admin_form(
+        (book, "0.01", 30), sale=sale, name="Longer rush", **date_and_time("starts_at", sale.starts_at + HOUR)
+    )
     assert admin_client.post(page(sale), changed).status_code == 302
     before = sale.starts_at
     sale.refresh_from_db()
@@ -242,16 +222,16 @@ def test_what_is_held_or_sold_stays_in_the_sale(admin_client: Client) -> None:
     book, other = a_book(stock=50), a_book(stock=50)
     sale = a_sale(book, other, units=20, customer_limit=2)
     hold(book, sale, 2)
-    rows: tuple[Row, ...] = ((book, "5.00", 20), (other, "5.00", 20))
-    response = admin_client.post(page(sale), form(*rows, sale=sale, leaving=(0,)))
+    rows: tuple[SaleRow, ...] = ((book, "5.00", 20), (other, "5.00", 20))
+    response = admin_client.post(page(sale), admin_form(*rows, sale=sale, leaving=(0,)))
     assert errors(response) == {"books": [f"“{book.title}” cannot be removed: copies are already held or sold."]}
-    fewer = form((book, "5.00", 1), (other, "5.00", 20), sale=sale)
+    fewer = admin_form((book, "5.00", 1), (other, "5.00", 20), sale=sale)
     assert errors(admin_client.post(page(sale), fewer)) == {
         "0.units": [f"2 units of {book.isbn} are held or sold in this sale already, so it cannot have 1."]
     }
     assert (counts(book, sale), counts(other, sale)) == ((20, 2, 0), (20, 0, 0))
 
-    assert admin_client.post(page(sale), form(*rows, sale=sale, leaving=(1,))).status_code == 302
+    assert admin_client.post(page(sale), admin_form(*rows, sale=sale, leaving=(1,))).status_code == 302
     assert (counts(book, sale), counts(other, sale), counts(other)) == ((20, 2, 0), (0, 0, 0), (50, 0, 0))
 
 
@@ -260,7 +240,7 @@ def test_the_limit_of_a_running_sale_can_only_be_raised(admin_client: Client, li
     book = a_book(stock=50)
     sale = a_sale(book, units=20, customer_limit=2)
     hold(book, sale, 2)
-    response = admin_client.post(page(sale), form((book, "5.00", 20), sale=sale, customer_limit=limit))
+    response = admin_client.post(page(sale), admin_form((book, "5.00", 20), sale=sale, customer_limit=limit))
     sale.refresh_from_db()
     if is_allowed:
         assert (response.status_code, sale.customer_limit) == (302, int(limit) if limit else None)
@@ -300,7 +280,7 @@ def test_a_sale_is_ended_early_and_its_rest_goes_back(admin_client: Client) -> N
     assert (counts(book), counts(book, sale)) == ((47, 0, 0), (3, 3, 0))
     entry = LogEntry.objects.get()
     assert (entry.object_id, entry.change_message, entry.user.username) == (str(sale.pk), "Ended early.", "admin")
-    assert admin_client.post(page(sale), form((book, "5.00", 20), sale=sale)).status_code == 403
+    assert admin_client.post(page(sale), admin_form((book, "5.00", 20), sale=sale)).status_code == 403
     assert "Rush" in text_of(admin_client.get(page(sale)))
 
 
@@ -346,7 +326,7 @@ def test_who_may_only_look_changes_nothing(viewer: Client) -> None:
     sale = a_sale(book, starts_in=HOUR, units=20)
     assert "$5.00" in text_of(viewer.get(page(sale)))
     for address in (page(sale), page(sale, "delete"), f"{SALES}add/"):
-        assert viewer.post(address, form((book, "1.00", 1), sale=sale)).status_code == 403
+        assert viewer.post(address, admin_form((book, "1.00", 1), sale=sale)).status_code == 403
     viewer.post(SALES, {"action": "end_now", "_selected_action": [str(sale.pk)]})
     sale.refresh_from_db()
     assert (flash_sales.phase_of(sale), counts(book, sale)) == ("upcoming", (20, 0, 0))
@@ -360,8 +340,8 @@ def test_whoever_may_change_sales_needs_nothing_else() -> None:
     )
     clerk = Client()
     clerk.force_login(user)
-    assert clerk.post(f"{SALES}add/", form((book, "5.00", 20))).status_code == 302
+    assert clerk.post(f"{SALES}add/", admin_form((book, "5.00", 20))).status_code == 302
     sale = FlashSale.objects.get()
-    assert clerk.post(page(sale), form((book, "5.00", 30), sale=sale)).status_code == 302
+    assert clerk.post(page(sale), admin_form((book, "5.00", 30), sale=sale)).status_code == 302
     assert counts(book, sale) == (30, 0, 0)
     assert clerk.post(page(sale, "delete"), {"post": "yes"}).status_code == 403

@@ -10,12 +10,11 @@ from django.test import Client
 from django.utils import timezone
 
 from devtools.testing.admin_desk import ORDERS, STOCK, act, confirmed, place, select, text_of
+from devtools.testing.flash_sales import admin_form, date_and_time
 from orders.models import Order
 from shop.admin.operations import activity_log_admin
 from shop.models import AuditEntry, Book, FlashSale
 from shop.operations import activity_log
-from shop.tests.admin import test_flash_sales
-from shop.tests.admin.test_flash_sales import moment
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 LOG = "/admin/shop/auditentry/"
@@ -119,8 +118,12 @@ def test_a_sale_is_noted_with_its_books(book: Book, admin_client: Client) -> Non
 def sale_form(*rows: tuple[Book, str, int], **changes: Any) -> dict[str, str]:
     """What the page of a sale would send."""
     starts_at = changes.pop("starts_at", None)
-    times = moment("starts_at", starts_at) | moment("ends_at", starts_at + timedelta(hours=2)) if starts_at else {}
-    return test_flash_sales.form(*rows, **times, **changes)
+    times = (
+        date_and_time("starts_at", starts_at) | date_and_time("ends_at", starts_at + timedelta(hours=2))
+        if starts_at
+        else {}
+    )
+    return admin_form(*rows, **times, **changes)
 
 
 def test_an_order_leads_to_what_was_done_to_it(book: Book, admin_client: Client, viewer: Client) -> None:

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from devtools.testing.admin_desk import EVERYBODY, ORDERS, STOCK, place, run
+from devtools.testing.admin_desk import ALL_GROUPS, ORDERS, STOCK, place, run
 from devtools.testing.storefront import a_book
 from events import catalogue
 from kafka_bridge.consuming import registry
@@ -91,4 +91,4 @@ def test_the_side_bar_lists_what_one_may_see() -> None:
 
 def test_every_status_and_every_group_is_known_here() -> None:
     assert set(order_labels.STATUS_COLOURS) == set(Status)
-    assert {group.name for group in registry.groups()} == EVERYBODY
+    assert {group.name for group in registry.groups()} == ALL_GROUPS

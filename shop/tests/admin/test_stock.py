@@ -48,7 +48,7 @@ def a_sale(book: Book, units: int, *, limit: int | None = None) -> FlashSale:
 
 
 def hold(units: dict[str, int]) -> None:
-    """Somebody's order, which is not paid yet, holds these units, by bin."""
+    """Hold these units, by pool, for an order that is not paid yet."""
     order = Order.objects.get(pk=place(a_book(stock=0)))
     with transaction.atomic():
         holds.hold(requests=[holds.ReservationRequest(order_id=order.pk, units=units)])

@@ -1,0 +1,1 @@
+"""Tests of the saga: whole stories through all apps, in one process."""
