@@ -213,6 +213,9 @@ class Runner(group_member.GroupMember):
         """Whatever is due of what was deferred; see Note [Deferred]."""
         now = time.monotonic()
         for key in [key for key, queue in self._deferred.items() if queue[0].due <= now]:
+            # What is left stays held, so it comes again. Else a group that stops itself would bury all that is due.
+            if self.stop.is_set():
+                return
             queue = self._deferred[key]
             while queue and queue[0].due <= now and self._is_done_with(queue[0]):
                 item = queue.popleft()

@@ -193,7 +193,7 @@ def test_a_dry_run_says_what_would_happen() -> None:
     assert redrive_preview.dry_run(unknown) == "Would fail again: its headers name no event that this code knows."
     assert redrive_preview.dry_run(foreign) == "Means nothing to shipping: would only be noted."
     assert redrive_preview.dry_run(behind) == (
-        "There is no such order here; mail_delivered is called. Behind it 2 messages wait and would follow."
+        "There is no such order; mail_delivered is called. Behind it 2 messages wait and would follow."
     )
     DeadLetter.objects.filter(pk=had.pk).update(state=State.DISCARDED)
     had.refresh_from_db()
