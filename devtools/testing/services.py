@@ -4,8 +4,11 @@ Several runs may go on at once (another terminal, an editor): each takes the fir
 PostgreSQL data folder is made once and found again.
 """
 
+import contextlib
 import itertools
+import os
 import shutil
+import signal
 from pathlib import Path
 
 from devtools.local import apache_kafka, kafka_jars, postgres, rehearsal
@@ -47,6 +50,7 @@ class Services:
         Raises:
             LocalError: this machine lacks something; the message says what.
         """
+        _end_leftovers(self.state.path)
         self.postgres.start()
         self.redis.start()
 
@@ -98,6 +102,18 @@ class Services:
             return f"none. {reason}"
         place = self.jars.folder if self.jars.are_here else "Maven Central, to be downloaded when a test needs it"
         return f"Apache Kafka {kafka_jars.version()} on Java {kafka_jars.java_version()}, from {place}"
+
+
+def _end_leftovers(folder: Path) -> None:
+    """Kill what tests of an interrupted run left behind: the folder is ours now, and they would use its database."""
+    setting = f"BOOKRUSH_STATE_DIR={folder}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            environment = (entry / "environ").read_bytes().split(b"\0")
+            if int(entry.name) != os.getpid() and any(
+                each == setting or each.startswith(setting + b"/") for each in environment
+            ):
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def _free_folder(parent: Path) -> StateDir:
