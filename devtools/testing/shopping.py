@@ -1,9 +1,10 @@
-"""Ordering in a real browser, as a guest does."""
+"""Ordering in a real browser, as a guest does; and a shop that has the copies for it."""
 
 import re
 
 from playwright.sync_api import Page, expect
 
+from devtools.testing.processes import Shop
 from devtools.testing.storefront import CONTACT
 
 FINAL_MS = 30_000
@@ -15,6 +16,23 @@ NOTE_STATUSES = """() => {
     if (window.seen.at(-1) !== order.dataset.status) window.seen.push(order.dataset.status);
   }).observe(order, { attributes: true });
 }"""
+
+
+LAST_UNIT = """
+from django.db import transaction
+from inventory import queries, stock_adjustments
+from shop.models import Book
+sku = Book.objects.get(title={title!r}).isbn
+with transaction.atomic():
+    change = 1 - queries.free_by_pool([sku])[sku]
+    if change:
+        stock_adjustments.correct(sku=sku, change=change, reason="one is left", by="test")
+"""
+
+
+def leave_one_copy(shop: Shop, title: str) -> None:
+    """Exactly one copy of this book is free, whatever tests before this one have bought."""
+    shop.manage("shell", "--no-imports", "-c", LAST_UNIT.format(title=title))
 
 
 def fill_cart(page: Page, title: str) -> None:

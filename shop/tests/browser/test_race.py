@@ -43,16 +43,6 @@ with transaction.atomic():
     flash_sales.set_aside(sale, by="test")
 print(json.dumps({{"sku": book.isbn, "sale": sale.pk, "path": book.get_absolute_url()}}))
 """
-LAST_UNIT = """
-from django.db import transaction
-from inventory import queries, stock_adjustments
-from shop.models import Book
-sku = Book.objects.get(title={title!r}).isbn
-with transaction.atomic():
-    change = 1 - queries.free_by_pool([sku])[sku]
-    if change:
-        stock_adjustments.correct(sku=sku, change=change, reason="one is left", by="test")
-"""
 
 
 @pytest.fixture
@@ -121,7 +111,7 @@ def test_two_browsers_press_the_button_for_the_last_unit_at_once(
 
 def race(shop: Shop, pages: list[Page], title: str) -> bool:
     """Both press at once; one unit is sold. Returns whether both clicks became orders, or one heard it at the form."""
-    shell(shop, LAST_UNIT.format(title=title))
+    shopping.leave_one_copy(shop, title)
     before = sold(shop, title)
     for page in pages:
         at_checkout(page, title)

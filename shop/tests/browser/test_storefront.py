@@ -107,7 +107,8 @@ def test_a_declined_card_ends_cancelled_and_gives_the_stock_back(page: Page, run
 def test_two_buyers_of_the_last_copy_see_one_sale_and_one_apology(
     browser: Browser, browser_context_args: dict[str, Any], running_shop: Shop
 ) -> None:
-    running_shop.stop("inventory")  # both clicks are accepted before anybody decides
+    shopping.leave_one_copy(running_shop, "The Last Unit")
+    running_shop.stop("inventory")  # both clicks are accepted before a decision
     pages = [browser.new_context(**browser_context_args).new_page() for _ in range(2)]
     for page in pages:
         shopping.order(page, "The Last Unit")
