@@ -121,7 +121,8 @@ class Shop:
     def start(self, *roles: str) -> None:
         """Start these roles and wait until they are at work."""
         self.roles.start(*roles)
-        self.roles.wait_ready(*roles)
+        # Twelve processes start at once, beside another test's; on a busy machine that takes more than a minute.
+        self.roles.wait_ready(*roles, timeout_seconds=180)
 
     def stop(self, *roles: str) -> None:
         """SIGTERM to these roles; returns when they have ended."""
