@@ -128,7 +128,7 @@ def test_a_demo_from_start_to_end(demo: DemoProcess) -> None:
     second.start()
     assert second.wait_end() == 1
     assert f"at http://localhost:{demo.port}/" in second.printed
-    assert "stop that one first" in second.printed
+    assert "stop it first" in second.printed
 
     # killed outright, it leaves nothing behind, and the next start finds its data
     demo.send(signal.SIGKILL)

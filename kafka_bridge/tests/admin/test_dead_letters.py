@@ -123,7 +123,7 @@ def test_the_page_shows_all_about_a_letter(admin_client: Client) -> None:
     page = admin_client.get(page_of(letter)).content.decode()
     for words in (
         "&lt;script&gt;alert(1)", "orders.handlers.mail", "Traceback: here", "&quot;total_minor&quot;: 1250",
-        "ce_type", "tried 3 times", "There is no such order here", "1 message waits", "What waits behind it",
+        "ce_type", "tried 3 times", "There is no such order", "1 message waits", "What waits behind it",
         "Discard and release…", f"/admin/orders/order/{event.key}/change/",
     ):  # fmt: skip
         assert words in page, words
