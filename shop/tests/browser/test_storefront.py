@@ -29,9 +29,11 @@ def sign_in(page: Page) -> None:
 
 
 def free(shop: Shop, title: str) -> int:
-    """Units that can still be ordered."""
+    """Units that can still be ordered, those of the sales of other tests apart."""
     rows = shop.query(
-        "SELECT received - held - sold FROM inventory_stock JOIN shop_book ON isbn = sku WHERE title = %s", title
+        "SELECT received - held - sold FROM inventory_stock JOIN shop_book ON isbn = sku "
+        "WHERE title = %s AND sale_id IS NULL",
+        title,
     )
     return int(rows[0][0])
 
