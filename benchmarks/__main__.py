@@ -14,8 +14,9 @@ import django
 from django.conf import settings
 from rich.console import Console
 
-from benchmarks import checkout, machine, relay, report, saga, sale
+from benchmarks import machine, report
 from benchmarks.environment import BenchmarkEnvironment, TaskFailed
+from benchmarks.measured import checkout, relay, saga, sale
 from benchmarks.profile import QUICK, BenchmarkOutcome, Profile
 from benchmarks.results import Results
 from devtools.local import kafka_choice

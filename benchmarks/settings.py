@@ -4,4 +4,4 @@ from shop.settings import *  # noqa: F403 - that is how Django settings are exte
 from shop.settings import INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks"]
-ROOT_URLCONF = "benchmarks.urls"
+ROOT_URLCONF = "benchmarks.baselines.urls"

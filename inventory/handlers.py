@@ -7,7 +7,8 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from events import catalogue
-from inventory import holds, models
+from inventory import models
+from inventory.reservations import holds
 from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox
 

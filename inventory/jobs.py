@@ -5,7 +5,9 @@ import logging
 import redis
 from django.db import transaction
 
-from inventory import compaction, counter_sync, expiry, stock_adjustments
+from inventory import compaction, stock_adjustments
+from inventory.redis_counters import counter_sync
+from inventory.reservations import expiry
 from kafka_bridge.runtime import housekeeping, scheduler
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from uuid import UUID
 import msgspec
 from django.db import connection, transaction
 
-from inventory import admission
 from inventory.models import Movement
+from inventory.redis_counters import admission
 from kafka_bridge.runtime import bulk_rows
 
 Kind = Movement.Kind

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from inventory import admission
 from inventory.models import Stock
+from inventory.redis_counters import admission
 
 
 def free_by_pool(pools: Iterable[str]) -> dict[str, int]:

@@ -18,9 +18,9 @@ from uuid_utils.compat import uuid7
 from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.runtime import bulk_rows, transactions
-from payments import unit_of_work
 from payments.models import Charge, Refund
-from payments.unit_of_work import UnitOfWork
+from payments.state_machine import unit_of_work
+from payments.state_machine.unit_of_work import UnitOfWork
 
 State = Charge.State
 MOST_MINOR = 10**12

@@ -11,7 +11,7 @@ from django.conf import settings
 from payments import gateways
 from payments.gateways import Answer, Declined, Gateway, PaymentStatus, RequiresAction, Succeeded, Unknown
 from payments.models import Charge, Refund
-from payments.transitions import GatewayAnswer
+from payments.state_machine.transitions import GatewayAnswer
 
 State = Charge.State
 ASKS_FROM = 4

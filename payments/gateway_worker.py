@@ -14,10 +14,11 @@ from django.db import transaction
 
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import error_classes
-from payments import gateway_calls, gateways, settlement
+from payments import gateway_calls, gateways
 from payments.gateways import Answer, Unknown
 from payments.models import Charge, Refund
-from payments.transitions import GatewayAnswer
+from payments.state_machine import settlement
+from payments.state_machine.transitions import GatewayAnswer
 
 log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.02

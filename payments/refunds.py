@@ -7,9 +7,9 @@ These need a transaction under way, lock the charges that they touch, and only w
 from collections.abc import Iterable, Sequence
 
 from events import catalogue
-from payments import unit_of_work
 from payments.models import Charge
-from payments.unit_of_work import REASON_LENGTH
+from payments.state_machine import unit_of_work
+from payments.state_machine.unit_of_work import REASON_LENGTH
 
 
 class NothingTaken(Exception):

@@ -16,9 +16,10 @@ from django.db.models.functions import Now
 from events import catalogue
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import transactions
-from payments import reviews, unit_of_work
+from payments import reviews
 from payments.gateways import NotGenuine, WebhookEvent
 from payments.models import Charge, GatewayNotice, Refund, Review
+from payments.state_machine import unit_of_work
 
 _STORE = """
 INSERT INTO payments_gatewaynotice (event_id, kind, transaction_id, charge_id, body, happened_at)

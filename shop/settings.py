@@ -14,7 +14,7 @@ from csp.constants import NONCE, NONE, SELF
 from django.templatetags.static import static
 
 from kafka_bridge import BridgeSettings
-from shop import redis_urls
+from shop.site import redis_urls
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -68,7 +68,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "shop.middleware.PagePolicyMiddleware",
+    "shop.site.middleware.PagePolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -88,7 +88,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "shop.context_processors.storefront",
+                "shop.site.context_processors.storefront",
             ],
         },
     },
@@ -169,7 +169,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if WHITENOISE_USE_FINDERS
-        else "shop.static_files.HashedStaticFiles"
+        else "shop.site.static_files.HashedStaticFiles"
     },
 }
 
@@ -192,7 +192,7 @@ if BEHIND_TLS:
     # Health checks reach the process directly, without TLS; so do the sandbox's webhooks.
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^webhooks/payments/$"]
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "shop.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "shop.site.errors.csrf_failure"
 
 # -- Live sockets -------------------------------------------------------------------------------
 # Where browsers find the sockets: a port beside the shop's (demo), or 0 for the shop's own origin (a proxy).

@@ -56,7 +56,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "shop.errors.bad_request"
-handler403 = "shop.errors.forbidden"
-handler404 = "shop.errors.not_found"
-handler500 = "shop.errors.server_error"
+handler400 = "shop.site.errors.bad_request"
+handler403 = "shop.site.errors.forbidden"
+handler404 = "shop.site.errors.not_found"
+handler500 = "shop.site.errors.server_error"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from benchmarks import bridge
+from benchmarks.measured import bridge
 from kafka_bridge.consuming import consumer_process, inbox, registry
 
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from benchmarks import relay, saga, stats
+from benchmarks import stats
+from benchmarks.measured import relay, saga
 from benchmarks.profile import BenchmarkOutcome
 from benchmarks.results import METRICS, Results
 

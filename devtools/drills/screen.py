@@ -10,7 +10,7 @@ from rich.text import Text
 from devtools.drills.plans import DRILLS
 from devtools.drills.runner import DrillSnapshot
 from devtools.drills.verdict import DrillVerdict
-from shop.terminal import LiveScreen
+from shop.site.terminal import LiveScreen
 
 # Without a terminal a line is printed this often.
 _LINE_EVERY_SECONDS = 10.0

@@ -5,4 +5,4 @@ import pkgutil
 import pytest
 
 # Helpers assert too, and a failure shall show what was compared. Before any of them is imported.
-pytest.register_assert_rewrite(*(f"devtools.testing.{module.name}" for module in pkgutil.iter_modules(__path__)))
+pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__)))

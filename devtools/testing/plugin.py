@@ -29,7 +29,7 @@ from devtools.local.kafka_jars import KafkaUnavailable
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
 from devtools.testing import browser, emptying, processes, selection, sharing
-from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.payments.sandbox_bank import InProcessGateway
 from devtools.testing.services import Services
 from kafka_bridge.runtime import clients, topics, waiting
 from payments import gateways
@@ -207,7 +207,7 @@ def sandbox_gateway(settings: Any, tmp_path: Path) -> Iterator[InProcessGateway]
     """The sandbox as the gateway in use: its client and its server in this process, with a ledger of the test's own
     (`.bank`), without delays, and with a breaker that stays closed.
     """
-    settings.PAYMENT_GATEWAY = "devtools.testing.sandbox_bank.InProcessGateway"
+    settings.PAYMENT_GATEWAY = "devtools.testing.payments.sandbox_bank.InProcessGateway"
     settings.PAYMENT_BREAKER_FAILURES = 1_000_000
     settings.SANDBOX_LATENCY_SECONDS = settings.SANDBOX_SLOW_SECONDS = 0
     settings.SANDBOX_STALL_SECONDS = 0.01

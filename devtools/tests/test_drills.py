@@ -22,9 +22,9 @@ from devtools.drills.verdict import DrillVerdict, Timeline
 from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.postgres import Postgres
 from devtools.local.roles import PROJECT
-from devtools.testing.buyers import Buyers, most_of
 from devtools.testing.processes import Shop
 from devtools.testing.services import STATE
+from devtools.testing.shop.buyers import Buyers, most_of
 from kafka_bridge.runtime import waiting
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]

@@ -6,7 +6,7 @@ from django.db import DatabaseError, connection
 from django.test import TransactionTestCase
 
 from devtools.testing import emptying
-from devtools.testing.storefront import a_book
+from devtools.testing.shop.storefront import a_book
 from inventory.models import Movement
 from shop.models import Book
 

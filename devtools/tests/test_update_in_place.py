@@ -16,11 +16,12 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 
-from devtools.testing import payments, shop_at_rest
-from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.payments import worker_runs
+from devtools.testing.payments.sandbox_bank import InProcessGateway
 from devtools.testing.services import Services
-from inventory import counter_sync
+from devtools.testing.shop import shop_at_rest
 from inventory.models import Stock
+from inventory.redis_counters import counter_sync
 from kafka_bridge import testing
 from kafka_bridge.dead_letters import redriving
 from kafka_bridge.models import DeadLetter, OutboxRow, ParkedMessage
@@ -196,7 +197,7 @@ def _run_to_rest() -> None:
     """Let all groups work, with all leases and pauses over at once, until nothing waits but buyers and people."""
     for _ in range(6):
         testing.MemoryBroker().drain()
-        payments.make_due()
+        worker_runs.make_due()
     testing.MemoryBroker().drain()
 
 

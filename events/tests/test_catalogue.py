@@ -15,14 +15,14 @@ from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.wire import envelope, event_types, schemas
 from kafka_bridge.wire.events import Event
-from shop import saga
+from shop.saga import tables
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 COMMITTED = Path(settings.BASE_DIR) / "docs" / "events"
 
 
 def test_the_table_at_the_top_is_the_live_registry() -> None:
-    assert saga.as_markdown() in (events.__doc__ or "")
+    assert tables.as_markdown() in (events.__doc__ or "")
 
 
 def test_the_registry_has_no_faults() -> None:

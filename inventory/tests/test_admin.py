@@ -7,8 +7,9 @@ from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from inventory import holds, stock_adjustments
+from inventory import stock_adjustments
 from inventory.models import Hold, Reservation
+from inventory.reservations import holds
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LIST = "/admin/inventory/reservation/"

@@ -11,9 +11,11 @@ import redis
 from django.db import connection, transaction
 from django_redis import get_redis_connection
 
-from inventory import admission, counter_sync, holds, queries, stock_adjustments
-from inventory.admission import AdmissionDecision
+from inventory import queries, stock_adjustments
 from inventory.models import Reservation, Stock
+from inventory.redis_counters import admission, counter_sync
+from inventory.redis_counters.admission import AdmissionDecision
+from inventory.reservations import holds
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 ADMITTED, REFUSED, UNKNOWN, INVALID = (

@@ -13,8 +13,9 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from inventory import compaction, holds, stock_adjustments
+from inventory import compaction, stock_adjustments
 from inventory.models import Movement, Reservation, Stock
+from inventory.reservations import holds
 from kafka_bridge.runtime import housekeeping
 from kafka_bridge.testing import wait_until
 

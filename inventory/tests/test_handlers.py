@@ -8,8 +8,9 @@ import pytest
 from django.db import transaction
 
 from events import catalogue
-from inventory import holds, stock_adjustments
+from inventory import stock_adjustments
 from inventory.models import Reservation, Stock
+from inventory.reservations import holds
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 

@@ -9,8 +9,9 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import Sum
 
-from inventory import holds, queries, stock_adjustments
+from inventory import queries, stock_adjustments
 from inventory.models import Hold, Reservation, Stock
+from inventory.reservations import holds
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 

@@ -9,8 +9,9 @@ from django.db import DatabaseError, transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from inventory import holds, stock_adjustments
+from inventory import stock_adjustments
 from inventory.models import Movement, Reservation, Stock
+from inventory.reservations import holds
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devtools.testing.group_members import make_group
+from devtools.testing.bridge.group_members import make_group
 from kafka_bridge.consuming import registry
 from kafka_bridge.runtime import topics
 

@@ -8,4 +8,4 @@ import pytest
 @pytest.fixture(autouse=True)
 def paid_orders(settings: Any) -> None:
     """Orders knows no other app, its tests neither: the books it asks are these."""
-    settings.ORDERS_PAYMENT_CHECK = "devtools.testing.orders.captured"
+    settings.ORDERS_PAYMENT_CHECK = "devtools.testing.shop.orders.captured"

@@ -6,7 +6,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from devtools.testing.orders import draft
+from devtools.testing.shop.orders import draft
 from orders import mails
 from orders.actions import parcels
 from orders.models import Order, OrderMail, Shipment, Status

@@ -11,7 +11,7 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 from django.utils import timezone
 
-from devtools.testing.orders import CHARGE, SKU, draft
+from devtools.testing.shop.orders import CHARGE, SKU, draft
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing

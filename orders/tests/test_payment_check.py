@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from django.db import transaction
 
-from devtools.testing.orders import CHARGE, SKU, draft
+from devtools.testing.shop.orders import CHARGE, SKU, draft
 from events import catalogue
 from kafka_bridge import testing
 from orders.actions import cancellation, parcels

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from devtools.testing.orders import SKU, draft
+from devtools.testing.shop.orders import SKU, draft
 from events import catalogue
 from kafka_bridge import testing
 from orders.models import Order, Status, TrailEntry

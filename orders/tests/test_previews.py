@@ -5,8 +5,8 @@ from uuid import uuid4
 import pytest
 from django.db import transaction
 
-from devtools.testing.dead_letters import a_letter
-from devtools.testing.orders import draft
+from devtools.testing.bridge.dead_letters import a_letter
+from devtools.testing.shop.orders import draft
 from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import redrive_preview

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, transaction
 
-from devtools.testing.orders import CHARGE, OTHER, SKU, confirmed, draft
+from devtools.testing.shop.orders import CHARGE, OTHER, SKU, confirmed, draft
 from events import catalogue
 from kafka_bridge import testing
 from orders import mails, queries

@@ -8,7 +8,7 @@ import pytest
 from django.core import mail
 from django.db import connection, transaction
 
-from devtools.testing.orders import OTHER, SKU, confirmed, draft
+from devtools.testing.shop.orders import OTHER, SKU, confirmed, draft
 from events import catalogue
 from kafka_bridge import testing
 from orders import mails

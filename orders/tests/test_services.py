@@ -6,7 +6,7 @@ import pytest
 from django.core import mail
 from django.db import transaction
 
-from devtools.testing.orders import SKU, draft
+from devtools.testing.shop.orders import SKU, draft
 from events import catalogue
 from kafka_bridge import testing
 from orders import mails

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from devtools.testing.orders import draft
+from devtools.testing.shop.orders import draft
 from orders import queries
 from orders.models import Order, Status
 from orders.placing import placement

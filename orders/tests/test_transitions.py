@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 
-from devtools.testing.orders import CHARGE, draft
+from devtools.testing.shop.orders import CHARGE, draft
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from devtools.testing.stripe_process import Double
+from devtools.testing.payments.stripe_process import Double
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.payments.sandbox_bank import InProcessGateway
 from payments import gateways
 from payments.gateways import Declined, Gateway, Guarded, RequiresAction, Succeeded, Unknown
 from payments.gateways.circuit_breaker import CircuitBreaker, Ticket

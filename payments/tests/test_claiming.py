@@ -7,8 +7,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from payments import settlement, transitions
 from payments.models import Charge
+from payments.state_machine import settlement, transitions
 
 pytestmark = pytest.mark.django_db
 State = Charge.State

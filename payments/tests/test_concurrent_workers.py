@@ -14,9 +14,9 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from devtools.testing.charges import PRICE, ask_for, prevent_charge, undo
-from devtools.testing.payments import make_due, run_to_the_end
-from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.payments.charges import PRICE, ask_for, prevent_charge, undo
+from devtools.testing.payments.sandbox_bank import InProcessGateway
+from devtools.testing.payments.worker_runs import make_due, run_to_the_end
 from kafka_bridge import testing
 from kafka_bridge.runtime import error_classes
 from payments.gateway_worker import GatewayWorker

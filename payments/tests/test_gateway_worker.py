@@ -9,16 +9,17 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from devtools.testing.charges import PRICE, ask_for, charge_request, prevent_charge, undo
-from devtools.testing.payments import make_due, run, run_to_the_end
-from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.payments.charges import PRICE, ask_for, charge_request, prevent_charge, undo
+from devtools.testing.payments.sandbox_bank import InProcessGateway
+from devtools.testing.payments.worker_runs import make_due, run, run_to_the_end
 from events import catalogue
 from kafka_bridge import testing
-from payments import charges, gateway_calls, gateways, queries, settlement
+from payments import charges, gateway_calls, gateways, queries
 from payments.gateway_worker import GatewayWorker
 from payments.gateways import Answer, PaymentStatus, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review
-from payments.transitions import GatewayAnswer
+from payments.state_machine import settlement
+from payments.state_machine.transitions import GatewayAnswer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 

@@ -12,17 +12,18 @@ from django.utils import timezone
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from devtools.testing.charges import PRICE, ask_for, prevent_charge, undo
-from devtools.testing.payments import make_due, run_to_the_end
-from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.payments.charges import PRICE, ask_for, prevent_charge, undo
+from devtools.testing.payments.sandbox_bank import InProcessGateway
+from devtools.testing.payments.worker_runs import make_due, run_to_the_end
 from events import catalogue
 from kafka_bridge import testing
-from payments import gateway_calls, refunds, settlement, webhooks
+from payments import gateway_calls, refunds, webhooks
 from payments.gateway_worker import GatewayWorker
 from payments.gateways import Answer, PaymentStatus, Unknown
 from payments.models import Charge, Refund, Review
 from payments.sandbox.bank import Bank
-from payments.transitions import GatewayAnswer
+from payments.state_machine import settlement
+from payments.state_machine.transitions import GatewayAnswer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money, pytest.mark.slow]
 

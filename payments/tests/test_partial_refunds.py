@@ -7,13 +7,14 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from devtools.testing.charges import ask_for, cancelled, captured_by_hand
+from devtools.testing.payments.charges import ask_for, cancelled, captured_by_hand
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing
-from payments import charges, refunds, settlement
+from payments import charges, refunds
 from payments.gateways import Succeeded
 from payments.models import Charge, Refund
+from payments.state_machine import settlement
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

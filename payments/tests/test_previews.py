@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from devtools.testing.bridge_events import cancelled
+from devtools.testing.bridge.bridge_events import cancelled
 from payments.models import Charge, Refund
 from payments.previews import preview_cancelled
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from devtools.testing.charges import answer, ask_for, captured_by_hand, claim, prevent_charge, undo
+from devtools.testing.payments.charges import answer, ask_for, captured_by_hand, claim, prevent_charge, undo
 from events import catalogue
 from kafka_bridge import testing
 from payments import jobs, reviews

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.payments.sandbox_bank import InProcessGateway
 from payments import gateways
 from payments.gateways import Declined, PaymentStatus, RequiresAction, Succeeded, Unknown
 

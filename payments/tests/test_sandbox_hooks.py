@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.payments.sandbox_bank import InProcessGateway
 from kafka_bridge.runtime import waiting
 from payments.gateways import WebhookEvent, http_pool, signatures
 from payments.sandbox.bank import Bank

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.payments.sandbox_bank import InProcessGateway
 from kafka_bridge.runtime import waiting
 from payments.gateways import Declined, Succeeded, Unknown
 from payments.sandbox.bank import Bank

@@ -10,12 +10,13 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from devtools.testing.charges import PRICE, answer, ask_for, claim, prevent_charge, undo
+from devtools.testing.payments.charges import PRICE, answer, ask_for, claim, prevent_charge, undo
 from kafka_bridge import testing
-from payments import charges, settlement
+from payments import charges
 from payments.gateways import Declined, PaymentStatus, Succeeded, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review
-from payments.transitions import NEXT, GatewayAnswer
+from payments.state_machine import settlement
+from payments.state_machine.transitions import NEXT, GatewayAnswer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 State = Charge.State

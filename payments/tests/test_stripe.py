@@ -18,7 +18,7 @@ import stripe as sdk
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from devtools.testing.stripe_process import SECRET, Double
+from devtools.testing.payments.stripe_process import SECRET, Double
 from kafka_bridge import testing
 from payments.gateways import (
     Answer,

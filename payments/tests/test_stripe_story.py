@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from devtools.testing.stripe_process import Double
+from devtools.testing.payments.stripe_process import Double
 from events import catalogue
 from kafka_bridge import testing
 from payments import charges, checks, gateways

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import redis
 
-from inventory import admission, counter_sync
+from inventory.redis_counters import admission, counter_sync
 from kafka_bridge.dead_letters import letter_store
 from shop.audit.invariants import Rule
 from shop.audit.report import EXAMPLES, Finding

@@ -12,9 +12,11 @@ from uuid import UUID
 import redis
 from django.db import IntegrityError, connection, transaction
 
-from inventory import counter_sync, expiry, holds, ledger, stock_adjustments
+from inventory import ledger, stock_adjustments
 from inventory.ledger import Kind, MovementEntry
 from inventory.models import Stock
+from inventory.redis_counters import counter_sync
+from inventory.reservations import expiry, holds
 from orders.actions import cancellation
 from shop.audit import external_checks, orders, runner, stock
 from shop.audit.report import AuditReport, Finding

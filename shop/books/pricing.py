@@ -6,8 +6,9 @@ from datetime import datetime
 
 from inventory import queries as inventory_queries
 from inventory.models import pool_name
-from shop import models, ttl_cache
+from shop import models
 from shop.flashsales import flash_sales
+from shop.site import ttl_cache
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

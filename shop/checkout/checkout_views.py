@@ -21,10 +21,10 @@ from orders import links
 from orders import queries as order_queries
 from orders.models import Order
 from orders.placing import placement
-from shop import errors
 from shop.books import pricing
 from shop.cart import cart_views, carts
 from shop.checkout import checkout_form, ordering, payment_form, price_check
+from shop.site import errors
 
 UNAVAILABLE = "We could not take your order just now, and nothing was charged. Please send it again in a few seconds."
 # What a buyer need not type again from one order to the next.

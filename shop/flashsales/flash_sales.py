@@ -14,7 +14,8 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from inventory import stock_adjustments
-from shop import models, ttl_cache
+from shop import models
+from shop.site import ttl_cache
 
 # How long a book's page says that its sale is over.
 _REMEMBERED = timedelta(hours=1)

@@ -8,7 +8,8 @@ from typing import Any
 from django.db import connection
 
 from events import catalogue
-from inventory import admission, queries
+from inventory import queries
+from inventory.redis_counters import admission
 from kafka_bridge.consuming import registry
 from orders.cancel_reasons import CancelCode, CancelReason
 from shop.simulation.sale_fixture import SaleFixture

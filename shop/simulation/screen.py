@@ -8,7 +8,7 @@ from rich.text import Text
 from shop.simulation import formatting
 from shop.simulation.runner import SaleSnapshot
 from shop.simulation.sale_state import SaleState
-from shop.terminal import LiveScreen
+from shop.site.terminal import LiveScreen
 
 # Without a terminal a line is printed this often.
 _LINE_EVERY_SECONDS = 2.0

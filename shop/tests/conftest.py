@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from devtools.testing import shop_at_rest
+from devtools.testing.shop import shop_at_rest
 from payments.gateways.sandbox import SandboxGateway
 from shop.books import pricing
 

@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from kafka_bridge.runtime import waiting
-from shop.ttl_cache import TtlCache
+from shop.site.ttl_cache import TtlCache
 
 
 def test_it_is_loaded_once_while_young_and_again_when_old() -> None:

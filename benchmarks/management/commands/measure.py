@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from benchmarks import bridge, commits, consumer_scaling, poison, stock
+from benchmarks.measured import bridge, commits, consumer_scaling, poison, stock
 from inventory import stock_adjustments
 from shop import models
 from shop.books import seed

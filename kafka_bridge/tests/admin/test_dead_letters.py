@@ -9,8 +9,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from devtools.testing.bridge_events import cancelled, created
-from devtools.testing.dead_letters import a_letter, age, parked
+from devtools.testing.bridge.bridge_events import cancelled, created
+from devtools.testing.bridge.dead_letters import a_letter, age, parked
 from kafka_bridge.models import DeadLetter, DeadLetterAct, ParkedMessage
 from kafka_bridge.wire import envelope
 

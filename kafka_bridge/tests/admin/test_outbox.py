@@ -10,7 +10,7 @@ from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from devtools.testing.bridge_events import cancelled, created, delivered
+from devtools.testing.bridge.bridge_events import cancelled, created, delivered
 from events import catalogue
 from kafka_bridge import admin, testing
 from kafka_bridge.models import InboxRow, OutboxRow

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from devtools.testing.manage_processes import children, environment_of, process
+from devtools.testing.bridge.manage_processes import children, environment_of, process
 from kafka_bridge import testing
 from kafka_bridge.runtime import clients
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from devtools.testing.bridge_events import cancelled
-from devtools.testing.dead_letters import a_letter, age, parked
+from devtools.testing.bridge.bridge_events import cancelled
+from devtools.testing.bridge.dead_letters import a_letter, age, parked
 from kafka_bridge import jobs
 from kafka_bridge.dead_letters import redrive_sender
 from kafka_bridge.management.commands import dead_letters as command

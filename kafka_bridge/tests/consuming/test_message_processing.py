@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from devtools.testing.bridge_events import cancelled, created, delivered
+from devtools.testing.bridge.bridge_events import cancelled, created, delivered
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing

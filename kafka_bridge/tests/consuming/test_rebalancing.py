@@ -18,8 +18,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction
 
-from devtools.testing.bridge_events import cancelled, created, delivered
-from devtools.testing.kafka_logs import put_all
+from devtools.testing.bridge.bridge_events import cancelled, created, delivered
+from devtools.testing.bridge.kafka_logs import put_all
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing

@@ -11,10 +11,10 @@ import psycopg.errors
 import pytest
 from django.db import OperationalError, connection
 
-from devtools.testing.bridge_events import cancelled, created, delivered
-from devtools.testing.group_members import committed, rewind, running
-from devtools.testing.kafka_logs import headers_of
-from devtools.testing.relays import read_topic, send
+from devtools.testing.bridge.bridge_events import cancelled, created, delivered
+from devtools.testing.bridge.group_members import committed, rewind, running
+from devtools.testing.bridge.kafka_logs import headers_of
+from devtools.testing.bridge.relays import read_topic, send
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry

@@ -14,10 +14,10 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from django.db import connection
 from django.test import Client
 
-from devtools.testing.bridge_events import created
-from devtools.testing.group_members import running
-from devtools.testing.kafka_logs import headers, put, put_all
-from devtools.testing.relays import read_topic
+from devtools.testing.bridge.bridge_events import created
+from devtools.testing.bridge.group_members import running
+from devtools.testing.bridge.kafka_logs import headers, put, put_all
+from devtools.testing.bridge.relays import read_topic
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry

@@ -14,10 +14,10 @@ import pytest
 from confluent_kafka import Message, TopicPartition
 from django.db import connection, transaction
 
-from devtools.testing.bridge_events import created, delivered
-from devtools.testing.group_members import running, wait_for_members
-from devtools.testing.kafka_logs import put_all, told
-from devtools.testing.manage_processes import environment_of, process
+from devtools.testing.bridge.bridge_events import created, delivered
+from devtools.testing.bridge.group_members import running, wait_for_members
+from devtools.testing.bridge.kafka_logs import put_all, told
+from devtools.testing.bridge.manage_processes import environment_of, process
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry, runner

@@ -13,8 +13,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from django.db import connection
 
-from devtools.testing.bridge_events import cancelled, created, delivered
-from devtools.testing.relays import send
+from devtools.testing.bridge.bridge_events import cancelled, created, delivered
+from devtools.testing.bridge.relays import send
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.consuming import consumer_groups, consumer_process, registry

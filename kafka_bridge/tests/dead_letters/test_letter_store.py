@@ -6,8 +6,8 @@ from typing import cast
 import pytest
 from confluent_kafka import Message
 
-from devtools.testing.bridge_events import cancelled, created
-from devtools.testing.dead_letters import Copy, a_letter, copy_of, headers_of
+from devtools.testing.bridge.bridge_events import cancelled, created
+from devtools.testing.bridge.dead_letters import Copy, a_letter, copy_of, headers_of
 from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.models import DeadLetter, InboxRow
 from kafka_bridge.wire import envelope

@@ -10,8 +10,8 @@ import pytest
 from django.db import ProgrammingError, transaction
 from django.utils import timezone
 
-from devtools.testing.bridge_events import cancelled, created, delivered
-from devtools.testing.dead_letters import a_letter, age, headers_of, parked
+from devtools.testing.bridge.bridge_events import cancelled, created, delivered
+from devtools.testing.bridge.dead_letters import a_letter, age, headers_of, parked
 from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import redrive_preview, redrive_sender, redriving

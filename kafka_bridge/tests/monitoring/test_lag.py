@@ -15,11 +15,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from devtools.testing.bridge_events import created, delivered
-from devtools.testing.group_members import committed, running
-from devtools.testing.kafka_logs import put, put_all
-from devtools.testing.manage_processes import environment_of, process
-from devtools.testing.relays import send
+from devtools.testing.bridge.bridge_events import created, delivered
+from devtools.testing.bridge.group_members import committed, running
+from devtools.testing.bridge.kafka_logs import put, put_all
+from devtools.testing.bridge.manage_processes import environment_of, process
+from devtools.testing.bridge.relays import send
 from events import catalogue
 from kafka_bridge import jobs, testing
 from kafka_bridge.consuming import pause_notices, registry

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from devtools.testing.bridge_events import created
-from devtools.testing.group_members import running
-from devtools.testing.kafka_logs import put
+from devtools.testing.bridge.bridge_events import created
+from devtools.testing.bridge.group_members import running
+from devtools.testing.bridge.kafka_logs import put
 from events import catalogue
 from kafka_bridge import jobs, testing
 from kafka_bridge.consuming import registry

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from devtools.testing.group_members import running
-from devtools.testing.kafka_logs import leader_of
-from devtools.testing.order_stream import OrderStream, orders_coming_in, start_order_stream
-from devtools.testing.relays import running_relay
+from devtools.testing.bridge.group_members import running
+from devtools.testing.bridge.kafka_logs import leader_of
+from devtools.testing.bridge.order_stream import OrderStream, orders_coming_in, start_order_stream
+from devtools.testing.bridge.relays import running_relay
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 

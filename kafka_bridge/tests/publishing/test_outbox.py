@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from devtools.testing.bridge_events import cancelled, created, delivered
+from devtools.testing.bridge.bridge_events import cancelled, created, delivered
 from kafka_bridge import jobs, testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow, OutboxRow

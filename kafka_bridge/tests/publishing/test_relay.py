@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
-from devtools.testing.bridge_events import cancelled, created, delivered
-from devtools.testing.relays import read_topic, running_relay
+from devtools.testing.bridge.bridge_events import cancelled, created, delivered
+from devtools.testing.bridge.relays import read_topic, running_relay
 from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
 from kafka_bridge.publishing import outbox, relay

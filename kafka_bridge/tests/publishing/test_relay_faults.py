@@ -18,10 +18,10 @@ import psycopg
 import pytest
 from django.db import connection
 
-from devtools.testing.group_members import running
-from devtools.testing.kafka_logs import leader_of
-from devtools.testing.manage_processes import environment_of, process
-from devtools.testing.order_stream import OrderStream, count_repeats, orders_coming_in, start_order_stream
+from devtools.testing.bridge.group_members import running
+from devtools.testing.bridge.kafka_logs import leader_of
+from devtools.testing.bridge.manage_processes import environment_of, process
+from devtools.testing.bridge.order_stream import OrderStream, count_repeats, orders_coming_in, start_order_stream
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox, relay

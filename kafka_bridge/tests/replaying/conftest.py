@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from devtools.testing.bridge_events import delivered
+from devtools.testing.bridge.bridge_events import delivered
 from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from devtools.testing.bridge_events import created
-from devtools.testing.kafka_logs import forget, member, put, said, told
-from devtools.testing.replays import PROTOCOLS, TOPIC, consuming, had, use
+from devtools.testing.bridge.bridge_events import created
+from devtools.testing.bridge.kafka_logs import forget, member, put, said, told
+from devtools.testing.bridge.replays import PROTOCOLS, TOPIC, consuming, had, use
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.replaying import offsets

@@ -11,10 +11,10 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import TopicPartition
 
-from devtools.testing.bridge_events import cancelled, created, delivered
-from devtools.testing.kafka_logs import forget, member, put, put_all, said, told
-from devtools.testing.manage_processes import environment_of, process
-from devtools.testing.replays import PROTOCOLS, TOPIC, consuming, had, use
+from devtools.testing.bridge.bridge_events import cancelled, created, delivered
+from devtools.testing.bridge.kafka_logs import forget, member, put, put_all, said, told
+from devtools.testing.bridge.manage_processes import environment_of, process
+from devtools.testing.bridge.replays import PROTOCOLS, TOPIC, consuming, had, use
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry

@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from devtools.testing.bridge_events import cancelled, created, delivered, payment_failed
+from devtools.testing.bridge.bridge_events import cancelled, created, delivered, payment_failed
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing

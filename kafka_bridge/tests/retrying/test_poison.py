@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction
 
-from devtools.testing.bridge_events import cancelled, created, delivered, payment_failed
-from devtools.testing.group_members import working
-from devtools.testing.relays import running_relay
+from devtools.testing.bridge.bridge_events import cancelled, created, delivered, payment_failed
+from devtools.testing.bridge.group_members import working
+from devtools.testing.bridge.relays import running_relay
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from devtools.testing.bridge_events import created, delivered
+from devtools.testing.bridge.bridge_events import created, delivered
 from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.retrying import policy

@@ -13,10 +13,10 @@ from confluent_kafka import Message
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, transaction
 
-from devtools.testing.bridge_events import cancelled, created, delivered, payment_failed
-from devtools.testing.group_members import committed, rewind, running, working
-from devtools.testing.kafka_logs import headers_of
-from devtools.testing.relays import read_topic, send
+from devtools.testing.bridge.bridge_events import cancelled, created, delivered, payment_failed
+from devtools.testing.bridge.group_members import committed, rewind, running, working
+from devtools.testing.bridge.kafka_logs import headers_of
+from devtools.testing.bridge.relays import read_topic, send
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from devtools.testing import group_members
+from devtools.testing.bridge import group_members
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry, runner

@@ -17,8 +17,8 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from devtools.testing.bridge_events import cancelled, created
-from devtools.testing.dead_letters import a_letter, parked
+from devtools.testing.bridge.bridge_events import cancelled, created
+from devtools.testing.bridge.dead_letters import a_letter, parked
 from events import catalogue
 from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow, LagSample, OutboxRow, ParkedMessage
 from kafka_bridge.runtime import clients, housekeeping

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from devtools.testing import group_members
+from devtools.testing.bridge import group_members
 from kafka_bridge import testing
 from kafka_bridge.runtime import scheduler
 

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from devtools.testing.bridge_events import delivered
-from devtools.testing.group_members import wait_for_members
-from devtools.testing.kafka_logs import put_all, told
-from devtools.testing.manage_processes import children, environment_of, process
+from devtools.testing.bridge.bridge_events import delivered
+from devtools.testing.bridge.group_members import wait_for_members
+from devtools.testing.bridge.kafka_logs import put_all, told
+from devtools.testing.bridge.manage_processes import children, environment_of, process
 from kafka_bridge import testing
 from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.models import InboxRow

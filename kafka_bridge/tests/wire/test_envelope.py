@@ -8,7 +8,7 @@ import pytest
 from cloudevents.core.bindings import kafka as cloudevents_kafka
 from cloudevents.core.formats.json import JSONFormat
 
-from devtools.testing.bridge_events import created
+from devtools.testing.bridge.bridge_events import created
 from kafka_bridge.publishing import outbox
 from kafka_bridge.testing import MemoryMessage
 from kafka_bridge.wire import envelope

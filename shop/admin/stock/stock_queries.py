@@ -12,8 +12,8 @@ from django.db.models.expressions import RowRange
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 
-from inventory import admission
 from inventory.models import Movement, Stock
+from inventory.redis_counters import admission
 from kafka_bridge import admin as facts
 from orders.models import Order
 from shop.models import Book, FlashSale

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 from rich.console import Console
 from rich.table import Table
 
-from shop import saga
+from shop.saga import tables
 
 WIDE_COLUMNS = 130
 
@@ -24,21 +24,21 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["mermaid"]:
-            self.stdout.write(saga.as_mermaid())
+            self.stdout.write(tables.as_mermaid())
         elif options["markdown"]:
-            self.stdout.write(saga.as_markdown())
+            self.stdout.write(tables.as_markdown())
         else:
             self._print(Console(file=cast(IO[str], self.stdout)))
 
     def _print(self, console: Console) -> None:
         """A narrow window gets less: who says an event can be seen from its topic."""
         is_wide = console.width >= WIDE_COLUMNS
-        shown = [name for name in (*saga.COLUMNS, "so that") if is_wide or name not in ("said by", "so that")]
+        shown = [name for name in (*tables.COLUMNS, "so that") if is_wide or name not in ("said by", "so that")]
         table = Table(title="The saga", show_lines=True, show_edge=False)
         for name in shown:
             table.add_column(name, no_wrap=name in ("event", "topic", "said by"))
-        for row in saga.rows():
-            cells = dict(zip((*saga.COLUMNS, "so that"), (*row.cells, row.so_that), strict=True))
+        for row in tables.rows():
+            cells = dict(zip((*tables.COLUMNS, "so that"), (*row.cells, row.so_that), strict=True))
             table.add_row(
                 *(cells[name].replace(", ", "\n") for name in shown if name != "so that"),
                 *([cells["so that"]] if is_wide else []),
@@ -50,10 +50,10 @@ class Command(BaseCommand):
 
     def _print_questions(self, console: Console, *, is_wide: bool) -> None:
         """Who asks whom, and what; the rest where there is room."""
-        shown = len(saga.QUESTION_COLUMNS) if is_wide else 3
-        table = Table(title=saga.BETWEEN, show_lines=True, show_edge=False)
-        for name in saga.QUESTION_COLUMNS[:shown]:
+        shown = len(tables.QUESTION_COLUMNS) if is_wide else 3
+        table = Table(title=tables.BETWEEN, show_lines=True, show_edge=False)
+        for name in tables.QUESTION_COLUMNS[:shown]:
             table.add_column(name)
-        for row in saga.question_rows():
+        for row in tables.question_rows():
             table.add_row(*row[:shown])
         console.print(table)

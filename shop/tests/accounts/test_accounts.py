@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from devtools.testing.storefront import a_book, put_in_cart
+from devtools.testing.shop.storefront import a_book, put_in_cart
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "Long-enough-17"

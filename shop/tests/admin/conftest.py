@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from playwright.sync_api import Browser, Page, expect
 
-from devtools.testing.storefront import a_book
+from devtools.testing.shop.storefront import a_book
 from shop.models import Book
 
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.core import mail
 from django.test import Client
 
-from devtools.testing.admin_desk import ORDERS, act, confirmed, place, run, select, text_of, told
+from devtools.testing.shop.admin_desk import ORDERS, act, confirmed, place, run, select, text_of, told
 from events import catalogue
 from inventory.models import Stock
 from kafka_bridge import testing

@@ -8,9 +8,9 @@ from django.contrib.auth.models import Permission, User
 from django.db.models import F
 from django.test import Client
 
-from devtools.testing.admin_desk import confirmed, text_of, told
-from inventory import counter_sync
+from devtools.testing.shop.admin_desk import confirmed, text_of, told
 from inventory.models import Stock
+from inventory.redis_counters import counter_sync
 from orders.models import Order
 from shop import audit
 from shop.admin.site import dashboard

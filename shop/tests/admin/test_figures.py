@@ -11,8 +11,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from devtools.testing.admin_desk import confirmed, place, text_of
-from devtools.testing.storefront import a_book
+from devtools.testing.shop.admin_desk import confirmed, place, text_of
+from devtools.testing.shop.storefront import a_book
 from kafka_bridge.models import OutboxRow
 from orders.models import Order, ReturnRequest
 from payments.models import Charge, Review

@@ -8,8 +8,8 @@ from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
-from devtools.testing.admin_desk import ORDERS, confirmed, place, run, shown, text_of
-from devtools.testing.storefront import a_book
+from devtools.testing.shop.admin_desk import ORDERS, confirmed, place, run, shown, text_of
+from devtools.testing.shop.storefront import a_book
 from events import catalogue
 from kafka_bridge.models import OutboxRow
 from orders.models import Order

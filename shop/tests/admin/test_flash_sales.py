@@ -13,11 +13,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from devtools.testing.admin_desk import text_of, told
-from devtools.testing.flash_sales import HOUR, SaleRow, a_sale, admin_form, date_and_time
-from devtools.testing.storefront import a_book
-from inventory import holds, stock_adjustments
+from devtools.testing.shop.admin_desk import text_of, told
+from devtools.testing.shop.flash_sales import HOUR, SaleRow, a_sale, admin_form, date_and_time
+from devtools.testing.shop.storefront import a_book
+from inventory import stock_adjustments
 from inventory.models import Movement, Stock, pool_name
+from inventory.reservations import holds
 from orders.models import new_id
 from shop.flashsales import flash_sales
 from shop.models import Book, FlashSale

@@ -4,8 +4,8 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from devtools.testing.flash_sales import HOUR
-from devtools.testing.storefront import a_book
+from devtools.testing.shop.flash_sales import HOUR
+from devtools.testing.shop.storefront import a_book
 from shop.models import FlashSale
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

@@ -4,8 +4,8 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
-from devtools.testing.admin_desk import BOOKS, STOCK, confirmed, place, run, text_of, told
-from devtools.testing.storefront import a_book
+from devtools.testing.shop.admin_desk import BOOKS, STOCK, confirmed, place, run, text_of, told
+from devtools.testing.shop.storefront import a_book
 from inventory.models import Stock
 from shop.models import Book
 

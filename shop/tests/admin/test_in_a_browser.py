@@ -5,9 +5,9 @@ from django.db import transaction
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from devtools.testing.admin_desk import BOOKS, ORDERS, STOCK, confirmed, place, run
-from devtools.testing.bridge_events import cancelled
-from devtools.testing.dead_letters import a_letter, parked
+from devtools.testing.bridge.bridge_events import cancelled
+from devtools.testing.bridge.dead_letters import a_letter, parked
+from devtools.testing.shop.admin_desk import BOOKS, ORDERS, STOCK, confirmed, place, run
 from events import catalogue
 from kafka_bridge import testing
 from orders.actions import parcels, returns

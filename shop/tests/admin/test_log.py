@@ -9,8 +9,8 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from devtools.testing.admin_desk import ORDERS, STOCK, act, confirmed, place, select, text_of
-from devtools.testing.flash_sales import admin_form, date_and_time
+from devtools.testing.shop.admin_desk import ORDERS, STOCK, act, confirmed, place, select, text_of
+from devtools.testing.shop.flash_sales import admin_form, date_and_time
 from orders.models import Order
 from shop.admin.operations import activity_log_admin
 from shop.models import AuditEntry, Book, FlashSale

@@ -9,7 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
-from devtools.testing.admin_desk import ORDERS, confirmed, text_of, told
+from devtools.testing.shop.admin_desk import ORDERS, confirmed, text_of, told
 from orders.models import Order
 from payments import reviews as reviews_service
 from payments.models import Charge, Refund, Review

@@ -9,8 +9,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from devtools.testing.admin_desk import ALL_GROUPS, ORDERS, STOCK, place, run
-from devtools.testing.storefront import a_book
+from devtools.testing.shop.admin_desk import ALL_GROUPS, ORDERS, STOCK, place, run
+from devtools.testing.shop.storefront import a_book
 from events import catalogue
 from kafka_bridge.consuming import registry
 from orders.models import Status

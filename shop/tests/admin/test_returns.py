@@ -6,9 +6,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
-from devtools.testing.admin_desk import ORDERS, act, confirmed, run, text_of, told
-from devtools.testing.orders import draft
-from devtools.testing.storefront import a_book
+from devtools.testing.shop.admin_desk import ORDERS, act, confirmed, run, text_of, told
+from devtools.testing.shop.orders import draft
+from devtools.testing.shop.storefront import a_book
 from events import catalogue
 from kafka_bridge import testing
 from orders.models import Order, OrderLine, ReturnRequest

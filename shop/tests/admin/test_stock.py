@@ -13,10 +13,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_redis import get_redis_connection
 
-from devtools.testing.admin_desk import STOCK, confirmed, place, run, text_of, told
-from devtools.testing.storefront import a_book
-from inventory import admission, counter_sync, holds, stock_adjustments
+from devtools.testing.shop.admin_desk import STOCK, confirmed, place, run, text_of, told
+from devtools.testing.shop.storefront import a_book
+from inventory import stock_adjustments
 from inventory.models import Movement, Stock, pool_name
+from inventory.redis_counters import admission, counter_sync
+from inventory.reservations import holds
 from orders.actions.cancellation import cancel_lines
 from orders.models import Order
 from shop.admin.stock import stock_queries

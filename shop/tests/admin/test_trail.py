@@ -10,8 +10,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from devtools.testing.admin_desk import ORDERS, confirmed, place, run, text_of
-from devtools.testing.storefront import a_book
+from devtools.testing.shop.admin_desk import ORDERS, confirmed, place, run, text_of
+from devtools.testing.shop.storefront import a_book
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow

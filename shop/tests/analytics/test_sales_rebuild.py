@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from devtools.testing.group_members import make_group
-from devtools.testing.kafka_logs import forget, put, put_all, said, told
+from devtools.testing.bridge.group_members import make_group
+from devtools.testing.bridge.kafka_logs import forget, put, put_all, said, told
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing

@@ -8,12 +8,13 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from devtools.testing import shop_at_rest
-from devtools.testing.shop_at_rest import GROUPS, Shop, broken, execute, place
-from devtools.testing.storefront import a_book
+from devtools.testing.shop import shop_at_rest
+from devtools.testing.shop.shop_at_rest import GROUPS, Shop, broken, execute, place
+from devtools.testing.shop.storefront import a_book
 from events import catalogue
-from inventory import counter_sync, stock_adjustments
+from inventory import stock_adjustments
 from inventory.models import Stock
+from inventory.redis_counters import counter_sync
 from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
 from orders.actions import cancellation, parcels, returns

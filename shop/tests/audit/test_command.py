@@ -13,8 +13,8 @@ from django.db import connection
 from django.utils import timezone
 
 from devtools.local.postgres import Postgres
-from devtools.testing import shop_at_rest
-from devtools.testing.shop_at_rest import Shop, audit_command, execute
+from devtools.testing.shop import shop_at_rest
+from devtools.testing.shop.shop_at_rest import Shop, audit_command, execute
 from orders.models import Order
 from shop import jobs
 from shop.models import AuditRun

@@ -6,9 +6,9 @@ import pytest
 from django_redis import get_redis_connection
 
 from devtools.local.redis import Redis
-from devtools.testing.dead_letters import a_letter
-from devtools.testing.shop_at_rest import Shop, audit_command, broken, execute
-from inventory import admission
+from devtools.testing.bridge.dead_letters import a_letter
+from devtools.testing.shop.shop_at_rest import Shop, audit_command, broken, execute
+from inventory.redis_counters import admission
 from kafka_bridge.models import DeadLetter
 from shop import audit
 from shop.audit import external_checks, orders

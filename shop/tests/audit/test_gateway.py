@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from devtools.testing.sandbox_bank import InProcessGateway
-from devtools.testing.shop_at_rest import Shop, audit_command, execute, place
+from devtools.testing.payments.sandbox_bank import InProcessGateway
+from devtools.testing.shop.shop_at_rest import Shop, audit_command, execute, place
 from kafka_bridge import testing
 from payments import gateways, reviews
 from payments.gateways import Payment

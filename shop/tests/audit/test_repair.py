@@ -8,10 +8,10 @@ import pytest
 from django_redis import get_redis_connection
 
 from devtools.local.redis import Redis
-from devtools.testing import shop_at_rest
-from devtools.testing.shop_at_rest import Shop, audit_command, broken, execute
-from inventory import admission
+from devtools.testing.shop import shop_at_rest
+from devtools.testing.shop.shop_at_rest import Shop, audit_command, broken, execute
 from inventory.models import Hold, Movement, Reservation, Stock
+from inventory.redis_counters import admission
 from kafka_bridge import testing
 from orders.models import Order
 from payments.models import Charge, Refund

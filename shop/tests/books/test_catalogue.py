@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from devtools.testing.storefront import a_book
+from devtools.testing.shop.storefront import a_book
 from shop.books import covers, search
 from shop.books.search import SearchRequest
 from shop.models import Book

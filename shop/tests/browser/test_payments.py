@@ -5,8 +5,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from devtools.testing import gateway_books, shopping
+from devtools.testing.payments import gateway_books
 from devtools.testing.processes import Shop
+from devtools.testing.shop import shopping
 
 pytestmark = [pytest.mark.browser, pytest.mark.kafka, pytest.mark.slow, pytest.mark.money]
 TITLE = "Slow Light"

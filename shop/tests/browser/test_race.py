@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from devtools.testing import shopping
-from devtools.testing.buyers import Buyers
 from devtools.testing.processes import Shop
+from devtools.testing.shop import shopping
+from devtools.testing.shop.buyers import Buyers
 
 pytestmark = [pytest.mark.browser, pytest.mark.kafka, pytest.mark.slow, pytest.mark.stock]
 

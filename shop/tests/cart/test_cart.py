@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from devtools.testing.storefront import a_book, put_in_cart
+from devtools.testing.shop.storefront import a_book, put_in_cart
 from shop.books import pricing
 from shop.cart import carts
 from shop.models import Book, CartLine

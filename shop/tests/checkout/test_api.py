@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from devtools.testing.storefront import CONTACT, a_book, api_order
+from devtools.testing.shop.storefront import CONTACT, a_book, api_order
 from orders import links
 from orders.models import Order
 from shop.books import pricing

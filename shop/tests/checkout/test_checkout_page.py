@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from devtools.testing.storefront import CONTACT, a_book, checkout_form, put_in_cart
+from devtools.testing.shop.storefront import CONTACT, a_book, checkout_form, put_in_cart
 from kafka_bridge import testing
 from orders import links
 from orders.models import Order

@@ -9,7 +9,7 @@ from django.test import Client
 from playwright.sync_api import Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
-from devtools.testing.storefront import CONTACT, a_book, api_order, checkout_form, put_in_cart
+from devtools.testing.shop.storefront import CONTACT, a_book, api_order, checkout_form, put_in_cart
 from events import catalogue
 from kafka_bridge import testing
 from orders.models import Order

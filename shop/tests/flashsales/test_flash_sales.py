@@ -13,11 +13,13 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from devtools.testing.flash_sales import HOUR, a_sale, move
-from devtools.testing.storefront import a_book, api_order, checkout_form, put_in_cart
+from devtools.testing.shop.flash_sales import HOUR, a_sale, move
+from devtools.testing.shop.storefront import a_book, api_order, checkout_form, put_in_cart
 from events import catalogue
-from inventory import counter_sync, expiry, holds, stock_adjustments
+from inventory import stock_adjustments
 from inventory.models import Hold, Stock, pool_name
+from inventory.redis_counters import counter_sync
+from inventory.reservations import expiry, holds
 from kafka_bridge import testing
 from orders import queries
 from orders.models import Order, OrderLine, Status, new_id

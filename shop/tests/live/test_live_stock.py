@@ -15,8 +15,9 @@ from django.utils import timezone
 
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
-from devtools.testing.storefront import a_book
-from inventory import holds, stock_adjustments
+from devtools.testing.shop.storefront import a_book
+from inventory import stock_adjustments
+from inventory.reservations import holds
 from shop.flashsales import flash_sales
 from shop.live import live_stock, sockets, stock_sockets
 from shop.models import Book, FlashSale

@@ -11,8 +11,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
-from devtools.testing.buyers import Buyers, most_of
 from devtools.testing.processes import Shop
+from devtools.testing.shop.buyers import Buyers, most_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from devtools.testing.storefront import a_book, api_order
+from devtools.testing.shop.storefront import a_book, api_order
 from events import catalogue
 from kafka_bridge import testing
 from orders import links, queries

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from devtools.testing.storefront import a_book, api_order, checkout_form, put_in_cart
+from devtools.testing.shop.storefront import a_book, api_order, checkout_form, put_in_cart
 from orders import links, queries
 from orders.models import Order, Status
 

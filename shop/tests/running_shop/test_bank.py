@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from devtools.testing.buyers import Buyers
 from devtools.testing.processes import Shop
+from devtools.testing.shop.buyers import Buyers
 from payments.sandbox.bank import Bank
 
 pytestmark = [pytest.mark.money, pytest.mark.kafka, pytest.mark.slow]

@@ -9,8 +9,8 @@ import pytest
 
 from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.postgres import Postgres
-from devtools.testing.buyers import Buyers
 from devtools.testing.processes import Shop
+from devtools.testing.shop.buyers import Buyers
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 RECEIVE = """

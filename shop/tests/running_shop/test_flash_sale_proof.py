@@ -18,9 +18,9 @@ import psycopg
 import pytest
 
 from devtools.local.roles import PROJECT
-from devtools.testing import sales
 from devtools.testing.processes import Shop
-from devtools.testing.sales import Result, Sale
+from devtools.testing.shop import sales
+from devtools.testing.shop.sales import Result, Sale
 from events import catalogue
 
 pytestmark = [pytest.mark.stock, pytest.mark.kafka, pytest.mark.slow]

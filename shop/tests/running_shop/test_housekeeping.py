@@ -15,8 +15,8 @@ from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from devtools.testing import shop_at_rest
-from devtools.testing.shop_at_rest import Shop, broken
+from devtools.testing.shop import shop_at_rest
+from devtools.testing.shop.shop_at_rest import Shop, broken
 from inventory.models import Movement
 from kafka_bridge.runtime import housekeeping
 from kafka_bridge.testing import wait_until

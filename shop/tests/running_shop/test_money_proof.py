@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from devtools.testing import gateway_books
-from devtools.testing.buyers import Buyers
+from devtools.testing.payments import gateway_books
 from devtools.testing.processes import Shop
+from devtools.testing.shop.buyers import Buyers
 from events import catalogue
 
 pytestmark = [pytest.mark.money, pytest.mark.kafka, pytest.mark.slow]

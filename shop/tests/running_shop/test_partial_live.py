@@ -7,8 +7,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from devtools.testing.buyers import CONTACT
 from devtools.testing.processes import Shop
+from devtools.testing.shop.buyers import CONTACT
 
 pytestmark = [pytest.mark.browser, pytest.mark.kafka, pytest.mark.slow, pytest.mark.stock]
 DEADLINE_MS = 30_000

@@ -4,7 +4,7 @@ from io import StringIO
 
 from django.core.management import call_command
 
-from shop import saga
+from shop.saga import tables
 
 
 def printed(*arguments: str) -> str:
@@ -16,7 +16,7 @@ def printed(*arguments: str) -> str:
 
 def test_the_saga_is_printed_as_a_table_as_markdown_and_as_mermaid() -> None:
     assert "inventory.insufficient" in printed()
-    assert printed("--markdown").strip() == saga.as_markdown()
+    assert printed("--markdown").strip() == tables.as_markdown()
     mermaid = printed("--mermaid").splitlines()
     assert mermaid[0] == "flowchart LR"
     assert '    orders -- "order.created<br/>reserve_first" --> inventory' in mermaid
@@ -27,6 +27,6 @@ def test_the_saga_is_printed_as_a_table_as_markdown_and_as_mermaid() -> None:
 def test_the_questions_are_printed_too() -> None:
     words = " ".join(printed().split())
     assert "INVENTORY" not in words
-    for asker, asked, *_ in saga.question_rows():
+    for asker, asked, *_ in tables.question_rows():
         assert asker in words and asked in words
-    assert saga.BETWEEN.partition(":")[0] in words
+    assert tables.BETWEEN.partition(":")[0] in words

@@ -12,19 +12,21 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from devtools.testing.orders import SKU, draft
-from devtools.testing.payments import make_due
-from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.payments.sandbox_bank import InProcessGateway
+from devtools.testing.payments.worker_runs import make_due
+from devtools.testing.shop.orders import SKU, draft
 from events import catalogue
-from inventory import expiry, stock_adjustments
+from inventory import stock_adjustments
 from inventory.models import Movement, Reservation, Stock
+from inventory.reservations import expiry
 from kafka_bridge import testing
 from kafka_bridge.publishing import outbox
 from orders.actions import cancellation
 from orders.models import Order, Status
 from orders.placing import placement
-from payments import gateway_calls, settlement
+from payments import gateway_calls
 from payments.models import Charge, Refund
+from payments.state_machine import settlement
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.money]
 

@@ -6,12 +6,12 @@ import pytest
 from django.core import mail
 from django.db import transaction
 
-from devtools.testing import stories
-from devtools.testing.orders import SKU, draft
-from devtools.testing.shop_at_rest import broken
+from devtools.testing.shop import stories
+from devtools.testing.shop.orders import SKU, draft
+from devtools.testing.shop.shop_at_rest import broken
 from events import catalogue
-from inventory import counter_sync
 from inventory.models import Hold
+from inventory.redis_counters import counter_sync
 from kafka_bridge import testing
 from orders.actions import cancellation, parcels
 from orders.models import Order, Status

@@ -15,9 +15,9 @@ from django.core import mail
 from django.db import connection, transaction
 from django.utils import timezone
 
-from devtools.testing import stories
-from devtools.testing.orders import SKU, draft
-from devtools.testing.payments import make_due
+from devtools.testing.payments.worker_runs import make_due
+from devtools.testing.shop import stories
+from devtools.testing.shop.orders import SKU, draft
 from events import catalogue
 from kafka_bridge import testing
 from orders import queries

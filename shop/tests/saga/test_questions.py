@@ -8,8 +8,8 @@ from pathlib import Path
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from shop import saga
-from shop.questions import QUESTIONS
+from shop.saga import tables
+from shop.saga.questions import QUESTIONS
 
 APPS = ("orders", "inventory", "payments")
 # What payments takes its gateway from; asked and answered within payments.
@@ -50,8 +50,8 @@ def test_the_app_that_is_said_to_answer_has_the_function() -> None:
 
 
 def test_questions_are_shown_and_drawn_as_what_they_are() -> None:
-    assert saga.BETWEEN in saga.as_markdown()
+    assert tables.BETWEEN in tables.as_markdown()
     for each in QUESTIONS:
-        assert each.answered_by in saga.as_markdown()
+        assert each.answered_by in tables.as_markdown()
         name = each.answered_by.rpartition(".")[2]
-        assert f'{each.asker} -. "{name}?" .-> {each.asked}' in saga.as_mermaid()
+        assert f'{each.asker} -. "{name}?" .-> {each.asked}' in tables.as_mermaid()

@@ -7,8 +7,8 @@ from django.core import mail
 from django.db import transaction
 from django.db.models import F
 
-from devtools.testing import stories
-from devtools.testing.orders import SKU, draft
+from devtools.testing.shop import stories
+from devtools.testing.shop.orders import SKU, draft
 from events import catalogue
 from inventory.models import Reservation, Stock
 from kafka_bridge import testing

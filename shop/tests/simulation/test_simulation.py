@@ -10,10 +10,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from rich.console import Console
 
-from devtools.testing.storefront import a_book
+from devtools.testing.shop.storefront import a_book
 from events import catalogue
-from inventory import counter_sync
 from inventory.models import Stock
+from inventory.redis_counters import counter_sync
 from kafka_bridge import testing
 from orders.cancel_reasons import CancelCode
 from orders.models import Order, Status

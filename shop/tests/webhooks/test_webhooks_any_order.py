@@ -18,7 +18,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from devtools.testing.sandbox_bank import InProcessGateway
+from devtools.testing.payments.sandbox_bank import InProcessGateway
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow

@@ -1,0 +1,1 @@
+"""What it is measured against: the usual ways, in the same server."""

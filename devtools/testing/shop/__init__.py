@@ -1,0 +1,1 @@
+"""For tests of the shop: books, buyers, orders, sales, pages, whole stories."""

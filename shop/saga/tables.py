@@ -1,0 +1,71 @@
+"""The saga as tables and as a diagram: events read off the registry, and the questions that are no events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from events import catalogue
+from kafka_bridge.consuming import registry
+from shop.saga.questions import QUESTIONS
+
+COLUMNS = ("event", "topic", "said by", *(f"heard by ({flow})" for flow in catalogue.FLOWS))
+
+QUESTION_COLUMNS = ("who asks", "whom", "what", "when", "answered by")
+BETWEEN = "Questions, which are no events: the answer is needed in the asker's own transaction."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One event: where it goes, who says it, who hears it in each flow, and what follows."""
+
+    cells: tuple[str, ...]
+    so_that: str
+
+
+def rows() -> list[Row]:
+    """A row for each event, in the catalogue's order."""
+    return [
+        Row(
+            cells=(
+                event.TYPE,
+                event.TOPIC.name,
+                event.TOPIC.owner,
+                *(", ".join(registry.listeners(event, {"flow": flow})) for flow in catalogue.FLOWS),
+            ),
+            so_that=(event.__doc__ or "").splitlines()[0],
+        )
+        for event in catalogue.EVENTS
+    ]
+
+
+def question_rows() -> list[tuple[str, ...]]:
+    """A row for each question that one app asks another."""
+    return [(each.asker, each.asked, each.what, each.when, each.answered_by) for each in QUESTIONS]
+
+
+def as_markdown() -> str:
+    """The tables at the top of the catalogue: the events, and the questions."""
+    events = _table([COLUMNS, *(row.cells for row in rows())])
+    return f"{events}\n\n{BETWEEN}\n\n{_table([QUESTION_COLUMNS, *question_rows()])}"
+
+
+def _table(table: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(cells[i]) for cells in table) for i in range(len(table[0]))]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)) + " |" for cells in table]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def as_mermaid() -> str:
+    """A flowchart: apps and groups as boxes, events as arrows; an arrow of one flow only names it.
+
+    Questions are dotted arrows to the app that answers.
+    """
+    lines = ["flowchart LR"]
+    for event in catalogue.EVENTS:
+        heard = {flow: registry.listeners(event, {"flow": flow}) for flow in catalogue.FLOWS}
+        for listener in sorted({name for names in heard.values() for name in names}):
+            flows = [flow for flow, names in heard.items() if listener in names]
+            label = event.TYPE if len(flows) == len(catalogue.FLOWS) else f"{event.TYPE}<br/>{flows[0]}"
+            lines.append(f'    {event.TOPIC.owner} -- "{label}" --> {listener}')
+    lines += [f'    {each.asker} -. "{each.answered_by.rpartition(".")[2]}?" .-> {each.asked}' for each in QUESTIONS]
+    return "\n".join(lines)
