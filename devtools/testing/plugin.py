@@ -36,6 +36,7 @@ from payments import gateways
 
 SERVICES = pytest.StashKey[Services]()
 BROWSER = pytest.StashKey[str]()
+SHOP = pytest.StashKey[processes.Shop]()
 DISTRIBUTED = "each process has a PostgreSQL, a Redis and a Kafka of its own"
 NO_BROWSER = "there is no Chromium here (`make test` installs one where it can)"
 
@@ -99,6 +100,7 @@ def _is_distributing(config: pytest.Config) -> bool:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Skip what this machine cannot run, with the reason; in CI that is a failure."""
+    _stop_what_waits(item)
     if item.get_closest_marker("kafka") and (reason := item.config.stash[SERVICES].why_no_kafka()):
         _cannot_run(reason)
     if item.get_closest_marker("browser"):
@@ -108,6 +110,18 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with _alone(item):
         yield
+
+
+def _stop_what_waits(item: pytest.Item) -> None:
+    """Stop the shop, then the broker, once the tests that need them are over.
+
+    Twelve roles that wait for orders take a good part of a core, from all tests that follow. The sequence of the run
+    brings the tests of a shop first, then those with a broker; where another one comes after all, both start again.
+    """
+    if not sharing.needs_shop(item.nodeid) and (shop := item.config.stash.get(SHOP, None)):
+        shop.close()
+    if not sharing.needs_broker(item.nodeid):
+        item.config.stash[SERVICES].stop_kafka()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -291,15 +305,17 @@ def _have_leaders(prefix: str) -> bool:
 
 # -- the whole shop -------------------------------------------------------------------------------
 @pytest.fixture(scope="session")
-def _shop(_kafka_possible: None, services: Services) -> Iterator[processes.Shop]:
+def _shop(_kafka_possible: None, services: Services, request: pytest.FixtureRequest) -> Iterator[processes.Shop]:
     shop = processes.Shop(services)
     shop.open()
+    request.config.stash[SHOP] = shop
     yield shop
+    del request.config.stash[SHOP]
     shop.close()
 
 
 @pytest.fixture
-def running_shop(_shop: processes.Shop, real_kafka: ApacheKafka) -> processes.Shop:
+def running_shop(real_kafka: ApacheKafka, _shop: processes.Shop) -> processes.Shop:
     """All of the shop's processes at work on a database, Redis and topics of their own, seeded; every role running.
 
     The processes are shared by the tests of the run: a test stops and kills roles as it likes, the next one finds

@@ -88,6 +88,11 @@ class Services:
         self._kafka.start()
         return self._kafka
 
+    def stop_kafka(self) -> None:
+        """Stop the brokers that run, with what is in them; `kafka` starts them again."""
+        if self._kafka is not None:
+            self._kafka.stop()
+
     def why_no_kafka(self) -> str:
         """Why a real broker cannot be run here; empty if it can, as far as is known before the download."""
         try:

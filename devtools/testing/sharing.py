@@ -23,6 +23,16 @@ def place_in_line(item: pytest.Item) -> int:
     return _kind(item.nodeid)
 
 
+def needs_shop(nodeid: str) -> bool:
+    """Whether the test is of a file that uses the whole running shop."""
+    return _kind(nodeid) == _SHOP
+
+
+def needs_broker(nodeid: str) -> bool:
+    """Whether the test is of a file in which some use a real broker."""
+    return _kind(nodeid) != _REST
+
+
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist does not export its types
     """Hands out what stays together as a whole, in the sequence of the run."""
 
