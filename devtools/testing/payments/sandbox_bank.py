@@ -12,7 +12,7 @@ from payments.sandbox.server import Manners, Server
 
 
 class InMemory:
-    """A wire to a server in the same process."""
+    """A transport to a server in the same process."""
 
     def __init__(self, server: Server) -> None:
         self._client = Client(server, use_cookies=False)
@@ -38,3 +38,8 @@ class InProcessGateway(SandboxGateway):
             ),
         )
         super().__init__(InMemory(self.server))
+
+
+def entered(gateway: InProcessGateway) -> list[tuple[str, int]]:
+    """What its bank has carried out, oldest first: kinds and amounts."""
+    return [(entry.kind, entry.amount_minor) for entry in gateway.bank.entries() if not entry.declined]
