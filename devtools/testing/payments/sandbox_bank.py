@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from django.conf import settings
 from werkzeug.test import Client
 
+from payments import gateways
 from payments.gateways import http_pool
 from payments.gateways.sandbox import SandboxGateway
 from payments.sandbox.bank import Bank
@@ -38,6 +39,15 @@ class InProcessGateway(SandboxGateway):
             ),
         )
         super().__init__(InMemory(self.server))
+
+
+def authorize(
+    gateway: gateways.Gateway, card: str = "pm_success", *, key: str = "k1", amount_minor: int = 1999
+) -> gateways.Answer:
+    """Have this much set aside on a test card."""
+    return gateway.authorize(
+        key=key, amount_minor=amount_minor, currency="USD", payment_method=card, return_url="http://127.0.0.1:8000/o/"
+    )
 
 
 def entered(gateway: InProcessGateway) -> list[tuple[str, int]]:
