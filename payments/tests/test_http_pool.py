@@ -106,6 +106,18 @@ def test_whatever_the_server_does_it_is_over_in_time_and_unknown(
     server.close()
 
 
+def test_what_went_wrong_is_told_in_the_words_of_the_system() -> None:
+    """Staff read them beside the charge: without the names of a library, and without a port that changes."""
+    silent = RawServer(say_nothing)
+    for url, error, words in (
+        ("http://127.0.0.1:1", ConnectionRefusedError, r"^\[Errno 111\] Connection refused$"),
+        (silent.url, TimeoutError, "^timed out$"),
+    ):
+        with pytest.raises(error, match=words):
+            http_pool.HttpPool(url, timeout_seconds=0.3, keep=1).call("GET", "/", headers={})
+    silent.close()
+
+
 @pytest.mark.parametrize("url", ["", "ftp://127.0.0.1", "http://", "127.0.0.1:8002"])
 def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     with pytest.raises(ValueError, match=r"http\(s\)"):
