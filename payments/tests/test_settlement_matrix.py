@@ -184,16 +184,16 @@ def test_an_answer_comes_in(state: Callable[[], None], said: PaymentStatus | str
     claimed = taken(state)
     before = len(testing.stated())
     bar(claimed.order_id)
-    heard = (
+    given = (
         GatewayAnswer(standing=said, transaction_id="sbx_by_hand", reason="because", url="https://bank.example/")
         if isinstance(said, PaymentStatus)
         else Unknown("no answer")
     )
-    answer(claimed, heard)
+    answer(claimed, given)
     assert end_of(before) == ANSWERS[state, said, bar]
     # The same call, heard of a second time by another process: nothing that counts happens again.
     state_after = Charge.objects.get().state
-    answer(claimed, heard)
+    answer(claimed, given)
     assert Charge.objects.get().state == state_after
     assert len(testing.stated()) == before + len(ANSWERS[state, said, bar].stated)
     assert Refund.objects.count() == (ANSWERS[state, said, bar].going_back > 0)
