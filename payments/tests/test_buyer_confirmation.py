@@ -26,7 +26,7 @@ from payments import charges, gateway_calls
 from payments.gateway_worker import GatewayWorker
 from payments.gateways import PaymentStatus
 from payments.models import Charge
-from payments.state_machine import settlement
+from payments.state_machine import claiming
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 
@@ -102,7 +102,7 @@ def test_a_buyer_who_confirmed_in_the_last_moment_has_paid(sandbox_gateway: InPr
 def test_a_look_that_began_before_the_deadline_is_not_the_last_one(sandbox_gateway: InProcessGateway) -> None:
     waiting_for_the_buyer(sandbox_gateway)
     make_due()
-    [looking] = settlement.claim_charges(limit=1)
+    [looking] = claiming.claim_charges(limit=1)
     outcome = gateway_calls.carry_out(looking)
     Charge.objects.update(act_by=timezone.now())
     answer(looking, outcome)
@@ -125,7 +125,7 @@ def test_a_webhook_while_we_are_asking_has_us_ask_again(sandbox_gateway: InProce
     """What we hear may be older than the webhook."""
     charge = waiting_for_the_buyer(sandbox_gateway)
     make_due()
-    [looking] = settlement.claim_charges(limit=1)
+    [looking] = claiming.claim_charges(limit=1)
     outcome = gateway_calls.carry_out(looking)
     sandbox_gateway.bank.confirm(charge.transaction_id)
     webhook = catalogue.PaymentNotified(
@@ -139,8 +139,8 @@ def test_a_webhook_while_we_are_asking_has_us_ask_again(sandbox_gateway: InProce
 
 def test_a_webhook_leaves_a_first_call_alone(sandbox_gateway: InProcessGateway) -> None:
     [order_id] = ask_for("pm_success")
-    [claimed] = settlement.claim_charges(limit=1)
+    [claimed] = claiming.claim_charges(limit=1)
     webhook = catalogue.PaymentNotified(order_id=order_id, flow=claimed.flow, charge_id=claimed.pk, notice_id="evt_1")
     testing.give("payments", webhook)
-    assert settlement.claim_charges(limit=1) == []
+    assert claiming.claim_charges(limit=1) == []
     assert history()[-1] == ("webhook", "requested")

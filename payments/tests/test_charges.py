@@ -22,7 +22,7 @@ from payments import charges, gateway_calls
 from payments.gateway_worker import GatewayWorker
 from payments.gateways import PaymentStatus, Unknown
 from payments.models import Charge, Refund
-from payments.state_machine import settlement
+from payments.state_machine import claiming
 from payments.state_machine.transitions import GatewayAnswer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
@@ -102,7 +102,7 @@ def test_an_order_cancelled_after_the_capture_is_refunded_once(sandbox_gateway: 
 def test_a_refusal_that_comes_after_the_money_is_in_changes_nothing(sandbox_gateway: InProcessGateway) -> None:
     """FAILURES 12: a second worker hears of an earlier call; the charge has moved on, and stays where it is."""
     ask_for("pm_success")
-    [stale] = settlement.claim_charges(limit=1)
+    [stale] = claiming.claim_charges(limit=1)
     make_due()
     run(GatewayWorker())
     for late in (GatewayAnswer(standing=PaymentStatus.DECLINED, reason="too late"), Unknown("too late")):

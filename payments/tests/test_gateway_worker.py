@@ -16,7 +16,7 @@ from payments import gateway_calls, gateways, queries
 from payments.gateway_worker import GatewayWorker
 from payments.gateways import Answer, Unknown
 from payments.models import Charge
-from payments.state_machine import settlement
+from payments.state_machine import claiming, settlement
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
 
@@ -53,7 +53,7 @@ def test_what_is_authorized_is_captured_at_once(sandbox_gateway: InProcessGatewa
     [first] = ask_for("pm_success")
     take_one_step()
     ask_for(*["pm_success"] * 5)
-    [next_one] = settlement.claim_charges(limit=1)
+    [next_one] = claiming.claim_charges(limit=1)
     assert (next_one.order_id, next_one.state, next_one.attempts) == (first, "capturing", 1)
 
 
@@ -100,7 +100,7 @@ def test_a_crash_between_the_call_and_our_note_of_it_takes_once(sandbox_gateway:
         answer(charge, outcome)
         charge = claim()
         gateway_calls.carry_out(charge)
-    assert settlement.claim_charges(limit=1) == [], "leased to the process that is dead now"
+    assert claiming.claim_charges(limit=1) == [], "leased to the process that is dead now"
     make_due()
     run(GatewayWorker())
     assert queries.paid_orders([order_id]) == {order_id}
@@ -110,16 +110,16 @@ def test_a_crash_between_the_call_and_our_note_of_it_takes_once(sandbox_gateway:
 def test_a_lease_outlives_any_call(settings: Any) -> None:
     for seconds in (0.5, 10.0, 60.0):
         settings.PAYMENT_TIMEOUT_SECONDS = seconds
-        assert settlement.lease() > timedelta(seconds=seconds)
+        assert claiming.lease() > timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("late", ["first", "last"])
 def test_of_two_answers_for_one_step_the_one_that_knows_counts(sandbox_gateway: InProcessGateway, late: str) -> None:
     """A call took longer than its lease, so a second one was made; both answers come in together."""
     [order_id] = ask_for("pm_success")
-    [first] = settlement.claim_charges(limit=1)
+    [first] = claiming.claim_charges(limit=1)
     make_due()
-    [second] = settlement.claim_charges(limit=1)
+    [second] = claiming.claim_charges(limit=1)
     answers = [(first, Unknown("no answer in time")), (second, gateway_calls.carry_out(second))]
     with transaction.atomic():
         settlement.settle(charges=answers if late == "last" else answers[::-1])

@@ -10,7 +10,7 @@ from kafka_bridge import testing
 from payments import charges
 from payments.gateways import PaymentStatus, Unknown
 from payments.models import Charge, ChargeEntry
-from payments.state_machine import settlement
+from payments.state_machine import claiming, settlement
 from payments.state_machine.transitions import GatewayAnswer
 
 PRICE = 1999
@@ -67,7 +67,7 @@ def prevent_charge(*order_ids: UUID) -> set[UUID]:
 
 def claim() -> Charge:
     """The one charge that is due, taken as by a gateway worker."""
-    [charge] = settlement.claim_charges(limit=1)
+    [charge] = claiming.claim_charges(limit=1)
     return charge
 
 
