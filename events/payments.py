@@ -10,12 +10,17 @@ from kafka_bridge.wire.events import Topic
 TOPIC = Topic(name="payments.events", owner="payments")
 
 
-class PaymentConfirmed(OrderEvent, frozen=True, kw_only=True):
+class ChargeEvent(OrderEvent, frozen=True, kw_only=True):
+    """A fact about the one charge of an order."""
+
+    TOPIC: ClassVar = TOPIC
+    charge_id: UUID
+
+
+class PaymentConfirmed(ChargeEvent, frozen=True, kw_only=True):
     """The money is in: the order is PAID, its hold becomes a sale (or its stock is held now)."""
 
     TYPE: ClassVar = "payment.confirmed"
-    TOPIC: ClassVar = TOPIC
-    charge_id: UUID
     transaction_id: str
     amount_minor: int
     currency: str
@@ -25,50 +30,40 @@ class PaymentConfirmed(OrderEvent, frozen=True, kw_only=True):
     """As in order.created."""
 
 
-class PaymentFailed(OrderEvent, frozen=True, kw_only=True):
+class PaymentFailed(ChargeEvent, frozen=True, kw_only=True):
     """The gateway refused: the order is cancelled with its reason."""
 
     TYPE: ClassVar = "payment.failed"
-    TOPIC: ClassVar = TOPIC
-    charge_id: UUID
     reason: str
 
 
-class PaymentActionRequired(OrderEvent, frozen=True, kw_only=True):
+class PaymentActionRequired(ChargeEvent, frozen=True, kw_only=True):
     """The buyer has to confirm the payment (3-D Secure): the order's page asks for it."""
 
     TYPE: ClassVar = "payment.action_required"
-    TOPIC: ClassVar = TOPIC
-    charge_id: UUID
     url: str
     until: datetime | None = None
     """After this it is too late."""
 
 
-class PaymentUnknown(OrderEvent, frozen=True, kw_only=True):
+class PaymentUnknown(ChargeEvent, frozen=True, kw_only=True):
     """The gateway did not answer, so nobody knows yet whether money moved: the order waits, and says so."""
 
     TYPE: ClassVar = "payment.unknown"
-    TOPIC: ClassVar = TOPIC
-    charge_id: UUID
 
 
-class PaymentNotified(OrderEvent, frozen=True, kw_only=True):
+class PaymentNotified(ChargeEvent, frozen=True, kw_only=True):
     """A genuine webhook came: payments asks the gateway how the charge stands."""
 
     TYPE: ClassVar = "payment.notified"
-    TOPIC: ClassVar = TOPIC
-    charge_id: UUID
     notice_id: str
     """The gateway's id of what it told."""
 
 
-class PaymentRefunded(OrderEvent, frozen=True, kw_only=True):
+class PaymentRefunded(ChargeEvent, frozen=True, kw_only=True):
     """Money went back: the order's page and a mail say so."""
 
     TYPE: ClassVar = "payment.refunded"
-    TOPIC: ClassVar = TOPIC
-    charge_id: UUID
     refund_id: UUID
     amount_minor: int
     currency: str

@@ -1,7 +1,7 @@
 """Charging: money is to be taken for an order, or never any more.
 
 These need a transaction under way, lock the charges that they touch, and only write rows; the gateway is called by
-`gateway_worker.py` (see Note [Never inside a transaction] in `settlement.py`).
+`gateway_worker.py` (see Note [Never inside a transaction] in `state_machine/claiming.py`).
 """
 
 import re

@@ -17,7 +17,7 @@ from kafka_bridge.runtime import error_classes
 from payments import gateway_calls, gateways
 from payments.gateways import Answer, Unknown
 from payments.models import Charge, Refund
-from payments.state_machine import settlement
+from payments.state_machine import claiming, settlement
 from payments.state_machine.transitions import GatewayAnswer
 
 log = logging.getLogger(__name__)
@@ -74,10 +74,10 @@ class GatewayWorker:
         room = gateways.current().room(settings.PAYMENT_CONCURRENT_CALLS - self._under_way)
         if room <= 0:
             return
-        for charge in settlement.claim_charges(limit=room):
+        for charge in claiming.claim_charges(limit=room):
             self._charges[self._pool.submit(gateway_calls.carry_out, charge)] = charge
             room -= 1
-        for refund in settlement.claim_refunds(limit=room) if room else ():
+        for refund in claiming.claim_refunds(limit=room) if room else ():
             self._refunds[self._pool.submit(gateway_calls.give_back, refund)] = refund
 
     def _gather(self) -> None:

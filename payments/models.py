@@ -97,11 +97,6 @@ class Charge(models.Model):
         return f"{money.format_plain(self.amount_minor, self.currency)} {self.state}"
 
     @property
-    def amount(self) -> Decimal:
-        """In major units."""
-        return money.to_major(self.amount_minor, self.currency)
-
-    @property
     def left_minor(self) -> int:
         """What is neither back nor on its way back, in minor units."""
         return self.amount_minor - self.refunded_minor

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 from urllib3 import connection as urllib3_connections
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import HTTPError
 
 # Of the time that a whole call may take: for the connection, and for the request and its answer.
 CONNECT_SHARE, ANSWER_SHARE = 0.1, 0.85
@@ -63,14 +63,12 @@ class HttpPool:
             _connected.in_this_call = False
             try:
                 return self._call(method, f"{self._prefix}{path}" or "/", body, headers)
-            except ProtocolError as error:
-                cause = error.args[-1]
-                if not isinstance(cause, ConnectionError):
-                    raise ConnectionError(str(error)) from error
-                if _connected.in_this_call:
-                    raise cause from error
             except HTTPError as error:
-                raise ConnectionError(f"{type(error).__name__}: {error}") from error
+                cause = error.__cause__ or error.args[-1]
+                if not isinstance(cause, OSError):
+                    raise ConnectionError(f"{type(error).__name__}: {error}") from error
+                if _connected.in_this_call or not isinstance(cause, ConnectionError):
+                    raise cause from error
 
     def close(self) -> None:
         """Close the connections that are kept."""

@@ -1,1 +1,2 @@
-"""Where a charge goes next: what the gateway's answer makes of it, and how that is written."""
+"""Charges that are due are taken (`claiming`); the gateway's answer brings them on (`transitions`), and is written
+(`settlement`)."""

@@ -1,10 +1,4 @@
-"""The worker's side of charges and refunds: taking rows that are due, and writing what the gateway answered.
-
-# Note [Never inside a transaction]
-A call over a network takes as long as it takes, and its effect does not roll back. So a handler only writes that a
-charge is *requested*; `gateway_worker.py` takes such rows for a while (a lease), calls the gateway with a key made of
-the row's id, and comes back here with the answer. A crash at any point leaves the row as it was taken; when the lease
-is over, a worker asks again with the same key and gets the same answer.
+"""Writing what the gateway answered: where charges and refunds go, and what is stated of it.
 
 # Note [Barred meanwhile]
 While the call is under way anybody may lock the row and bar the charge. So an answer is an answer to the step that the
@@ -14,13 +8,12 @@ charge was taken at: it is written only if the charge is still there, and `trans
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
 from uuid import UUID
 
 import msgspec
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Sum, prefetch_related_objects
+from django.db.models import Count, Sum
 
 import money
 from events import catalogue
@@ -28,7 +21,7 @@ from kafka_bridge.runtime import backoff, bulk_rows
 from payments import reviews
 from payments.gateways import Answer, PaymentStatus, Succeeded, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review
-from payments.state_machine import transitions, unit_of_work
+from payments.state_machine import claiming, transitions, unit_of_work
 from payments.state_machine.transitions import GatewayAnswer
 from payments.state_machine.unit_of_work import UnitOfWork
 
@@ -56,30 +49,6 @@ _WORDS = {
 }
 # Whatever the last of these lines says of a charge is what the order was told last.
 _TELLING = ("authorization unknown", "capture unknown", "confirmation required")
-Job = TypeVar("Job", Charge, Refund)
-
-_DUE = ", ".join(f"'{state}'" for state in Charge.OPEN)
-_BEGUN = " ".join(f"WHEN '{state}' THEN '{begun}'" for state, begun in transitions.ON_CLAIM.items())
-# The states as in the index `charge_due`, which is of no use otherwise. An array, for it is made once: a plan may ask
-# `IN (SELECT … LIMIT …)` again for each row, and claim more than that.
-_CLAIM_CHARGES = f"""
-UPDATE payments_charge SET attempts = attempts + 1, next_attempt_at = now() + %s,
-    state = CASE state {_BEGUN} ELSE state END
-WHERE id = ANY(ARRAY(
-    SELECT id FROM payments_charge
-    WHERE state IN ({_DUE}) AND next_attempt_at <= now()
-    ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED
-))
-RETURNING *
-"""  # noqa: S608 - made of states
-_CLAIM_REFUNDS = """
-UPDATE payments_refund SET attempts = attempts + 1, next_attempt_at = now() + %s
-WHERE id = ANY(ARRAY(
-    SELECT id FROM payments_refund WHERE state = 'requested' AND next_attempt_at <= now()
-    ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED
-))
-RETURNING *
-"""
 _WRITE_REFUNDS = """
 UPDATE payments_refund r SET state = w.state, transaction_id = w.transaction_id, last_error = w.last_error,
     next_attempt_at = w.next_attempt_at, settled_at = w.settled_at
@@ -89,31 +58,7 @@ WHERE r.id = w.id
 """
 
 
-# -- Taking what is due -------------------------------------------------------------------------------
-def lease() -> timedelta:
-    """How long a row is left to the worker that took it: longer than its one or two calls may take."""
-    return timedelta(seconds=2 * settings.PAYMENT_TIMEOUT_SECONDS + 2)
-
-
-def claim_charges(*, limit: int) -> list[Charge]:
-    """Take charges that are due; nobody else gets them until the lease is over."""
-    return _claim(Charge, _CLAIM_CHARGES, limit)
-
-
-def claim_refunds(*, limit: int) -> list[Refund]:
-    """Take refunds that are due; nobody else gets them until the lease is over."""
-    refunds = _claim(Refund, _CLAIM_REFUNDS, limit)
-    # The gateway's threads shall not need the database.
-    prefetch_related_objects(refunds, "charge")
-    return refunds
-
-
-def _claim(model: type[Job], statement: str, limit: int) -> list[Job]:
-    """One statement, and so one transaction: it is asked again and again, mostly for nothing."""
-    return list(model.objects.raw(statement, [lease(), limit]))
-
-
-# -- Writing what was answered --------------------------------------------------------------------------
+# -- Charges -----------------------------------------------------------------------------------------
 def settle(
     *, charges: Sequence[tuple[Charge, GatewayAnswer | Unknown]], refunds: Sequence[tuple[Refund, Answer]] = ()
 ) -> None:
@@ -191,7 +136,7 @@ def _note_answer(work: UnitOfWork, charge: Charge, claimed: Charge, answer: Gate
 
 def _is_late(charge: Charge, claimed: Charge) -> bool:
     """Whether the gateway was asked after the buyer's time was over: they may confirm it until the last moment."""
-    return charge.act_by is not None and claimed.next_attempt_at - lease() >= charge.act_by
+    return charge.act_by is not None and claimed.next_attempt_at - claiming.lease() >= charge.act_by
 
 
 def _wait(work: UnitOfWork, charge: Charge, claimed: Charge, answer: GatewayAnswer) -> None:

@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from payments.models import Charge
-from payments.state_machine import settlement, transitions
+from payments.state_machine import claiming, transitions
 
 pytestmark = pytest.mark.django_db
 State = Charge.State
@@ -20,7 +20,7 @@ def test_a_charge_that_is_taken_goes_where_the_table_says(state: State) -> None:
     charge = Charge.objects.create(
         order_id=uuid.uuid4(), amount_minor=1250, currency="USD", state=state, next_attempt_at=an_hour_ago
     )
-    taken = settlement.claim_charges(limit=10)
+    taken = claiming.claim_charges(limit=10)
     charge.refresh_from_db()
     if state in Charge.OPEN:
         assert [row.pk for row in taken] == [charge.pk]

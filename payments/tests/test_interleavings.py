@@ -22,7 +22,7 @@ from payments.gateway_worker import GatewayWorker
 from payments.gateways import Answer, PaymentStatus, Unknown
 from payments.models import Charge, Refund, Review
 from payments.sandbox.bank import Bank
-from payments.state_machine import settlement
+from payments.state_machine import claiming, settlement
 from payments.state_machine.transitions import GatewayAnswer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money, pytest.mark.slow]
@@ -100,8 +100,8 @@ class Story:
             call.reach()
 
     def claim(self) -> None:
-        self.calls += map(Call, settlement.claim_charges(limit=5))
-        self.calls += map(Call, settlement.claim_refunds(limit=5))
+        self.calls += map(Call, claiming.claim_charges(limit=5))
+        self.calls += map(Call, claiming.claim_refunds(limit=5))
 
     def claim_again(self) -> None:
         """Leases and pauses are over, even of calls that are still under way."""

@@ -14,7 +14,7 @@ from kafka_bridge import testing
 from payments import charges, refunds
 from payments.gateways import Succeeded
 from payments.models import Charge, Refund
-from payments.state_machine import settlement
+from payments.state_machine import claiming, settlement
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -80,7 +80,7 @@ def test_a_reduction_that_is_heard_after_the_end_returns_nothing_more() -> None:
 def test_the_last_refund_says_that_nothing_is_left(is_part_first: bool) -> None:
     order_id = captured_by_hand()
     hear(reduced(order_id, 1, 500), cancelled(order_id))
-    refunds = sorted(settlement.claim_refunds(limit=5), key=lambda refund: refund.amount_minor)
+    refunds = sorted(claiming.claim_refunds(limit=5), key=lambda refund: refund.amount_minor)
     for refund in refunds if is_part_first else reversed(refunds):
         with transaction.atomic():
             settlement.settle(charges=[], refunds=[(refund, Succeeded(f"sbx_re_{refund.amount_minor}"))])
@@ -106,7 +106,7 @@ def test_two_workers_that_settle_two_refunds_at_once_tell_of_one_end() -> None:
                 connection.close()
 
         with ThreadPoolExecutor(2) as workers:
-            list(workers.map(settle, settlement.claim_refunds(limit=5)))
+            list(workers.map(settle, claiming.claim_refunds(limit=5)))
         said = [event for event in testing.stated(catalogue.PaymentRefunded) if event.key == str(order_id)]
         told = sorted((e.number, e.left_minor == 0) for e in said if isinstance(e, catalogue.PaymentRefunded))
         assert told == [(1, False), (2, True)]

@@ -5,17 +5,12 @@ from typing import Any
 
 import pytest
 
-from devtools.testing.payments.sandbox_bank import InProcessGateway
+from devtools.testing.payments.sandbox_bank import InProcessGateway, authorize
 from payments import gateways
-from payments.gateways import Declined, PaymentStatus, RequiresAction, Succeeded, Unknown
+from payments.gateways import Declined, PaymentStatus, RequiresAction, Succeeded, Unknown, http_pool
+from payments.gateways.sandbox import SandboxGateway
 
 pytestmark = pytest.mark.money
-
-
-def authorize(gateway: gateways.Gateway, card: str, *, key: str = "k1", amount_minor: int = 1999) -> gateways.Answer:
-    return gateway.authorize(
-        key=key, amount_minor=amount_minor, currency="USD", payment_method=card, return_url="http://127.0.0.1:8000/o/"
-    )
 
 
 def test_authorized_captured_and_refunded(sandbox_gateway: InProcessGateway) -> None:
@@ -96,3 +91,26 @@ def test_a_card_that_asks_the_buyer(sandbox_gateway: InProcessGateway, confirms:
     assert authorize(sandbox_gateway, "pm_3ds") == (
         Succeeded(answer.transaction_id) if confirms else Declined("not confirmed by the cardholder")
     )
+
+
+def test_nobody_there(settings: Any) -> None:
+    settings.SANDBOX_URL = "http://127.0.0.1:1"
+    answer = SandboxGateway().find(key="k")
+    assert isinstance(answer, Unknown)
+    assert "Connection refused" in answer.detail
+
+
+@pytest.mark.parametrize("body", [b"[]", b"nonsense", b'{"standing": "odd"}', b'{"transaction_id": 1}'])
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_an_answer_in_other_words_says_nothing(status: int, body: bytes) -> None:
+    """A 404 of somebody else (a proxy, a wrong address) does not mean that there was no payment."""
+
+    class Fixed:
+        def call(self, method: str, path: str, *, body: bytes = b"", headers: object) -> http_pool.HttpReply:
+            return http_pool.HttpReply(status, content)
+
+    content = body
+    gateway = SandboxGateway(Fixed())
+    assert isinstance(authorize(gateway), Unknown)
+    assert isinstance(gateway.find(key="k"), Unknown)
+    assert isinstance(gateway.capture(key="c", transaction_id="t", amount_minor=1), Unknown)

@@ -32,7 +32,7 @@ class Listener:
     """A shop that takes webhooks; at first, it may not accept some."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[bytes, str]] = []
+        self.received: list[tuple[bytes, str]] = []
         self.refuses = 0
         self.is_away = False
         self._lock = threading.Lock()
@@ -42,14 +42,14 @@ class Listener:
         with self._lock:
             if self.is_away:
                 raise ConnectionRefusedError("nobody there")
-            self.heard.append((body, headers[HEADER]))
+            self.received.append((body, headers[HEADER]))
             self.refuses -= 1
             return http_pool.HttpReply(500 if self.refuses >= 0 else 200, b"")
 
     @property
     def types(self) -> list[str]:
-        """What was heard, in order."""
-        return [json.loads(body)["type"] for body, _ in self.heard]
+        """What was received, oldest first."""
+        return [json.loads(body)["type"] for body, _ in self.received]
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_the_buyers_answer_is_told(bank: Bank, sender: Sender, listener: Listene
     assert sender.send_due() == 0
     getattr(bank, answer)(payment)
     assert sender.send_due() == 1
-    [(body, _)] = listener.heard
+    [(body, _)] = listener.received
     event = json.loads(body)
     assert event["id"].startswith("evt_")
     assert (event["type"], event["data"]) == (told, {"transaction_id": payment, "key": "k"})
@@ -118,7 +118,7 @@ def test_the_buyers_answer_is_told(bank: Bank, sender: Sender, listener: Listene
 def test_doubled_messages_are_the_same_message_twice(bank: Bank, sender: Sender, listener: Listener) -> None:
     play(bank, "pm_hooks_twice")
     assert sender.send_due() == 6
-    bodies = [body for body, _ in listener.heard]
+    bodies = [body for body, _ in listener.received]
     assert len(set(bodies)) == 3
     assert all(bodies.count(body) == 2 for body in bodies)
 
@@ -145,14 +145,14 @@ def test_a_webhook_is_sent_until_it_is_accepted(bank: Bank, clock: Clock, sender
     waits: list[int] = []
     for _ in range(3):
         waited = 0
-        while not (heard := len(listener.heard)) or heard == len(waits):
+        while not (received := len(listener.received)) or received == len(waits):
             sender.send_due()
             clock.now += 0.5
             waited += 1
             assert waited < 100
         waits.append(waited)
     assert waits == [1, 2, 4], "after a second, then after two"
-    assert len({body for body, _ in listener.heard}) == 1
+    assert len({body for body, _ in listener.received}) == 1
     clock.now += 1000
     assert sender.send_due() == 0
 
@@ -188,7 +188,7 @@ def test_a_webhook_that_nobody_takes_for_days_is_given_up(
 def test_a_webhook_is_signed_with_the_first_secret(bank: Bank, sender: Sender, listener: Listener) -> None:
     bank.authorize(key="k", amount_minor=1, currency="USD", card="pm_charges_then_times_out")
     sender.send_due()
-    [(body, header)] = listener.heard
+    [(body, header)] = listener.received
     signatures.verify(body, header, secrets=[SECRET])
 
 
@@ -196,7 +196,7 @@ def test_the_thread_sends_by_itself(bank: Bank, listener: Listener) -> None:
     sender = Sender(bank, url="http://shop.example/", secrets=[SECRET], transport=listener)
     sender.start()
     bank.authorize(key="k", amount_minor=1, currency="USD", card="pm_charges_then_times_out")
-    waiting.until(lambda: listener.heard, what="a webhook", timeout_seconds=10)
+    waiting.until(lambda: listener.received, what="a webhook", timeout_seconds=10)
     sender.stop()
 
 
@@ -221,7 +221,7 @@ def test_the_client_reads_what_the_bank_sends(
     settings.PAYMENT_WEBHOOK_SECRETS = ["newer", SECRET]  # type: ignore[attr-defined]
     payment = bank.authorize(key="k", amount_minor=1, currency="USD", card="pm_charges_then_times_out").payment
     sender.send_due()
-    [(body, header)] = listener.heard
+    [(body, header)] = listener.received
     event = sandbox_gateway.read_webhook(body=body, headers={HEADER.upper(): header})
     assert isinstance(event, WebhookEvent)
     assert (event.kind, event.transaction_id, event.key) == ("payment.authorized", payment.transaction_id, "k")

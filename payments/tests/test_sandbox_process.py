@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
+from devtools.testing.payments.sandbox_bank import authorize
 from kafka_bridge.runtime import waiting
-from payments.gateways import Declined, Succeeded, Unknown, http_pool, signatures
+from payments.gateways import Declined, Succeeded, Unknown, signatures
 from payments.gateways.sandbox import SandboxGateway
 from payments.sandbox.bank import Bank
 from payments.sandbox.hooks import HEADER
@@ -38,13 +39,13 @@ class Listener:
     """A shop that takes webhooks over HTTP."""
 
     def __init__(self) -> None:
-        heard: list[tuple[bytes, str]] = []
+        received: list[tuple[bytes, str]] = []
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                heard.append((self.rfile.read(int(self.headers["Content-Length"])), self.headers[HEADER]))
+                received.append((self.rfile.read(int(self.headers["Content-Length"])), self.headers[HEADER]))
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -52,7 +53,7 @@ class Listener:
             def log_message(self, *_: object) -> None:
                 """Quiet."""
 
-        self.heard = heard
+        self.received = received
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -149,18 +150,12 @@ def process(tmp_path: Path, listener: Listener, settings: Any) -> Iterator[Proce
         process.kill()
 
 
-def pay(gateway: SandboxGateway, key: str, card: str = "pm_success") -> Any:
-    return gateway.authorize(
-        key=key, amount_minor=1999, currency="USD", payment_method=card, return_url="http://127.0.0.1/"
-    )
-
-
 def test_many_callers_one_key_each_and_none_twice(process: Process) -> None:
     """FAILURES 1, on the bank's side, over real connections."""
     gateway = SandboxGateway()
     with ThreadPoolExecutor(20) as pool:
-        same = set(pool.map(lambda _: pay(gateway, "same"), range(20)))
-        own = list(pool.map(lambda n: pay(gateway, f"own {n}"), range(100)))
+        same = set(pool.map(lambda _: authorize(gateway, key="same"), range(20)))
+        own = list(pool.map(lambda n: authorize(gateway, key=f"own {n}"), range(100)))
     assert len(same) == 1
     assert isinstance(same.pop(), Succeeded)
     assert {type(answer) for answer in own} == {Succeeded}
@@ -171,11 +166,11 @@ def test_many_callers_one_key_each_and_none_twice(process: Process) -> None:
 
 def test_killed_outright_it_forgets_nothing(process: Process) -> None:
     gateway = SandboxGateway()
-    answer = pay(gateway, "before")
+    answer = authorize(gateway, key="before")
     assert isinstance(answer, Succeeded)
     for number in range(3):
         with ThreadPoolExecutor(8) as pool:
-            calls = [pool.submit(pay, gateway, f"{number} {n}") for n in range(200)]
+            calls = [pool.submit(authorize, gateway, key=f"{number} {n}") for n in range(200)]
             calls[50].result()
             process.kill()
         told = {f"{number} {n}": call.result() for n, call in enumerate(calls)}
@@ -183,10 +178,10 @@ def test_killed_outright_it_forgets_nothing(process: Process) -> None:
         process.start()
         process.wait_ready()
         # On the connections of the life before, and with the keys of calls of which nobody knows what they did.
-        again = {key: pay(gateway, key) for key in told}
+        again = {key: authorize(gateway, key=key) for key in told}
         assert {type(said) for said in again.values()} == {Succeeded}
         assert all(again[key] == said for key, said in told.items() if isinstance(said, Succeeded))
-    assert pay(gateway, "before") == answer
+    assert authorize(gateway, key="before") == answer
     assert isinstance(gateway.capture(key="c", transaction_id=answer.transaction_id, amount_minor=1999), Succeeded)
     bank = Bank(process.ledger_path)
     assert len(bank.entries()) == len({entry.key for entry in bank.entries()}) == 602
@@ -198,10 +193,10 @@ def test_webhooks_left_by_a_killed_process_are_sent_by_the_next(process: Process
     process.kill()
     payment = bank.authorize(key="k", amount_minor=1, currency="USD", card="pm_3ds").payment
     bank.confirm(payment.transaction_id)
-    assert listener.heard == []
+    assert listener.received == []
     process.start()
-    wait_until(lambda: listener.heard, "the webhook")
-    [(body, header)] = listener.heard
+    wait_until(lambda: listener.received, "the webhook")
+    [(body, header)] = listener.received
     signatures.verify(body, header, secrets=[SECRET])
     assert json.loads(body)["data"] == {"transaction_id": payment.transaction_id, "key": "k"}
     wait_until(lambda: not bank.due_hooks(limit=1), "its being forgotten")
@@ -211,30 +206,30 @@ def test_webhooks_left_by_a_killed_process_are_sent_by_the_next(process: Process
 def test_a_lost_answer_is_a_time_out_and_a_webhook(process: Process, listener: Listener) -> None:
     gateway = SandboxGateway()
     started = time.monotonic()
-    answer = pay(gateway, "lost", "pm_charges_then_times_out")
+    answer = authorize(gateway, "pm_charges_then_times_out", key="lost")
     assert isinstance(answer, Unknown)
     assert "TimeoutError" in answer.detail
     assert time.monotonic() - started < 2.0, "never longer than PAYMENT_TIMEOUT_SECONDS"
-    assert isinstance(pay(gateway, "lost", "pm_charges_then_times_out"), Succeeded)
-    wait_until(lambda: listener.heard, "the webhook")
+    assert isinstance(authorize(gateway, "pm_charges_then_times_out", key="lost"), Succeeded)
+    wait_until(lambda: listener.received, "the webhook")
 
 
 def test_calls_that_stall_leave_room_for_others(process: Process) -> None:
     gateway = SandboxGateway()
     with ThreadPoolExecutor(django_settings.PAYMENT_CONCURRENT_CALLS) as pool:
         stalled = [
-            pool.submit(pay, gateway, f"stalled {n}", "pm_times_out_before")
+            pool.submit(authorize, gateway, "pm_times_out_before", key=f"stalled {n}")
             for n in range(django_settings.PAYMENT_CONCURRENT_CALLS)
         ]
         started = time.monotonic()
-        assert pay(SandboxGateway(), "declined", "pm_declined") == Declined("card declined")
+        assert authorize(SandboxGateway(), "pm_declined", key="declined") == Declined("card declined")
         assert time.monotonic() - started < 1.5
         assert {type(call.result()) for call in stalled} == {Unknown}
 
 
 def test_it_stops_when_it_is_told_to_also_with_calls_under_way(process: Process) -> None:
     with ThreadPoolExecutor(2) as pool:
-        stalled = [pool.submit(pay, SandboxGateway(), f"k{n}", "pm_times_out_before") for n in range(2)]
+        stalled = [pool.submit(authorize, SandboxGateway(), "pm_times_out_before", key=f"k{n}") for n in range(2)]
         wait_until(lambda: _lost_calls(process) == 2, "both calls to be under way")
         started = time.monotonic()
         assert process.stop() == 0
@@ -271,185 +266,3 @@ def test_a_ledger_that_is_none_is_said(tmp_path: Path) -> None:
 def _replace(file: Path) -> None:
     file.unlink()
     file.mkdir()
-
-
-# -- Connections -----------------------------------------------------------------------------------------------
-class RawServer:
-    """Takes connections, and does with each what the test says."""
-
-    def __init__(self, behave: Callable[[socket.socket], None]) -> None:
-        self.connections = 0
-        self._behave = behave
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                taken, _ = self._server.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._behave, args=(taken,), daemon=True).start()
-
-    def close(self) -> None:
-        """Take no more."""
-        self._server.close()
-
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-
-
-def answer_once(taken: socket.socket) -> None:
-    taken.recv(65536)
-    taken.sendall(OK)
-    taken.close()
-
-
-def answer_always(taken: socket.socket) -> None:
-    while taken.recv(65536):
-        taken.sendall(OK)
-
-
-def say_nothing(taken: socket.socket) -> None:
-    taken.recv(65536)
-    time.sleep(30)
-
-
-def stop_in_the_middle(taken: socket.socket) -> None:
-    taken.recv(65536)
-    taken.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
-    time.sleep(30)
-
-
-def say_something_else(taken: socket.socket) -> None:
-    taken.recv(65536)
-    taken.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
-    taken.close()
-
-
-def hang_up(taken: socket.socket) -> None:
-    taken.recv(65536)
-    taken.close()
-
-
-def test_a_connection_is_kept() -> None:
-    server = RawServer(answer_always)
-    kept = http_pool.HttpPool(server.url, timeout_seconds=5, keep=4)
-    assert {kept.call("GET", "/", headers={}) for _ in range(5)} == {http_pool.HttpReply(200, b"{}")}
-    assert server.connections == 1
-    kept.close()
-    server.close()
-
-
-def test_a_connection_that_the_server_has_closed_is_replaced() -> None:
-    server = RawServer(answer_once)
-    kept = http_pool.HttpPool(server.url, timeout_seconds=5, keep=4)
-    assert {kept.call("POST", "/", body=b"{}", headers={}) for _ in range(3)} == {http_pool.HttpReply(200, b"{}")}
-    assert server.connections == 3
-    server.close()
-
-
-@pytest.mark.parametrize("behave", [say_nothing, stop_in_the_middle, say_something_else, hang_up])
-def test_whatever_the_server_does_it_is_over_in_time_and_unknown(
-    settings: Any, behave: Callable[[socket.socket], None]
-) -> None:
-    server = RawServer(behave)
-    settings.SANDBOX_URL, settings.PAYMENT_TIMEOUT_SECONDS = server.url, 0.5
-    started = time.monotonic()
-    assert isinstance(pay(SandboxGateway(), "k"), Unknown)
-    assert time.monotonic() - started < 2
-    assert server.connections == 1, "a fresh connection that fails is not tried again"
-    server.close()
-
-
-def test_nobody_there(settings: Any) -> None:
-    settings.SANDBOX_URL = "http://127.0.0.1:1"
-    answer = SandboxGateway().find(key="k")
-    assert isinstance(answer, Unknown)
-    assert "Connection refused" in answer.detail
-
-
-@pytest.mark.parametrize("body", [b"[]", b"nonsense", b'{"standing": "odd"}', b'{"transaction_id": 1}'])
-@pytest.mark.parametrize("status", [200, 404, 500])
-def test_an_answer_in_other_words_says_nothing(status: int, body: bytes) -> None:
-    """A 404 of somebody else (a proxy, a wrong address) does not mean that there was no payment."""
-
-    class Fixed:
-        def call(self, method: str, path: str, *, body: bytes = b"", headers: object) -> http_pool.HttpReply:
-            return http_pool.HttpReply(status, content)
-
-    content = body
-    gateway = SandboxGateway(Fixed())
-    assert isinstance(pay(gateway, "k"), Unknown)
-    assert isinstance(gateway.find(key="k"), Unknown)
-    assert isinstance(gateway.capture(key="c", transaction_id="t", amount_minor=1), Unknown)
-
-
-@pytest.mark.parametrize("url", ["", "ftp://127.0.0.1", "http://", "127.0.0.1:8002"])
-def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
-    with pytest.raises(ValueError, match=r"http\(s\)"):
-        http_pool.HttpPool(url, timeout_seconds=1, keep=1)
-
-
-def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    def endless(taken: socket.socket) -> None:
-        taken.recv(65536)
-        taken.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000)
-
-    monkeypatch.setattr(http_pool, "LARGEST_ANSWER", 1000)
-    server = RawServer(endless)
-    with pytest.raises(ValueError, match="too long"):
-        http_pool.HttpPool(server.url, timeout_seconds=5, keep=1).call("GET", "/", headers={})
-    server.close()
-
-
-def test_an_answer_that_trickles_is_over_in_time() -> None:
-    def trickle(taken: socket.socket) -> None:
-        taken.recv(65536)
-        taken.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        with contextlib.suppress(OSError):
-            for _ in range(1000):
-                taken.sendall(b"x")
-                time.sleep(0.05)
-
-    server = RawServer(trickle)
-    started = time.monotonic()
-    with pytest.raises(OSError):
-        http_pool.HttpPool(server.url, timeout_seconds=0.5, keep=1).call("GET", "/", headers={})
-    assert time.monotonic() - started < 2
-    server.close()
-
-
-def test_nothing_is_followed_and_nothing_is_repeated_on_a_fresh_connection() -> None:
-    def send_elsewhere(taken: socket.socket) -> None:
-        taken.recv(65536)
-        taken.sendall(b"HTTP/1.1 307 Elsewhere\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
-        taken.close()
-
-    server = RawServer(send_elsewhere)
-    reply = http_pool.HttpPool(server.url, timeout_seconds=5, keep=1).call("POST", "/", body=b"{}", headers={})
-    assert (reply.status, server.connections) == (307, 1)
-    server.close()
-
-
-def test_a_call_on_a_kept_connection_that_breaks_off_is_made_again_once() -> None:
-    """The server reads the second request, and is gone: nobody knows, and the same key makes it harmless."""
-    answered: list[bytes] = []
-
-    def answer_and_break_off(taken: socket.socket) -> None:
-        while request := taken.recv(65536):
-            answered.append(request)
-            if len(answered) == 2:
-                taken.close()
-                return
-            taken.sendall(OK)
-
-    server = RawServer(answer_and_break_off)
-    pool = http_pool.HttpPool(server.url, timeout_seconds=5, keep=1)
-    # Without a body, so that a request is one packet.
-    assert [pool.call("POST", "/", headers={}).status for _ in range(2)] == [200, 200]
-    assert (len(answered), server.connections) == (3, 2)
-    pool.close()
-    server.close()

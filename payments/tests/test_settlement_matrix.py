@@ -15,7 +15,7 @@ from kafka_bridge import testing
 from payments import charges
 from payments.gateways import Declined, PaymentStatus, Succeeded, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review
-from payments.state_machine import settlement
+from payments.state_machine import claiming, settlement
 from payments.state_machine.transitions import NEXT, GatewayAnswer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money]
@@ -184,16 +184,16 @@ def test_an_answer_comes_in(state: Callable[[], None], said: PaymentStatus | str
     claimed = taken(state)
     before = len(testing.stated())
     bar(claimed.order_id)
-    heard = (
+    given = (
         GatewayAnswer(standing=said, transaction_id="sbx_by_hand", reason="because", url="https://bank.example/")
         if isinstance(said, PaymentStatus)
         else Unknown("no answer")
     )
-    answer(claimed, heard)
+    answer(claimed, given)
     assert end_of(before) == ANSWERS[state, said, bar]
     # The same call, heard of a second time by another process: nothing that counts happens again.
     state_after = Charge.objects.get().state
-    answer(claimed, heard)
+    answer(claimed, given)
     assert Charge.objects.get().state == state_after
     assert len(testing.stated()) == before + len(ANSWERS[state, said, bar].stated)
     assert Refund.objects.count() == (ANSWERS[state, said, bar].going_back > 0)
@@ -243,7 +243,7 @@ def test_a_charge_is_barred(state: Callable[[], None], end: str, is_barred: bool
 def test_nobody_asks_for_what_is_over(state: Callable[[], None]) -> None:
     state()
     Charge.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
-    assert settlement.claim_charges(limit=10) == []
+    assert claiming.claim_charges(limit=10) == []
 
 
 # -- What the gateway refuses needs a person ----------------------------------------------------------------
@@ -261,7 +261,7 @@ def test_a_void_that_is_refused_is_tried_again_and_its_review_closes_by_itself()
 
 def refund_answered(said: Succeeded | Declined | Unknown) -> None:
     Refund.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
-    [refund] = settlement.claim_refunds(limit=5)
+    [refund] = claiming.claim_refunds(limit=5)
     with transaction.atomic():
         settlement.settle(charges=[], refunds=[(refund, said)])
 
@@ -300,7 +300,7 @@ def test_a_refund_without_an_answer_is_no_refusal() -> None:
 def test_staff_have_the_gateway_asked_now() -> None:
     claimed = taken(requested)
     answer(claimed, Unknown("no answer"))
-    assert settlement.claim_charges(limit=1) == []
+    assert claiming.claim_charges(limit=1) == []
     with transaction.atomic():
         charges.ask_again(charge_id=claimed.pk)
     assert claim().attempts == 2

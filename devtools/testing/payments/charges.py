@@ -1,4 +1,4 @@
-"""What the tests of payments share: orders that ask for money, and orders that are over."""
+"""What the tests of payments share: orders that ask for money, orders that are over, and what their charges came to."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -6,10 +6,11 @@ from uuid import UUID, uuid4
 from django.db import transaction
 
 from events import catalogue
+from kafka_bridge import testing
 from payments import charges
 from payments.gateways import PaymentStatus, Unknown
-from payments.models import Charge
-from payments.state_machine import settlement
+from payments.models import Charge, ChargeEntry
+from payments.state_machine import claiming, settlement
 from payments.state_machine.transitions import GatewayAnswer
 
 PRICE = 1999
@@ -66,7 +67,7 @@ def prevent_charge(*order_ids: UUID) -> set[UUID]:
 
 def claim() -> Charge:
     """The one charge that is due, taken as by a gateway worker."""
-    [charge] = settlement.claim_charges(limit=1)
+    [charge] = claiming.claim_charges(limit=1)
     return charge
 
 
@@ -83,3 +84,13 @@ def captured_by_hand() -> UUID:
     answer(claim(), PaymentStatus.AUTHORIZED)
     answer(claim(), PaymentStatus.CAPTURED)
     return order_id
+
+
+def stated_types() -> list[str]:
+    """The types of the events that were stated, oldest first."""
+    return [event.TYPE for event in testing.stated()]
+
+
+def history() -> list[tuple[str, str]]:
+    """The lines of the histories of all charges, and the states after them."""
+    return list(ChargeEntry.objects.values_list("what", "state"))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from django.conf import settings
 from werkzeug.test import Client
 
+from payments import gateways
 from payments.gateways import http_pool
 from payments.gateways.sandbox import SandboxGateway
 from payments.sandbox.bank import Bank
@@ -12,7 +13,7 @@ from payments.sandbox.server import Manners, Server
 
 
 class InMemory:
-    """A wire to a server in the same process."""
+    """A transport to a server in the same process."""
 
     def __init__(self, server: Server) -> None:
         self._client = Client(server, use_cookies=False)
@@ -38,3 +39,17 @@ class InProcessGateway(SandboxGateway):
             ),
         )
         super().__init__(InMemory(self.server))
+
+
+def authorize(
+    gateway: gateways.Gateway, card: str = "pm_success", *, key: str = "k1", amount_minor: int = 1999
+) -> gateways.Answer:
+    """Have this much set aside on a test card."""
+    return gateway.authorize(
+        key=key, amount_minor=amount_minor, currency="USD", payment_method=card, return_url="http://127.0.0.1:8000/o/"
+    )
+
+
+def entered(gateway: InProcessGateway) -> list[tuple[str, int]]:
+    """What its bank has carried out, oldest first: kinds and amounts."""
+    return [(entry.kind, entry.amount_minor) for entry in gateway.bank.entries() if not entry.declined]

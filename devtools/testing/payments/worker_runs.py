@@ -5,7 +5,9 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models.functions import Now
 
+from devtools.testing.payments.charges import answer, claim
 from kafka_bridge import testing
+from payments import gateway_calls
 from payments.gateway_worker import GatewayWorker
 from payments.models import Charge, Refund
 
@@ -38,3 +40,9 @@ def run_to_the_end(worker: GatewayWorker, *, rounds: int = 20) -> None:
         if not make_due():
             return
     raise TimeoutError(f"after {rounds} rounds something still waits for the gateway")
+
+
+def take_one_step() -> None:
+    """Take the one charge that is due, ask the gateway once, and write its answer."""
+    claimed = claim()
+    answer(claimed, gateway_calls.carry_out(claimed))

@@ -26,7 +26,7 @@ from orders.models import Order, Status
 from orders.placing import placement
 from payments import gateway_calls
 from payments.models import Charge, Refund
-from payments.state_machine import settlement
+from payments.state_machine import claiming, settlement
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.money]
 
@@ -60,7 +60,7 @@ def expire() -> int:
 
 def take_step() -> None:
     """A worker takes the one charge that is due, asks the gateway, and writes its answer."""
-    [charge] = settlement.claim_charges(limit=10)
+    [charge] = claiming.claim_charges(limit=10)
     with transaction.atomic(durable=True), outbox.collect():
         settlement.settle(charges=[(charge, gateway_calls.carry_out(charge))])
 
@@ -139,7 +139,7 @@ def test_money_that_is_being_captured_keeps_its_hold(settings: Any) -> None:
     testing.give("payments", *testing.stated(catalogue.InventoryReserved))
     take_step()
     # A worker took the charge once more: its capture may be on the way.
-    assert [(c.order_id, c.state) for c in settlement.claim_charges(limit=10)] == [(order_id, "capturing")]
+    assert [(c.order_id, c.state) for c in claiming.claim_charges(limit=10)] == [(order_id, "capturing")]
     assert expire() == 0
     reservation = Reservation.objects.get(pk=order_id)
     assert reservation.state == "held"
@@ -158,7 +158,7 @@ def test_money_that_is_only_set_aside_loses_against_the_end_of_the_hold(
     if is_answered:
         take_step()
     else:
-        [charge] = settlement.claim_charges(limit=10)
+        [charge] = claiming.claim_charges(limit=10)
         gateway_calls.carry_out(charge)  # and the worker is killed before it can store the answer
     assert expire() == 1
     make_due()
@@ -214,7 +214,7 @@ def test_one_winner_when_both_come_at_the_same_moment(
             connection.close()
 
     def take() -> int:
-        return sum(charge.state == "capturing" for charge in settlement.claim_charges(limit=10))
+        return sum(charge.state == "capturing" for charge in claiming.claim_charges(limit=10))
 
     with ThreadPoolExecutor(2) as pool:
         taken, expired = pool.submit(in_thread, take), pool.submit(in_thread, expire)
