@@ -130,8 +130,13 @@ def test_30_percent_are_charged_then_timed_out_with_payments_killed_again_and_ag
     with changed(shop, "web", ORDER_FLOW=flow):
         clicking = click(buyers, count=orders, of_these=orders * 3 // 10, card=TIMES_OUT)
         kills = 0
-        while clicking.is_alive() or gateway_books.captured(shop, buyers.placed) < orders:
-            # A lost answer takes two seconds to be given up, so few orders are still under way at a second kill.
+        while kills < 2 or clicking.is_alive() or gateway_books.captured(shop, buyers.placed) < orders:
+            if kills == 1:  # a lost answer takes two seconds to be given up, and kills in between would hide them all
+                shop.wait_until(
+                    lambda: gateway_books.unknown_for_a_while(shop, buyers.placed) > 0,
+                    what="an outcome that nobody knows",
+                )
+            # Few orders are under way for a moment only.
             pause = (1, 4) if orders == MANY_ORDERS else (0.2, 0.6)
             time.sleep(random.uniform(*pause))  # noqa: S311 - any moment will do
             shop.kill("payments")
@@ -141,12 +146,8 @@ def test_30_percent_are_charged_then_timed_out_with_payments_killed_again_and_ag
         clicking.join()
         assert len(buyers.placed) == orders
         gateway_books.wait_for_the_end(shop, buyers.placed)
-    assert kills >= (3 if orders == MANY_ORDERS else 2)
     assert gateway_books.ends(shop, buyers.placed) == {"DELIVERED": orders}
     gateway_books.assert_sums(shop, buyers.placed)
-    assert gateway_books.unknown_for_a_while(shop, buyers.placed) > 0, (
-        "no outcome was ever unknown, so nothing was shown"
-    )
 
 
 def test_the_gateway_killed_and_out_of_order(buyers: Buyers) -> None:
