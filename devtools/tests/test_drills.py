@@ -90,8 +90,13 @@ def test_the_gateway_is_away(drilled: DrilledShop) -> None:
 
 
 # -- Three brokers ------------------------------------------------------------------------------------
-@pytest.mark.prove
-@pytest.mark.parametrize("name", ["broker-kills", "leader-kills"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("broker-kills", marks=pytest.mark.prove(long=True)),
+        pytest.param("leader-kills", marks=pytest.mark.prove),
+    ],
+)
 def test_brokers_are_killed_under_the_whole_shop(name: str, three_brokers: DrilledShop) -> None:
     """Nobody who orders notices, and nothing is lost, doubled or out of order."""
     assert play(name, three_brokers).problems == []
