@@ -29,7 +29,7 @@ from kafka_bridge import theme
 COUNT_LIMIT = 10_000
 SHOWN_CHARACTERS = 50_000
 # Arrays in arrays grow when they are indented: each level costs two bytes, and two spaces in each line below it.
-_INDENTED_BYTES = 32 * 1024
+_INDENTED_BYTES = 16 * 1024
 _ModelAdmin = theme.either("unfold.admin.ModelAdmin", "django.contrib.admin.ModelAdmin")
 _TabularInline = theme.either("unfold.admin.TabularInline", "django.contrib.admin.TabularInline")
 _ChangeList = theme.either("unfold.views.ChangeList", "django.contrib.admin.views.main.ChangeList")

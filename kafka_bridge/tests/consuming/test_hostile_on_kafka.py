@@ -181,7 +181,9 @@ def test_a_retry_copy_that_kafka_refuses_for_good_is_done_without(group: registr
         send(delivered())
         [letter] = letters(1)
         testing.wait_until(lambda: committed("notifications") == 1, what="it behind us")
-    assert (letter.type, letter.attempts) == ("order.delivered", 4)
+    assert (letter.type, letter.attempts) == ("order.delivered", 2), (
+        "one round more; the calls of the first are not known"
+    )
 
 
 def test_a_redrive_that_kafka_refuses_for_good_comes_back(group: registry.Group) -> None:
@@ -274,7 +276,7 @@ def test_a_header_whose_name_is_no_utf_8_only_makes_a_dead_letter(kafka: Any) ->
         testing.wait_until(
             lambda: process.poll() is not None or committed("notifications") == 3, what="all", timeout_seconds=60
         )
-        assert process.poll() is None
+        assert process.poll() is None, process.stderr and process.stderr.read()
         assert testing.had_by("notifications") == 1
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
