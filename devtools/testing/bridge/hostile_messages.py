@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from devtools.testing.bridge.raw_producer import RawMessage
 from kafka_bridge.runtime import topics
+from kafka_bridge.wire import event_types
 
 GOLDEN = Path(django_settings.BASE_DIR) / "events" / "tests" / "golden"
+# Shared, so that thousands of messages do not each have their own.
+_ZEROS = [bytes(size) for size in (1000, 100_000, 1_040_000, 5_000_000)]
 _COMPRESSIONS = ("none", "gzip", "snappy", "lz4", "zstd")
 _NOW = int(time.time() * 1000)
 _NUMBERS = st.sampled_from([0, -1, 2**31, 2**63, -(2**63), 10**40, 1.5, 1e308])
@@ -79,7 +82,7 @@ def _bodies(draw: st.DrawFn, body: bytes) -> bytes | None:
         case 2:
             return body[: draw(st.integers(0, len(body)))]
         case 3 | 4:
-            return json.dumps(fields | {name: draw(_SCALARS)}).encode()
+            return json.dumps(fields | {name: _changed(draw, fields[name])}).encode()
         case 5:
             return json.dumps({key: value for key, value in fields.items() if key != name}).encode()
         case 6:
@@ -93,9 +96,19 @@ def _bodies(draw: st.DrawFn, body: bytes) -> bytes | None:
         case 9:
             return body.replace(b'"', draw(st.sampled_from([b'"\xff', b'"\\ud800', b'"\\u0000', b"'"])), 8)
         case 10:
-            return bytes(draw(st.sampled_from([1000, 100_000, 1_040_000, 5_000_000])))
+            return draw(st.sampled_from(_ZEROS))
         case _:
-            return body[:-1] + b"," + b" " * draw(st.sampled_from([10, 900_000])) + b'"junk":1}'
+            return body[:-1] + b"," + b" " * draw(st.sampled_from([1, 10, 1000, 900_000])) + b'"junk":1}'
+
+
+def _changed(draw: st.DrawFn, value: Any) -> Any:
+    """Another value, or the same one with another value somewhere in it."""
+    if isinstance(value, list) and value and draw(st.booleans()):
+        return [_changed(draw, value[0]), *value[1:]]
+    if isinstance(value, dict) and value and draw(st.booleans()):
+        name = draw(st.sampled_from(sorted(value)))
+        return value | {name: _changed(draw, value[name])}
+    return draw(_SCALARS)
 
 
 @st.composite
@@ -131,7 +144,9 @@ def _copy_headers(topic: str) -> dict[bytes, bytes | None]:
 @st.composite
 def messages(draw: st.DrawFn) -> RawMessage:
     """One message for any topic of the project, the retry and dead letter topics included."""
-    topic = draw(st.sampled_from([topic.name for topic in topics.wanted()]))
+    wanted = [topic.name for topic in topics.wanted()]
+    events = [topic.name for topic in event_types.topics()]
+    topic = draw(st.sampled_from(events) | st.sampled_from(wanted))
     key, body, headers = draw(_events())
     if topic.endswith((".retry", ".dlq")):
         headers |= _copy_headers(topic)
