@@ -7,6 +7,9 @@ from django.db import connections
 
 from kafka_bridge.runtime import conf
 
+# An event and its headers; what librdkafka receives at once by default (100 MB), with room for several messages.
+_SMALLEST_LIMIT, _LARGEST_LIMIT = 16 * 1024, 32 * 1024 * 1024
+
 
 def check_settings(**_: object) -> list[CheckMessage]:
     """System check: `KAFKA_BRIDGE` is there and makes sense, and the database is PostgreSQL."""
@@ -31,6 +34,12 @@ def _problems(options: conf.BridgeSettings) -> Iterator[CheckMessage]:
             f"{conf.name_of('min_insync_replicas')}={options.min_insync_replicas} copies are wanted of each event, and "
             f"{conf.name_of('replication_factor')}={options.replication_factor} makes fewer: nothing could be written",
             id="kafka_bridge.E009",
+        )
+    if not _SMALLEST_LIMIT <= options.max_message_bytes <= _LARGEST_LIMIT:
+        yield Error(
+            f"{conf.name_of('max_message_bytes')} is a number of bytes from {_SMALLEST_LIMIT:,} to {_LARGEST_LIMIT:,}, "
+            f"not {options.max_message_bytes:,}: an event needs some room, and consumers fetch no more at once",
+            id="kafka_bridge.E010",
         )
     if not options.namespace:
         yield Warning(

@@ -12,6 +12,7 @@ from kafka_bridge.models import DeadLetter, DeadLetterAct, ParkedMessage
 State = DeadLetter.State
 STATE_COLOURS = {State.PARKED: "warning", State.REDRIVEN: "info", State.RESOLVED: "success", State.DISCARDED: ""}
 _BEHIND_SHOWN = 20
+_HEADERS_SHOWN = 200
 KINDS, ACT, EDIT = (f"admin:kafka_bridge_deadletter_{name}" for name in ("kinds", "act", "edit"))
 """How Django calls the pages of kinds, of a deed and of editing."""
 
@@ -27,6 +28,8 @@ class Page:
     """How what it is about stands now; empty where nobody says."""
     body: str
     edited_body: str
+    lacks: str
+    """What was not kept of the message, because it was too large; empty where it is whole."""
     headers: list[tuple[str, str]]
     would: str
     """What sending it again would do."""
@@ -46,7 +49,6 @@ def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
     """Gather what there is about a letter; a fixed number of queries."""
     waiting = redrive_preview.waiting_behind(letter).defer("value", "headers")
     behind = list(waiting[: _BEHIND_SHOWN + 1])
-    words = redrive_preview.subject_words.get(letter.topic)
     same = DeadLetter.objects.filter(state=State.PARKED, fingerprint=letter.fingerprint).exclude(pk=letter.pk)
     can_redrive = may_act and not redriving.obstacle_to_redriving(letter)
     can_discard = may_act and not redriving.obstacle_to_discarding(letter)
@@ -54,10 +56,14 @@ def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
         letter=letter,
         status=state_label(letter),
         subject=_subject(letter),
-        subject_words=words(letter.key) if words else "",
-        body=pages.as_json(letter.value),
-        edited_body="" if letter.edited_value is None else pages.as_json(letter.edited_value),
-        headers=[(name, value.decode(errors="replace")) for name, value in letter_store.unpack(letter.headers)],
+        subject_words=redrive_preview.state_of_subject(letter),
+        body=pages.excerpt(pages.as_json(letter.value)),
+        edited_body="" if letter.edited_value is None else pages.excerpt(pages.as_json(letter.edited_value)),
+        lacks=_lacks(letter),
+        headers=[
+            (pages.excerpt(name), pages.excerpt(value.decode(errors="replace")))
+            for name, value in letter_store.unpack(letter.headers)[:_HEADERS_SHOWN]
+        ],
         would=redrive_preview.dry_run(letter),
         behind=behind[:_BEHIND_SHOWN],
         behind_more=waiting.count() - _BEHIND_SHOWN if len(behind) > _BEHIND_SHOWN else 0,
@@ -68,6 +74,13 @@ def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
         edit_url=reverse(EDIT, args=[letter.pk]) if can_discard and letter.event_id else "",
         discard_url=_act_url(DISCARD, letter) if can_discard else "",
     )
+
+
+def _lacks(letter: DeadLetter) -> str:
+    cut = letter_store.cut_of(letter)
+    body = f"the body has {cut.body_bytes:,} bytes, SHA-256 {cut.body_sha256}" if cut.body_bytes else ""
+    headers = f"{cut.headers_left_out:,} headers were left out" if cut.headers_left_out else ""
+    return "; ".join(filter(None, (body, headers)))
 
 
 def state_label(letter: DeadLetter) -> str:

@@ -238,7 +238,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """All about one letter."""
-        letter = DeadLetter.objects.filter(pk=object_id).first() if object_id.isdigit() else None
+        letter = DeadLetter.objects.filter(pk=object_id).first() if _is_id(object_id) else None
         page = letter_page.page_of(letter, may_act=self.has_act_permission(request)) if letter else None
         response: HttpResponse = super().change_view(
             request, object_id, form_url, {**(extra_context or {}), "page": page, "title": "Dead letter"}
@@ -270,7 +270,11 @@ def _letters(ids: Sequence[int], kind: str) -> QuerySet[DeadLetter]:
 def _asked_for(request: HttpRequest) -> list[int]:
     """The ids `letter` of the form, or of the address."""
     given = request.POST if request.method == "POST" else request.GET
-    return [int(text) for text in given.getlist("letter")[:MOST_AT_ONCE] if text.isdigit() and len(text) < 19]
+    return [int(text) for text in given.getlist("letter")[:MOST_AT_ONCE] if _is_id(text)]
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19
 
 
 def _kind_asked_for(request: HttpRequest) -> str:

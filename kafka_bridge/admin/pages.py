@@ -6,6 +6,7 @@ first day and takes a site down on its busiest one. So here counting stops at `C
 a filter come from the code, a search looks up what has an index, and rows are shown newest first.
 """
 
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +27,9 @@ from django.utils.safestring import SafeString
 from kafka_bridge import theme
 
 COUNT_LIMIT = 10_000
+SHOWN_CHARACTERS = 50_000
+# Arrays in arrays grow when they are indented: each level costs two bytes, and two spaces in each line below it.
+_INDENTED_BYTES = 16 * 1024
 _ModelAdmin = theme.either("unfold.admin.ModelAdmin", "django.contrib.admin.ModelAdmin")
 _TabularInline = theme.either("unfold.admin.TabularInline", "django.contrib.admin.TabularInline")
 _ChangeList = theme.either("unfold.views.ChangeList", "django.contrib.admin.views.main.ChangeList")
@@ -86,11 +90,19 @@ def as_uuid(text: str) -> UUID | None:
 
 
 def as_json(body: bytes | memoryview) -> str:
-    """An event's body, indented for people; what is no JSON is shown as it is."""
-    try:
-        return msgspec.json.format(bytes(body), indent=2).decode()
-    except msgspec.DecodeError:
-        return bytes(body).decode(errors="replace")
+    """An event's body, indented for people; what is no JSON, or large, is as it came. Any bytes can be shown."""
+    text = bytes(body)
+    if len(text) <= _INDENTED_BYTES:
+        with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return msgspec.json.format(text, indent=2).decode()
+    return text.decode(errors="replace")
+
+
+def excerpt(text: str) -> str:
+    """As much of a text as a page can show, and how much there is of it."""
+    if len(text) <= SHOWN_CHARACTERS:
+        return text
+    return f"{text[:SHOWN_CHARACTERS]}… ({len(text):,} characters in all; `manage.py dead_letters show` prints them)"
 
 
 # -- Pages of facts --------------------------------------------------------------------------------------

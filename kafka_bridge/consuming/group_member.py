@@ -6,6 +6,11 @@ The runner, the retry consumer and the dead letter consumer are members; each ad
 The callbacks of a rebalance run inside `poll`, also inside that of `_wait`. They only note which partitions went. The
 loop then raises `Revoked` at a place where it knows what it has in hand, forgets all of it, and fetches again what it
 still has. So a message is either handled by the member that has its partition, or not at all.
+
+# Note [Gaps at the end]
+Not every offset is a message. A transaction of Kafka's, such as a stranger may make, ends with a marker that consumers
+never see; and compaction leaves gaps. A group that committed only what lies behind its last message would be one behind
+for good. So the client tells when it has read a partition to its end, and that is committed like a message.
 """
 
 import logging
@@ -45,6 +50,8 @@ class GroupMember:
         self._offsets = OffsetTracker()
         self._revoked: set[PartitionId] = set()
         """Partitions that went since the loop last looked, those included that have come back since."""
+        self._ends: dict[PartitionId, int] = {}
+        """Partitions that have just been read to their ends, and the offsets of these."""
         self._is_paused = False
         self._commit_again = False
         self._check_connection_at = 0.0
@@ -82,10 +89,22 @@ class GroupMember:
         fetched message that nobody has in hand would not be fetched again.
         """
         first = self._consumer.poll(max(0.0, min(wait_seconds, POLL_SECONDS)))
-        if first is None:
+        if first is None or self._is_end(first):
             return []
         rest = self._consumer.consume((at_most or self._options.batch_size) - 1, self._options.batch_linger_seconds)
-        return [message for message in (first, *rest) if clients.is_usable(message, reader=self.name)]
+        return [
+            message
+            for message in (first, *rest)
+            if not self._is_end(message) and clients.is_usable(message, reader=self.name)
+        ]
+
+    def _is_end(self, message: Message) -> bool:
+        """Whether it says that a partition has been read to its end; see Note [Gaps at the end]."""
+        error = message.error()
+        if error is None or error.code() != KafkaError._PARTITION_EOF:
+            return False
+        self._ends[partition_of(message)] = offset_of(message)
+        return True
 
     # -- patience -------------------------------------------------------------------------------
     def patiently(self, action: Callable[[], T]) -> T:
@@ -176,6 +195,10 @@ class GroupMember:
     # -- offsets and partitions -----------------------------------------------------------------
     def _commit(self) -> None:
         """Store, then commit without arguments: a commit that names a message can rewind after a revoke."""
+        for partition, end in self._ends.items():
+            if end and partition in self.assigned:
+                self._offsets.take(partition, end - 1)
+        self._ends.clear()
         offsets = self._offsets.to_store(self.assigned)
         if offsets:
             self._consumer.store_offsets(offsets=offsets)
@@ -200,6 +223,7 @@ class GroupMember:
         """
         for message in messages:
             self._offsets.hold(partition_of(message), offset_of(message))
+        self._ends.clear()
         self._offsets.forget(self._revoked)
         self._restart_from_committed(self._revoked & self.assigned)
         self._revoked.clear()

@@ -153,6 +153,12 @@ class Group:
         handler = self.handler_of(event)
         return (handler and handler.retry) or self.retry or policy.from_settings(clients.conf())
 
+    def longest_delay_seconds(self) -> float:
+        """The longest that any of its messages waits for its next attempt from a retry topic."""
+        given = [handler.retry for handlers in self.handlers.values() for handler in handlers]
+        policies = [*filter(None, given), self.retry or policy.from_settings(clients.conf())]
+        return max(each.longest_delay_seconds for each in policies)
+
     def knows(self, event: type[Event]) -> bool:
         """Whether the group hears events of this type, all or some."""
         return event in self.handlers

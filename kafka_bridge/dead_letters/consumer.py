@@ -7,6 +7,7 @@ nothing. Beside it a worker sends the letters that are redriven.
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from confluent_kafka import Message
@@ -16,6 +17,7 @@ from kafka_bridge.consuming import group_member, workers
 from kafka_bridge.consuming.consumer_groups import DEAD_LETTERS
 from kafka_bridge.consuming.group_member import Revoked
 from kafka_bridge.dead_letters import letter_store, redrive_sender
+from kafka_bridge.dead_letters.letter_store import DeadLetterCopy
 from kafka_bridge.runtime import error_classes, processes
 
 log = logging.getLogger(__name__)
@@ -82,4 +84,28 @@ class DeadLetterConsumer(group_member.GroupMember):
 
 
 def _store(messages: Sequence[Message]) -> int:
-    return letter_store.store([letter_store.parse_dead_letter(message) for message in messages])
+    deaths = [letter_store.parse_dead_letter(message) for message in messages]
+    try:
+        return letter_store.store(deaths)
+    except Exception as error:
+        if not _is_about_a_letter(error):
+            raise
+    # One of them cannot be stored, whatever it is; the others can.
+    return sum(map(_store_alone, deaths))
+
+
+def _store_alone(death: DeadLetterCopy) -> int:
+    try:
+        return letter_store.store([death])
+    except Exception as error:
+        if not _is_about_a_letter(error):
+            raise
+        log.exception(
+            "%s[%d]@%d: its letter is stored without its contents", death.topic, death.partition, death.offset
+        )
+        reason = f"its contents could not be stored ({error_classes.describe(error)}); {death.error}"
+        return letter_store.store([replace(death, headers=[], value=b"", key="", traceback="", error=reason[:500])])
+
+
+def _is_about_a_letter(error: Exception) -> bool:
+    return not (error_classes.is_infrastructure(error) or error_classes.is_conflict(error))

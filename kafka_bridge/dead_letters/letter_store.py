@@ -9,11 +9,12 @@ beginning changes nothing.
 
 import hashlib
 import re
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from confluent_kafka import Message
@@ -22,10 +23,16 @@ from django.db import connection, transaction
 from django.db.models import Count, Max, Min
 
 from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow
-from kafka_bridge.runtime import bulk_rows, clients
-from kafka_bridge.wire import records
+from kafka_bridge.runtime import bulk_rows, clients, conf
+from kafka_bridge.wire import copies, message_headers, records
+from kafka_bridge.wire.copies import Copy
 from kafka_bridge.wire.envelope import Headers
 
+PREFIX = "dlq_"
+"""How the headers begin that say why a message is a dead letter."""
+_LONGEST_TRACEBACK = 32_000
+_CLOCKS_DIFFER_SECONDS = 24 * 3600
+_MOST_ATTEMPTS = 2**31 - 1
 _WITH_DIGITS = re.compile(r"[\w-]*\d[\w-]*")
 _OPEN: dict[str, Any] = {"state": DeadLetter.State.PARKED, "closed_at": None, "send_at": None}
 _RESOLVE = """
@@ -40,7 +47,10 @@ INSERT INTO kafka_bridge_deadletteract (letter_id, who, what, reason) SELECT id,
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLetterCopy:
-    """What a copy in a dead letter topic says: which message it was, and why its group gave up on it."""
+    """What a copy in a dead letter topic says: which message it was, and why its group gave up on it.
+
+    Strangers can write into these topics, so each value is one that its column takes.
+    """
 
     group: str
     topic: str
@@ -66,34 +76,50 @@ class DeadLetterCopy:
 # -- From Kafka ----------------------------------------------------------------------------------------
 def parse_dead_letter(message: Message) -> DeadLetterCopy:
     """What the copy says. Never raises: what is missing or cannot be read is told as well as it can be."""
-    headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
-    found = {name: value or b"" for name, value in headers}
-    own = [(name, value) for name, value in headers if not name.startswith(records.BRIDGE_HEADERS)]
-    prefix = clients.conf().topic_prefix
-    topic = str(message.topic()).removeprefix(prefix)
+    headers = message_headers.read(message)
+    topic = str(message.topic()).removeprefix(clients.conf().topic_prefix)
+    copy = Copy(message.key() or b"", message.value() or b"", [(name, value or b"") for name, value in headers])
+    place = message.partition() or 0, message.offset() or 0
+    return read_copy(topic, copy, died_at=_moment(message.timestamp()[1]), place=place)
+
+
+def read_copy(topic: str, copy: Copy, *, died_at: datetime, place: tuple[int, int] = (0, 0)) -> DeadLetterCopy:
+    """What a copy that lies at this place of that topic (without the cluster's prefix) says, or would say there."""
+    found = dict(copy.headers)
     source, _, group = topic.removesuffix(".dlq").rpartition(".")
     # However it got there: without its origin it is named by where it lies now.
     origin = (
-        (_text(found["dlq_topic"]).removeprefix(prefix), int(found["dlq_partition"]), int(found["dlq_offset"]))
+        (_text(found["dlq_topic"]).removeprefix(clients.conf().topic_prefix), int(found["dlq_partition"]),
+         int(found["dlq_offset"]))
         if _has_origin(found)
-        else (topic, message.partition() or 0, message.offset() or 0)
-    )
+        else (topic, *place)
+    )  # fmt: skip
+    own = [(name, value) for name, value in copy.headers if not name.startswith(records.BRIDGE_HEADERS)]
+    kept, cut = copies.shorten(b"", copy.value, own, room=conf.max_copy_bytes())
+    said = cut or {name: _text(found[PREFIX + name]) for name in copies.CUT_FACTS if PREFIX + name in found}
     return DeadLetterCopy(
         group=(_text(found.get("dlq_group", b"")) or group)[:60],
         topic=(origin[0] or source)[:120],
         partition=origin[1],
         offset=origin[2],
-        key=_text(message.key() or b"")[:120],
+        key=_text(copy.key)[:120],
         event_id=_uuid(found.get("ce_id", b"")),
         type=_text(found.get("ce_type", b""))[:80],
         error=_text(found.get("dlq_error", b""))[:500] or "unknown: its headers give no reason",
         handler=_text(found.get("dlq_handler", b""))[:200],
-        traceback=_text(found.get("dlq_traceback", b"")),
+        traceback=_text(found.get("dlq_traceback", b""))[:_LONGEST_TRACEBACK],
         attempts=_count(found.get("dlq_attempts", b"")),
-        headers=pack(own),
-        value=message.value() or b"",
-        died_at=datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC),
+        headers=pack([*kept.headers, *((PREFIX + name, str(fact).encode()) for name, fact in said.items())]),
+        value=kept.value,
+        died_at=died_at,
     )
+
+
+def _moment(milliseconds: int) -> datetime:
+    """A message's time; that of the epoch where it has none, or one that cannot be: so it hides no real death."""
+    if 0 <= milliseconds <= (time.time() + _CLOCKS_DIFFER_SECONDS) * 1000:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return datetime.fromtimestamp(0, UTC)
 
 
 def pack(headers: Iterable[tuple[str, bytes | None]]) -> list[list[str | None]]:
@@ -102,7 +128,16 @@ def pack(headers: Iterable[tuple[str, bytes | None]]) -> list[list[str | None]]:
 
 
 def unpack(headers: Iterable[Sequence[str | None]]) -> Headers:
-    """The headers as they came; those without a value are left out."""
+    """The message's own headers as they came; those without a value are left out."""
+    return records.own_headers(_pairs(headers))
+
+
+def cut_of(letter: DeadLetter) -> copies.Cut:
+    """What was not kept of its message, because it was too large; see Note [A copy always fits]."""
+    return copies.cut_of(_pairs(letter.headers), prefix=PREFIX)
+
+
+def _pairs(headers: Iterable[Sequence[str | None]]) -> Headers:
     return [(str(name), b64decode(value)) for name, value in headers if value is not None]
 
 
@@ -156,7 +191,7 @@ def _store(death: DeadLetterCopy) -> bool:
         return True
     if _was_handled_after_all(death):
         return False
-    _update(letter, **_reason(death), **_OPEN, attempts=letter.attempts + death.attempts)
+    _update(letter, **_reason(death), **_OPEN, attempts=min(letter.attempts + death.attempts, _MOST_ATTEMPTS))
     _note(letter, "parked again", death.error)
     return True
 

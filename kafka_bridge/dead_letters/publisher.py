@@ -2,13 +2,20 @@
 
 import logging
 import traceback
+from datetime import UTC, datetime
 
+from confluent_kafka import KafkaException
+
+from kafka_bridge.dead_letters import letter_store
+from kafka_bridge.dead_letters.letter_store import PREFIX
 from kafka_bridge.retrying import republish
 from kafka_bridge.runtime import error_classes, topics
+from kafka_bridge.wire import copies
 from kafka_bridge.wire.records import Record
 
 log = logging.getLogger(__name__)
 TRACEBACK_LIMIT = 8000
+_LONGEST_TYPE = 200
 
 
 def publish_dead_letter(group: str, record: Record, *, error: BaseException, attempts: int, handler: str = "") -> None:
@@ -16,36 +23,43 @@ def publish_dead_letter(group: str, record: Record, *, error: BaseException, att
 
     `attempts` counts the calls of its handler, `handler` names the function that failed.
 
+    Where Kafka refuses the copy for good (there is no such topic, or it may not be written), the letter is stored at
+    once, as its consumer would store it: nothing is lost, and nothing stands still. Call it outside of a transaction.
+
     Raises:
         KafkaException: they did not; the message must stay where it is, so do not move the offset.
     """
     topic, partition, offset = record.coordinates
-    republish.put(
-        topics.dead_letter_topic_name(topic, group),
-        key=record.key_,
-        value=record.value_,
-        # The message's own headers first and unchanged: a redrive sends them again without ours.
-        headers=[*record.headers_, *_reason(group, record, error, attempts, handler)],
-    )
+    lies_in = topics.dead_letter_topic_name(topic, group)
+    copy = copies.make(record, _reason(group, record, error, attempts, handler), prefix=PREFIX)
+    try:
+        republish.put(lies_in, **copy._asdict())
+    except KafkaException as refusal:
+        if not error_classes.is_refusal(refusal):
+            raise
+        log.critical(
+            "%s refuses dead letters, so this one is stored without it; run `manage.py create_topics`, and look at "
+            "what this role may write: %s", lies_in, error_classes.describe(refusal),
+        )  # fmt: skip
+        letter_store.store([letter_store.read_copy(lies_in, copy, died_at=datetime.now(UTC))])
     log.error(
         "%s: %s[%d]@%d went to the dead letters after %d attempts: %s",
         group, topic, partition, offset, attempts, error_classes.describe(error),
     )  # fmt: skip
 
 
-def _reason(group: str, record: Record, error: BaseException, attempts: int, handler: str) -> list[tuple[str, bytes]]:
+def _reason(group: str, record: Record, error: BaseException, attempts: int, handler: str) -> dict[str, object]:
     topic, partition, offset = record.coordinates
-    # From the end: the last frames are those of the handler. The limit keeps the record below the brokers' maximum.
+    # From the end: the last frames are those of the handler.
     trace = "".join(traceback.format_exception(error))[-TRACEBACK_LIMIT:]
-    facts = {
-        "dlq_group": group,
-        "dlq_topic": topic,
-        "dlq_partition": partition,
-        "dlq_offset": offset,
-        "dlq_attempts": attempts,
-        "dlq_handler": handler,
-        "dlq_event": record.header("ce_type"),
-        "dlq_error": error_classes.describe(error),
-        "dlq_traceback": trace,
+    return {
+        "group": group,
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "attempts": attempts,
+        "handler": handler,
+        "event": record.header("ce_type")[:_LONGEST_TYPE],
+        "error": error_classes.describe(error),
+        "traceback": trace,
     }
-    return [(name, str(value).encode(errors="replace")) for name, value in facts.items()]

@@ -1,12 +1,14 @@
 """What sending a dead letter again would do, told from the state of things as it is now."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
-import msgspec
+from django.db import DataError
 from django.db.models import QuerySet
 
-from kafka_bridge.dead_letters import redriving
+from kafka_bridge.dead_letters import letter_store, redriving
 from kafka_bridge.models import DeadLetter, InboxRow, ParkedMessage
+from kafka_bridge.runtime import error_classes
 from kafka_bridge.wire import envelope
 
 subject_words: dict[str, Callable[[str], str]] = {}
@@ -26,6 +28,8 @@ def _sentences(letter: DeadLetter) -> Iterator[str]:
     if letter.event_id and InboxRow.objects.filter(group=letter.group, event_id=letter.event_id).exists():
         yield f"Already handled by {letter.group}: would change nothing."
         return
+    if left_out := letter_store.cut_of(letter).headers_left_out:
+        yield f"It lacks {left_out:,} of its headers, which were too large to be kept."
     yield _as_sentence(_handling(letter))
     if behind := waiting_behind(letter).count():
         yield f"Behind it {'1 message waits' if behind == 1 else f'{behind:,} messages wait'} and would follow."
@@ -37,17 +41,30 @@ def _handling(letter: DeadLetter) -> str:
         return "would fail again: its headers name no event that this code knows"
     try:
         event = envelope.decode_body(event_type, letter.contents)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        return f"would fail again: the body is no {event_type.TYPE} ({error})"
+    except envelope.Malformed as error:
+        return f"would fail again: {error}"
     handler = group.handler_of(event) if group else None
     if group is None or handler is None:
         return f"means nothing to {letter.group}: would only be noted"
     if preview := group.preview.get(event_type):
-        return preview(event)
-    words = subject_words.get(letter.topic)
-    state = words(letter.key) if words else ""
+        return _told_by(partial(preview, event))
+    state = state_of_subject(letter)
     called = f"{handler.function.__name__} is called"
     return f"{state}; {called}" if state else called
+
+
+def state_of_subject(letter: DeadLetter) -> str:
+    """How what it is about stands now, in words; empty where nobody says."""
+    words = subject_words.get(letter.topic)
+    return _told_by(partial(words, letter.key)) if words else ""
+
+
+def _told_by(tell: Callable[[], str]) -> str:
+    """What it says. A letter may hold anything, also what such a function stumbles over: then that is said."""
+    try:
+        return tell()
+    except (OverflowError, ValueError, DataError) as error:
+        return f"cannot be told ({error_classes.describe(error)})"
 
 
 def waiting_behind(letter: DeadLetter) -> QuerySet[ParkedMessage]:

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from confluent_kafka import KafkaException
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from kafka_bridge.dead_letters import letter_store
-from kafka_bridge.models import DeadLetter
+from kafka_bridge.models import DeadLetter, DeadLetterAct, ParkedMessage
 from kafka_bridge.retrying import parking, retry_topic
+from kafka_bridge.runtime import error_classes
 
 State = DeadLetter.State
 _SEND_AT_ONCE = 50
@@ -42,6 +44,8 @@ WHERE {_DEAD_HEAD} AND l.state = 'redriven' AND l.send_at IS NULL AND l.died_at 
 def send_due() -> bool:
     """Bring copies that are due to their retry topics; True says that there may be more. Blocks while Kafka takes them.
 
+    One that it refuses for good waits for a person again, with what Kafka said.
+
     Raises:
         KafkaException: it did not take one; that one and the rest are due again.
     """
@@ -49,7 +53,12 @@ def send_due() -> bool:
     sent: list[int] = []
     try:
         for letter in sorted(letters, key=lambda letter: letter.pk):
-            _send(letter)
+            try:
+                _send(letter)
+            except KafkaException as refusal:
+                if not error_classes.is_refusal(refusal):
+                    raise
+                _give_back(letter, error_classes.describe(refusal))
             sent.append(letter.pk)
     finally:
         claimed = [letter.pk for letter in letters]
@@ -75,6 +84,14 @@ def _send(letter: DeadLetter) -> None:
         # Once more: when the redrive was decided, the group may not yet have noted that the head is dead.
         parking.send_again(**letter.identity, **message)
     retry_topic.forward(**letter.identity, **message)
+
+
+def _give_back(letter: DeadLetter, why: str) -> None:
+    with transaction.atomic():
+        head = ParkedMessage.objects.filter(**letter.identity, state=ParkedMessage.State.RETRYING, attempts=0)
+        head.update(state=ParkedMessage.State.DEAD)
+        DeadLetter.objects.filter(pk=letter.pk).update(state=State.PARKED, send_at=None)
+        DeadLetterAct.objects.create(letter=letter, who=letter.group, what="not sent", reason=why)
 
 
 def repair_heads() -> int:

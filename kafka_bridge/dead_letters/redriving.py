@@ -26,8 +26,8 @@ from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.models import DeadLetter, DeadLetterAct
 from kafka_bridge.retrying import parking
-from kafka_bridge.runtime import error_classes
-from kafka_bridge.wire import envelope, event_types
+from kafka_bridge.runtime import clients, error_classes
+from kafka_bridge.wire import copies, envelope, event_types
 from kafka_bridge.wire.events import Event
 
 State = DeadLetter.State
@@ -89,11 +89,26 @@ def obstacle_to_redriving(letter: DeadLetter) -> str:
         case State.DISCARDED:
             return "discarded, and what waited behind it has gone on"
         case _:
-            group = group_of(letter)
-            if group is None:
-                return f"there is no group {letter.group!r}"
-            heard = letter.topic in {topic.name for topic in group.topics}
-            return "" if heard else f"{letter.group} does not hear {letter.topic}"
+            return _why_not_heard(letter) or _why_incomplete(letter)
+
+
+def _why_not_heard(letter: DeadLetter) -> str:
+    group = group_of(letter)
+    if group is None:
+        return f"there is no group {letter.group!r}"
+    heard = letter.topic in {topic.name for topic in group.topics}
+    return "" if heard else f"{letter.group} does not hear {letter.topic}"
+
+
+def _why_incomplete(letter: DeadLetter) -> str:
+    cut = letter_store.cut_of(letter)
+    if not cut.body_bytes or letter.edited_value is not None:
+        return ""
+    return (
+        f"its body has {cut.body_bytes:,} bytes, of which only the first {len(letter.value):,} could be kept (SHA-256 "
+        f"of the whole: {cut.body_sha256}); it lies at {letter.topic}[{letter.partition}]@{letter.offset} for as long "
+        "as that topic keeps it. Edited, it can be sent"
+    )
 
 
 def obstacle_to_discarding(letter: DeadLetter) -> str:
@@ -119,7 +134,7 @@ def event_type_of(letter: DeadLetter) -> type[Event] | None:
     """What its headers say it is, if this code knows such an event."""
     found = dict(letter_store.unpack(letter.headers))
     version = found.get("ce_dataversion", b"")
-    return event_types.find(letter.type, int(version) if version.isdigit() else 0)
+    return event_types.find(letter.type, int(version) if version.isdigit() and len(version) < 9 else 0)
 
 
 # -- Actions -------------------------------------------------------------------------------------------
@@ -197,8 +212,15 @@ def _fitting(letter: DeadLetter, body: str) -> bytes:
         given = msgspec.json.decode(body)
         value = msgspec.json.encode(given)
         event = envelope.decode_body(event_type, value)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise InvalidBody(f"The body is no {event_type.TYPE} version {event_type.VERSION}: {error}.") from error
+    except envelope.Malformed as error:
+        raise InvalidBody(_as_sentence(str(error))) from error
+    most = clients.conf().max_message_bytes
+    if copies.shorten(letter.key.encode(), value, letter_store.unpack(letter.headers), room=most)[1]:
+        raise InvalidBody(
+            f"With a body of {len(value):,} bytes it is larger than the {most:,} that a message can have."
+        )
     # A reader ignores what it does not know; a person who misspells an optional field wants to be told.
     known = {one.encode_name for one in msgspec.structs.fields(event_type)} | _fields(bytes(letter.value))
     if unknown := sorted(given.keys() - known):
@@ -211,7 +233,7 @@ def _fitting(letter: DeadLetter, body: str) -> bytes:
 def _fields(body: bytes) -> set[str]:
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         return set()
     return set(found) if isinstance(found, dict) else set()
 
@@ -255,6 +277,10 @@ def _database_time() -> datetime:
         cursor.execute("SELECT now()")
         [(now,)] = cursor.fetchall()
         return cast(datetime, now)
+
+
+def _as_sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _require(reason: str, cap: int) -> None:

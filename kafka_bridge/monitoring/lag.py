@@ -186,8 +186,9 @@ def _offsets(admin: AdminClient, partitions: Iterable[PartitionId], which: Offse
     asked = {TopicPartition(*partition): which for partition in partitions}
     if not asked:
         return {}
-    # Consumers read committed messages only, so an open transaction is no lag of theirs.
-    futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_SECONDS)
+    # As consumers read: what an open transaction has written is still to come for them.
+    level = IsolationLevel.READ_UNCOMMITTED
+    futures = admin.list_offsets(asked, isolation_level=level, request_timeout=_ANSWER_SECONDS)
     return {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
 
 
@@ -239,7 +240,7 @@ def _read_first(partitions: Mapping[PartitionId, tuple[PartitionId, int]]) -> di
         | {
             "group.id": f"{clients.conf().group_prefix}lag-{uuid.uuid4()}",  # must be there; nothing is committed
             "enable.auto.commit": False,
-            "isolation.level": "read_committed",
+            "isolation.level": clients.ISOLATION,
             "auto.offset.reset": "earliest",
             "queued.min.messages": 1,
         }

@@ -13,12 +13,14 @@ import msgspec
 from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
-from kafka_bridge.runtime import bulk_rows, transactions
+from kafka_bridge.runtime import bulk_rows, conf, transactions
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.events import Event
 
 CHANNEL = "kafka_bridge_outbox"
+# Room for key and headers beside the body.
+_HEADERS_BYTES = 4096
 
 _collected: ContextVar[list[Event] | None] = ContextVar("collected", default=None)
 _NO_CAUSES: Mapping[str, Received] = MappingProxyType({})
@@ -36,6 +38,10 @@ INSERT = f"""
 WITH stated AS ({_ROWS} RETURNING 1)
 SELECT pg_notify('{CHANNEL}', '') FROM stated LIMIT 1
 """  # noqa: S608 - the only thing put in is the constant above
+
+
+class EventTooLarge(ValueError):
+    """No topic takes an event of this size, so it cannot be stated: state less in one, or raise max_message_bytes."""
 
 
 class Splice:
@@ -61,6 +67,7 @@ def publish(*events: Event) -> None:
 
     Raises:
         TransactionManagementError: no transaction is under way; a fact must commit together with what made it true.
+        EventTooLarge: one of them has more bytes than a topic takes.
     """
     transactions.require("outbox.publish")
     collected = _collected.get()
@@ -113,6 +120,9 @@ def row_of(event: Event, cause: Received | None = None) -> PendingRow:
     """The row that states this event."""
     event_id = uuid7()
     correlation_id = cause.correlation_id if cause else event.correlation_id
+    body = envelope.encode_body(event)
+    if len(body) > (most := conf.current().max_message_bytes - _HEADERS_BYTES):
+        raise EventTooLarge(f"{event.TYPE} of {event.key} has {len(body):,} bytes; {most:,} at most can be sent")
     return PendingRow(
         event_id,
         event.TOPIC.name,
@@ -122,7 +132,7 @@ def row_of(event: Event, cause: Received | None = None) -> PendingRow:
         correlation_id,
         cause.id if cause else None,
         traceparent(correlation_id, event_id),
-        msgspec.Raw(envelope.encode_body(event)),
+        msgspec.Raw(body),
     )
 
 

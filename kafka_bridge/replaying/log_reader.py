@@ -32,7 +32,7 @@ def read_messages(
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
-            "isolation.level": "read_committed",
+            "isolation.level": clients.ISOLATION,
             "queued.max.messages.kbytes": 16 * 1024,
         }
     )

@@ -6,6 +6,8 @@ import logging
 import time
 from functools import partial
 
+from confluent_kafka import KafkaException
+
 from kafka_bridge.consuming.group_member import GroupMember
 from kafka_bridge.consuming.registry import Group
 from kafka_bridge.dead_letters import publisher
@@ -57,18 +59,25 @@ class FailedMessages:
             )
 
     def send_copy(self, record: Record, *, attempt: int, tries: int, due: float, error: str) -> None:
-        """A copy in the retry topic: it comes back when it is due (seconds since the epoch)."""
-        self._patiently(
-            partial(
-                retry_topic.forward_record,
-                self._group.name,
-                record,
-                attempt=attempt,
-                tries=tries,
-                due=due,
-                error=error,
-            )
+        """A copy in the retry topic: it comes back when it is due (seconds since the epoch).
+
+        Where Kafka refuses it for good, what is parked is tried without it, once it is overdue.
+        """
+        send = partial(
+            retry_topic.forward_record,
+            self._group.name,
+            record,
+            attempt=attempt,
+            tries=tries,
+            due=due,
+            error=error,
         )
+        try:
+            self._patiently(send)
+        except KafkaException as refusal:
+            if not error_classes.is_refusal(refusal):
+                raise
+            log.error("%s: Kafka refuses a retry copy: %s", self._group.name, error_classes.describe(refusal))
 
     def bury(self, record: Record, error: Exception, *, tries: int, handler: str = "") -> None:
         """Put the message among the dead letters, however long the brokers take to say that they have it."""

@@ -37,6 +37,11 @@ class RetryPolicy:
             return None
         return backoff.spread(self.delays_seconds[rounds - 1])
 
+    @property
+    def longest_delay_seconds(self) -> float:
+        """The longest of the pauses between rounds."""
+        return max(self.delays_seconds, default=0.0) * (1 + backoff.QUARTER)
+
     def __str__(self) -> str:
         rounds = ", ".join(f"{delay:g}" for delay in self.delays_seconds)
         return f"{self.attempts} in place" + (f", then after {rounds} s" if rounds else "")

@@ -17,7 +17,8 @@ def put(
     """Write one message and wait until the brokers have it.
 
     Raises:
-        KafkaException: they do not have it, or did not say so in time; put it again, a copy too many is harmless.
+        KafkaException: they refuse it (see `error_classes.is_refusal`), or do not have it, or did not say so in time;
+            in the latter cases put it again, a copy too many is harmless.
     """
     outcome: list[KafkaError | None] = []
     producer = _producer()

@@ -109,7 +109,7 @@ class RetryConsumer(group_member.GroupMember):
             partition, offset = group_member.partition_of(message), group_member.offset_of(message)
             self._offsets.take(partition, offset)
             try:
-                copy = retry_topic.parse_copy(message)
+                copy = retry_topic.parse_copy(message, self.group)
             except ValueError as error:
                 # Passed over: it stands for no parked message, so nothing is lost with it.
                 log.error("%s: %s[%d]@%d is no copy: %s", self.name, *partition, offset, error)

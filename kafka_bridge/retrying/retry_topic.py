@@ -4,15 +4,25 @@ A copy is a clock and nothing else. What is handled is the parked row (see Note 
 `models.py`), and a copy whose row is gone, or is in another round, is dropped.
 """
 
+import math
+import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kafka_bridge.consuming.registry import Group
 from kafka_bridge.retrying import republish
 from kafka_bridge.runtime import topics
-from kafka_bridge.wire import records
+from kafka_bridge.wire import copies, message_headers, records
 from kafka_bridge.wire.envelope import Headers
 from kafka_bridge.wire.records import Record
+
+_PREFIX = "retry_"
+_DUE = re.compile(rb"[0-9]{1,12}(\.[0-9]{1,6})?")
+# What the columns of a parked message take; more attempts than any policy makes; longer than a topic's name can be.
+_MOST_PARTITIONS, _LAST_OFFSET, _MOST_ATTEMPTS, _LONGEST_TOPIC = 2**31 - 1, 2**63 - 1, 10**6, 249
+_CLOCKS_DIFFER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +30,7 @@ class RetryCopy:
     """A message in a retry topic."""
 
     record: Record
+    """Of a message that was too large for a copy, as much as fitted; what is parked is whole."""
     attempt: int
     """Rounds the message had when the copy was made; 0 where a dead letter was sent again."""
     tries: int
@@ -52,26 +63,26 @@ def forward(
     Raises:
         KafkaException: they did not acknowledge it; call again, a copy too many is harmless.
     """
-    facts = {
-        "retry_group": group,
-        "retry_topic": topic,
-        "retry_partition": partition,
-        "retry_offset": offset,
-        "retry_attempt": attempt,
-        "retry_tries": tries,
-        "retry_due": f"{due or time.time():.3f}",
-        "retry_error": error,
-    }
-    republish.put(
-        topics.retry_topic_name(topic, group),
-        key=key.encode() if isinstance(key, str) else key,
-        value=value,
-        headers=[
-            *records.own_headers(headers),
-            *((name, str(fact).encode(errors="replace")) for name, fact in facts.items()),
-        ],
-        timeout_seconds=timeout_seconds,
+    record = Record(
+        topic_=topic,
+        partition_=partition,
+        offset_=offset,
+        key_=key.encode() if isinstance(key, str) else key,
+        value_=value,
+        headers_=records.own_headers(headers),
     )
+    facts = {
+        "group": group,
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "attempt": attempt,
+        "tries": tries,
+        "due": f"{due or time.time():.3f}",
+        "error": error,
+    }
+    copy = copies.make(record, facts, prefix=_PREFIX)
+    republish.put(topics.retry_topic_name(topic, group), **copy._asdict(), timeout_seconds=timeout_seconds)
 
 
 def forward_record(group: str, record: Record, *, attempt: int, tries: int, due: float, error: str) -> None:
@@ -92,23 +103,40 @@ def forward_record(group: str, record: Record, *, attempt: int, tries: int, due:
     )
 
 
-def parse_copy(message: Any) -> RetryCopy:
-    """A message of a retry topic as a copy.
+def parse_copy(message: Any, group: Group) -> RetryCopy:
+    """A message of one of the group's retry topics as a copy.
 
     Raises:
         ValueError: it is none; something else than the bridge wrote it there.
     """
-    found = {name: (value or b"").decode(errors="replace") for name, value in message.headers() or ()}
-    try:
-        record = Record(
-            topic_=found["retry_topic"],
-            partition_=int(found["retry_partition"]),
-            offset_=int(found["retry_offset"]),
-            key_=message.key() or b"",
-            value_=message.value() or b"",
-            headers_=records.own_headers(message.headers()),
-        )
-        attempt, tries, due = int(found["retry_attempt"]), int(found["retry_tries"]), float(found["retry_due"])
-    except KeyError as missing:
-        raise ValueError(f"header {missing} is missing") from missing
-    return RetryCopy(record=record, attempt=attempt, tries=tries, due=due)
+    headers = message_headers.read(message)
+    found = {name: value or b"" for name, value in headers if name.startswith(_PREFIX)}
+    topic = found.get("retry_topic", b"").decode(errors="replace")
+    if topic not in {heard.name for heard in group.topics}:
+        raise ValueError(f"{group.name} hears no topic {topic[:_LONGEST_TOPIC]!r}")
+    record = Record(
+        topic_=topic,
+        partition_=_number(found, "retry_partition", most=_MOST_PARTITIONS),
+        offset_=_number(found, "retry_offset", most=_LAST_OFFSET),
+        key_=message.key() or b"",
+        value_=message.value() or b"",
+        headers_=records.own_headers(headers),
+    )
+    attempt, tries = (_number(found, name, most=_MOST_ATTEMPTS) for name in ("retry_attempt", "retry_tries"))
+    return RetryCopy(record=record, attempt=attempt, tries=tries, due=_due(found, group))
+
+
+def _number(found: Mapping[str, bytes], name: str, *, most: int) -> int:
+    text = found.get(name, b"")
+    if not (text.isdigit() and len(text) <= len(str(most)) and int(text) <= most):
+        raise ValueError(f"header {name!r} is no number from 0 to {most}: {text[:40]!r}")
+    return int(text)
+
+
+def _due(found: Mapping[str, bytes], group: Group) -> float:
+    """A copy is in hand until it is due, and only so many can be: one that is due in a year is none of ours."""
+    text = found.get("retry_due", b"")
+    due = float(text) if _DUE.fullmatch(text) else math.inf
+    if due > time.time() + group.longest_delay_seconds() + _CLOCKS_DIFFER_SECONDS:
+        raise ValueError(f"header 'retry_due' is no time at which {group.name} tries again: {text[:40]!r}")
+    return due

@@ -18,7 +18,9 @@ def as_json(rows: object) -> str:
 
 
 def storable(text: str) -> str:
-    """Without what PostgreSQL cannot hold in a text."""
+    """Without what PostgreSQL cannot hold in a text: NUL, and halves of surrogate pairs."""
+    if not text.isascii():
+        text = text.encode(errors="replace").decode()
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 

@@ -19,6 +19,9 @@ from kafka_bridge.runtime.conf import BridgeSettings
 
 log = logging.getLogger(__name__)
 REPEAT_SECONDS = 30.0
+ISOLATION = "read_uncommitted"
+"""Whatever lies in a topic is read as it comes. The bridge makes no transactions of Kafka's; with `read_committed` one
+of a stranger's that stays open would hold up all that comes after it."""
 ErrorCallback = Callable[[KafkaError], None]
 CommitCallback = Callable[[KafkaError | None, list[TopicPartition]], None]
 
@@ -88,6 +91,8 @@ def producer(*, linger_ms: float = 5) -> Producer:
             "enable.idempotence": True,
             "linger.ms": linger_ms,
             "compression.type": "lz4",
+            # Before compression; what topics take is measured after it.
+            "message.max.bytes": configuration.max_copy_bytes(),
             "delivery.timeout.ms": int(conf().delivery_timeout_seconds * 1000),
             "queue.buffering.max.messages": 200_000,
         }
@@ -105,7 +110,9 @@ def consumer(*, group: str, on_commit: CommitCallback = lambda error, _: None) -
         "enable.auto.offset.store": False,
         "on_commit": on_commit,
         "auto.offset.reset": "earliest",
-        "isolation.level": "read_committed",
+        "isolation.level": ISOLATION,
+        # The end of a partition comes as an event; see `GroupMember._note_end`.
+        "enable.partition.eof": True,
         "max.poll.interval.ms": int(options.max_poll_interval_seconds * 1000),
         "fetch.wait.max.ms": 500,
         "fetch.error.backoff.ms": 100,

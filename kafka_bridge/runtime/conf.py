@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+COPY_HEADROOM_BYTES = 64 * 1024
+"""For what the bridge adds to a copy of a message: its origin, the error, the traceback."""
 MISSING = (
     "KAFKA_BRIDGE is missing from the settings, or is no BridgeSettings: add `from kafka_bridge import BridgeSettings` "
     'and `KAFKA_BRIDGE = BridgeSettings(bootstrap_servers="localhost:9092")`'
@@ -47,6 +49,8 @@ class BridgeSettings:
     """Copies that must have a record before it counts as written; 2 of 3 survives the loss of one broker."""
     partitions: int = 3
     """Partitions of a topic whose catalogue entry does not say otherwise."""
+    max_message_bytes: int = 1_048_588
+    """The largest message that topics take, compressed as it comes; retry and dead letter topics take 64 KiB more."""
     batch_size: int = 500
     """Messages that a consumer takes into one transaction at the most."""
     batch_linger_seconds: float = 0.005
@@ -108,6 +112,11 @@ def current() -> BridgeSettings:
     except AttributeError:
         raise ImproperlyConfigured(MISSING) from None
     return options
+
+
+def max_copy_bytes() -> int:
+    """The largest message that retry and dead letter topics take, and that producers send."""
+    return current().max_message_bytes + COPY_HEADROOM_BYTES
 
 
 def are_there() -> bool:

@@ -1,6 +1,6 @@
 """Sorting errors: the world's (wait), the database's (run again), or the message's (dead letter)."""
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from django.db import InterfaceError, OperationalError
 from psycopg import errors
 
@@ -14,8 +14,43 @@ class Unavailable(Exception):
 # The session was ended, see Note [Frozen in a transaction] in `idle_timeouts.py`; psycopg takes that for a mistake of
 # ours.
 _ENDED = errors.IdleInTransactionSessionTimeout
+# PostgreSQL calls it an operational error that a value is nested too deep or too large for an index, and says the same
+# for ever.
+_TOO_MUCH = (errors.ProgramLimitExceeded, errors.StatementTooComplex, errors.TooManyColumns, errors.TooManyArguments)
 _CONFLICTS = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 _INFRASTRUCTURE = (Unavailable, InterfaceError, OperationalError, KafkaException)
+
+# What brokers, or the client before them, say of a message or a topic that they will not take however often it comes.
+_REFUSALS = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._INVALID_ARG,
+        KafkaError._BAD_MSG,
+        KafkaError._BAD_COMPRESSION,
+    }
+)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Kafka will not take this message, or nothing into this topic: sending it once more changes nothing."""
+    if not (isinstance(error, KafkaException) and error.args and isinstance(error.args[0], KafkaError)):
+        return False
+    # A producer beyond repair is replaced by another one, which may well be believed.
+    return error.args[0].code() in _REFUSALS and not error.args[0].fatal()
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -25,11 +60,17 @@ def is_conflict(error: BaseException) -> bool:
 
 def is_infrastructure(error: BaseException) -> bool:
     """PostgreSQL, Kafka or what the project names cannot be reached: pause, and try the same again later."""
+    if is_refusal(error) or isinstance(error.__cause__, _TOO_MUCH):
+        return False
     away: tuple[type[BaseException], ...] = (*_INFRASTRUCTURE, *conf.current().unavailable_errors)
     return (isinstance(error, away) and not is_conflict(error)) or isinstance(error.__cause__, _ENDED)
 
 
 def describe(error: BaseException) -> str:
     """The error on one line: its class and its message, 500 characters at most."""
-    lines = f"{type(error).__name__}: {error}".splitlines()
+    try:
+        words = str(error)
+    except Exception as why:  # an exception of somebody else's may stumble over what it is about
+        words = f"its words cannot be told ({type(why).__name__})"
+    lines = f"{type(error).__name__}: {words}".splitlines()
     return lines[0][:500]

@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
 )
 
 from kafka_bridge.consuming import registry
-from kafka_bridge.runtime import clients
+from kafka_bridge.runtime import clients, conf
 from kafka_bridge.wire import event_types
 from kafka_bridge.wire.events import Topic
 
@@ -56,7 +56,12 @@ def retry_group_name(group: str) -> str:
 def retry_topic(topic: str, group: str) -> Topic:
     """Where copies of a topic's messages wait for the group's next attempt."""
     # A copy is only a clock, so partitions would add nothing: one is enough.
-    return Topic(name=retry_topic_name(topic, group), owner=group, partitions=1)
+    return Topic(
+        name=retry_topic_name(topic, group),
+        owner=group,
+        partitions=1,
+        max_message_bytes=conf.max_copy_bytes(),
+    )
 
 
 def dead_letter_topics() -> list[Topic]:
@@ -80,6 +85,7 @@ def wanted() -> list[Topic]:
             owner=group,
             partitions=1,
             retention_seconds=DEAD_LETTER_RETENTION_SECONDS,
+            max_message_bytes=conf.max_copy_bytes(),
         )
         for topic, group in heard
     ]
@@ -153,6 +159,7 @@ def _config(topic: Topic) -> dict[str, str]:
         "retention.ms": str(topic.retention_seconds * 1000),
         "retention.bytes": str(topic.retention_bytes),
         "segment.bytes": str(topic.segment_bytes),
+        "max.message.bytes": str(topic.max_message_bytes or clients.conf().max_message_bytes),
         "min.insync.replicas": str(clients.conf().min_insync_replicas),
         "unclean.leader.election.enable": "false",
     }

@@ -100,7 +100,7 @@ def serve(address_file: Path, topics: dict[str, int]) -> None:
         NoEmbeddedBroker: librdkafka refused.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    library = _library()
+    library = load_library()
     error = ctypes.create_string_buffer(512)
     config = library.rd_kafka_conf_new()
     library.rd_kafka_conf_set(config, b"log_level", b"3", error, len(error))
@@ -120,7 +120,7 @@ def serve(address_file: Path, topics: dict[str, int]) -> None:
     os._exit(0)  # there is nothing to save
 
 
-def _library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
     """The wheel's librdkafka, with the types of the functions used here.
 
     Raises:

@@ -5,7 +5,7 @@ Every attribute is a `ce_…` header, the body is JSON, the record's key is the 
 path: the SDK's event objects cost ten times what these few lines do. Source: CloudEvents Kafka protocol binding 1.0.2.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -15,11 +15,16 @@ from uuid import UUID
 import msgspec
 
 from kafka_bridge.runtime import conf
-from kafka_bridge.wire import event_types
+from kafka_bridge.wire import event_types, message_headers
 from kafka_bridge.wire.events import Event
 
 _encode = msgspec.json.Encoder().encode
 Headers = list[tuple[str, bytes]]
+LONGEST_KEY = 120
+"""Characters of an event's key; the tables have room for no more."""
+# No number, id or time that a header holds is longer, and Python takes its time over a number of a million digits.
+_LONGEST_VALUE = 200
+_READ = ("ce_type", "ce_dataversion", "ce_id", "ce_correlationid", "ce_time")
 
 
 class Malformed(Exception):
@@ -51,9 +56,20 @@ def decode_body(event_type: type[Event], body: bytes) -> Event:
     """JSON as an event of this type.
 
     Raises:
-        msgspec.DecodeError: it does not fit.
+        Malformed: it does not fit, or cannot be kept: its key is too long, or has what PostgreSQL takes in no text.
     """
-    return _decoder(event_type).decode(body)
+    try:
+        event = _decoder(event_type).decode(body)
+        key = event.key
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Whatever it is (arrays in arrays in arrays: a RecursionError; what the type itself raises), the body is why.
+        name = f"{event_type.TYPE} version {event_type.VERSION}"
+        raise Malformed(f"the body is no {name}: {str(error) or type(error).__name__}") from error
+    if len(key) > LONGEST_KEY or "\x00" in key:
+        raise Malformed(f"an event of {event_type.TYPE} has no such key: {key[:LONGEST_KEY]!r}")
+    return event
 
 
 @cache
@@ -103,26 +119,25 @@ def decode(message: Any) -> Received:
     """A Kafka message (`confluent_kafka.Message` or alike) as an event.
 
     Raises:
-        Malformed: a header is missing, the type or version is unknown, or the body does not fit its schema.
+        Malformed: a header is missing or unreadable, the type or version is unknown, or the body does not fit its
+            schema. Nothing that a message holds makes it raise anything else.
     """
-    found = _header_map(message.headers())
+    found = _header_map(message)
     try:
         event_type, version = found["ce_type"].decode(), int(found["ce_dataversion"])
         event_id, correlation_id = UUID(found["ce_id"].decode()), UUID(found["ce_correlationid"].decode())
         time = datetime.fromisoformat(found["ce_time"].decode())
         if time.tzinfo is None:
             raise ValueError(f"the time {time} has no zone")
+        time = time.astimezone(UTC)
     except KeyError as missing:
         raise Malformed(f"header {missing} is missing") from missing
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, OverflowError) as error:
         raise Malformed(f"a header cannot be read: {error}") from error
     known = event_types.find(event_type, version)
     if known is None:
         raise Malformed(f"unknown event {event_type!r} version {version}")
-    try:
-        event = decode_body(known, message.value() or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"the body is no {event_type} version {version}: {error}") from error
+    event = decode_body(known, message.value() or b"")
     return Received(
         event=event,
         id=event_id,
@@ -135,5 +150,10 @@ def decode(message: Any) -> Received:
     )
 
 
-def _header_map(found: Iterable[tuple[str, bytes]] | None) -> Mapping[str, bytes]:
-    return {name: value for name, value in found or () if value is not None}
+def _header_map(message: Any) -> Mapping[str, bytes]:
+    found = {name: value for name, value in message_headers.read(message) if value is not None}
+    if message_headers.UNREADABLE in found:
+        raise Malformed("the name of a header is no UTF-8")
+    if long := next((name for name in _READ if len(found.get(name, b"")) > _LONGEST_VALUE), None):
+        raise Malformed(f"header {long!r} has {len(found[long]):,} bytes; {_LONGEST_VALUE} at most make sense")
+    return found

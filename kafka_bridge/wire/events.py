@@ -24,6 +24,8 @@ class Topic:
     retention_bytes: int = 10 * GIB
     """Of one partition."""
     segment_bytes: int = GIB // 4
+    max_message_bytes: int | None = None
+    """None for the number in the settings."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

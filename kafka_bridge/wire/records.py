@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from kafka_bridge.runtime import clients
+from kafka_bridge.wire import message_headers
 from kafka_bridge.wire.envelope import Headers
 
 Coordinates = tuple[str, int, int]
@@ -66,7 +67,7 @@ def from_message(message: Any) -> Record:
         offset_=message.offset(),
         key_=message.key() or b"",
         value_=message.value() or b"",
-        headers_=own_headers(message.headers()),
+        headers_=own_headers(message_headers.read(message)),
     )
 
 

@@ -101,9 +101,10 @@ class Command(BaseCommand):
         acts = list(letter.acts.all())
         told = redrive_preview.dry_run(letter)
         facts = output.letter_as_json(letter) | {
-            "value": output.body_as_text(letter.value),
-            "edited_value": None if letter.edited_value is None else output.body_as_text(letter.edited_value),
-            "headers": {name: value.decode(errors="replace") for name, value in letter_store.unpack(letter.headers)},
+            "value": output.as_text(letter.value),
+            "edited_value": None if letter.edited_value is None else output.as_text(letter.edited_value),
+            "headers": {name: output.as_text(value) for name, value in letter_store.unpack(letter.headers)},
+            "cut": cut._asdict() if any(cut := letter_store.cut_of(letter)) else None,
             "traceback": letter.traceback,
             "waiting_behind": redrive_preview.waiting_behind(letter).count(),
             "dry_run": told,

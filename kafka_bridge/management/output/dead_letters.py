@@ -1,5 +1,6 @@
 """What `manage.py dead_letters` prints."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from rich.text import Text
 from kafka_bridge.dead_letters import letter_store, redrive_preview, redriving
 from kafka_bridge.models import DeadLetter
 
+# C0 but for tab and newline, DEL, C1: what a terminal would obey instead of showing it.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _COLOURS = {"parked": "bold yellow", "redriven": "cyan", "resolved": "green", "discarded": "dim"}
 
@@ -50,8 +53,8 @@ def kind_as_json(kind: letter_store.ErrorKind) -> dict[str, Any]:
     }
 
 
-def body_as_text(value: bytes | memoryview) -> str:
-    """A message's body, whatever it is."""
+def as_text(value: bytes | memoryview) -> str:
+    """A message's body or a header, whatever it is."""
     return bytes(value).decode(errors="replace")
 
 
@@ -59,6 +62,11 @@ def what_discarding_does(letter: DeadLetter) -> str:
     """In a sentence."""
     behind = redrive_preview.waiting_behind(letter).count()
     return "Given up for good." + (f" {behind:,} waiting behind it would be handled." if behind else "")
+
+
+def _text(words: str, style: str = "") -> Text:
+    """What a message says, shown and never obeyed, neither by the terminal nor as markup."""
+    return Text(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", words), style=style)
 
 
 def _state(letter: DeadLetter) -> Text:
@@ -83,8 +91,8 @@ def letters_table(letters: Sequence[DeadLetter], *, of: int) -> RenderableType:
     table.add_column("since", justify="right")
     table.add_column("error")
     for one in letters:
-        cells = (one.group, one.type, one.key, str(one.attempts), _since(one.died_at), Text(one.error))
-        table.add_row(str(one.pk), _state(one), *cells)
+        names = map(_text, (one.group, one.type, one.key))
+        table.add_row(str(one.pk), _state(one), *names, str(one.attempts), _since(one.died_at), _text(one.error))
     return table
 
 
@@ -99,10 +107,8 @@ def kinds_table(kinds: Sequence[letter_store.ErrorKind]) -> RenderableType:
         table.add_column(column)
     for kind in kinds:
         ages = (f"{_since(kind.first)} ago", f"{_since(kind.last)} ago")
-        groups = ", ".join(kind.groups)
-        table.add_row(
-            kind.fingerprint, f"{kind.count:,}", groups, kind.type, Text(kind.error), *ages, str(kind.example)
-        )
+        words = map(_text, (", ".join(kind.groups), kind.type, kind.error))
+        table.add_row(kind.fingerprint, f"{kind.count:,}", *words, *ages, str(kind.example))
     return table
 
 
@@ -112,7 +118,8 @@ def dry_run_table(found: Sequence[tuple[DeadLetter, str, bool]]) -> RenderableTy
         return "No dead letter was found for that."
     table = Table("id", "state", "event", "key", "would", title="Dry run: nothing was done", title_justify="left")
     for one, words, possible in found:
-        table.add_row(str(one.pk), _state(one), one.type, one.key, Text(words, style="" if possible else "dim"))
+        told = _text(words, style="" if possible else "dim")
+        table.add_row(str(one.pk), _state(one), _text(one.type), _text(one.key), told)
     return table
 
 
@@ -131,7 +138,7 @@ def letter_page(facts: Mapping[str, Any]) -> RenderableType:
             case _:
                 words = "" if value is None else str(value)
         if words:
-            table.add_row(name.replace("_", " "), Text(words))
+            table.add_row(name.replace("_", " "), _text(words))
     return table
 
 

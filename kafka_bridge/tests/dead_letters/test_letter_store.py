@@ -52,7 +52,7 @@ def test_a_message_that_died_again_is_the_same_letter() -> None:
     event, headers = created(), headers_of(created())
     letter_store.store([letter_store.parse_dead_letter(copy_of(event, headers=headers))])
     DeadLetter.objects.update(state=State.REDRIVEN, edited_value=b"{}")
-    again = copy_of(event, headers=headers, error="KeyError: 'y'", attempts=4, died_ms=1_800_000_000_000, value=b"{}")
+    again = copy_of(event, headers=headers, error="KeyError: 'y'", attempts=4, died_ms=1_750_000_000_000, value=b"{}")
     assert letter_store.store([letter_store.parse_dead_letter(again)]) == 1
     letter = DeadLetter.objects.get()
     assert (letter.state, letter.error, letter.attempts) == (State.PARKED, "KeyError: 'y'", 7)
@@ -68,7 +68,7 @@ def test_another_message_at_the_same_place_takes_it_over() -> None:
     """Kafka was lost and its topics made anew: places repeat, messages do not."""
     letter_store.store([letter_store.parse_dead_letter(copy_of(created()))])
     other = cancelled()
-    letter_store.store([letter_store.parse_dead_letter(copy_of(other, died_ms=1_800_000_000_000))])
+    letter_store.store([letter_store.parse_dead_letter(copy_of(other, died_ms=1_750_000_000_000))])
     letter = DeadLetter.objects.get()
     assert (letter.key, letter.type, letter.attempts) == (other.key, "order.cancelled", 3)
 
@@ -82,7 +82,7 @@ def test_a_late_copy_of_what_was_handled_after_all_opens_nothing() -> None:
         group="notifications", event_id=letter.event_id, topic="orders.events", partition=1, offset=0
     )
     letter_store.resolve(group="notifications", topic="orders.events", partition=1, offset=0)
-    late = letter_store.parse_dead_letter(copy_of(event, headers=headers, died_ms=1_800_000_000_000))
+    late = letter_store.parse_dead_letter(copy_of(event, headers=headers, died_ms=1_750_000_000_000))
     assert letter_store.store([late]) == 0
     letter.refresh_from_db()
     assert (letter.state, letter.closed_at is not None) == (State.RESOLVED, True)

@@ -188,7 +188,7 @@ def test_a_dry_run_says_what_would_happen() -> None:
     parked(behind, delivered(event.order_id), cancelled(event.order_id))
     assert redrive_preview.dry_run(had) == "Already handled by notifications: would change nothing."
     assert redrive_preview.dry_run(doomed).startswith(
-        "Would fail again: the body is no order.delivered (Object missing"
+        "Would fail again: the body is no order.delivered version 1: Object missing"
     )
     assert redrive_preview.dry_run(unknown) == "Would fail again: its headers name no event that this code knows."
     assert redrive_preview.dry_run(foreign) == "Means nothing to shipping: would only be noted."
