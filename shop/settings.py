@@ -176,6 +176,8 @@ STORAGES = {
 # -- Mail ---------------------------------------------------------------------------------------
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
+# For each step of the dialogue with the mail server; `orders/mail_sending.py` says what depends on it.
+EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT_SECONDS", default=10.0)
 EMAIL_FILE_PATH = env.str("EMAIL_FILE_PATH", default=str(Path(STATE_DIR) / "mail"))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Bookrush <orders@bookrush.example>")
 
