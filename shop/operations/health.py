@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from django_redis import get_redis_connection
 from django_redis.exceptions import ConnectionInterrupted
 
-from kafka_bridge.runtime import clients
+from kafka_bridge.runtime import clients, database_bounds
 
 KAFKA_TIMEOUT_SECONDS = 1.0
 
@@ -32,7 +32,11 @@ class Check:
 
 def _ask_postgresql() -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+        cursor.execute("SHOW transaction_read_only")
+        if cursor.fetchone()[0] == "on":
+            # Or this thread would go on asking a server that was the primary once.
+            connection.close_at = time.monotonic()
+            raise database_bounds.ReadOnlyServer
 
 
 def _ask_redis() -> None:
