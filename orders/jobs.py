@@ -10,8 +10,6 @@ from orders import mails
 from orders.actions import cancellation
 
 log = logging.getLogger(__name__)
-MAIL_LATE_SECONDS = 300
-"""A mail leaves within seconds; if none was taken up for so long, no notifications is running, or no mail server."""
 _mails_late = Alarm(over="mails are sent again")
 _mails_failed = Alarm(over="no failed mail waits for a person any more")
 
@@ -30,5 +28,5 @@ def watch_mails() -> None:
     """Say once that mails do not leave or have failed for good, and once that it is over."""
     seconds, failed = mails.oldest_due_seconds(), mails.count_failed()
     late = f"a mail is {seconds:.0f} s late: is notifications running, and does it reach the mail server?"
-    _mails_late.update(late if seconds > MAIL_LATE_SECONDS else "")
+    _mails_late.update(late if seconds > mails.LATE_SECONDS else "")
     _mails_failed.update(f"{failed} mails have failed for good: see Mails in the admin" if failed else "")

@@ -8,6 +8,9 @@ from django.db import connection
 
 from orders.models import Order, OrderMail
 
+LATE_SECONDS = 300
+"""A mail is taken up within seconds; after so long no notifications is running, or no mail server can be reached."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MailRequest:

@@ -32,8 +32,8 @@ from psycopg import errors
 
 from kafka_bridge.runtime import conf
 
-LATER_SECONDS = 5.0
-"""So much later than the server itself should end a statement, the connection is given up."""
+_LATER = 1.25
+"""So many times as long as the server lets a statement run, nobody waits for the server."""
 _READ_ONLY = "PostgreSQL takes no writes (read-only): is this the standby?"
 
 
@@ -54,6 +54,11 @@ def bound_statements() -> None:
 def end_when_silent() -> None:
     """For all connections that this process opens from now on; see Note [Frozen in a transaction]."""
     connection_created.connect(_limit_idleness, dispatch_uid="kafka_bridge.runtime.database_bounds.idle")
+
+
+def longest_wait_seconds() -> float:
+    """How long a long-running process waits for an answer of PostgreSQL before it gives the connection up."""
+    return conf.current().database_answer_seconds * _LATER
 
 
 def give_up_after(connection: "psycopg.Connection[Any]", seconds: float) -> None:
@@ -101,9 +106,8 @@ def _raise_read_only(
 
 
 def _bound(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    seconds = conf.current().database_answer_seconds
-    give_up_after(connection.connection, seconds + LATER_SECONDS)
-    _set(connection, "statement_timeout", seconds)
+    give_up_after(connection.connection, longest_wait_seconds())
+    _set(connection, "statement_timeout", conf.current().database_answer_seconds)
 
 
 def _limit_idleness(connection: BaseDatabaseWrapper, **_: Any) -> None:

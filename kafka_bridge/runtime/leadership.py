@@ -89,7 +89,7 @@ def run_as_leader(lock_id: int, *, role: str, stop: threading.Event, work: Calla
 def _leadership(lock_id: int, *, role: str, stop: threading.Event) -> Iterator[Connection | None]:
     """Wait for the advisory lock; yields the connection that holds it, or None on `stop`."""
     with psycopg.connect(**connection_parameters(), autocommit=True) as connection:
-        database_bounds.give_up_after(connection, _answer_seconds())
+        database_bounds.give_up_after(connection, database_bounds.longest_wait_seconds())
         _check_session(connection)
         is_standing_by = False
         while not stop.is_set():
@@ -106,10 +106,6 @@ def _leadership(lock_id: int, *, role: str, stop: threading.Event) -> Iterator[C
             _end_silent_leader(connection, lock_id, role=role)
             stop.wait(_STANDBY_SECONDS)
         yield None
-
-
-def _answer_seconds() -> float:
-    return clients.conf().database_answer_seconds + database_bounds.LATER_SECONDS
 
 
 def _check_session(connection: Connection) -> None:

@@ -225,6 +225,7 @@ def test_xe9_mails_that_do_not_leave_raise_an_alarm_once_and_break_an_invariant(
     long_ago = timezone.now() - timedelta(hours=2)
     OrderMail.objects.update(created_at=long_ago, next_attempt_at=long_ago)
     assert findings() == {"mails that are due are sent": 1}
+    assert Client().get("/readyz").json()["checks"]["mail"]["error"] == "MailsLate"
     with caplog.at_level(logging.INFO, logger="kafka_bridge.monitoring.alarms"):
         for _ in range(2):
             jobs.watch_mails()

@@ -15,6 +15,7 @@ from django_redis import get_redis_connection
 from django_redis.exceptions import ConnectionInterrupted
 
 from kafka_bridge.runtime import clients, database_bounds
+from orders import mails
 
 KAFKA_TIMEOUT_SECONDS = 1.0
 
@@ -57,6 +58,15 @@ def _ask_kafka() -> None:
     raise failure
 
 
+class MailsLate(Exception):
+    """A mail has been due for minutes, and nobody has taken it up."""
+
+
+def _ask_mails() -> None:
+    if mails.oldest_due_seconds() > mails.LATE_SECONDS:
+        raise MailsLate
+
+
 CHECKS = (
     Check(
         name="postgresql",
@@ -78,6 +88,13 @@ CHECKS = (
         errors=(OSError,),
         is_vital=False,
         without_it="orders are taken and wait in the outbox; see KAFKA_BOOTSTRAP_SERVERS",
+    ),
+    Check(
+        name="mail",
+        ask=_ask_mails,
+        errors=(DatabaseError, MailsLate),
+        is_vital=False,
+        without_it="orders go on, their mails wait; is notifications running, and does it reach EMAIL_URL?",
     ),
 )
 

@@ -110,9 +110,8 @@ def test_xe5_a_leader_on_a_read_only_server_leaves_it_and_leads_again_when_it_is
 
 # -- A server that says nothing --------------------------------------------------------------------
 @pytest.fixture
-def quick(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, database_answer_seconds=0.5)
-    monkeypatch.setattr(database_bounds, "LATER_SECONDS", 0.5)
+def quick(settings: Any) -> None:
+    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, database_answer_seconds=0.8)
 
 
 @pytest.fixture
