@@ -1,11 +1,11 @@
-"""Parcels and mails. The page of an order itself crosses apps and belongs to the site."""
+"""Parcels. The pages of orders and of their mails cross apps, or record who did what, and belong to the site."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from kafka_bridge import admin as facts
-from orders.models import Order, OrderMail, Shipment
+from orders.models import Order, Shipment
 
 PARCEL_COLOURS = {
     Shipment.State.PACKED: "warning",
@@ -13,23 +13,6 @@ PARCEL_COLOURS = {
     Shipment.State.DELIVERED: "success",
     Shipment.State.STOPPED: "danger",
 }
-
-
-class SentFilter(admin.SimpleListFilter):
-    """Whether the mail server has taken the mail."""
-
-    title = "sending"
-    parameter_name = "sending"
-
-    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
-        """The choices."""
-        return [("unsent", "Not sent yet"), ("sent", "Sent")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[OrderMail]) -> QuerySet[OrderMail]:
-        """The mails of the choice."""
-        if self.value() is None:
-            return queryset
-        return queryset.filter(sent_at__isnull=self.value() == "unsent")
 
 
 @admin.register(Shipment)
@@ -71,34 +54,3 @@ class ShipmentAdmin(facts.FactsAdmin):
         """When the carrier takes the next step, if there is one."""
         moving = shipment.state in (Shipment.State.PACKED, Shipment.State.SHIPPED)
         return facts.moment(shipment.due_at) if moving else None
-
-
-@admin.register(OrderMail)
-class OrderMailAdmin(facts.FactsAdmin):
-    """Mails that orders owe their buyers."""
-
-    list_display = ("kind", "of_order", "to", "owed", "sent", "attempts")
-    list_filter = (SentFilter, "kind")
-    list_select_related = ("order",)
-    ordering = ("-id",)
-    fields = readonly_fields = ("kind", "of_order", "to", "owed", "sent", "attempts", "next_attempt_at")
-
-    @admin.display(description="order")
-    def of_order(self, mail: OrderMail) -> str:
-        """The order's reference, with a link to its page."""
-        return facts.link(facts.page_of(Order, mail.order_id), mail.order)
-
-    @admin.display(description="to")
-    def to(self, mail: OrderMail) -> str:
-        """The buyer's address."""
-        return mail.order.email
-
-    @admin.display(description="owed since")
-    def owed(self, mail: OrderMail) -> str:
-        """When the event was heard that the mail tells of."""
-        return facts.moment(mail.created_at)
-
-    @admin.display(description="sent", empty_value="not yet")
-    def sent(self, mail: OrderMail) -> str | None:
-        """When the mail server took it."""
-        return facts.moment(mail.sent_at) or None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from events import catalogue
 from kafka_bridge.consuming import registry
-from orders import mails
+from orders import mail_sending, mails
 from orders.actions import parcels
 from orders.models import OrderMail
 from orders.state_machine import apply_events
@@ -154,4 +154,4 @@ def mail_refunded(events: Sequence[catalogue.PaymentRefunded]) -> None:
     )
 
 
-notifications.worker(mails.send_due)
+notifications.worker(mail_sending.send_due)

@@ -1,28 +1,15 @@
-"""Order mails: recorded in the transaction that makes them due, sent outside of any.
+"""Order mails: recorded in the transaction that makes them due. `mail_sending.py` sends them, outside of any."""
 
-Sending is at least once: a crash between the mail server's answer and our note of it sends the mail again.
-"""
-
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
-from django.core.mail import get_connection, send_mail
-from django.core.mail.backends.base import BaseEmailBackend
-from django.db import transaction
-from django.db.models import F
-from django.template.loader import render_to_string
-from django.utils import timezone
+from django.db import connection
 
-from kafka_bridge.runtime import backoff, error_classes
-from orders import links, messages
-from orders.models import Order, OrderMail, Status
+from orders.models import Order, OrderMail
 
-log = logging.getLogger(__name__)
-_BATCH = 50
-_LEASE_SECONDS = 30
+LATE_SECONDS = 300
+"""A mail is taken up within seconds; after so long no notifications is running, or no mail server can be reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,54 +49,16 @@ def queue_each(*, requests: Sequence[MailRequest]) -> None:
     )
 
 
-def send_due() -> bool:
-    """Send mails that are due. True if there may be more at once."""
-    mails = _claim()
-    connection = get_connection()
-    for mail in mails:
-        if _is_pointless(mail):
-            mail.delete()
-        else:
-            _send(mail, connection)
-    return bool(mails)
-
-
-def _claim() -> list[OrderMail]:
-    """Take some mails for a while, so that another process does not send the same ones meanwhile."""
-    now = timezone.now()
-    with transaction.atomic(durable=True):
-        due = OrderMail.objects.filter(sent_at=None, next_attempt_at__lte=now).order_by("next_attempt_at")
-        mails = list(due.select_for_update(skip_locked=True)[:_BATCH])
-        OrderMail.objects.filter(pk__in=[mail.pk for mail in mails]).update(
-            next_attempt_at=now + timedelta(seconds=_LEASE_SECONDS), attempts=F("attempts") + 1
+def oldest_due_seconds() -> float:
+    """For how long the mail has been due that has been due for longest; 0 if none is."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT greatest(0, extract(epoch FROM now() - min(next_attempt_at))) FROM orders_ordermail "
+            "WHERE sent_at IS NULL AND failed_at IS NULL"
         )
-    claimed = OrderMail.objects.filter(pk__in=[mail.pk for mail in mails]).order_by("pk")
-    return list(claimed.select_related("order", "order__shipment").prefetch_related("order__lines"))
+        return float(cursor.fetchone()[0] or 0)
 
 
-def _is_pointless(mail: OrderMail) -> bool:
-    """Whether it asks for something that is done or over."""
-    return mail.kind == OrderMail.Kind.CONFIRM_PAYMENT and mail.order.status != Status.PENDING
-
-
-def _send(mail: OrderMail, connection: BaseEmailBackend) -> None:
-    order = mail.order
-    context = {
-        "order": order,
-        "lines": order.lines.all(),
-        "mail": mail,
-        "why": messages.why(order),
-        "money": messages.money(order),
-        "what_went_back": messages.what_went_back(order),
-        "address": links.address(order),
-    }
-    text = render_to_string(f"mail/{mail.kind}.txt", context)
-    try:
-        subject = f"{mail.get_kind_display()}: {mail.order.reference}"
-        send_mail(subject, text, None, [mail.order.email], connection=connection)
-    except OSError as error:  # smtplib's errors are OSErrors too
-        pause = backoff.exponential(mail.attempts, first_seconds=2, longest_seconds=600)
-        log.warning("mail %d was not sent, next try in %.0f s: %s", mail.pk, pause, error_classes.describe(error))
-        OrderMail.objects.filter(pk=mail.pk).update(next_attempt_at=timezone.now() + timedelta(seconds=pause))
-    else:
-        OrderMail.objects.filter(pk=mail.pk).update(sent_at=timezone.now())
+def count_failed() -> int:
+    """How many mails have failed and wait for a person."""
+    return OrderMail.objects.filter(failed_at__isnull=False, closed_at=None).count()

@@ -382,15 +382,35 @@ class OrderMail(models.Model):
     """Why, where that may be another reason each time."""
     created_at = models.DateTimeField(db_default=Now())
     next_attempt_at = models.DateTimeField(db_default=Now())
+    """When it is tried next; for a mail that is being sent: when another process may take it over."""
     attempts = models.PositiveIntegerField(default=0)
+    """Attempts so far; also the number of the claim: who has claimed a mail knows by it whether it still has it."""
     sent_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.CharField(max_length=500, blank=True, default="", db_default="")
+    """Why the last attempt failed."""
+    failed_at = models.DateTimeField(null=True, blank=True)
+    """When the shop stopped trying; only a person can do something about it then."""
+    closed_at = models.DateTimeField(null=True, blank=True)
+    """When a person decided that it is not to be sent any more."""
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["order", "kind", "number"], name="mail_once_per_number"),)
-        indexes = (models.Index(fields=["next_attempt_at"], name="mail_unsent", condition=models.Q(sent_at=None)),)
+        indexes = (
+            models.Index(fields=["next_attempt_at"], name="mail_due", condition=models.Q(sent_at=None, failed_at=None)),
+            models.Index(
+                fields=["failed_at"],
+                name="mail_failed",
+                condition=models.Q(failed_at__isnull=False, closed_at=None),
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.order_id}"
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it waits for a person: the shop has stopped trying, and nobody has closed it."""
+        return self.failed_at is not None and self.closed_at is None
 
     @property
     def amount(self) -> Decimal | None:

@@ -8,6 +8,9 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 django_application = get_asgi_application()
 
+from kafka_bridge.runtime import database_bounds  # noqa: E402 - Django must be set up first
 from shop.live import sockets  # noqa: E402 - Django must be set up first
+
+database_bounds.bound_statements()
 
 application = ProtocolTypeRouter({"http": django_application, "websocket": sockets.application})

@@ -98,8 +98,20 @@ TEMPLATES = [
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://bookrush:bookrush@127.0.0.1:5432/bookrush")}
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE_SECONDS", default=600)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 5
-DATABASES["default"]["OPTIONS"]["application_name"] = ROLE
+# What DATABASE_URL says (`?connect_timeout=2`) counts; docs/operations.md has all bounds in one table.
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 5,
+    # A network that drops everything is noticed after ten seconds, also while an answer is awaited.
+    "keepalives": 1,
+    "keepalives_idle": 4,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    # No new connection leads to a server that takes no writes; with several hosts, to the one that does.
+    "target_session_attrs": "read-write",
+    "application_name": ROLE,
+    **DATABASES["default"].get("OPTIONS", {}),
+}
 
 # -- Redis: speed, never the truth --------------------------------------------------------------
 # One database number each, so that flushing or evicting one never touches another.
@@ -136,7 +148,18 @@ CACHES = {
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_CHANNELS_URL], "prefix": "bookrush"},
+        "CONFIG": {
+            "hosts": [
+                {
+                    "address": REDIS_CHANNELS_URL,
+                    "socket_connect_timeout": 2,
+                    "socket_timeout": 5,
+                    "health_check_interval": 10,
+                    **redis_urls.keepalive(REDIS_CHANNELS_URL),
+                }
+            ],
+            "prefix": "bookrush",
+        },
     },
 }
 
@@ -176,6 +199,8 @@ STORAGES = {
 # -- Mail ---------------------------------------------------------------------------------------
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
+# For each step of the dialogue with the mail server; `orders/mail_sending.py` says what depends on it.
+EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT_SECONDS", default=10.0)
 EMAIL_FILE_PATH = env.str("EMAIL_FILE_PATH", default=str(Path(STATE_DIR) / "mail"))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Bookrush <orders@bookrush.example>")
 
@@ -240,6 +265,7 @@ KAFKA_BRIDGE = BridgeSettings(
     dead_letters_in_row=env.int("CONSUMER_DEAD_LETTERS_IN_ROW", default=50),
     consumer_silent_seconds=env.float("CONSUMER_SILENT_SECONDS", default=60.0),
     leader_silent_seconds=env.float("LEADER_SILENT_SECONDS", default=30.0),
+    database_answer_seconds=env.float("DATABASE_ANSWER_SECONDS", default=20.0),
     inbox_days=env.float("KEEP_INBOX_DAYS", default=40.0),
     outbox_days=env.float("KEEP_OUTBOX_DAYS", default=40.0),
     sample_days=env.float("KEEP_LAG_SAMPLES_DAYS", default=14.0),

@@ -5,6 +5,8 @@ import sys
 
 from django.core.wsgi import get_wsgi_application
 
+from kafka_bridge.runtime import database_bounds
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 
 # Sixteen threads serve requests while one commits their orders. Each time that one comes back from PostgreSQL it waits
@@ -12,3 +14,5 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 sys.setswitchinterval(0.0005)
 
 application = get_wsgi_application()
+
+database_bounds.bound_statements()

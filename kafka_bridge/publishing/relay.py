@@ -28,7 +28,7 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows, clients, leadership, processes
+from kafka_bridge.runtime import bulk_rows, clients, database_bounds, leadership, processes
 from kafka_bridge.runtime.leadership import Connection
 from kafka_bridge.wire import envelope, event_types
 
@@ -118,6 +118,7 @@ def _lead(connection: Connection, stop: threading.Event, counts: list[int]) -> N
     try:
         while not stop.is_set():
             count = relay_batch(connection, producer, stop)
+            database_bounds.check_takes_writes(connection)
             sent += count
             if not count:
                 _wait_for_rows(connection)

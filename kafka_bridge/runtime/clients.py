@@ -67,6 +67,7 @@ def common() -> dict[str, Any]:
         "reconnect.backoff.max.ms": 2000,
         # A broker that is frozen, not dead, keeps its connections open; the default would wait a minute for it.
         "socket.timeout.ms": 10_000,
+        "socket.connection.setup.timeout.ms": 10_000,
         "error_cb": _ignore,
         "log_level": 3,
     }

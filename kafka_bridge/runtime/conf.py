@@ -77,6 +77,8 @@ class BridgeSettings:
     """A consumer that keeps a transaction open and asks PostgreSQL nothing for so long loses it."""
     leader_silent_seconds: float = 30.0
     """A leader that PostgreSQL has not heard for so long is replaced by one that stands by."""
+    database_answer_seconds: float = 20.0
+    """A statement of a long-running process that takes so long is ended; the process waits, and tries it again."""
     inbox_days: float = 40.0
     """How long it is kept which events a group has had; longer than any message can come again."""
     outbox_days: float = 40.0

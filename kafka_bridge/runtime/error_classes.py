@@ -11,7 +11,7 @@ class Unavailable(Exception):
     """Something outside cannot be reached, the message is fine. Raise it in a handler to be called again."""
 
 
-# The session was ended, see Note [Frozen in a transaction] in `idle_timeouts.py`; psycopg takes that for a mistake of
+# The session was ended, see Note [Frozen in a transaction] in `database_bounds.py`; psycopg takes that for a mistake of
 # ours.
 _ENDED = errors.IdleInTransactionSessionTimeout
 # PostgreSQL calls it an operational error that a value is nested too deep or too large for an index, and says the same

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from django.db import close_old_connections, connection
 
-from kafka_bridge.runtime import error_classes, leadership, processes
+from kafka_bridge.runtime import database_bounds, error_classes, leadership, processes
 from kafka_bridge.runtime.leadership import Connection
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ def _lead(leader: Connection, stop: threading.Event) -> None:
     processes.announce_ready()
     while not stop.is_set():
         leader.execute("SELECT 1")  # raises once the lock's connection is gone, and with it the lock
+        database_bounds.check_takes_writes(leader)
         for job in _jobs:
             if time.monotonic() >= job.due_at:
                 _start(job) if job.background else _run(job)

@@ -16,7 +16,7 @@ from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing
 from kafka_bridge.wire.events import Event
-from orders import links, mails
+from orders import links, mail_sending, mails
 from orders.actions import cancellation
 from orders.cancel_reasons import BY_BUYER
 from orders.models import Order, OrderMail, Status
@@ -47,7 +47,7 @@ def pay(order: Order) -> None:
 def sent_after(*facts: Event) -> list[EmailMessage]:
     """The mails that buyers get once notifications has heard these."""
     testing.give("notifications", *facts, topic_offset=100_000)
-    while mails.send_due():
+    while mail_sending.send_due():
         pass
     return list(mail.outbox)
 
@@ -141,6 +141,6 @@ def test_refunds_of_copies_say_which() -> None:
         with transaction.atomic():
             note = mails.MailRequest(order_id=order.pk, kind=OrderMail.Kind.REFUNDED, number=number, amount_minor=1250)
             mails.queue_each(requests=[note])
-        while mails.send_due():
+        while mail_sending.send_due():
             pass
         assert f"We have refunded 12.50 USD {words}" in mail.outbox[-1].body

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from devtools.testing.shop.orders import CHARGE, OTHER, SKU, confirmed, draft
 from events import catalogue
 from kafka_bridge import testing
-from orders import mails, queries
+from orders import mail_sending, queries
 from orders.actions import cancellation, parcels
 from orders.models import Order, OrderMail, Status
 from orders.placing import placement
@@ -192,7 +192,7 @@ def test_there_is_a_mail_for_each_time() -> None:
     assert list(OrderMail.objects.order_by("id").values_list("kind", "number", "amount_minor", "reason")) == [
         ("reduced", 1, 1250, "damaged"), ("reduced", 2, 1250, "out of print"), ("refunded", 1, 1250, ""),
     ]  # fmt: skip
-    while mails.send_due():
+    while mail_sending.send_due():
         pass
     assert OrderMail.objects.filter(sent_at=None).count() == 0
 

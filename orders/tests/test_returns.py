@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from devtools.testing.shop.orders import OTHER, SKU, confirmed, draft
 from events import catalogue
 from kafka_bridge import testing
-from orders import mails
+from orders import mail_sending
 from orders.actions import cancellation, parcels, returns
 from orders.models import Order, OrderMail, ReturnRequest, Status
 from orders.placing import placement
@@ -164,7 +164,7 @@ def test_declining_tells_the_buyer_why_each_time() -> None:
         assert (request.state, request.answer) == ("declined", answer)
     assert testing.stated(catalogue.OrderReturned) == []
     assert [mail.number for mail in OrderMail.objects.filter(kind="kept").order_by("id")] == [1, 2]
-    while mails.send_due():
+    while mail_sending.send_due():
         pass
     first, second = mail.outbox
     assert first.subject == f"Return declined: {order.reference}"
@@ -180,7 +180,7 @@ def test_what_is_paid_back_is_mailed() -> None:
     said = testing.stated(catalogue.OrderReturned)
     for offset in (0, 10):  # the second time as messages that are new, and say nothing new
         testing.give("notifications", *said, topic_offset=offset)
-    while mails.send_due():
+    while mail_sending.send_due():
         pass
     [sent] = mail.outbox
     assert sent.subject == f"Return accepted: {order.reference}"

@@ -11,7 +11,7 @@ from kafka_bridge import admin as facts
 from kafka_bridge.dead_letters import redrive_preview
 from orders.models import Order
 from shop.admin.operations import activity_log_admin, audits
-from shop.admin.orders import order_admin, returns
+from shop.admin.orders import mails, order_admin, returns
 from shop.admin.payments import charges, reviews
 from shop.admin.sales import books, flash_sales, sales_figures
 from shop.admin.site import users
@@ -23,6 +23,7 @@ __all__ = [
     "books",
     "charges",
     "flash_sales",
+    "mails",
     "order_admin",
     "returns",
     "reviews",

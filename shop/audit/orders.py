@@ -35,4 +35,27 @@ OUTBOX = Invariant(
     """,
     remedy="Check that a relay is running (manage.py run_relay), and that it reaches Kafka.",
 )
-INVARIANTS = (DEADLINE, REASON, *money.INVARIANTS, OUTBOX)
+MAILS_DUE = Invariant(
+    name="mails that are due are sent",
+    sentence="A mail is with the mail server an hour after it was owed, or it has failed and a person knows.",
+    sql="""
+        SELECT concat('mail ', m.kind, ' of order ', o.reference, ' is owed since ',
+            to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), ' UTC (', m.attempts, ' attempts)')
+            AS example
+        FROM orders_ordermail m JOIN orders_order o ON o.id = m.order_id
+        WHERE m.sent_at IS NULL AND m.failed_at IS NULL
+            AND m.created_at < now() - greatest(3600, %(grace)s) * interval '1 second'
+    """,
+    remedy="Check that notifications is running and reaches the mail server (EMAIL_URL); the admin shows the reasons.",
+)
+MAILS_FAILED = Invariant(
+    name="no mail failed for good",
+    sentence="Every mail can be sent, or a person has given it up.",
+    sql="""
+        SELECT concat('mail ', m.kind, ' of order ', o.reference) AS example
+        FROM orders_ordermail m JOIN orders_order o ON o.id = m.order_id
+        WHERE m.failed_at IS NOT NULL AND m.closed_at IS NULL
+    """,
+    remedy="Open it in the admin (Mails, Failed): try again, correct the address, or give up.",
+)
+INVARIANTS = (DEADLINE, REASON, *money.INVARIANTS, OUTBOX, MAILS_DUE, MAILS_FAILED)

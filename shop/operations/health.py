@@ -14,7 +14,8 @@ from django.views.decorators.http import require_safe
 from django_redis import get_redis_connection
 from django_redis.exceptions import ConnectionInterrupted
 
-from kafka_bridge.runtime import clients
+from kafka_bridge.runtime import clients, database_bounds
+from orders import mails
 
 KAFKA_TIMEOUT_SECONDS = 1.0
 
@@ -32,7 +33,11 @@ class Check:
 
 def _ask_postgresql() -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+        cursor.execute("SHOW transaction_read_only")
+        if cursor.fetchone()[0] == "on":
+            # Or this thread would go on asking a server that was the primary once.
+            connection.close_at = time.monotonic()
+            raise database_bounds.ReadOnlyServer
 
 
 def _ask_redis() -> None:
@@ -51,6 +56,15 @@ def _ask_kafka() -> None:
         else:
             return
     raise failure
+
+
+class MailsLate(Exception):
+    """A mail has been due for minutes, and nobody has taken it up."""
+
+
+def _ask_mails() -> None:
+    if mails.oldest_due_seconds() > mails.LATE_SECONDS:
+        raise MailsLate
 
 
 CHECKS = (
@@ -74,6 +88,13 @@ CHECKS = (
         errors=(OSError,),
         is_vital=False,
         without_it="orders are taken and wait in the outbox; see KAFKA_BOOTSTRAP_SERVERS",
+    ),
+    Check(
+        name="mail",
+        ask=_ask_mails,
+        errors=(DatabaseError, MailsLate),
+        is_vital=False,
+        without_it="orders go on, their mails wait; is notifications running, and does it reach EMAIL_URL?",
     ),
 )
 

@@ -44,19 +44,30 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """400: the request cannot have come from our pages."""
+    """400: the request cannot have come from our pages; or 503 if what a session says could not be saved."""
+    if _is_outage(exception):
+        return unavailable()
     return page(status=400, heading="We could not read that", sentence="The request was damaged on its way. Try again.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500, or 503 if the database is unavailable. Uses nothing that may be broken as well."""
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    if _is_outage(sys.exc_info()[1]):
         return unavailable()
     return page(
         status=500,
         heading="We dropped a shelf",
         sentence="Something went wrong on our side, and we have been told about it. Please try again in a moment.",
     )
+
+
+def _is_outage(error: BaseException | None) -> bool:
+    """Whether the database was unavailable, or that led to the error."""
+    while error is not None:
+        if isinstance(error, OperationalError | InterfaceError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def unavailable() -> HttpResponse:

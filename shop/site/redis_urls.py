@@ -1,5 +1,7 @@
-"""Addresses of Redis databases."""
+"""Addresses of Redis databases, and how connections notice that nobody is there any more."""
 
+import socket
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 
@@ -9,3 +11,14 @@ def with_database(url: str, number: int) -> str:
     if parts.scheme == "unix":
         return f"unix://{parts.path}?db={number}"
     return urlunsplit(parts._replace(path=f"/{number}"))
+
+
+def keepalive(url: str) -> dict[str, Any]:
+    """Options of a connection over which one may listen for long: a network that drops everything is noticed after ten
+    seconds. Empty for a Unix socket.
+    """
+    if urlsplit(url).scheme == "unix":
+        return {}
+    options = {"TCP_KEEPIDLE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
+    known = {getattr(socket, name): value for name, value in options.items() if hasattr(socket, name)}
+    return {"socket_keepalive": True, "socket_keepalive_options": known}

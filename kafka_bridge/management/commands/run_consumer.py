@@ -17,7 +17,7 @@ from kafka_bridge.consuming import consumer_groups, consumer_process, registry, 
 from kafka_bridge.dead_letters import consumer, limit
 from kafka_bridge.retrying import policy
 from kafka_bridge.retrying.policy import RetryPolicy
-from kafka_bridge.runtime import clients, idle_timeouts, processes, supervision
+from kafka_bridge.runtime import clients, database_bounds, processes, supervision
 from kafka_bridge.wire.events import Event
 
 BAD_OPTIONS = 2
@@ -75,7 +75,8 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=BAD_OPTIONS) from error
 
     def _run(self, group: consumer_groups.Subscriber, stop: threading.Event) -> None:
-        idle_timeouts.end_when_silent()
+        database_bounds.bound_statements()
+        database_bounds.end_when_silent()
         if not isinstance(group, registry.Group):
             self._run_reader(stop)
             return

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from kafka_bridge.publishing import relay
-from kafka_bridge.runtime import processes
+from kafka_bridge.runtime import database_bounds, leadership, processes, supervision
 
 
 class Command(BaseCommand):
@@ -15,12 +15,16 @@ class Command(BaseCommand):
     requires_system_checks = ()
     help = (
         "Bring the outbox's rows to Kafka. Run two: one leads (an advisory lock in PostgreSQL), the other takes over "
-        "within a second or two when the leader ends. Exit code 1: the producer failed for good, start it again."
+        "within a second or two when the leader ends. Exit code 1: the producer failed for good, start it again. Exit "
+        "code 4: the lock that makes one lead would not hold."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        database_bounds.bound_statements()
         try:
             sent = relay.run(processes.stop_on_signals())
         except relay.FatalProducerError as error:
             raise CommandError(f"The producer failed for good: {error}. Start the relay again.") from error
+        except leadership.SharedSession as error:
+            raise CommandError(f"relay: {error}", returncode=supervision.NEEDS_A_PERSON) from error
         self.stderr.write(f"relay: stopped after {sent} events")

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
-from kafka_bridge.runtime import processes, scheduler
+from kafka_bridge.runtime import database_bounds, leadership, processes, scheduler, supervision
 
 
 class Command(BaseCommand):
@@ -12,8 +12,15 @@ class Command(BaseCommand):
 
     # Checked by `migrate` and in CI; here they would only load every page before the first message.
     requires_system_checks = ()
-    help = "Run what the clock starts (deadlines, sweeps, samples). Run two: one leads, the other stands by."
+    help = (
+        "Run what the clock starts (deadlines, sweeps, samples). Run two: one leads, the other stands by. Exit code 4: "
+        "the lock that makes one lead would not hold."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        scheduler.run(processes.stop_on_signals())
+        database_bounds.bound_statements()
+        try:
+            scheduler.run(processes.stop_on_signals())
+        except leadership.SharedSession as error:
+            raise CommandError(f"timekeeper: {error}", returncode=supervision.NEEDS_A_PERSON) from error
         self.stderr.write("timekeeper: stopped")

@@ -146,7 +146,9 @@ def _parcel_under_way(order: Order, shipment: Shipment | None) -> Iterator[str]:
 
 def _mails_under_way(mails: list[OrderMail]) -> Iterator[str]:
     for mail in mails:
-        if mail.sent_at is None:
+        if mail.has_failed:
+            yield f"The mail “{mail.get_kind_display()}” has failed and waits for a decision: {mail.last_error}"
+        elif mail.sent_at is None and mail.closed_at is None:
             attempts = f" after {mail.attempts} attempts" if mail.attempts else ""
             yield f"The mail “{mail.get_kind_display()}” has not been sent{attempts}."
 

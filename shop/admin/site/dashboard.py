@@ -160,10 +160,12 @@ def _figures(request: HttpRequest, statuses: list[StatusCount], days: list[Daily
         yield _count("Open refunds", open_refunds, "money still to be refunded", f"{url}?state__exact=requested",
                      is_alarming=open_refunds.filter(attempts__gt=1).exists())  # fmt: skip
     if navigation.may_see(request, "orders", "ordermail"):
-        unsent = OrderMail.objects.filter(sent_at=None)
+        unsent = OrderMail.objects.filter(sent_at=None, failed_at=None)
+        failed = OrderMail.objects.filter(failed_at__isnull=False, closed_at=None)
         url = reverse("admin:orders_ordermail_changelist")
         yield _count("Mails to send", unsent, "not accepted by the mail server yet", f"{url}?sending=unsent",
                      is_alarming=unsent.filter(attempts__gt=1).exists())  # fmt: skip
+        yield _count("Mails that failed", failed, "try again, correct the address, or give up", f"{url}?sending=failed")
     if navigation.may_see(request, "inventory", "stock"):
         low = stock_queries.by_book(Stock.objects.all()).filter(all_free__lte=FEW)
         url = reverse("admin:inventory_stock_changelist")

@@ -24,7 +24,7 @@ def test_ready_without_kafka_is_degraded_but_ready(client: Client, settings: Any
     answer = response.json()
     assert (response.status_code, answer["status"]) == (200, "degraded")
     assert {name: check["ok"] for name, check in answer["checks"].items()} == {
-        "postgresql": True, "redis": True, "kafka": False,
+        "postgresql": True, "redis": True, "kafka": False, "mail": True,
     }  # fmt: skip
     assert answer["checks"]["kafka"]["error"] == "ConnectionRefusedError"
 

@@ -1,0 +1,150 @@
+"""Sends the mails that are due.
+
+Sending is at least once: a crash between the mail server's answer and our note of it sends the mail again.
+
+# Note [A claim outlives the work]
+Who claims mails has them for `LEASE_SECONDS`, by the database's clock; nobody else takes them meanwhile. A round
+begins no mail after `ROUND_SECONDS` and gives back what is left, and one mail has `EMAIL_TIMEOUT` for each step of its
+dialogue with the mail server, of which there are about ten. So a claim ends only under one that is dead or frozen.
+Each claim counts up `attempts`; what is written of a failure, or given back, must still have that number.
+
+# Note [Whose failure it is]
+While the mail server cannot be reached, or does not let the shop in, no mail is at fault: all are given back uncounted,
+and the worker waits. Everything that happens from then on is about the one mail, whatever the exception is. Refused for
+good, it has failed at once. Any other error is tried again, with pauses that grow to an hour; a mail that was tried
+`ATTEMPTS` times, over about three days, has failed as well. A failed mail waits for a person.
+"""
+
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Collection
+from datetime import timedelta
+
+from django.core.mail import EmailMessage, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.template.loader import render_to_string
+
+from kafka_bridge.runtime import backoff, error_classes
+from orders import links, mail_errors, messages
+from orders.models import OrderMail, Status
+
+log = logging.getLogger(__name__)
+LEASE_SECONDS = 180.0
+ROUND_SECONDS = 3.0
+ATTEMPTS = 80
+_BATCH = 50
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 2.0, 3600.0
+
+
+def send_due() -> bool:
+    """Send mails that are due, for a few seconds. True if there may be more at once.
+
+    Raises:
+        Unavailable: the mail server cannot be reached, or does not let the shop in.
+    """
+    began = time.monotonic()
+    mails = deque(_claim())
+    is_work = bool(mails)
+    server = get_connection()
+    try:
+        while mails and time.monotonic() - began < ROUND_SECONDS:
+            if _is_pointless(mails[0]):
+                mails[0].delete()
+            else:
+                _send(mails[0], server)
+            mails.popleft()
+    finally:
+        _give_back(mails)
+    return is_work
+
+
+def _claim() -> list[OrderMail]:
+    """Take some mails for a while; see Note [A claim outlives the work]."""
+    with transaction.atomic(durable=True):
+        due = OrderMail.objects.filter(sent_at=None, failed_at=None, next_attempt_at__lte=Now())
+        ids = list(
+            due.order_by("next_attempt_at").select_for_update(skip_locked=True).values_list("pk", flat=True)[:_BATCH]
+        )
+        OrderMail.objects.filter(pk__in=ids).update(
+            next_attempt_at=Now() + timedelta(seconds=LEASE_SECONDS), attempts=F("attempts") + 1
+        )
+    claimed = OrderMail.objects.filter(pk__in=ids).order_by("pk")
+    return list(claimed.select_related("order", "order__shipment").prefetch_related("order__lines"))
+
+
+def _give_back(mails: Collection[OrderMail]) -> None:
+    """Let others have these at once; they were not tried."""
+    if not mails:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE orders_ordermail m SET next_attempt_at = now(), attempts = m.attempts - 1 "
+            "FROM unnest(%s::bigint[], %s::int[]) AS claimed(id, attempts) "
+            "WHERE m.id = claimed.id AND m.attempts = claimed.attempts AND m.sent_at IS NULL",
+            [[mail.pk for mail in mails], [mail.attempts for mail in mails]],
+        )
+
+
+def _is_pointless(mail: OrderMail) -> bool:
+    """Whether it asks for something that is done or over."""
+    return mail.kind == OrderMail.Kind.CONFIRM_PAYMENT and mail.order.status != Status.PENDING
+
+
+def _send(mail: OrderMail, server: BaseEmailBackend) -> None:
+    """See Note [Whose failure it is]."""
+    try:
+        message = _message(mail)
+        _open(server)
+        server.send_messages([message])
+    except Exception as error:
+        if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
+            raise
+        _note_failure(mail, error)
+    else:
+        OrderMail.objects.filter(pk=mail.pk).update(sent_at=Now(), failed_at=None, last_error="")
+    finally:
+        # It may hang up first, or say nothing more: the mail's fate is decided by then.
+        with contextlib.suppress(OSError):
+            server.close()
+
+
+def _open(server: BaseEmailBackend) -> None:
+    try:
+        server.open()
+    except OSError as error:  # smtplib's errors are OSErrors too
+        raise error_classes.Unavailable(f"no mail server (EMAIL_URL): {mail_errors.in_words(error)}") from error
+
+
+def _message(mail: OrderMail) -> EmailMessage:
+    order = mail.order
+    context = {
+        "order": order,
+        "lines": order.lines.all(),
+        "mail": mail,
+        "why": messages.why(order),
+        "money": messages.money(order),
+        "what_went_back": messages.what_went_back(order),
+        "address": links.address(order),
+    }
+    text = render_to_string(f"mail/{mail.kind}.txt", context)
+    return EmailMessage(f"{mail.get_kind_display()}: {order.reference}", text, to=[order.email])
+
+
+def _note_failure(mail: OrderMail, error: Exception) -> None:
+    """Plan the next attempt, or give up. The log has no address in it; the admin shows all that was said."""
+    claimed = OrderMail.objects.filter(pk=mail.pk, attempts=mail.attempts, sent_at=None)
+    reason = mail_errors.in_words(error)
+    if mail_errors.is_permanent(error) or mail.attempts >= ATTEMPTS:
+        log.error("mail %d has failed for good (%s); the admin shows why", mail.pk, type(error).__name__)
+        claimed.update(failed_at=Now(), last_error=reason)
+        return
+    pause = backoff.exponential(
+        mail.attempts, first_seconds=_FIRST_PAUSE_SECONDS, longest_seconds=_LONGEST_PAUSE_SECONDS
+    )
+    log.warning("mail %d was not sent (%s), next try in %.0f s", mail.pk, type(error).__name__, pause)
+    claimed.update(next_attempt_at=Now() + timedelta(seconds=pause), last_error=reason)
