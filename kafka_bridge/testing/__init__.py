@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         MemoryBroker,
         MemoryMessage,
         Place,
+        forge,
         give,
         had_by,
         stated,
@@ -28,6 +29,7 @@ __all__ = [
     "Place",
     "consuming",
     "delete_topics_and_groups",
+    "forge",
     "give",
     "had_by",
     "make_topics",
@@ -38,7 +40,7 @@ __all__ = [
 
 _HOMES = {
     "embedded": ("EmbeddedBroker", "NoEmbeddedBroker"),
-    "memory": ("MemoryBroker", "MemoryMessage", "Place", "give", "had_by", "stated", "wait_until"),
+    "memory": ("MemoryBroker", "MemoryMessage", "Place", "forge", "give", "had_by", "stated", "wait_until"),
     "running": ("consuming", "relaying"),
     "topics": ("delete_topics_and_groups", "make_topics"),
 }
