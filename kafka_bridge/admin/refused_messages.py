@@ -1,4 +1,4 @@
-"""Refused messages in the admin: what nobody stated, why it was not believed, what it would have done; and closing it."""
+"""Refused messages in the admin: why each was not believed, and what it would have done; people close them."""
 
 from typing import Any
 

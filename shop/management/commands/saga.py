@@ -17,7 +17,7 @@ class Command(BaseCommand):
     """Prints the saga."""
 
     help = (
-        "Print, from the live registry, which event goes where, who hears it and when it is believed; and what the apps "
+        "Print, from the live registry, which event goes where, who hears it, when it is believed, and what the apps "
         "ask one another."
     )
 
