@@ -90,7 +90,7 @@ def _write_anything(order_ids: list[UUID], *, examples: int) -> None:
 
 
 def test_whatever_is_written_nothing_moves(world: list[UUID]) -> None:
-    """XB4: arbitrary well-formed events of all types, for orders in every state and for none. FAILURES 71."""
+    """XB4: arbitrary well-formed events of all types, for orders in every state and for none. FAILURES 27."""
     _write_anything(world, examples=12)
 
 
@@ -101,7 +101,7 @@ def test_whatever_is_written_nothing_moves_at_length(world: list[UUID]) -> None:
 
 
 def test_each_event_is_refused_for_each_order(world: list[UUID]) -> None:
-    """XB4: of each type one that could be true, for each order and for one that there is not. FAILURES 71."""
+    """XB4: of each type one that could be true, for each order and for one that there is not. FAILURES 27."""
     before = forgeries.books()
     for number, event in enumerate(catalogue.EVENTS):
         forged = [_plausible(event, order_id) for order_id in [*world, uuid4()]]
@@ -142,7 +142,7 @@ def _plausible(event: type[Event], order_id: UUID) -> Event:
 def test_forgeries_among_the_true_ones_change_no_end(seed: int, quick_world: None) -> None:
     """XB4: orders are under way, and each true message has forged ones before it: with its own id, and with others.
 
-    All orders end as they do without them, and none of the true ones is refused. FAILURES 71.
+    All orders end as they do without them, and none of the true ones is refused. FAILURES 27.
     """
     stories.stock(**{f"s{SKU}": 20, f"s{stories.OTHER}": 20})
     placed = [
