@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         forge,
         give,
         had_by,
+        record,
         stated,
         wait_until,
     )
@@ -33,6 +34,7 @@ __all__ = [
     "give",
     "had_by",
     "make_topics",
+    "record",
     "relaying",
     "stated",
     "wait_until",
@@ -40,7 +42,7 @@ __all__ = [
 
 _HOMES = {
     "embedded": ("EmbeddedBroker", "NoEmbeddedBroker"),
-    "memory": ("MemoryBroker", "MemoryMessage", "Place", "forge", "give", "had_by", "stated", "wait_until"),
+    "memory": ("MemoryBroker", "MemoryMessage", "Place", "forge", "give", "had_by", "record", "stated", "wait_until"),
     "running": ("consuming", "relaying"),
     "topics": ("delete_topics_and_groups", "make_topics"),
 }

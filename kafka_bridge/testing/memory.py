@@ -208,8 +208,13 @@ def give(group: str, *events: Event, topic_offset: int = 0) -> int:
     batch; returns how many were new to it.
     """
     received = _as_messages(events, topic_offset)
-    OutboxRow.objects.bulk_create([_given(message) for message in received if not _is_stated(message)])
+    record([message for message in received if not _is_stated(message)])
     return message_processing.handle(registry.find(group), received).new
+
+
+def record(messages: Sequence[envelope.Received]) -> None:
+    """Note in the outbox that these were stated, and are in Kafka already; `stated` does not tell them."""
+    OutboxRow.objects.bulk_create(map(_given, messages), batch_size=2000)
 
 
 def forge(group: str, *events: Event, topic_offset: int = 0) -> int:
