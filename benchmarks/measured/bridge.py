@@ -42,7 +42,7 @@ def fill_outbox(count: int) -> None:
 # -- Runner ------------------------------------------------------------------------------------------
 Take = Callable[..., Sequence[Received]]
 Sift = Callable[[registry.Group, Sequence[Received]], Sequence[Received]]
-# What a message costs with all that the bridge does for it, and with less of that: how messages are taken, and believed.
+# What a message costs with all that the bridge does, and with less of that: how messages are taken, and believed.
 _WAYS: dict[str, tuple[Take, Sift]] = {
     "usual": (inbox.take_unless_parked, refusals.sift),
     "unparked": (inbox.take, refusals.sift),
@@ -119,9 +119,8 @@ def measure_runner(*, rounds: int, in_batches: int, one_by_one: int) -> dict[str
                 for variant in ("unparked", "plain", "trusting"):
                     _append(details, f"{name}_{group}_against_{variant}", meter.against(variant))
             for variant in ("plain", "trusting"):
-                _append(
-                    runs, f"{name}_vs_{variant}", statistics.mean(m.against(variant) for m in meters[name].values())
-                )
+                ratios = [meter.against(variant) for meter in meters[name].values()]
+                _append(runs, f"{name}_vs_{variant}", statistics.mean(ratios))
         _append(
             runs, "runner_vs_single", min(meters["runner"][g].rate / meters["single"][g].rate for g in meters["runner"])
         )
