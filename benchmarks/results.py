@@ -44,6 +44,8 @@ METRICS = (
     Metric(name="runner_vs_single", title="Batches against message by message (lower of the two)", unit="x", aim=15.0),
     Metric(name="runner_vs_plain", title="Runner against one without retries, parking and inbox", unit="x", aim=0.9),
     Metric(name="single_vs_plain", title="… message by message", unit="x", aim=0.9),
+    Metric(name="runner_vs_trusting", title="Runner against one that believes whatever comes", unit="x", aim=0.9),
+    Metric(name="single_vs_trusting", title="… message by message", unit="x", aim=0.9),
     Metric(
         name="poison_p99_ratio",
         title="Healthy messages' p99 with 1 % poison, against none",

@@ -22,6 +22,22 @@ The saga on one screen (`manage.py saga` prints it from the live registry):
 | order.cancelled         | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
 | payment.refunded        | payments.events  | payments  | notifications, orders                         | notifications, orders                         |
 
+What is believed: a message moves nothing before it is borne out.
+
+| who hears     | whom      | of what                                                                                         | and believes it if                  |
+|---------------|-----------|-------------------------------------------------------------------------------------------------|-------------------------------------|
+| analytics     | orders    | order.confirmed, order.shipped, order.delivered, order.reduced, order.cancelled                 | kafka_bridge.believing.books.stated |
+| inventory     | orders    | order.created, order.reduced, order.cancelled                                                   | kafka_bridge.believing.books.stated |
+| inventory     | payments  | payment.confirmed                                                                               | kafka_bridge.believing.books.stated |
+| notifications | payments  | payment.action_required, payment.refunded                                                       | kafka_bridge.believing.books.stated |
+| notifications | orders    | order.confirmed, order.shipped, order.delivered, order.reduced, order.returned, order.cancelled | kafka_bridge.believing.books.stated |
+| orders        | inventory | inventory.reserved, inventory.insufficient, inventory.expired                                   | kafka_bridge.believing.books.stated |
+| orders        | payments  | payment.action_required, payment.unknown, payment.confirmed, payment.failed, payment.refunded   | kafka_bridge.believing.books.stated |
+| payments      | orders    | order.created, order.payment_refused, order.reduced, order.returned, order.cancelled            | kafka_bridge.believing.books.stated |
+| payments      | inventory | inventory.reserved                                                                              | kafka_bridge.believing.books.stated |
+| payments      | payments  | payment.notified                                                                                | kafka_bridge.believing.books.stated |
+| shipping      | orders    | order.confirmed                                                                                 | kafka_bridge.believing.books.stated |
+
 Questions, which are no events: the answer is needed in the asker's own transaction.
 
 | who asks  | whom     | what                                                         | when                                                     | answered by                     |

@@ -9,10 +9,11 @@ from django.utils.module_loading import import_string
 from events import catalogue
 from inventory import models
 from inventory.reservations import holds
+from kafka_bridge.believing import books
 from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox
 
-group = registry.Group("inventory")  # manage.py run_consumer inventory
+group = registry.Group("inventory", believes=books.stated)  # manage.py run_consumer inventory
 
 
 @group.on_batch(catalogue.OrderCreated, flow=catalogue.RESERVE_FIRST)

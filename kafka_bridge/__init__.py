@@ -10,6 +10,7 @@ What a project uses is named here; everything else may change from one release t
 | `publish` | states events as part of the transaction under way |
 | `Group` | a consumer group; an app's `handlers.py` decorates functions with `@group.on(Event)` |
 | `Dated` | an event with the time at which it was stated, for `@group.on_dated_batch` |
+| `stated` | `Group("…", believes=stated)`: only messages that were stated are handled, whoever else writes to a topic |
 | `RetryPolicy` | how often, and when, a message is tried again |
 | `Reject` | raise it in a handler when trying again cannot help |
 | `Unavailable` | raise it in a handler when something outside is away: the group waits, and tries again |
@@ -23,6 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kafka_bridge.believing.books import stated
     from kafka_bridge.consuming.registry import Dated, Group, Reject
     from kafka_bridge.publishing.outbox import publish
     from kafka_bridge.retrying.policy import RetryPolicy
@@ -45,6 +47,7 @@ __all__ = [
     "every",
     "publish",
     "register_events",
+    "stated",
 ]
 
 _HOMES = {
@@ -59,6 +62,7 @@ _HOMES = {
     "every": "runtime.scheduler:every",
     "publish": "publishing.outbox:publish",
     "register_events": "wire.event_types:register",
+    "stated": "believing.books:stated",
 }
 """Where each public name lives; see PEP 562."""
 

@@ -1,4 +1,6 @@
-"""The tables: outbox and inbox, which make a message take effect once; lag samples; parked messages; dead letters."""
+"""The tables: outbox and inbox, which make a message take effect once; lag samples; messages that are parked, dead or
+refused.
+"""
 
 from typing import Any
 
@@ -11,7 +13,7 @@ class OutboxRow(models.Model):
 
     event_id = models.UUIDField()
     topic = models.CharField(max_length=120)
-    key = models.CharField(max_length=120, db_index=True)
+    key = models.CharField(max_length=120)
     type = models.CharField(max_length=80)
     version = models.PositiveSmallIntegerField()
     correlation_id = models.UUIDField()
@@ -28,6 +30,8 @@ class OutboxRow(models.Model):
         indexes = (
             # The relay never asks for `id > last`: a transaction that commits late would be skipped.
             models.Index(fields=["id"], name="outbox_unpublished", condition=models.Q(published_at=None)),
+            # All rows of a key, and the one that bears a message out; see `believing/books.py`.
+            models.Index(fields=["key", "event_id"], name="outbox_key_event"),
         )
 
     def __str__(self) -> str:
@@ -213,3 +217,49 @@ class DeadLetterAct(models.Model):
 
     def __str__(self) -> str:
         return f"{self.who}: {self.what}"
+
+
+class RefusedMessage(models.Model):
+    """A message that a group did not believe: it did nothing, and a person looks at who wrote it. See
+    `believing/refusals.py`.
+    """
+
+    group = models.CharField(max_length=60)
+    topic = models.CharField(max_length=120)
+    partition = models.IntegerField()
+    offset = models.BigIntegerField()
+    key = models.CharField(max_length=120)
+    event_id = models.UUIDField()
+    """As it claims: an honest event may have this id, too."""
+    type = models.CharField(max_length=80)
+    headers = models.JSONField(default=list)
+    """As they came: a list of [name, value in base64]."""
+    value = models.BinaryField()
+    """The body, or as much of a very long one as is kept."""
+    why = models.CharField(max_length=500)
+    undone = models.CharField(max_length=300)
+    """What its handler would have done."""
+    refused_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.CharField(max_length=150, blank=True)
+    note = models.CharField(max_length=500, blank=True)
+    """What came of it."""
+
+    class Meta:
+        verbose_name = "refused message"
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["group", "topic", "partition", "offset", "event_id"], name="refused_message_once"
+            ),
+        )
+        indexes = (
+            models.Index(fields=["key"], name="refused_message_key"),
+            models.Index(fields=["id"], name="refused_message_open", condition=models.Q(closed_at=None)),
+            models.Index(
+                fields=["closed_at"], name="refused_message_closed", condition=models.Q(closed_at__isnull=False)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.type} {self.topic}[{self.partition}]@{self.offset}"

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 
 from events import catalogue
+from kafka_bridge.believing import books
 from kafka_bridge.consuming import registry
 from orders import mail_sending, mails
 from orders.actions import parcels
 from orders.models import OrderMail
 from orders.state_machine import apply_events
 
-orders = registry.Group("orders")  # manage.py run_consumer orders
-shipping_group = registry.Group("shipping")  # manage.py run_consumer shipping
-notifications = registry.Group("notifications")  # manage.py run_consumer notifications
+orders = registry.Group("orders", believes=books.stated)  # manage.py run_consumer orders
+shipping_group = registry.Group("shipping", believes=books.stated)  # manage.py run_consumer shipping
+notifications = registry.Group("notifications", believes=books.stated)  # manage.py run_consumer notifications
 
 
 # -- orders: the state machine ---------------------------------------------------------------------

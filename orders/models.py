@@ -314,6 +314,8 @@ class Shipment(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.PACKED)
     due_at = models.DateTimeField()
     """When the carrier takes the next step."""
+    caused_by = models.UUIDField(null=True, blank=True)
+    """The id of the event that had it packed; its way is told as following from that."""
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -1,13 +1,12 @@
 """Reading orders: what pages, sockets and the admin show."""
 
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from orders import messages, timeline
+from orders import messages, payment_pages, timeline
 from orders.models import Order, ReturnRequest, Shipment
 
 
@@ -73,7 +72,7 @@ def snapshot(order_id: UUID) -> OrderSnapshot | None:
         reason=order.cancel_reason,
         payment_reference=order.payment_reference,
         payment_wait=order.payment_wait,
-        payment_url=order.payment_url if is_web_address(order.payment_url) else "",
+        payment_url=order.payment_url if payment_pages.is_gateways(order.payment_url) else "",
         payment_until=until.isoformat() if until else None,
         payment_seconds_left=max(0, round(left)) if left is not None else None,
         tracking_number=shipment.tracking_number if shipment and order.shipped_at else "",
@@ -88,8 +87,3 @@ def snapshot(order_id: UUID) -> OrderSnapshot | None:
 def returns_of(order_id: UUID) -> QuerySet[ReturnRequest]:
     """What the buyer asked to return, newest first."""
     return ReturnRequest.objects.filter(order=order_id)
-
-
-def is_web_address(url: str) -> bool:
-    """Whether a browser may be sent there: http or https, whatever an event says."""
-    return urlsplit(url).scheme in ("http", "https")

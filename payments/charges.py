@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from events import catalogue
 from kafka_bridge.consuming import registry
+from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows, transactions
 from payments.models import Charge, Refund
 from payments.state_machine import unit_of_work
@@ -49,16 +50,18 @@ class ChargeRequest:
 class _Requested(msgspec.Struct):
     id: UUID
     request: ChargeRequest
+    caused_by: UUID | None
 
 
 _REQUEST = """
 WITH requested AS (
     INSERT INTO payments_charge (id, order_id, flow, amount_minor, currency, payment_method, lines, customer, state,
-        transaction_id, failure_reason, action_url, act_by, attempts, cancel_requested, last_error)
+        transaction_id, failure_reason, action_url, act_by, attempts, cancel_requested, last_error, caused_by)
     SELECT r.id, d.order_id, d.flow, d.amount_minor, d.currency, d.payment_method, d.lines,
-        d.customer, 'requested', '', '', '', d.until, 0, false, ''
-    FROM json_to_recordset(%s) AS r(id uuid, request json), json_to_record(r.request) AS d(order_id uuid, flow text,
-        amount_minor bigint, currency text, payment_method text, lines jsonb, customer text, until timestamptz)
+        d.customer, 'requested', '', '', '', d.until, 0, false, '', r.caused_by
+    FROM json_to_recordset(%s) AS r(id uuid, request json, caused_by uuid), json_to_record(r.request)
+        AS d(order_id uuid, flow text, amount_minor bigint, currency text, payment_method text, lines jsonb,
+            customer text, until timestamptz)
     ON CONFLICT (order_id) DO NOTHING
     RETURNING id, state, amount_minor
 )
@@ -76,8 +79,9 @@ def request_charges(*, requests: Sequence[ChargeRequest]) -> None:
     transactions.require("payments.charges")
     for request in requests:
         _refuse_nonsense(request)
+    requested = [_Requested(uuid7(), each, outbox.cause_of(str(each.order_id))) for each in requests]
     with connection.cursor() as cursor:
-        cursor.execute(_REQUEST, [bulk_rows.as_json([_Requested(uuid7(), request) for request in requests])])
+        cursor.execute(_REQUEST, [bulk_rows.as_json(requested)])
 
 
 def _refuse_nonsense(request: ChargeRequest) -> None:
@@ -113,7 +117,7 @@ def undo(*, cancelled: Sequence[catalogue.OrderCancelled]) -> None:
         if charge.state == State.SUCCEEDED:
             work.give_back(charge, charge.left_minor, reason)
         elif charge.state == State.CAPTURING and not charge.cancel_requested:
-            charge.cancel_requested = True
+            work.cancel(charge)
             work.note(charge, "order cancelled", f"{reason}; what is captured goes back")
         else:
             _bar(work, charge, "order cancelled", reason)
@@ -140,6 +144,7 @@ def _bar_unborn(charges: Iterable[Charge]) -> None:
     barred = sorted(charges, key=lambda charge: charge.order_id)
     for charge in barred:
         charge.state, charge.cancel_requested = State.CANCELLED, True
+        charge.caused_by = charge.cancel_caused_by = outbox.cause_of(str(charge.order_id))
     Charge.objects.bulk_create(barred, ignore_conflicts=True)
 
 
@@ -156,5 +161,5 @@ def _bar(work: UnitOfWork, charge: Charge, why: str, detail: str = "") -> None:
             work.move(charge, State.VOIDING)
         case _:
             return
-    charge.cancel_requested = True
+    work.cancel(charge)
     work.note(charge, why, detail)

@@ -35,6 +35,14 @@ def check_gateway(*, app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
                 id="payments.W001",
             )
         )
+    if insecure := [origin for origin in settings.PAYMENT_CONFIRM_ORIGINS if not origin.startswith("https://")]:
+        found.append(
+            Error(
+                f"Buyers would confirm payments at {', '.join(insecure)}, which is not encrypted.",
+                hint="Set PAYMENT_CONFIRM_ORIGINS to the gateway's https origins, or unset it for Stripe's own.",
+                id="payments.E004",
+            )
+        )
     return found
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from events import catalogue
+from kafka_bridge.believing import books
 from kafka_bridge.consuming import registry
 from payments import charges, refunds, reviews, webhooks
 from payments.gateway_worker import GatewayWorker
 
-group = registry.Group("payments")  # manage.py run_consumer payments
+group = registry.Group("payments", believes=books.stated)  # manage.py run_consumer payments
 
 
 @group.on_batch(catalogue.InventoryReserved, flow=catalogue.RESERVE_FIRST)

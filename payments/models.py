@@ -73,6 +73,10 @@ class Charge(models.Model):
     next_attempt_at = models.DateTimeField(db_default=Now())
     cancel_requested = models.BooleanField(default=False)
     """The order is over: what gets authorized is voided, what gets captured goes back at once."""
+    caused_by = models.UUIDField(null=True, blank=True)
+    """The id of the event that asked for it; what becomes of it is told as following from that."""
+    cancel_caused_by = models.UUIDField(null=True, blank=True)
+    """The id of the event that said that the order is over."""
     last_error = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(db_default=Now())
     settled_at = models.DateTimeField(null=True, blank=True)
@@ -115,6 +119,8 @@ class Refund(models.Model):
     charge = models.ForeignKey(Charge, on_delete=models.PROTECT, related_name="refunds")
     amount_minor = models.PositiveBigIntegerField()
     reason = models.CharField(max_length=120)
+    caused_by = models.UUIDField(null=True, blank=True)
+    """The id of the event that it follows from."""
     state = models.CharField(max_length=10, choices=State.choices, default=State.REQUESTED)
     transaction_id = models.CharField(max_length=120, blank=True)
     attempts = models.PositiveIntegerField(default=0)

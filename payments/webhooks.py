@@ -44,11 +44,10 @@ def receive(*, event: WebhookEvent, body: bytes) -> bool:
     if charge is None or _is_another_payment(charge, event):
         _have_it_reviewed(event, charge)
     if charge is not None:
-        outbox.publish(
-            catalogue.PaymentNotified(
-                order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk, notice_id=event.event_id
-            )
+        notified = catalogue.PaymentNotified(
+            order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk, notice_id=event.event_id
         )
+        outbox.publish(outbox.Caused(notified, charge.caused_by))
     return True
 
 

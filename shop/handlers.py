@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from events import catalogue
+from kafka_bridge.believing import books
 from kafka_bridge.consuming import registry
 from kafka_bridge.consuming.registry import Dated
 from shop.analytics import sales_figures
 from shop.models import BookSales, DailySales
 
-group = registry.Group("analytics")  # manage.py run_consumer analytics
+group = registry.Group("analytics", believes=books.stated)  # manage.py run_consumer analytics
 group.projection(DailySales, BookSales)
 
 

@@ -7,6 +7,7 @@ to the demo), then the defaults below.
 
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 import redis
@@ -328,6 +329,13 @@ STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="")
 # The sandbox gateway: where the shop reaches it, and where a browser does.
 SANDBOX_URL = env.str("SANDBOX_URL", default="http://127.0.0.1:8002").rstrip("/")
 SANDBOX_PUBLIC_URL = env.str("SANDBOX_PUBLIC_URL", default=SANDBOX_URL).rstrip("/")
+# Where buyers may be sent to confirm a payment: scheme, host and port of the gateway's own pages.
+PAYMENT_CONFIRM_ORIGINS = env.list(
+    "PAYMENT_CONFIRM_ORIGINS",
+    default=["https://hooks.stripe.com", "https://pm-redirects.stripe.com"]
+    if PAYMENT_GATEWAY == "payments.gateways.stripe.StripeGateway"
+    else ["{0.scheme}://{0.netloc}".format(urlsplit(SANDBOX_PUBLIC_URL))],
+)
 SANDBOX_WEBHOOK_URL = env.str("SANDBOX_WEBHOOK_URL", default=f"{SHOP_URL}/webhooks/payments/")
 SANDBOX_LEDGER_PATH = env.str("SANDBOX_LEDGER_PATH", default=str(Path(STATE_DIR) / "sandbox-gateway.sqlite3"))
 SANDBOX_LATENCY_SECONDS = env.float("SANDBOX_LATENCY_SECONDS", default=0.05)

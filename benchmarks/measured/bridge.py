@@ -18,6 +18,7 @@ from django.test import override_settings
 
 from benchmarks import drafts, stats
 from events import catalogue
+from kafka_bridge.believing import refusals
 from kafka_bridge.consuming import consumer_process, inbox, registry
 from kafka_bridge.publishing import outbox, relay
 from kafka_bridge.runtime import clients
@@ -39,12 +40,20 @@ def fill_outbox(count: int) -> None:
 
 
 # -- Runner ------------------------------------------------------------------------------------------
-# What a message costs with all that the bridge does for it, and with less of that.
-_WAYS: dict[str, Callable[..., Sequence[Received]]] = {
-    "usual": inbox.take_unless_parked,
-    "unparked": inbox.take,
-    "plain": lambda *, group, messages: messages,
+Take = Callable[..., Sequence[Received]]
+Sift = Callable[[registry.Group, Sequence[Received]], Sequence[Received]]
+# What a message costs with all that the bridge does, and with less of that: how messages are taken, and believed.
+_WAYS: dict[str, tuple[Take, Sift]] = {
+    "usual": (inbox.take_unless_parked, refusals.sift),
+    "unparked": (inbox.take, refusals.sift),
+    "plain": (lambda *, group, messages: messages, refusals.sift),
+    "trusting": (inbox.take_unless_parked, lambda group, messages: messages),
 }
+
+
+def use(way: str) -> None:
+    """Have the bridge do it this way."""
+    inbox.take_unless_parked, refusals.sift = _WAYS[way]  # type: ignore[assignment]
 
 
 @dataclass
@@ -71,7 +80,7 @@ class Meter:
         if self._since is not None:
             self.transactions[self._way].append((now[0] - self._since[0], now[1] - self._since[1]))
         self._way = next(self._turns)
-        inbox.take_unless_parked = _WAYS[self._way]  # type: ignore[assignment]
+        use(self._way)
         self._since = time.monotonic(), now[1]
         if self.member.handled >= self.enough:
             self.stop.set()
@@ -107,9 +116,11 @@ def measure_runner(*, rounds: int, in_batches: int, one_by_one: int) -> dict[str
             for group, meter in meters[name].items():
                 _append(runs, f"{name}_{group}_per_s", meter.rate)
                 _append(details, f"{name}_{group}_events_per_transaction", round(meter.batch, 1))
-                for variant in ("unparked", "plain"):
+                for variant in ("unparked", "plain", "trusting"):
                     _append(details, f"{name}_{group}_against_{variant}", meter.against(variant))
-            _append(runs, f"{name}_vs_plain", statistics.mean(m.against("plain") for m in meters[name].values()))
+            for variant in ("plain", "trusting"):
+                ratios = [meter.against(variant) for meter in meters[name].values()]
+                _append(runs, f"{name}_vs_{variant}", statistics.mean(ratios))
         _append(
             runs, "runner_vs_single", min(meters["runner"][g].rate / meters["single"][g].rate for g in meters["runner"])
         )
@@ -165,7 +176,7 @@ def _consume(group: str, count: int) -> Meter:
         meter.member.run()
     finally:
         alarm.cancel()
-        inbox.take_unless_parked = _WAYS["usual"]  # type: ignore[assignment]
+        use("usual")
     if meter.member.handled < count or meter.member.dead:
         raise TimeoutError(
             f"{group}: {meter.member.handled} of {count} events after {PATIENCE_SECONDS:g} s, "

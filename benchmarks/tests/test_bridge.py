@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from benchmarks.measured import bridge
+from kafka_bridge.believing import refusals
 from kafka_bridge.consuming import consumer_process, inbox, registry
 
 
@@ -29,17 +30,18 @@ def test_a_way_is_compared_by_what_an_event_takes_not_by_how_many_there_were() -
 
 
 def test_the_ways_take_turns(member: consumer_process.ConsumerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = inbox.take_unless_parked
-    monkeypatch.setattr(inbox, "take_unless_parked", usual)  # restored even if this test fails
+    usual = inbox.take_unless_parked, refusals.sift
+    monkeypatch.setattr(inbox, "take_unless_parked", usual[0])  # restored even if this test fails
+    monkeypatch.setattr(refusals, "sift", usual[1])
     meter = bridge.Meter(enough=30, stop=threading.Event(), member=member)
-    seen: list[Callable[..., Sequence[object]]] = []
+    seen: list[tuple[Callable[..., Sequence[object]], ...]] = []
     while not meter.stop.is_set():
         member.runner.handled += 5
         meter.mark()
-        seen.append(inbox.take_unless_parked)
-    assert seen[:4] == [*bridge._WAYS.values(), usual]
+        seen.append((inbox.take_unless_parked, refusals.sift))
+    assert seen[:5] == [*bridge._WAYS.values(), usual]
     assert {variant: [events for _, events in took] for variant, took in meter.transactions.items()} == {
-        "usual": [5, 5], "unparked": [5, 5], "plain": [5],
+        "usual": [5, 5], "unparked": [5], "plain": [5], "trusting": [5],
     }  # fmt: skip
 
 

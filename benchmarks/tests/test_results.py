@@ -15,6 +15,8 @@ ASKED_FOR = {
     "runner_vs_single",
     "runner_vs_plain",
     "single_vs_plain",
+    "runner_vs_trusting",
+    "single_vs_trusting",
     "poison_p99_ratio",
     "three_vs_one",
     "restart_consumer_s",

@@ -164,9 +164,10 @@ def _check_drain(timeline: Timeline, bought: Sequence[Bought]) -> DrillFinding:
 
 
 def dead_letters(shop: Shop) -> tuple[int, int, int]:
-    """The number of stored dead letters, of messages in dead letter topics, and of parked messages."""
+    """The number of stored dead letters and refused messages, of messages in dead letter topics, and of parked ones."""
     [(stored, parked)] = shop.query(
-        "SELECT (SELECT count(*) FROM kafka_bridge_deadletter WHERE state = 'parked'), "
+        "SELECT (SELECT count(*) FROM kafka_bridge_deadletter WHERE state = 'parked') + "
+        "(SELECT count(*) FROM kafka_bridge_refusedmessage WHERE closed_at IS NULL), "
         "(SELECT count(*) FROM kafka_bridge_parkedmessage)"
     )
     return int(stored), event_log_check.dead_letters(shop), int(parked)

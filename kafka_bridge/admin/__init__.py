@@ -19,6 +19,7 @@ from kafka_bridge.admin.pages import (
     short_link,
     subject_pages,
 )
+from kafka_bridge.admin.refused_messages import RefusedMessageAdmin
 
 __all__ = [
     "COUNT_LIMIT",
@@ -31,6 +32,7 @@ __all__ = [
     "Hearing",
     "OutboxRowAdmin",
     "PlainAdmin",
+    "RefusedMessageAdmin",
     "as_age",
     "as_json",
     "as_uuid",

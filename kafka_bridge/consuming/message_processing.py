@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from django.db import transaction
 
+from kafka_bridge.believing import refusals
 from kafka_bridge.consuming import inbox
 from kafka_bridge.consuming.registry import CallStyle, Group, Handler
 from kafka_bridge.dead_letters import letter_store
@@ -40,7 +41,7 @@ _NOTHING: Sequence[Received] = ()
 class Handled(NamedTuple):
     """How many messages of a batch were new to the group, and how many it had had before; it hears no others.
 
-    Those that were put behind a parked one are neither.
+    Those that were refused, or put behind a parked one, are neither.
     """
 
     new: int
@@ -71,7 +72,8 @@ class Attempt:
 
 
 def handle(group: Group, messages: Sequence[Received], attempt: Attempt | None = None) -> Handled:
-    """Handle these messages in one durable transaction; those of parked keys are put behind their heads instead.
+    """Handle these messages in one durable transaction; those of parked keys are put behind their heads instead, and
+    those that the group does not believe are refused.
 
     Raises:
         Exception: whatever a handler or the database raised; nothing was written, and `attempt` says what failed.
@@ -81,7 +83,7 @@ def handle(group: Group, messages: Sequence[Received], attempt: Attempt | None =
         return Handled(0, 0)
     attempt = attempt or Attempt()
     with transaction.atomic(durable=True):
-        free, fresh = _take_free(group, relevant, attempt)
+        free, fresh = _take_free(group, refusals.sift(group, relevant), attempt)
         _call_handlers(group, fresh, attempt)
     return Handled(len(fresh), len(free) - len(fresh))
 
@@ -93,17 +95,19 @@ def handle_alone(group: Group, message: Received, attempt: Attempt) -> Handled:
         Exception: as `handle`.
     """
     with transaction.atomic(durable=True):
-        free, fresh = _take_free(group, [message], attempt)
+        believed = refusals.sift(group, [message])
+        free, fresh = _take_free(group, believed, attempt)
         _call_handlers(group, fresh, attempt)
-        if free:
-            _resolve(group, parking.original(message).coordinates)
+        if free or not believed:
+            _close_letter(group, parking.original(message).coordinates, is_refused=not believed)
     return Handled(len(fresh), len(free) - len(fresh))
 
 
 def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], attempt: Attempt) -> bool:
     """Handle the head of a key in one durable transaction, if it is wanted; its row goes with its effects.
 
-    False where the key is free or its head is not wanted. A released head is never handled: it counts as had.
+    False where the key is free or its head is not wanted. A released head is never handled: it counts as had. One that
+    is not believed only goes.
 
     Raises:
         Malformed: the parked message cannot be read.
@@ -119,8 +123,9 @@ def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], attem
         if attempt.head.state == parking.State.RELEASED:
             inbox.take(group=group.name, messages=[message])
         else:
-            _call_handlers(group, inbox.take(group=group.name, messages=[message]), attempt)
-            _resolve(group, attempt.head.coordinates)
+            believed = refusals.sift(group, [message])
+            _call_handlers(group, inbox.take(group=group.name, messages=believed), attempt)
+            _close_letter(group, attempt.head.coordinates, is_refused=not believed)
         parking.remove(attempt.head)
     return True
 
@@ -130,6 +135,8 @@ def _take_free(
 ) -> tuple[Sequence[Received], Sequence[Received]]:
     """Those whose keys are free, and of them those that are new to the group. See Note [Nothing parked]."""
     attempt.handler, attempt.suspects, attempt.parked_themselves, attempt.put_behind = None, _NOTHING, [], 0
+    if not messages:
+        return _NOTHING, _NOTHING
     fresh = inbox.take_unless_parked(group=group.name, messages=messages)
     if fresh:
         return messages, fresh
@@ -175,9 +182,10 @@ def _call_handlers(group: Group, fresh: Sequence[Received], attempt: Attempt) ->
     attempt.suspects = _NOTHING
 
 
-def _resolve(group: Group, coordinates: tuple[str, int, int]) -> None:
+def _close_letter(group: Group, coordinates: tuple[str, int, int], *, is_refused: bool) -> None:
     topic, partition, offset = coordinates
-    letter_store.resolve(group=group.name, topic=topic, partition=partition, offset=offset)
+    close = letter_store.refuse if is_refused else letter_store.resolve
+    close(group=group.name, topic=topic, partition=partition, offset=offset)
 
 
 def waves(group: Group, messages: Sequence[Received]) -> Iterator[tuple[Handler, list[Received]]]:

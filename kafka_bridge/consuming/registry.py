@@ -21,6 +21,8 @@ from kafka_bridge.wire.events import Event, Topic
 
 E = TypeVar("E", bound=Event)
 Work = Callable[[], bool]
+Belief = Callable[[Sequence[Received]], Sequence[str]]
+"""Asked about a batch: for each message why it is not believed, or "" where it is."""
 _groups: dict[str, "Group"] = {}
 
 
@@ -53,6 +55,8 @@ class Handler:
     form: CallStyle
     function: Callable[[Any], None]
     retry: RetryPolicy | None = field(default=None, compare=False)
+    believes: Belief | None = field(default=None, compare=False)
+    """None: whatever comes."""
 
     @property
     def name(self) -> str:
@@ -85,12 +89,14 @@ class Group:
     (a gateway call, a mail) the handler only records; a *worker* then does it, in a thread of the same process.
     """
 
-    def __init__(self, name: str, *, retry: RetryPolicy | None = None) -> None:
+    def __init__(self, name: str, *, retry: RetryPolicy | None = None, believes: Belief | None = None) -> None:
         if name in _groups:
             raise ValueError(f"two groups are called {name!r}")
         self.name = name
         self.retry = retry
         """How its messages are tried again, where a handler does not say; None for what the settings say."""
+        self.believes = believes
+        """What bears its messages out, where a handler does not say; None for whatever comes."""
         self.handlers: dict[type[Event], list[Handler]] = {}
         self.workers: list[Work] = []
         self.preview: dict[type[Event], Callable[[Any], str]] = {}
@@ -101,29 +107,45 @@ class Group:
         _groups[name] = self
 
     def on(
-        self, event: type[E], *, retry: RetryPolicy | None = None, **where: object
+        self,
+        event: type[E],
+        *,
+        retry: RetryPolicy | None = None,
+        believes: Belief | None = None,
+        **where: object,
     ) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
         """Hear an event, one at a time.
 
         `where`: only those of which these fields have these values, as in `@group.on(InvoicePaid, currency="EUR")`; the
-        others are none of the group's business. `retry`: another policy than for the group's other events.
+        others are none of the group's business. `retry`: another policy than for the group's other events. `believes`:
+        what bears a message out, such as `books.stated`; one that is not borne out is refused, and put before a person.
 
         Raises:
             TypeError: the event has no such field.
         """
-        return self._register(event, where, CallStyle.ONE, retry)
+        return self._register(event, where, CallStyle.ONE, retry, believes)
 
     def on_batch(
-        self, event: type[E], *, retry: RetryPolicy | None = None, **where: object
+        self,
+        event: type[E],
+        *,
+        retry: RetryPolicy | None = None,
+        believes: Belief | None = None,
+        **where: object,
     ) -> Callable[[Callable[[Sequence[E]], None]], Callable[[Sequence[E]], None]]:
         """Hear an event, as many at a time as have come in; their order within a key is kept."""
-        return self._register(event, where, CallStyle.BATCH, retry)
+        return self._register(event, where, CallStyle.BATCH, retry, believes)
 
     def on_dated_batch(
-        self, event: type[E], *, retry: RetryPolicy | None = None, **where: object
+        self,
+        event: type[E],
+        *,
+        retry: RetryPolicy | None = None,
+        believes: Belief | None = None,
+        **where: object,
     ) -> Callable[[Callable[[Sequence[Dated[E]]], None]], Callable[[Sequence[Dated[E]]], None]]:
         """Like `on_batch`, with the time at which each fact was stated, for handlers that count by the day."""
-        return self._register(event, where, CallStyle.DATED, retry)
+        return self._register(event, where, CallStyle.DATED, retry, believes)
 
     def projection(self, *models: type[Model]) -> None:
         """All that the handlers write is in the tables of these models, and follows from the events alone, whenever
@@ -159,6 +181,10 @@ class Group:
         policies = [*filter(None, given), self.retry or policy.from_settings(clients.conf())]
         return max(each.longest_delay_seconds for each in policies)
 
+    def belief_of(self, event: type[Event]) -> Belief | None:
+        """What bears out the group's messages of this type, whatever their fields say; None for whatever comes."""
+        return next((each.believes for each in self.handlers.get(event, ()) if each.believes), None)
+
     def knows(self, event: type[Event]) -> bool:
         """Whether the group hears events of this type, all or some."""
         return event in self.handlers
@@ -173,13 +199,18 @@ class Group:
         return any(handler.may_hear(fields) for handler in self.handlers.get(event, ()))
 
     def _register(
-        self, event: type[Event], where: Mapping[str, object], form: CallStyle, retry: RetryPolicy | None
+        self,
+        event: type[Event],
+        where: Mapping[str, object],
+        form: CallStyle,
+        retry: RetryPolicy | None,
+        believes: Belief | None,
     ) -> Callable[[Any], Any]:
         if unknown := sorted(set(where) - set(event.__struct_fields__)):
             raise TypeError(f"{event.TYPE} has no field {unknown[0]!r}; it has: {', '.join(event.__struct_fields__)}")
 
         def decorate(function: Callable[[Any], None]) -> Callable[[Any], None]:
-            handler = Handler(event, tuple(sorted(where.items())), form, function, retry)
+            handler = Handler(event, tuple(sorted(where.items())), form, function, retry, believes or self.believes)
             others = self.handlers.setdefault(event, [])
             self.duplicates += [_in_words(handler) for other in others if other.may_hear(where)]
             others.append(handler)

@@ -35,13 +35,13 @@ _CLOCKS_DIFFER_SECONDS = 24 * 3600
 _MOST_ATTEMPTS = 2**31 - 1
 _WITH_DIGITS = re.compile(r"[\w-]*\d[\w-]*")
 _OPEN: dict[str, Any] = {"state": DeadLetter.State.PARKED, "closed_at": None, "send_at": None}
-_RESOLVE = """
-WITH resolved AS (
-    UPDATE kafka_bridge_deadletter SET state = 'resolved', closed_at = now(), send_at = NULL
+_CLOSE = """
+WITH closed AS (
+    UPDATE kafka_bridge_deadletter SET state = %s, closed_at = now(), send_at = NULL
     WHERE "group" = %s AND topic = %s AND partition = %s AND "offset" = %s AND state IN ('parked', 'redriven')
     RETURNING id
 )
-INSERT INTO kafka_bridge_deadletteract (letter_id, who, what, reason) SELECT id, %s, 'resolved', '' FROM resolved
+INSERT INTO kafka_bridge_deadletteract (letter_id, who, what, reason) SELECT id, %s, %s, %s FROM closed
 """
 
 
@@ -241,8 +241,17 @@ def resolve(*, group: str, topic: str, partition: int, offset: int) -> None:
     """The message of this place has been handled: if it was a dead letter it is one no more. Call it in the transaction
     of the effects; `topic` is without the cluster's prefix.
     """
+    _close(DeadLetter.State.RESOLVED, group, topic, partition, offset)
+
+
+def refuse(*, group: str, topic: str, partition: int, offset: int) -> None:
+    """The message of this place is not believed: if it was a dead letter, there is nothing more to do for it here."""
+    _close(DeadLetter.State.DISCARDED, group, topic, partition, offset, "not believed: see the refused messages")
+
+
+def _close(state: DeadLetter.State, group: str, topic: str, partition: int, offset: int, reason: str = "") -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_RESOLVE, [group, topic, partition, offset, group])
+        cursor.execute(_CLOSE, [state, group, topic, partition, offset, group, state, reason])
 
 
 def count_waiting(*, limit: int) -> int:

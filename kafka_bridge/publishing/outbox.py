@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -22,7 +23,17 @@ CHANNEL = "kafka_bridge_outbox"
 # Room for key and headers beside the body.
 _HEADERS_BYTES = 4096
 
-_collected: ContextVar[list[Event] | None] = ContextVar("collected", default=None)
+
+class Caused(NamedTuple):
+    """An event with the id of the one that it follows from, for what is stated later than in the handler of that."""
+
+    event: Event
+    by: UUID | None
+    """None for what follows from no event; then, in a handler, from the message that is being handled."""
+
+
+Statement = Event | Caused
+_collected: ContextVar[list[Statement] | None] = ContextVar("collected", default=None)
 _NO_CAUSES: Mapping[str, Received] = MappingProxyType({})
 _causes: ContextVar[Mapping[str, Received]] = ContextVar("causes", default=_NO_CAUSES)
 
@@ -62,7 +73,7 @@ class Splice:
         return bulk_rows.as_json([row_of(event) for event in events])
 
 
-def publish(*events: Event) -> None:
+def publish(*events: Statement) -> None:
     """State these facts, in this order, as part of the transaction under way.
 
     Raises:
@@ -83,7 +94,7 @@ def collect(causes: Mapping[str, Received] | None = None) -> Iterator[None]:
 
     `causes` maps an event's key to the message that is being handled, for correlation and causation.
     """
-    events: list[Event] = []
+    events: list[Statement] = []
     collected, caused = _collected.set(events), _causes.set(causes or _NO_CAUSES)
     try:
         yield
@@ -94,9 +105,17 @@ def collect(causes: Mapping[str, Received] | None = None) -> Iterator[None]:
         _causes.reset(caused)
 
 
-def _insert(events: Sequence[Event]) -> None:
-    causes = _causes.get()
-    stated = [row_of(event, causes.get(event.key)) for event in events]
+def cause_of(key: str) -> UUID | None:
+    """The id of the message of this key that is being handled, to be kept for what follows later; None outside."""
+    cause = _causes.get().get(key)
+    return cause.id if cause else None
+
+
+def _insert(statements: Sequence[Statement]) -> None:
+    causes, stated = _causes.get(), []
+    for statement in statements:
+        event, by = statement if isinstance(statement, Caused) else (statement, None)
+        stated.append(row_of(event, causes.get(event.key), by))
     with connection.cursor() as cursor:
         cursor.execute(INSERT, [bulk_rows.as_json(stated)])
 
@@ -116,8 +135,8 @@ class PendingRow(msgspec.Struct):
     """JSON inside of JSON: PostgreSQL keeps its text as it is."""
 
 
-def row_of(event: Event, cause: Received | None = None) -> PendingRow:
-    """The row that states this event."""
+def row_of(event: Event, cause: Received | None = None, caused_by: UUID | None = None) -> PendingRow:
+    """The row that states this event, in answer to the message that is being handled, or to another one."""
     event_id = uuid7()
     correlation_id = cause.correlation_id if cause else event.correlation_id
     body = envelope.encode_body(event)
@@ -130,7 +149,7 @@ def row_of(event: Event, cause: Received | None = None) -> PendingRow:
         event.TYPE,
         event.VERSION,
         correlation_id,
-        cause.id if cause else None,
+        caused_by or (cause.id if cause else None),
         traceparent(correlation_id, event_id),
         msgspec.Raw(body),
     )

@@ -21,6 +21,7 @@ from uuid import UUID
 from confluent_kafka import Message
 from django.db import connection, transaction
 
+from kafka_bridge.believing import refusals
 from kafka_bridge.consuming import message_processing, registry
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.consuming.registry import Group
@@ -85,6 +86,7 @@ class Shadow:
             Exception: whatever a handler raised.
         """
         received = [each for each in map(_decoded, messages) if each and self.group.knows(type(each.event))]
+        received = list(refusals.believed(self.group, received))
         with shadow_tables.writing_to_shadows_only(self.group.name):
             to_hear = self._to_hear([each.id for each in received])
             fresh = [each for each in received if _claim(to_hear, each.id)]

@@ -9,6 +9,10 @@ holds the settings to that. And since events that no group seems to have had are
 data, the outbox must not remember events that the inbox has forgotten. A dead letter is kept for longer than its copy
 in Kafka, too: a consumer that reads the copies again from their beginning would otherwise take it for a new one.
 
+# Note [How long the outbox remembers]
+The outbox is what bears a message out (`believing/books.py`). It must remember an event for as long as its topic keeps
+the message, and after that while a group has it parked or among its dead letters, however long that takes.
+
 # Note [Append-only, until it is old]
 Rows that say who did what are protected by triggers: nobody changes them, and nobody deletes them, except in a
 transaction that has declared itself to be pruning, and then only what is older than the trigger itself allows
@@ -85,10 +89,14 @@ def policies() -> list[RetentionPolicy]:
     return list(_kept)
 
 
+def topic_days() -> float:
+    """For how long a topic keeps a message, at most."""
+    return max(topic.retention_seconds for topic in event_types.topics()) / _DAY_SECONDS
+
+
 def message_days() -> float:
     """For how long a message can come (again): its topic's retention, and that of the dead letters."""
-    longest = max(topic.retention_seconds for topic in event_types.topics()) + topics.DEAD_LETTER_RETENTION_SECONDS
-    return longest / _DAY_SECONDS
+    return topic_days() + topics.DEAD_LETTER_RETENTION_SECONDS / _DAY_SECONDS
 
 
 # -- Pruning ----------------------------------------------------------------------------------------------
@@ -182,11 +190,21 @@ register(
         table="kafka_bridge_outboxrow",
         setting="outbox_days",
         days=lambda: clients.conf().outbox_days,
+        # As many more are looked at as may have to stay; see Note [How long the outbox remembers].
         old="""
+        WITH needed AS MATERIALIZED (
+            SELECT event_id FROM kafka_bridge_parkedmessage
+            UNION SELECT event_id FROM kafka_bridge_deadletter WHERE state IN ('parked', 'redriven')
+        )
         SELECT ctid FROM (
-            SELECT ctid, published_at FROM kafka_bridge_outboxrow ORDER BY id LIMIT %(limit)s
-        ) AS oldest WHERE published_at < %(before)s
+            SELECT ctid, published_at, event_id FROM kafka_bridge_outboxrow
+            ORDER BY id LIMIT %(limit)s + (SELECT count(*) FROM needed)
+        ) AS oldest
+        WHERE published_at < %(before)s AND NOT EXISTS (SELECT FROM needed WHERE needed.event_id = oldest.event_id)
+        LIMIT %(limit)s
         """,
+        least_days=topic_days,
+        because="a message of that age may still be read from its topic, and would not be believed",
     )
 )
 register(
@@ -223,6 +241,16 @@ register(
         old="""
         SELECT ctid FROM kafka_bridge_parkedmessage
         WHERE NOT "group" = ANY(%(groups)s) AND parked_at < %(before)s ORDER BY id LIMIT %(limit)s
+        """,
+    )
+)
+register(
+    RetentionPolicy(
+        table="kafka_bridge_refusedmessage",
+        setting="dead_letter_days",
+        days=lambda: clients.conf().dead_letter_days,
+        old="""
+        SELECT ctid FROM kafka_bridge_refusedmessage WHERE closed_at < %(before)s ORDER BY closed_at LIMIT %(limit)s
         """,
     )
 )

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
         MemoryBroker,
         MemoryMessage,
         Place,
+        forge,
         give,
         had_by,
+        record,
         stated,
         wait_until,
     )
@@ -28,9 +30,11 @@ __all__ = [
     "Place",
     "consuming",
     "delete_topics_and_groups",
+    "forge",
     "give",
     "had_by",
     "make_topics",
+    "record",
     "relaying",
     "stated",
     "wait_until",
@@ -38,7 +42,7 @@ __all__ = [
 
 _HOMES = {
     "embedded": ("EmbeddedBroker", "NoEmbeddedBroker"),
-    "memory": ("MemoryBroker", "MemoryMessage", "Place", "give", "had_by", "stated", "wait_until"),
+    "memory": ("MemoryBroker", "MemoryMessage", "Place", "forge", "give", "had_by", "record", "stated", "wait_until"),
     "running": ("consuming", "relaying"),
     "topics": ("delete_topics_and_groups", "make_topics"),
 }

@@ -8,7 +8,7 @@ import random
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,7 @@ from kafka_bridge.wire import envelope, event_types
 from kafka_bridge.wire.events import Event
 
 Place = tuple[str, int]
+_GIVEN = "given by a test"
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,8 @@ def _subscribes(group: registry.Group, topic: str) -> bool:
 
 
 def stated(*types: type[Event]) -> list[Event]:
-    """The events in the outbox, oldest first; of these types, or all."""
-    rows = OutboxRow.objects.order_by("id")
+    """The events in the outbox, oldest first; of these types, or all. Not what a test itself has given."""
+    rows = OutboxRow.objects.exclude(traceparent=_GIVEN).order_by("id")
     events = [envelope.decode_body(_type_of(row), bytes(row.body)) for row in rows]
     return [event for event in events if not types or isinstance(event, types)]
 
@@ -203,8 +204,28 @@ def _type_of(row: OutboxRow) -> type[Event]:
 
 
 def give(group: str, *events: Event, topic_offset: int = 0) -> int:
-    """Hand these events to a group as fresh messages in one batch; returns how many were new to it."""
-    received = [
+    """State these events, as who owns their topics does, and hand them to a group alone, as fresh messages in one
+    batch; returns how many were new to it.
+    """
+    received = _as_messages(events, topic_offset)
+    record([message for message in received if not _is_stated(message)])
+    return message_processing.handle(registry.find(group), received).new
+
+
+def record(messages: Sequence[envelope.Received]) -> None:
+    """Note in the outbox that these were stated, and are in Kafka already; `stated` does not tell them."""
+    OutboxRow.objects.bulk_create(map(_given, messages), batch_size=2000)
+
+
+def forge(group: str, *events: Event, topic_offset: int = 0) -> int:
+    """Hand messages to a group that nobody stated, as somebody with write access to the topic can; returns how many
+    it took.
+    """
+    return message_processing.handle(registry.find(group), _as_messages(events, topic_offset)).new
+
+
+def _as_messages(events: Sequence[Event], topic_offset: int) -> list[envelope.Received]:
+    return [
         envelope.Received(
             event=event,
             id=_stable_id(event, topic_offset + number),
@@ -215,7 +236,26 @@ def give(group: str, *events: Event, topic_offset: int = 0) -> int:
         )
         for number, event in enumerate(events)
     ]
-    return message_processing.handle(registry.find(group), received).new
+
+
+def _is_stated(message: envelope.Received) -> bool:
+    return OutboxRow.objects.filter(key=message.event.key, event_id=message.id).exists()
+
+
+def _given(message: envelope.Received) -> OutboxRow:
+    """Its row; in Kafka as far as the relay is concerned."""
+    event = message.event
+    return OutboxRow(
+        event_id=message.id,
+        topic=event.TOPIC.name,
+        key=event.key,
+        type=event.TYPE,
+        version=event.VERSION,
+        correlation_id=message.correlation_id,
+        traceparent=_GIVEN,
+        body=envelope.encode_body(event),
+        published_at=message.time,
+    )
 
 
 def _stable_id(event: Event, number: int) -> UUID:

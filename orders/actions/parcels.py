@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from events import catalogue
 from events.base import OrderEvent
+from kafka_bridge.publishing import outbox
 from orders.models import Order, Shipment, Status
 from orders.state_machine.transitions import Answer
 from orders.state_machine.unit_of_work import begin
@@ -25,7 +26,13 @@ def pack(*, order_ids: Sequence[UUID]) -> None:
     wanted = Order.objects.filter(pk__in=order_ids, status=Status.PAID).order_by("pk").select_for_update()
     Shipment.objects.bulk_create(
         [
-            Shipment(order=order, carrier=CARRIER, tracking_number=new_tracking_number(), due_at=due_at)
+            Shipment(
+                order=order,
+                carrier=CARRIER,
+                tracking_number=new_tracking_number(),
+                due_at=due_at,
+                caused_by=outbox.cause_of(str(order.pk)),
+            )
             for order in wanted
         ],
         ignore_conflicts=True,
@@ -76,12 +83,14 @@ def deliver(*, order_ids: Sequence[UUID], by: str) -> list[Order]:
 def _advance(order_ids: Sequence[UUID], status: Status, parcel: Shipment.State, by: str) -> list[Order]:
     before = Status.PAID if status is Status.SHIPPED else Status.SHIPPED
     work = begin(order_ids)
-    tracking = dict(Shipment.objects.filter(order__in=order_ids).values_list("order_id", "tracking_number"))
-    ready = [o for o in work.orders.values() if o.status == before and o.is_confirmed and o.pk in tracking]
+    parcels = {each.order_id: each for each in Shipment.objects.filter(order__in=order_ids)}
+    ready = [o for o in work.orders.values() if o.status == before and o.is_confirmed and o.pk in parcels]
     for order in ready:
+        shipment = parcels[order.pk]
         order.move_to(status, at=work.now)
-        work.stated.append(_left_or_arrived(order, status, tracking[order.pk]))
-        work.note(order, status.label.lower(), Answer.MOVE, f"by {by}: parcel {tracking[order.pk]}")
+        fact = _left_or_arrived(order, status, shipment.tracking_number)
+        work.stated.append(outbox.Caused(fact, shipment.caused_by))
+        work.note(order, status.label.lower(), Answer.MOVE, f"by {by}: parcel {shipment.tracking_number}")
     Shipment.objects.filter(order__in=ready).update(
         state=parcel, due_at=work.now + timedelta(seconds=settings.CARRIER_DELIVER_DELAY_SECONDS)
     )

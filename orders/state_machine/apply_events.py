@@ -11,6 +11,7 @@ from typing import TypeVar
 import money
 from events import catalogue
 from events.base import OrderEvent
+from orders import payment_pages
 from orders.cancel_reasons import NOT_PAID, OUT_OF_STOCK, OVER_LIMIT, CancelCode, CancelReason
 from orders.models import Order, PaymentWait, Status
 from orders.state_machine import payment_check
@@ -145,8 +146,12 @@ def _expired(work: UnitOfWork, order: Order, fact: catalogue.InventoryExpired, a
 
 
 def _action_required(work: UnitOfWork, order: Order, fact: catalogue.PaymentActionRequired, answer: Answer) -> str:
+    # Without one the page says that the bank asks in its own way.
+    url = fact.url if payment_pages.is_gateways(fact.url) else ""
+    if fact.url and not url:
+        log.error("%s: %r is no page of the payment gateway; the buyer is not sent there", order, fact.url[:200])
     if answer is Answer.MOVE:
-        order.payment_wait, order.payment_url, order.payment_until = PaymentWait.ACTION, fact.url, fact.until
+        order.payment_wait, order.payment_url, order.payment_until = PaymentWait.ACTION, url, fact.until
     return "the buyer has to confirm the payment"
 
 

@@ -13,7 +13,6 @@ from django.db import connection
 from django.utils import timezone
 
 from events import catalogue
-from events.base import OrderEvent
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows, transactions
 from orders import live
@@ -33,7 +32,7 @@ class UnitOfWork:
 
     orders: dict[UUID, Order]
     now: datetime
-    stated: list[OrderEvent]
+    stated: list[outbox.Statement]
     trail: list[dict[str, object]]
     confirmed: list[Order]
 
@@ -87,7 +86,7 @@ class UnitOfWork:
         live.push_after_commit([order.pk for order in changed])
 
 
-def _confirmations(orders: Sequence[Order]) -> list[OrderEvent]:
+def _confirmations(orders: Sequence[Order]) -> list[catalogue.OrderConfirmed]:
     lines: dict[UUID, list[catalogue.Line]] = defaultdict(list)
     found = OrderLine.objects.filter(order__in=orders).order_by("id")
     columns = ("order_id", "sku", "quantity", "unit_price_minor", "sale_id")

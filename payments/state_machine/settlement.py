@@ -109,9 +109,8 @@ def _state_unknown(work: UnitOfWork, charges: Sequence[Charge]) -> None:
     for charge in charges:
         what = f"{_STEPS[State(charge.state)]} unknown"
         if what in _TELLING and not charge.cancel_requested and not told.get(charge.pk, "").endswith("unknown"):
-            work.stated.append(
-                catalogue.PaymentUnknown(order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk)
-            )
+            unknown = catalogue.PaymentUnknown(order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk)
+            work.state(unknown, caused_by=charge.caused_by)
         work.note(charge, what, charge.last_error)
 
 
@@ -180,9 +179,9 @@ def _follow(work: UnitOfWork, charge: Charge, was: State, answer: GatewayAnswer)
             longest = work.now + timedelta(seconds=settings.PAYMENT_ACTION_SECONDS)
             charge.act_by = min(longest, charge.act_by or longest)
             charge.next_attempt_at = work.now + timedelta(seconds=FIRST_LOOK_SECONDS)
-            work.stated.append(_action_required(charge))
+            work.state(_action_required(charge), caused_by=charge.caused_by)
         case State.SUCCEEDED:
-            work.stated.append(_confirmed(charge))
+            work.state(_confirmed(charge), caused_by=charge.caused_by)
             if was is State.VOIDING:
                 _have_it_reviewed(charge)
                 work.give_back(charge, charge.left_minor, CAPTURED_ELSEWHERE)
@@ -197,11 +196,10 @@ def _follow(work: UnitOfWork, charge: Charge, was: State, answer: GatewayAnswer)
 
 def _fail(work: UnitOfWork, charge: Charge, reason: str) -> None:
     charge.failure_reason = unit_of_work.clean(reason, 120) or "declined"
-    work.stated.append(
-        catalogue.PaymentFailed(
-            order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk, reason=charge.failure_reason
-        )
+    failed = catalogue.PaymentFailed(
+        order_id=charge.order_id, flow=charge.flow, charge_id=charge.pk, reason=charge.failure_reason
     )
+    work.state(failed, caused_by=charge.caused_by)
 
 
 def _have_it_reviewed(charge: Charge) -> None:
@@ -272,19 +270,18 @@ def _refund_done(
     refund.state, refund.settled_at, refund.last_error = Refund.State.SUCCEEDED, work.now, ""
     refund.transaction_id = unit_of_work.clean(answer.transaction_id, 120)
     work.note(charge, "refunded", refund.reason, amount_minor=refund.amount_minor)
-    work.stated.append(
-        catalogue.PaymentRefunded(
-            order_id=charge.order_id,
-            flow=charge.flow,
-            charge_id=charge.pk,
-            refund_id=refund.pk,
-            amount_minor=refund.amount_minor,
-            currency=charge.currency,
-            reason=refund.reason,
-            left_minor=charge.amount_minor - back_minor,
-            number=number,
-        )
+    refunded = catalogue.PaymentRefunded(
+        order_id=charge.order_id,
+        flow=charge.flow,
+        charge_id=charge.pk,
+        refund_id=refund.pk,
+        amount_minor=refund.amount_minor,
+        currency=charge.currency,
+        reason=refund.reason,
+        left_minor=charge.amount_minor - back_minor,
+        number=number,
     )
+    work.state(refunded, caused_by=refund.caused_by or charge.caused_by)
     if refund.attempts > 1:
         for kind in (Review.Kind.REFUND_REFUSED, Review.Kind.UNKNOWN):
             reviews.settle(kind=kind, subject=str(refund.pk), note="The refund went through.")

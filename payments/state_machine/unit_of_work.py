@@ -29,6 +29,7 @@ _WRITTEN = (
     ("attempts", "int"),
     ("next_attempt_at", "timestamptz"),
     ("cancel_requested", "boolean"),
+    ("cancel_caused_by", "uuid"),
     ("last_error", "text"),
     ("settled_at", "timestamptz"),
 )
@@ -52,7 +53,7 @@ class UnitOfWork:
     """By their own ids."""
     now: datetime
     """By the database's clock."""
-    stated: list[OrderEvent] = field(default_factory=list)
+    _stated: list[outbox.Caused] = field(default_factory=list)
     _history: list[dict[str, object]] = field(default_factory=list)
     _changed: set[UUID] = field(default_factory=set)
     _refunds: list[Refund] = field(default_factory=list)
@@ -78,6 +79,14 @@ class UnitOfWork:
         """Have the charge written at the end."""
         self._changed.add(charge.pk)
 
+    def state(self, event: OrderEvent, *, caused_by: UUID | None) -> None:
+        """State this at the end, as following from the event of that id."""
+        self._stated.append(outbox.Caused(event, caused_by))
+
+    def cancel(self, charge: Charge) -> None:
+        """The order is over; the event that is being handled, if there is one, said so."""
+        charge.cancel_requested, charge.cancel_caused_by = True, outbox.cause_of(str(charge.order_id))
+
     def move(self, charge: Charge, state: State) -> None:
         """Begin the next step, which is due at once, or end."""
         charge.state = state
@@ -94,7 +103,9 @@ class UnitOfWork:
         if amount_minor <= 0 or (charge.pk, reason) in self._known():
             return
         self._known().add((charge.pk, reason))
-        self._refunds.append(Refund(charge=charge, amount_minor=amount_minor, reason=reason))
+        # What is captured too late goes back because the order was over before.
+        caused_by = outbox.cause_of(str(charge.order_id)) or charge.cancel_caused_by
+        self._refunds.append(Refund(charge=charge, amount_minor=amount_minor, reason=reason, caused_by=caused_by))
         charge.refunded_minor += amount_minor
         self.note(charge, "refund requested", reason, amount_minor=amount_minor)
 
@@ -105,8 +116,8 @@ class UnitOfWork:
         if self._refunds:
             Refund.objects.bulk_create(self._refunds)
         write_history(self._history)
-        if self.stated:
-            outbox.publish(*self.stated)
+        if self._stated:
+            outbox.publish(*self._stated)
 
     def _known(self) -> set[tuple[UUID, str]]:
         """Refunds that there are of these charges; nobody adds to them while the charges are locked."""

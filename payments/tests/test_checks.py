@@ -39,6 +39,7 @@ def test_stripe_needs_its_keys(
     assert expected == said(
         settings,
         PAYMENT_GATEWAY=STRIPE,
+        PAYMENT_CONFIRM_ORIGINS=["https://hooks.stripe.com"],
         STRIPE_SECRET_KEY=secret,
         STRIPE_PUBLISHABLE_KEY=publishable,
         PAYMENT_WEBHOOK_SECRETS=webhooks,
@@ -50,3 +51,11 @@ def test_the_message_says_what_to_set(settings: Any) -> None:
     [error] = [message for message in checks.run_checks() if message.id == "payments.E001"]
     assert error.msg == "Stripe is the payment gateway, but STRIPE_SECRET_KEY is not set."
     assert "https://dashboard.stripe.com/apikeys" in (error.hint or "")
+
+
+@pytest.mark.security
+def test_buyers_confirm_at_stripe_on_encrypted_pages_only(settings: Any) -> None:
+    """XB5: an origin that was set by hand is one with TLS."""
+    keys = {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_PUBLISHABLE_KEY": "pk_test_1", "PAYMENT_WEBHOOK_SECRETS": ["w"]}
+    origins = ["https://hooks.stripe.com", "http://hooks.stripe.com"]
+    assert said(settings, PAYMENT_GATEWAY=STRIPE, PAYMENT_CONFIRM_ORIGINS=origins, **keys) == ["payments.E004"]

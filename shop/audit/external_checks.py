@@ -1,4 +1,5 @@
-"""Invariants that are more than one SQL statement: the Redis stock counters, and the dead letters.
+"""Invariants that are more than one SQL statement: the Redis stock counters, and the messages that
+wait for a person.
 
 Redis is given little time to answer, and without it the rest of the audit continues.
 """
@@ -10,6 +11,7 @@ from dataclasses import replace
 import redis
 
 from inventory.redis_counters import admission, counter_sync
+from kafka_bridge.believing import refusals
 from kafka_bridge.dead_letters import letter_store
 from shop.audit.invariants import Rule
 from shop.audit.report import EXAMPLES, Finding
@@ -36,7 +38,12 @@ DEAD_LETTERS = Rule(
     sentence="Every message was handled; none is waiting for a person.",
     remedy="Read them in the admin or with manage.py dead_letters list --kinds, fix the cause, and redrive them.",
 )
-RULES = (COUNTERS_READABLE, COUNTERS_SUM, COUNTERS_SETTLED, DEAD_LETTERS)
+REFUSED = Rule(
+    name="refused messages",
+    sentence="Every message was stated by the app that owns its topic.",
+    remedy="Read the refused messages in the admin: they moved nothing, but somebody could write them to Kafka.",
+)
+RULES = (COUNTERS_READABLE, COUNTERS_SUM, COUNTERS_SETTLED, DEAD_LETTERS, REFUSED)
 # A difference that is the same this many times in a row is not an update on its way.
 _ATTEMPTS, _RETRY_SECONDS = 5, 0.5
 # Admitted orders older than this are left to the timekeeper, which gets so long to settle them.
@@ -95,9 +102,16 @@ def finding(rule: Rule, examples: Iterable[str] = (), *, note: str = "") -> Find
     )
 
 
-# -- The dead letters -----------------------------------------------------------------------------------
+# -- Messages that wait for a person ---------------------------------------------------------------------
 def dead_letter_finding() -> Finding:
     """Count what waits for a person, by kind. What the group `dead_letters` has not stored yet is in its lag."""
     kinds = letter_store.error_kinds()
     found = finding(DEAD_LETTERS, (f"{kind.count} of {', '.join(kind.groups)}: {kind.error}" for kind in kinds))
     return replace(found, count=sum(kind.count for kind in kinds))
+
+
+def refused_finding() -> Finding:
+    """Messages that were not believed, and that nobody has looked at yet."""
+    rows = refusals.open_messages().order_by("id").values_list("group", "type", "key", "why")
+    found = finding(REFUSED, (f"{group}: {kind} of {key}: {why}" for group, kind, key, why in rows[:EXAMPLES]))
+    return replace(found, count=refusals.open_messages()[: refusals.OPEN_AT_MOST].count())

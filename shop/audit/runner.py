@@ -54,8 +54,8 @@ def run(
         gateway.keep_reviews(compared)
     with snapshot():
         read = tuple(invariants.check(SNAPSHOT, grace_seconds=grace_seconds, limit_seconds=limit_seconds))
-        dead_letters = external_checks.dead_letter_finding()
-    findings = (*read, gateway.finding(compared), *counters, dead_letters)
+        messages = (external_checks.dead_letter_finding(), external_checks.refused_finding())
+    findings = (*read, gateway.finding(compared), *counters, *messages)
     report = AuditReport(findings, time.monotonic() - started)
     if record:
         _record(report, started_at=started_at, by=by)

@@ -16,7 +16,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from orders import links, queries
+from orders import links, payment_pages, queries
 from orders.actions import cancellation, returns
 from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Status
 from shop.books import pricing
@@ -126,7 +126,7 @@ def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[st
 def order_pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """Redirect to the bank's page, where the buyer confirms the payment; if nothing is pending, back to the order."""
     order = buyers_order(request, order_id)
-    if order.payment_wait != PaymentWait.ACTION or not queries.is_web_address(order.payment_url):
+    if order.payment_wait != PaymentWait.ACTION or not payment_pages.is_gateways(order.payment_url):
         return redirect(_address("order", request, order_id))
     after_sales.go_to_bank(request.session, order_id)
     return HttpResponseRedirect(order.payment_url)

@@ -1,4 +1,6 @@
-"""The saga as tables and as a diagram: events read off the registry, and the questions that are no events."""
+"""The saga as tables and as a diagram: events and what is believed of them, read off the registry, and the questions
+that are no events.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +11,8 @@ from shop.saga.questions import QUESTIONS
 
 COLUMNS = ("event", "topic", "said by", *(f"heard by ({flow})" for flow in catalogue.FLOWS))
 
+BELIEF_COLUMNS = ("who hears", "whom", "of what", "and believes it if")
+BELIEFS = "What is believed: a message moves nothing before it is borne out."
 QUESTION_COLUMNS = ("who asks", "whom", "what", "when", "answered by")
 BETWEEN = "Questions, which are no events: the answer is needed in the asker's own transaction."
 
@@ -37,15 +41,28 @@ def rows() -> list[Row]:
     ]
 
 
+def belief_rows() -> list[tuple[str, ...]]:
+    """A row for each group and each app that it hears: of which events, and the function that bears them out."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for group in registry.groups():
+        for event in catalogue.EVENTS:
+            if group.knows(event):
+                belief = group.belief_of(event)
+                name = f"{belief.__module__}.{belief.__qualname__}" if belief else "whatever comes"
+                found.setdefault((group.name, event.TOPIC.owner, name), []).append(event.TYPE)
+    return [(group, owner, ", ".join(types), name) for (group, owner, name), types in found.items()]
+
+
 def question_rows() -> list[tuple[str, ...]]:
     """A row for each question that one app asks another."""
     return [(each.asker, each.asked, each.what, each.when, each.answered_by) for each in QUESTIONS]
 
 
 def as_markdown() -> str:
-    """The tables at the top of the catalogue: the events, and the questions."""
+    """The tables at the top of the catalogue: the events, what is believed, and the questions."""
     events = _table([COLUMNS, *(row.cells for row in rows())])
-    return f"{events}\n\n{BETWEEN}\n\n{_table([QUESTION_COLUMNS, *question_rows()])}"
+    beliefs = _table([BELIEF_COLUMNS, *belief_rows()])
+    return f"{events}\n\n{BELIEFS}\n\n{beliefs}\n\n{BETWEEN}\n\n{_table([QUESTION_COLUMNS, *question_rows()])}"
 
 
 def _table(table: Sequence[Sequence[str]]) -> str:
@@ -58,7 +75,7 @@ def _table(table: Sequence[Sequence[str]]) -> str:
 def as_mermaid() -> str:
     """A flowchart: apps and groups as boxes, events as arrows; an arrow of one flow only names it.
 
-    Questions are dotted arrows to the app that answers.
+    Questions, and what bears messages out, are dotted arrows to the app that is asked.
     """
     lines = ["flowchart LR"]
     for event in catalogue.EVENTS:
@@ -67,5 +84,6 @@ def as_mermaid() -> str:
             flows = [flow for flow, names in heard.items() if listener in names]
             label = event.TYPE if len(flows) == len(catalogue.FLOWS) else f"{event.TYPE}<br/>{flows[0]}"
             lines.append(f'    {event.TOPIC.owner} -- "{label}" --> {listener}')
+    lines += [f'    {group} -. "{name.rpartition(".")[2]}?" .-> {owner}' for group, owner, _, name in belief_rows()]
     lines += [f'    {each.asker} -. "{each.answered_by.rpartition(".")[2]}?" .-> {each.asked}' for each in QUESTIONS]
     return "\n".join(lines)

@@ -26,9 +26,40 @@ def put(*events: Event, partition: int = 0, at: datetime | None = None) -> list[
     return put_all([(event, partition, time) for event in events])
 
 
-def put_all(events: Sequence[tuple[Event, int, datetime]]) -> list[UUID]:
-    """Produce events to these partitions, stated and written at these moments; returns their ids."""
-    ids, producer = [uuid7() for _ in events], clients.producer(linger_ms=0)
+Placed = tuple[Event, int, datetime]
+"""An event, the partition that it goes to, and the moment at which it is stated and written."""
+
+
+def put_all(events: Sequence[Placed]) -> list[UUID]:
+    """Produce events that were stated; returns their ids."""
+    ids = record_all(events)
+    produce_all(events, ids)
+    return ids
+
+
+def record_all(events: Sequence[Placed]) -> list[UUID]:
+    """Note in the outbox that they were stated; returns their ids."""
+    ids = [uuid7() for _ in events]
+    testing.record(
+        [
+            envelope.Received(
+                event=event,
+                id=event_id,
+                correlation_id=event.correlation_id,
+                topic=event.TOPIC.name,
+                partition=partition,
+                offset=0,
+                time=time,
+            )
+            for event_id, (event, partition, time) in zip(ids, events, strict=True)
+        ]
+    )
+    return ids
+
+
+def produce_all(events: Sequence[Placed], ids: Sequence[UUID]) -> None:
+    """Write them to their topics, whether they were stated or not."""
+    producer = clients.producer(linger_ms=0)
     for event_id, (event, partition, time) in zip(ids, events, strict=True):
         producer.produce(
             clients.topic_name(event.TOPIC.name),
@@ -39,7 +70,6 @@ def put_all(events: Sequence[tuple[Event, int, datetime]]) -> list[UUID]:
             headers=headers(event, event_id, time),
         )
     assert producer.flush(20) == 0
-    return ids
 
 
 def headers(event: Event, event_id: UUID, time: datetime) -> Any:

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 
 from devtools.testing.bridge.bridge_events import created, delivered
 from devtools.testing.bridge.group_members import running, wait_for_members
-from devtools.testing.bridge.kafka_logs import put_all, told
+from devtools.testing.bridge.kafka_logs import produce_all, put_all, record_all, told
 from devtools.testing.bridge.manage_processes import environment_of, process
 from events import catalogue
 from kafka_bridge import testing
@@ -198,10 +198,12 @@ def test_a_zombie_that_was_frozen_in_a_transaction_does_not_keep_its_locks(setti
     }
     with process("run_consumer", "analytics", environment=environment) as zombie:
         wait_for_members("analytics", 1)
+        facts = [(delivered(), each % 3, datetime.now(UTC)) for each in range(90)]
+        ids = record_all(facts)
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("LOCK TABLE kafka_bridge_inboxrow IN SHARE MODE")
-            send(90)
+            produce_all(facts, ids)
             testing.wait_until(lambda: ("active", "Lock") in sessions(), what="one that waits for the table")
             os.kill(zombie.pid, signal.SIGSTOP)
         testing.wait_until(lambda: ("idle in transaction", "Client") in sessions(), what="a frozen transaction")

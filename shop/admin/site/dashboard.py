@@ -18,6 +18,7 @@ from django.utils import timezone
 import money
 from inventory.models import Stock
 from kafka_bridge import admin as facts
+from kafka_bridge.believing import refusals
 from kafka_bridge.models import DeadLetter
 from orders.models import Order, OrderMail, ReturnRequest, Status
 from payments.models import Charge, Refund, Review
@@ -149,6 +150,9 @@ def _figures(request: HttpRequest, statuses: list[StatusCount], days: list[Daily
         parked = DeadLetter.objects.filter(state=DeadLetter.State.PARKED)
         url = reverse("admin:kafka_bridge_deadletter_changelist")
         yield _count("Dead letters", parked, "messages that need attention", f"{url}?state__exact=parked")
+    if navigation.may_see(request, "kafka_bridge", "refusedmessage"):
+        url = f"{reverse('admin:kafka_bridge_refusedmessage_changelist')}?state=open"
+        yield _count("Refused messages", refusals.open_messages(), "stated by nobody of the shop", url)
     if navigation.may_see(request, "payments", "charge"):
         open_charges = Charge.objects.filter(state__in=Charge.OPEN)
         url = f"{reverse('admin:payments_charge_changelist')}?progress=open"

@@ -39,6 +39,7 @@ _PAGES = {
     "Kafka": [
         ("Outbox", "outbox", "kafka_bridge", "outboxrow"),
         ("Dead letters", "mark_email_unread", "kafka_bridge", "deadletter"),
+        ("Refused messages", "gpp_bad", "kafka_bridge", "refusedmessage"),
     ],
     "Control": [
         ("Audits", "fact_check", "shop", "auditrun"),

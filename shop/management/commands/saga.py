@@ -1,6 +1,7 @@
 """`manage.py saga`."""
 
 import argparse
+from collections.abc import Sequence
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand
@@ -15,7 +16,10 @@ WIDE_COLUMNS = 130
 class Command(BaseCommand):
     """Prints the saga."""
 
-    help = "Print which event goes where and who hears it, from the live registry, and what the apps ask one another."
+    help = (
+        "Print, from the live registry, which event goes where, who hears it, when it is believed, and what the apps "
+        "ask one another."
+    )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         form = parser.add_mutually_exclusive_group()
@@ -46,14 +50,18 @@ class Command(BaseCommand):
         console.print(table)
         if not is_wide:
             console.print(f"From {WIDE_COLUMNS} columns on, this also says what follows from each event.")
-        self._print_questions(console, is_wide=is_wide)
+        self._print_rows(console, tables.BELIEFS, tables.BELIEF_COLUMNS, tables.belief_rows(), is_wide=is_wide)
+        self._print_rows(console, tables.BETWEEN, tables.QUESTION_COLUMNS, tables.question_rows(), is_wide=is_wide)
 
-    def _print_questions(self, console: Console, *, is_wide: bool) -> None:
+    @staticmethod
+    def _print_rows(
+        console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, is_wide: bool
+    ) -> None:
         """Who asks whom, and what; the rest where there is room."""
-        shown = len(tables.QUESTION_COLUMNS) if is_wide else 3
-        table = Table(title=tables.BETWEEN, show_lines=True, show_edge=False)
-        for name in tables.QUESTION_COLUMNS[:shown]:
+        shown = len(columns) if is_wide else 3
+        table = Table(title=title, show_lines=True, show_edge=False)
+        for name in columns[:shown]:
             table.add_column(name)
-        for row in tables.question_rows():
+        for row in rows:
             table.add_row(*row[:shown])
         console.print(table)

@@ -50,7 +50,7 @@ def test_the_trail_of_an_order_that_went_all_the_way(book: Book, admin_client: C
     ]
     moments = timeline.moments_of(order)
     assert [moment.cause.type if moment.cause else "" for moment in moments] == [
-        "", "order.created", "", "payment.confirmed", "", "",
+        "", "order.created", "inventory.reserved", "payment.confirmed", "order.confirmed", "order.confirmed",
     ]  # fmt: skip
     assert [moment.missing for moment in moments] == [[]] * 6
 
