@@ -1,8 +1,8 @@
 # One image for every role; docker-compose.yml says which command each of them runs.
 FROM python:3.11.15-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-COPY requirements.txt /tmp/requirements.txt
-RUN python -m venv /opt/venv && /opt/venv/bin/pip install --only-binary :all: -r /tmp/requirements.txt
+COPY requirements.lock /tmp/requirements.lock
+RUN python -m venv /opt/venv && /opt/venv/bin/pip install --only-binary :all: --require-hashes -r /tmp/requirements.lock
 
 FROM python:3.11.15-slim-bookworm
 ENV PATH=/opt/venv/bin:$PATH \

@@ -16,7 +16,7 @@ DEVELOPMENT = .venv/requirements-dev.stamp
 NODE_MODULES = node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove lint lint-js bench up wheel install browser venv
+.PHONY: help demo test prove lint lint-js lint-secrets lock advisories bench up wheel install browser venv
 
 help: ## list the targets
 	@echo 'Bookrush: make TARGET'
@@ -31,7 +31,7 @@ test: $(DEVELOPMENT) browser ## every case (ARGS="-m kafka" narrows them down, T
 prove: $(DEVELOPMENT) browser ## the long forms: more seeds, orders, kills and drills (SHORT=1 leaves out the longest)
 	@exec $(VENV_PYTHON) -m pytest --prove $(if $(filter-out 0 no false,$(SHORT)),--short) --numprocesses=$(TEST_PROCESSES) $(ARGS)
 
-lint: $(DEVELOPMENT) lint-js ## check style, format, types, imports, templates, scripts and style sheets
+lint: $(DEVELOPMENT) lint-js lint-secrets ## check style, format, types, imports, templates, scripts, style sheets, secrets
 	$(VENV_PYTHON) -m ruff check
 	$(VENV_PYTHON) -m ruff format --check
 	find templates kafka_bridge/templates -name '*.html' | xargs .venv/bin/djade --check
@@ -40,6 +40,18 @@ lint: $(DEVELOPMENT) lint-js ## check style, format, types, imports, templates, 
 
 lint-js: $(NODE_MODULES) ## check scripts and style sheets alone
 	node_modules/.bin/biome lint --error-on-warnings
+
+# Words such as password= are everywhere in tests, so only what looks like a real key or a real login counts.
+lint-secrets: $(DEVELOPMENT) ## look for keys and passwords in what git has
+	git ls-files -z | xargs -0 -n 150 -P 2 .venv/bin/detect-secrets-hook --disable-plugin KeywordDetector \
+	--exclude-files '^(requirements\.lock|package-lock\.json)$$' --exclude-secrets '^(bookrush|0123456789ABCDEFGHJKMNPQRSTVWXYZ)$$'
+
+lock: $(DEVELOPMENT) ## requirements.lock anew: all that requirements.txt brings, with hashes, for the image
+	.venv/bin/uv pip compile --quiet requirements.txt --generate-hashes --universal --python-version 3.11 --no-header \
+	--no-emit-index-url --output-file requirements.lock
+
+advisories: $(DEVELOPMENT) ## ask the package index which locked packages have known weaknesses
+	.venv/bin/uv tool run --from pip-audit==2.10.1 pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
 
 bench: $(DEVELOPMENT) ## the benchmarks, as a table
 	@exec $(VENV_PYTHON) -m benchmarks $(ARGS)

@@ -5,19 +5,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devtools.drills.plans import Drill, DrilledShop
+from devtools.drills.plans import DrilledShop
 from devtools.testing.processes import Shop
 from devtools.testing.services import Services
 
 
 @contextmanager
-def opened(drill: Drill, *, state: Path, say: Callable[[str], None], keep: bool = False) -> Iterator[DrilledShop]:
-    """Start a shop with all of its roles; stop it afterwards, and delete its folder unless `keep` is set.
+def opened(brokers: int, *, state: Path, say: Callable[[str], None], keep: bool = False) -> Iterator[DrilledShop]:
+    """Start a shop with so many brokers and all of its roles; stop it afterwards, and delete its folder unless `keep`
+    is set.
 
     Raises:
         LocalError: it cannot run on this machine; the message says why.
     """
-    services = Services(state=state, purpose="drills", brokers=drill.brokers)
+    services = Services(state=state, purpose="drills", brokers=brokers)
     folder = services.state.path
     try:
         say(f"Starting a shop in {folder}")

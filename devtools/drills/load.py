@@ -55,13 +55,16 @@ class Bought:
 class OrderLoad:
     """Buyers at one shop. Its results may be read at any time; they only grow."""
 
-    def __init__(self, url: str, skus: Sequence[str], *, rate: float, seed: int) -> None:
-        """Start `rate` buyers a second; the same seed gives the same buyers."""
+    def __init__(self, url: str, skus: Sequence[str], *, rate: float, seed: int, buyers: float = float("inf")) -> None:
+        """Bring `rate` buyers a second, until so many have come; the same seed gives the same buyers."""
         self.bought: list[Bought] = []
         self.refused_at: list[float] = []
         """When a buyer got a clean 503."""
         self.failures: list[str] = []
         """All other answers; these buyers retried as well."""
+        self.unanswered: list[str] = []
+        """What went wrong where there was no answer; these, too."""
+        self._buyers = buyers
         self._url, self._skus, self._pause = url, list(skus), 1 / rate
         self._picker = random.Random(seed)  # noqa: S311 - to be repeatable, not secret
         self._turn = threading.Lock()
@@ -77,6 +80,11 @@ class OrderLoad:
     def come(self) -> int:
         """The number of buyers so far."""
         return self._come
+
+    @property
+    def has_everybody_come(self) -> bool:
+        """Whether no new buyer is expected."""
+        return self._come >= self._buyers
 
     @property
     def asking(self) -> int:
@@ -119,7 +127,7 @@ class OrderLoad:
             now = time.monotonic()
             if self._waiting and self._waiting[0].due_at <= now:
                 return heapq.heappop(self._waiting)
-            if self._next_at > now:
+            if self._next_at > now or self._come >= self._buyers:
                 return None
             came_at, self._next_at = self._next_at, self._next_at + self._pause
             self._come += 1
@@ -145,7 +153,9 @@ class OrderLoad:
         try:
             status, text = load.post_order(client, buyer.body)
         except load.NoAnswer as error:
-            status, text = 0, str(error)
+            self.unanswered.append(str(error))
+            self._come_back_later(buyer)
+            return
         # A persistent connection may be closed just as the next request is sent, which is not the shop's fault.
         client.close()
         now = time.monotonic()
@@ -156,7 +166,7 @@ class OrderLoad:
         if status == 503 and _says_when_to_come_back(text):
             self.refused_at.append(now)
         else:
-            self.failures.append(f"{status or 'no answer'}: {text[:200]}")
+            self.failures.append(f"{status}: {text[:200]}")
         self._come_back_later(buyer)
 
     def _come_back_later(self, buyer: Buyer) -> None:

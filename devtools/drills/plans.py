@@ -1,21 +1,16 @@
-"""The drills: which outage each causes, and what must hold."""
+"""What a drill is, and the options of one run."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import cycle
-
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from typing import Any
 
 from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.postgres import Postgres
-from devtools.local.roles import GATEWAY
 from devtools.testing.processes import Shop
 
-SECONDS_MAX, RATE_MAX = 7200, 200
-LEADER_KILLED_EVERY_SECONDS = 20.0
-_ORDERS = "orders.events"
+SECONDS_MAX, RATE_MAX, ORDERS_MAX, KILLS_MAX = 7200, 200, 100_000, 10_000
+AT_RANDOM = frozenset({"orders", "kills", "freeze", "brokers"})
+"""The options that only drills that strike at random have."""
 Wait = Callable[[str, float], None]
 """Shows what is going on, and waits so many seconds."""
 
@@ -40,12 +35,18 @@ class Drill:
     name: str
     takes_away: str
     must_hold: str
-    act: Callable[[DrilledShop, Wait, float], None]
-    """Causes the outage for so many seconds; it is over when this returns or raises."""
+    act: Callable[[DrilledShop, Wait, "DrillPlan"], None]
+    """Causes the outage; it is over when this returns or raises."""
     brokers: int = 1
     kills_roles: frozenset[str] = frozenset()
     orders_meanwhile: bool = True
     """Whether every order must be accepted at the first try; else it may get a 503 during the outage."""
+    strikes_at_random: bool = False
+    """Whether it may take any process, and is over after so many orders and kills, not after so many seconds."""
+
+    def may_kill(self, role: str) -> bool:
+        """Whether this role need not run all the time."""
+        return self.strikes_at_random or role in self.kills_roles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +55,39 @@ class DrillPlan:
 
     drill: Drill
     seconds: float = 600.0
-    """How long the outage lasts."""
+    """How long the outage lasts; of no drill that strikes at random."""
     rate: float = 5.0
     """New buyers a second."""
     seed: int = 1
+    orders: int = 2000
+    """How many buyers come; only of a drill that strikes at random, as the rest."""
+    kills: int = 200
+    freeze: bool = False
+    """Whether half of them are frozen for a while (SIGSTOP, SIGCONT) and not killed."""
+    brokers: int = 1
+
+    @classmethod
+    def of(cls, drill: Drill, options: Mapping[str, Any]) -> "DrillPlan":
+        """A plan with the options that were given.
+
+        Raises:
+            BadPlan: this drill has no such option, or the value is impossible.
+        """
+        plan = cls(drill=drill, **{"brokers": drill.brokers, **options})
+        for name in options.keys() - plan.options:
+            raise BadPlan(f"{drill.name} takes no --{name}; see `manage.py run_drill --help`.")
+        plan.check()
+        return plan
+
+    @property
+    def options(self) -> list[str]:
+        """The options that this drill has."""
+        return [*(sorted(AT_RANDOM) if self.drill.strikes_at_random else ["seconds"]), "rate", "seed"]
+
+    @property
+    def buyers(self) -> float:
+        """How many come at most."""
+        return self.orders if self.drill.strikes_at_random else float("inf")
 
     def check(self) -> None:
         """Refuse impossible values.
@@ -65,133 +95,11 @@ class DrillPlan:
         Raises:
             BadPlan: see its message.
         """
-        for option, value, most in (("--seconds", self.seconds, SECONDS_MAX), ("--rate", self.rate, RATE_MAX)):
+        for option, value, most in (
+            ("--seconds", self.seconds, SECONDS_MAX),
+            ("--rate", self.rate, RATE_MAX),
+            ("--orders", self.orders, ORDERS_MAX),
+            ("--kills", self.kills, KILLS_MAX),
+        ):
             if not 0 < value <= most:
                 raise BadPlan(f"{option} takes a number above 0, {most:,} at most, not {value:g}.")
-
-
-def find(name: str) -> Drill:
-    """The drill with this name.
-
-    Raises:
-        BadPlan: there is none.
-    """
-    for drill in DRILLS:
-        if drill.name == name:
-            return drill
-    raise BadPlan(f"There is no drill {name!r}; there are: {', '.join(drill.name for drill in DRILLS)}.")
-
-
-def _postgres_outage(drilled: DrilledShop, wait: Wait, seconds: float) -> None:
-    with _ending_with(drilled.postgres.start):
-        drilled.postgres.kill()
-        wait("PostgreSQL is down", seconds)
-
-
-def _redis_outage(drilled: DrilledShop, wait: Wait, seconds: float) -> None:
-    with _ending_with(drilled.shop.redis.start):
-        drilled.shop.redis.kill()
-        wait("Redis is down", seconds)
-
-
-def _kafka_outage(drilled: DrilledShop, wait: Wait, seconds: float) -> None:
-    with _ending_with(drilled.kafka.start):
-        drilled.kafka.kill()
-        wait("Kafka is down", seconds)
-
-
-def _gateway_outage(drilled: DrilledShop, wait: Wait, seconds: float) -> None:
-    with _ending_with(lambda: drilled.shop.start(GATEWAY)):
-        drilled.shop.kill(GATEWAY)
-        wait("the gateway is down", seconds)
-
-
-def _broker_kills(drilled: DrilledShop, wait: Wait, seconds: float) -> None:
-    """Half of the time one broker after the other is down, the other half two at once."""
-    share = seconds / 2 / len(drilled.kafka.brokers)
-    with _ending_with(drilled.kafka.start):
-        for broker in drilled.kafka.brokers:
-            drilled.kafka.kill(broker)
-            wait(f"broker {broker} is down", share)
-            drilled.kafka.start(broker)
-        two = list(drilled.kafka.brokers)[:2]
-        drilled.kafka.kill(*two)
-        wait(f"brokers {two[0]} and {two[1]} are down", seconds / 2)
-
-
-def _leader_kills(drilled: DrilledShop, wait: Wait, seconds: float) -> None:
-    """Kill the leader of one partition of the orders' topic after the other; each comes back half a turn later."""
-    turn = min(LEADER_KILLED_EVERY_SECONDS, seconds / 2)
-    partitions = cycle(range(3))
-    with _ending_with(drilled.kafka.start):
-        for number in range(1, int(seconds / turn) + 1):
-            leader = _leader(drilled, next(partitions))
-            drilled.kafka.kill(leader)
-            wait(f"leader {leader} was killed (kill {number})", turn / 2)
-            drilled.kafka.start(leader)
-            wait(f"broker {leader} is back", turn / 2)
-
-
-def _leader(drilled: DrilledShop, partition: int) -> int:
-    """The broker that leads a partition of the orders' topic; any broker while there is no leader."""
-    topic = drilled.shop.environment["KAFKA_TOPIC_PREFIX"] + _ORDERS
-    client = AdminClient({"bootstrap.servers": drilled.kafka.bootstrap_servers, "log_level": 0})
-    try:
-        leader = client.list_topics(topic, timeout=10).topics[topic].partitions[partition].leader
-    except (KafkaException, KeyError):
-        leader = -1
-    return leader if leader in drilled.kafka.brokers else next(iter(drilled.kafka.brokers))
-
-
-@contextmanager
-def _ending_with(bring_back: Callable[[], object]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        bring_back()
-
-
-_ALL_ACCEPTED = "every order is accepted"
-DRILLS = (
-    Drill(
-        name="postgres-outage",
-        takes_away="PostgreSQL, by kill -9",
-        must_hold="orders are refused with a clean 503, and accepted under the same key afterwards",
-        act=_postgres_outage,
-        orders_meanwhile=False,
-    ),
-    Drill(
-        name="redis-outage",
-        takes_away="Redis, by kill -9; it comes back empty",
-        must_hold=f"{_ALL_ACCEPTED}, and completes during the outage",
-        act=_redis_outage,
-    ),
-    Drill(
-        name="kafka-outage",
-        takes_away="Kafka's only broker, by kill -9",
-        must_hold=f"{_ALL_ACCEPTED}; events wait in the outbox",
-        act=_kafka_outage,
-    ),
-    Drill(
-        name="gateway-outage",
-        takes_away="the sandbox gateway, by kill -9: connections are refused",
-        must_hold=f"{_ALL_ACCEPTED}; charges wait",
-        act=_gateway_outage,
-        kills_roles=frozenset({GATEWAY}),
-    ),
-    Drill(
-        name="broker-kills",
-        takes_away="each of three brokers in turn, then two at once, by kill -9",
-        must_hold=f"{_ALL_ACCEPTED}; with one broker down orders continue, with two they wait",
-        act=_broker_kills,
-        brokers=3,
-    ),
-    Drill(
-        name="leader-kills",
-        takes_away=f"the leader of {_ORDERS} among three brokers, every {LEADER_KILLED_EVERY_SECONDS:g} s, by kill -9",
-        must_hold=f"{_ALL_ACCEPTED}; nothing acknowledged is lost",
-        act=_leader_kills,
-        brokers=3,
-    ),
-)
-"""In all of them every order must complete in the end, once and in order, and nothing must be left for a person."""

@@ -14,7 +14,7 @@ from devtools.testing.processes import Shop
 
 CALM_SECONDS = 10.0
 """How long the shop is under load before the outage."""
-_TICK_SECONDS = 0.2
+TICK_SECONDS = 0.2
 _UNITS = 1_000_000
 _BOOKS = 20
 _RECEIVE = """
@@ -62,18 +62,24 @@ class _Drill:
         self._plan, self._drilled, self._show = plan, drilled, show
         self._shop = drilled.shop
         self._drain_within_seconds = drain_within_seconds
-        self._load = OrderLoad(self._shop.url, _stock_up(self._shop), rate=plan.rate, seed=plan.seed)
+        self._load = OrderLoad(
+            self._shop.url, _stock_up(self._shop), rate=plan.rate, seed=plan.seed, buyers=plan.buyers
+        )
         self._watcher = Watcher(self._shop, self._load)
         self._started = 0.0
 
     def run(self) -> DrillVerdict:
         dead_before = verdict.dead_letters(self._shop)
         with self._buyers_coming():
-            process_ids = self._process_ids()
+            process_ids = self._shop.process_ids()
             self._wait("before", min(CALM_SECONDS, self._plan.seconds))
             away_at = time.monotonic()
-            self._plan.drill.act(self._drilled, self._wait, self._plan.seconds)
+            self._plan.drill.act(self._drilled, self._wait, self._plan)
             back_at = time.monotonic()
+            may_have_ended = filter(self._plan.drill.may_kill, process_ids)
+            process_ids |= {role: self._shop.process_ids()[role] for role in may_have_ended}
+            while not self._load.has_everybody_come and self._plan.drill.strikes_at_random:
+                self._wait("the last buyers", TICK_SECONDS, left=None)
             drained_at = self._until_drained(back_at)
             self._load.close_door()
             self._until_at_rest()
@@ -96,10 +102,6 @@ class _Drill:
         finally:
             self._load.stop()
             self._watcher.stop()
-
-    def _process_ids(self) -> dict[str, int]:
-        found = self._shop.process_ids()
-        return {role: pid for role, pid in found.items() if role not in self._plan.drill.kills_roles}
 
     def _until_drained(self, back_at: float) -> float | None:
         """Wait until the orders of all buyers who came before `back_at` are complete; when that was, or None."""
@@ -144,7 +146,8 @@ class _Drill:
                     state=self._watcher.state,
                 )
             )
-            time.sleep(min(_TICK_SECONDS, deadline - now))
+            self._shop.look_after()
+            time.sleep(max(0.0, min(TICK_SECONDS, deadline - time.monotonic())))
 
 
 def _stock_up(shop: Shop) -> list[str]:

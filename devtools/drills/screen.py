@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from devtools.drills.plans import DRILLS
+from devtools.drills.catalogue import DRILLS
 from devtools.drills.runner import DrillSnapshot
 from devtools.drills.verdict import DrillVerdict
 from shop.site.terminal import LiveScreen
@@ -52,8 +52,11 @@ def print_verdict(verdict: DrillVerdict, console: Console) -> None:
         table.add_row(finding.name, Text("\n".join([finding.figure, *finding.problems])), mark)
     console.print(table)
     plan = verdict.plan
+    said = [f"{verdict.timeline.away_seconds:.0f} s", f"{plan.rate:g} buyers/s"]
+    if plan.drill.strikes_at_random:
+        said += [f"{plan.orders:,} orders", f"{plan.kills:,} {'kills and freezes' if plan.freeze else 'kills'}"]
     console.print(
-        f"{plan.drill.name}, {verdict.timeline.away_seconds:.0f} s, {plan.rate:g} buyers/s, seed {plan.seed}: "
+        f"{plan.drill.name}, {', '.join(said)}, seed {plan.seed}: "
         f"{'the shop held.' if verdict.has_held else 'the shop did not hold.'}",
         highlight=False,
     )
@@ -64,9 +67,7 @@ def as_json(verdict: DrillVerdict) -> dict[str, Any]:
     plan, timeline = verdict.plan, verdict.timeline
     return {
         "drill": plan.drill.name,
-        "seconds": plan.seconds,
-        "rate": plan.rate,
-        "seed": plan.seed,
+        **{name: getattr(plan, name) for name in plan.options},
         "held": verdict.has_held,
         "away_seconds": round(timeline.away_seconds, 1),
         "drain_seconds": None if timeline.drain_seconds is None else round(timeline.drain_seconds, 1),
@@ -95,7 +96,7 @@ def _figures(snapshot: DrillSnapshot) -> list[tuple[str, str]]:
     load, state = snapshot.load, snapshot.state
     return [
         ("accepted", f"{len(load.bought):,}"),
-        ("refused", f"{len(load.refused_at) + len(load.failures):,}"),
+        ("refused", f"{len(load.refused_at) + len(load.failures) + len(load.unanswered):,}"),
         ("in the outbox", _number(state.waiting)),
         ("messages behind", _number(state.behind)),
         ("dead letters", _number(state.dead)),

@@ -12,6 +12,7 @@ from django.conf import settings
 from devtools.drills import event_log_check, shop_state
 from devtools.drills.load import Bought, OrderLoad
 from devtools.drills.plans import DrillPlan
+from devtools.local.roles import WEB
 from devtools.testing.processes import Shop
 from kafka_bridge.monitoring import lag
 from orders.cancel_reasons import CancelCode, CancelReason
@@ -43,7 +44,7 @@ class Timeline:
     drained_at: float | None
     """When every order of a buyer who came before `back_at` was complete; None if that took too long."""
     process_ids: Mapping[str, int]
-    """Process ids of the roles before the outage."""
+    """Process ids of the roles before the outage, or after it where the drill killed them."""
     dead_before: tuple[int, int, int]
     """What `dead_letters` returned before the outage."""
 
@@ -84,7 +85,7 @@ def judge(plan: DrillPlan, shop: Shop, load: OrderLoad, timeline: Timeline) -> D
     lag_finding = _check_lag()  # first, because it waits until everything is read
     findings = [
         _check_orders(plan, load, timeline),
-        _check_ends(plan, shop, bought),
+        _check_ends(timeline, shop, bought),
         _check_drain(timeline, bought),
         _check_dead_letters(shop, timeline),
         _check_roles(shop, timeline),
@@ -105,21 +106,26 @@ def _check_orders(plan: DrillPlan, load: OrderLoad, timeline: Timeline) -> Drill
         problems.append(f"{load.asking} of {load.come} buyers could not order")
     if plan.drill.orders_meanwhile and refused:
         problems.append(f"{refused} times a buyer was told to come back")
+    if load.unanswered and not plan.drill.may_kill(WEB):
+        problems.append(f"{len(load.unanswered)} times there was no answer, the first: {load.unanswered[0]}")
     early = sum(at < timeline.away_at for at in load.refused_at)
     if early:
         problems.append(f"{early} times a buyer was told to come back before the outage")
     if len({each.order_id for each in load.bought}) != len(load.bought):
         problems.append("two buyers have the same order")
     again = sum(each.tries > 1 for each in load.bought)
-    figure = f"{len(load.bought):,} of {load.come:,}, {again:,} after a retry ({refused:,} clean 503)"
+    figure = (
+        f"{len(load.bought):,} of {load.come:,}, {again:,} after a retry "
+        f"({refused:,} clean 503, {len(load.unanswered):,} without an answer)"
+    )
     return DrillFinding(name="orders accepted", figure=figure, problems=problems)
 
 
-def _check_ends(plan: DrillPlan, shop: Shop, bought: Sequence[Bought]) -> DrillFinding:
+def _check_ends(timeline: Timeline, shop: Shop, bought: Sequence[Bought]) -> DrillFinding:
     """DELIVERED, or CANCELLED for a reason that the buyer's card or the length of the outage explains."""
     declined = [each.order_id for each in bought if each.card in _DECLINED]
     payers = [each.order_id for each in bought if each.card not in _DECLINED]
-    allowed = {"DELIVERED", *_given_up(plan)}
+    allowed = {"DELIVERED", *_given_up(timeline.away_seconds)}
     strange = {end: count for end, count in shop_state.ends(shop, payers).items() if end not in allowed}
     strange |= {
         end: count
@@ -140,9 +146,9 @@ def _is_declined(end: str) -> bool:
     return reason is not None and reason.code is CancelCode.PAYMENT_FAILED
 
 
-def _given_up(plan: DrillPlan) -> set[str]:
+def _given_up(away_seconds: float) -> set[str]:
     """The reasons for which orders may be cancelled after an outage of this length."""
-    waited = plan.seconds + _MARGIN_SECONDS
+    waited = away_seconds + _MARGIN_SECONDS
     limits = {CancelCode.NOT_PAID: settings.HOLD_SECONDS, CancelCode.TIMED_OUT: settings.ORDER_DEADLINE_SECONDS}
     return {reason for reason, limit in limits.items() if waited >= limit}
 

@@ -134,6 +134,10 @@ class ApacheKafka:
         for broker in self._chosen(ids):
             self._supervisor.kill(broker.name)
 
+    def is_running(self, number: int) -> bool:
+        """Whether this broker's process runs."""
+        return self._supervisor.is_running(self.brokers[number].name)
+
     def pause(self, *ids: int) -> None:
         """SIGSTOP: connections stay open and nothing answers."""
         for broker in self._chosen(ids):

@@ -91,6 +91,18 @@ class Postgres:
         """SIGKILL, as a crash would; `start` recovers from the log."""
         self._supervisor.kill(NAME)
 
+    def is_running(self) -> bool:
+        """Whether the server's process runs."""
+        return self._supervisor.is_running(NAME)
+
+    def pause(self) -> None:
+        """SIGSTOP to the server and its backends: connections stay open, but there are no answers."""
+        _signal(self._backends(), signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        _signal(self._backends(), signal.SIGCONT)
+
     def url(self, database: str = USER) -> str:
         """A `DATABASE_URL`."""
         return f"postgresql://{USER}@/{database}?host={quote(str(self.sockets))}"

@@ -58,6 +58,10 @@ class Redis:
         """SIGKILL, as a crash would."""
         self._supervisor.kill(self._name)
 
+    def is_running(self) -> bool:
+        """Whether the server's process runs."""
+        return self._supervisor.is_running(self._name)
+
     def pause(self) -> None:
         """SIGSTOP: connections stay open, but there are no answers."""
         self._supervisor.send(self._name, signal.SIGSTOP)

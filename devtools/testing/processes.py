@@ -1,6 +1,7 @@
 """A whole shop in processes of its own, for tests of what happens between them."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -131,6 +132,22 @@ class Shop:
     def kill(self, role: str) -> None:
         """SIGKILL one role."""
         self.roles.kill(role)
+
+    def is_running(self, role: str) -> bool:
+        """Whether the role's process runs."""
+        return self._supervisor.is_running(role)
+
+    def pause(self, role: str) -> None:
+        """SIGSTOP one role."""
+        self._supervisor.send(role, signal.SIGSTOP)
+
+    def resume(self, role: str) -> None:
+        """SIGCONT one role."""
+        self._supervisor.send(role, signal.SIGCONT)
+
+    def look_after(self) -> None:
+        """Start roles again that have ended by themselves. Call it a few times a second."""
+        self._supervisor.look_after()
 
     def restart(self, *roles: str) -> None:
         """Stop and start these roles."""

@@ -226,7 +226,7 @@ def let_in() -> set[str]:
 
 def test_image_gets_every_app_and_no_secret() -> None:
     own_apps = {app for app in settings.INSTALLED_APPS if (ROOT / app / "__init__.py").exists()} - {"devtools"}
-    assert own_apps | {"events", "money", "manage.py", "requirements.txt", "templates", "deploy/setup.sh"} == let_in()
+    assert own_apps | {"events", "money", "manage.py", "requirements.lock", "templates", "deploy/setup.sh"} == let_in()
 
 
 def test_what_is_in_the_image_runs_without_the_rest(tmp_path: Path) -> None:

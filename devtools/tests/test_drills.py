@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
-from devtools.drills import environment, event_log_check, plans, runner, screen, shop_state, verdict
+from devtools.drills import catalogue, environment, event_log_check, runner, screen, shop_state, verdict
 from devtools.drills.load import OrderLoad
 from devtools.drills.plans import DrilledShop, DrillPlan
 from devtools.drills.verdict import DrillVerdict, Timeline
@@ -42,12 +42,14 @@ def drilled(running_shop: Shop, postgres_server: Postgres, real_kafka: ApacheKaf
 @pytest.fixture(scope="module")
 def three_brokers(_kafka_possible: None) -> Iterator[DrilledShop]:
     """A separate shop on three brokers."""
-    with environment.opened(plans.find("broker-kills"), state=STATE, say=lambda _: None) as drilled:
+    with environment.opened(3, state=STATE, say=lambda _: None) as drilled:
         yield drilled
 
 
-def play(name: str, drilled: DrilledShop, *, seconds: float = SECONDS) -> DrillVerdict:
-    plan = DrillPlan(drill=plans.find(name), seconds=seconds, rate=RATE)
+def play(name: str, drilled: DrilledShop, **options: Any) -> DrillVerdict:
+    drill = catalogue.find(name)
+    length = {} if drill.strikes_at_random else {"seconds": SECONDS}
+    plan = DrillPlan.of(drill, {"rate": RATE, **length, **options})
     return runner.play(plan, drilled, show=lambda _: None, drain_within_seconds=DRAIN_WITHIN_SECONDS)
 
 
@@ -89,9 +91,33 @@ def test_the_gateway_is_away(drilled: DrilledShop) -> None:
     assert play("gateway-outage", drilled).problems == []
 
 
+# -- Any of them, at any moment -----------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("orders", "kills", "freeze"),
+    [
+        pytest.param(60, 8, False, marks=pytest.mark.prove),
+        pytest.param(60, 8, True, marks=pytest.mark.prove),
+        pytest.param(2_000, 200, True, marks=pytest.mark.prove(long=True)),
+        pytest.param(20_000, 2_000, False, marks=pytest.mark.prove(long=True)),
+    ],
+)
+def test_any_process_is_killed_or_frozen_again_and_again(
+    orders: int, kills: int, freeze: bool, drilled: DrilledShop
+) -> None:
+    """Roles, servers of pages and sockets, the bank, Redis, PostgreSQL and Kafka: nothing is lost, nothing doubled."""
+    held = play("random-kills", drilled, orders=orders, kills=kills, freeze=freeze, rate=max(RATE, orders / 400))
+    assert held.problems == []
+    assert found(held, "orders accepted").startswith(f"{orders:,} of {orders:,}")
+
+
 # -- Three brokers ------------------------------------------------------------------------------------
-@pytest.mark.prove
-@pytest.mark.parametrize("name", ["broker-kills", "leader-kills"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("broker-kills", marks=pytest.mark.prove(long=True)),
+        pytest.param("leader-kills", marks=pytest.mark.prove),
+    ],
+)
 def test_brokers_are_killed_under_the_whole_shop(name: str, three_brokers: DrilledShop) -> None:
     """Nobody who orders notices, and nothing is lost, doubled or out of order."""
     assert play(name, three_brokers).problems == []
@@ -149,7 +175,7 @@ def test_an_event_that_never_reached_kafka(delivered: list[str], running_shop: S
 def test_a_role_that_ended_buyers_who_were_refused_and_orders_without_an_end(
     delivered: list[str], running_shop: Shop
 ) -> None:
-    plan = DrillPlan(drill=plans.find("kafka-outage"), seconds=SECONDS)
+    plan = DrillPlan(drill=catalogue.find("kafka-outage"), seconds=SECONDS)
     load = OrderLoad(running_shop.url, ["9780000000019"], rate=1, seed=1)
     load.refused_at.append(5.0)
     load.failures.append("500: oh")
@@ -169,7 +195,7 @@ def test_a_role_that_ended_buyers_who_were_refused_and_orders_without_an_end(
 def test_the_list_names_every_drill() -> None:
     out = StringIO()
     call_command("run_drill", "--list", "--json", stdout=out)
-    assert [drill["name"] for drill in json.loads(out.getvalue())] == [drill.name for drill in plans.DRILLS]
+    assert [drill["name"] for drill in json.loads(out.getvalue())] == [drill.name for drill in catalogue.DRILLS]
 
 
 @pytest.mark.parametrize(
@@ -181,6 +207,11 @@ def test_the_list_names_every_drill() -> None:
         (("redis-outage", "--seconds", "nan"), "--seconds takes a number above 0"),
         (("redis-outage", "--rate", "-1"), "--rate takes a number above 0"),
         (("redis-outage", "--rate", "1000"), "200 at most"),
+        (("redis-outage", "--kills", "3"), "redis-outage takes no --kills"),
+        (("redis-outage", "--freeze"), "redis-outage takes no --freeze"),
+        (("random-kills", "--seconds", "60"), "random-kills takes no --seconds"),
+        (("random-kills", "--orders", "0"), "--orders takes a number above 0"),
+        (("random-kills", "--kills", "10001"), "10,000 at most"),
     ],
 )
 def test_options_that_make_no_sense(arguments: tuple[str, ...], sentence: str) -> None:
@@ -237,7 +268,7 @@ def processes_about(folder: str) -> list[str]:
 
 
 def test_a_verdict_for_a_program() -> None:
-    plan = DrillPlan(drill=plans.find("redis-outage"), seconds=5)
+    plan = DrillPlan(drill=catalogue.find("redis-outage"), seconds=5)
     timeline = Timeline(away_at=1, back_at=6, drained_at=8.25, process_ids={}, dead_before=(0, 0, 0))
     finding = verdict.DrillFinding(name="orders", figure="3", problems=["one is missing"])
     said = screen.as_json(DrillVerdict(plan=plan, timeline=timeline, findings=[finding]))

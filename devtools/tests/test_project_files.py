@@ -16,6 +16,7 @@ HOOKS: list[dict[str, Any]] = [
     for repository in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     for hook in repository["hooks"]
 ]
+PIN = re.compile(r"^([\w-]+)(?:\[[\w,-]+\])?==([\w.]+)", re.MULTILINE)
 CHANGES = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
 
@@ -47,6 +48,31 @@ def test_hooks_are_those_of_make_lint() -> None:
     for tool in ("ruff check", "ruff format", "djade", "lint-imports", "mypy"):
         assert tool in recipe
         assert any(tool in hook["entry"] for hook in HOOKS), tool
+
+
+def test_what_the_image_gets_is_locked_with_hashes() -> None:
+    """A package that was replaced at the index does not get into the image. `make lock` writes the file."""
+    lock = (ROOT / "requirements.lock").read_text()
+    locked = {name.lower(): version for name, version in PIN.findall(lock)}
+    pinned = {name.lower(): version for name, version in PIN.findall((ROOT / "requirements.txt").read_text())}
+    assert pinned.items() <= locked.items(), "run `make lock`"
+    entries = re.split(r"^(?=[\w-])", lock, flags=re.MULTILINE)[1:]
+    assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["AKIA" + "IOSFODNN7EXAMPLQ", "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc", "-----BEGIN RSA " + "PRIVATE KEY-----"],
+    ids=["AWS", "Stripe", "private key"],
+)
+def test_a_key_in_a_file_is_found(text: str, tmp_path: Path) -> None:
+    recipe = (ROOT / "Makefile").read_text().split("\nlint-secrets:")[1].split("\n\n")[0]
+    command = recipe.partition("\n\t")[2].replace("$$", "$").replace("git ls-files -z", "printf '%s\\0' settings.py")
+    (tmp_path / "settings.py").write_text(f'KEY = "{text}"\n')
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603, S607
+    assert done.returncode != 0
+    assert "settings.py:1" in done.stdout
 
 
 def test_the_changelog_begins_with_what_is_unreleased_and_has_todays_version() -> None:

@@ -201,7 +201,7 @@ def test_money_is_taken_once_and_never_without_an_order(bank: Bank, card: str, p
     assert_taken_once(bank, card, played)
 
 
-@pytest.mark.prove
+@pytest.mark.prove(long=True)
 @settings(PATIENT, max_examples=1000)
 @given(card=st.sampled_from(CARDS), played=moves)
 def test_money_is_taken_once_in_a_thousand_sequences(bank: Bank, card: str, played: list[Move]) -> None:

@@ -38,7 +38,7 @@ pytestmark = [
 MakeGroup = Callable[[str], registry.Group]
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
 STORY = ("order.created", "order.delivered", "order.cancelled")
-STORM_SECONDS = [8.0, pytest.param(60.0, marks=pytest.mark.prove)]
+STORM_SECONDS = [8.0, pytest.param(60.0, marks=pytest.mark.prove(long=True))]
 BETWEEN_SECONDS = 1.0
 
 

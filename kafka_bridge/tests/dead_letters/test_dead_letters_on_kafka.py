@@ -237,7 +237,7 @@ def test_a_rejected_message_is_handled_on_its_own_when_it_is_sent_again(
 
 
 # -- Many ------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("many", [100, pytest.param(1000, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("many", [100, pytest.param(1000, marks=pytest.mark.prove(long=True))])
 def test_many_of_a_kind_are_sent_again_with_a_cap_and_a_pace(shipping: Shipping, many: int) -> None:
     """As many rows as poisonous messages, one kind, and after the fix a bulk clears them all."""
     some = many * 4 // 10

@@ -43,7 +43,7 @@ def test_each_broker_killed_in_turn_and_then_two_at_once(sea: OrderStream, broke
     assert sea.longest_seconds < 5, "whoever orders must not wait for Kafka"
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(6, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("times", [1, pytest.param(6, marks=pytest.mark.prove(long=True))])
 def test_the_leader_killed_again_and_again(
     sea: OrderStream, brokers: Any, request: pytest.FixtureRequest, times: int
 ) -> None:

@@ -80,7 +80,7 @@ def wait_for_leader_other_than(name: str) -> None:
 
 
 @pytest.mark.usefixtures("kafka")
-@pytest.mark.parametrize("times", [2, pytest.param(4, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("times", [2, pytest.param(4, marks=pytest.mark.prove(long=True))])
 def test_a_frozen_leader_is_replaced_and_wakes_up_as_a_standby(
     sea: tuple[registry.Group, OrderStream], settings: Any, tmp_path: Any, times: int
 ) -> None:
@@ -100,7 +100,7 @@ def test_a_frozen_leader_is_replaced_and_wakes_up_as_a_standby(
     print(f"{count_repeats()} repeats")
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.prove(long=True))])
 def test_a_leader_that_wakes_up_with_rows_in_its_producer_only_repeats(
     sea: tuple[registry.Group, OrderStream], kafka: Any, settings: Any, tmp_path: Any, times: int
 ) -> None:
@@ -175,7 +175,7 @@ def a_relay_started_again(stop: threading.Event) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(8, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("times", [3, pytest.param(8, marks=pytest.mark.prove(long=True))])
 def test_deliveries_that_time_out_in_mid_batch(
     sea: tuple[registry.Group, OrderStream], brokers: Any, settings: Any, caplog: pytest.LogCaptureFixture, times: int
 ) -> None:
@@ -204,7 +204,7 @@ def test_deliveries_that_time_out_in_mid_batch(
     print(f"{caplog.text.count('rows were not delivered')} batches had failures; {count_repeats()} repeats")
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.prove(long=True))])
 def test_frozen_relays_and_frozen_brokers_together(
     sea: tuple[registry.Group, OrderStream], brokers: Any, settings: Any, tmp_path: Any, times: int
 ) -> None:

@@ -27,7 +27,7 @@ IN_SEQUENCE = ["order.created", "order.cancelled", "order.delivered"]
 
 
 @pytest.mark.usefixtures("kafka")
-@pytest.mark.parametrize("poison_count", [100, pytest.param(1000, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("poison_count", [100, pytest.param(1000, marks=pytest.mark.prove(long=True))])
 def test_poisonous_messages_among_ten_times_as_many(
     make_group: Callable[[str], registry.Group], monkeypatch: pytest.MonkeyPatch, settings: Any, poison_count: int
 ) -> None:

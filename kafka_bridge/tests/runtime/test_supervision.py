@@ -109,7 +109,7 @@ def stop(parent: Any) -> str:
     return str(said)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(12, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("kills", [3, pytest.param(12, marks=pytest.mark.prove(long=True))])
 def test_members_are_killed_again_and_again(settings: Any, request: pytest.FixtureRequest, kills: int) -> None:
     """FAILURES 15: SIGKILL at any moment; nothing is lost or doubled. `--seeds N`: so often."""
     kills = request.config.getoption("--seeds") or kills

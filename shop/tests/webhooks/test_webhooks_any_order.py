@@ -206,7 +206,7 @@ def test_webhooks_change_nothing(bank: Bank, stories: tuple[Story, ...], steps: 
     assert_nothing_changes(bank, stories, steps)
 
 
-@pytest.mark.prove
+@pytest.mark.prove(long=True)
 @pytest.mark.money
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
