@@ -16,4 +16,5 @@ def is_gateways(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return f"{parts.scheme}://{parts.netloc.lower()}" in settings.PAYMENT_CONFIRM_ORIGINS
+    allowed = {origin.lower().rstrip("/") for origin in settings.PAYMENT_CONFIRM_ORIGINS}
+    return f"{parts.scheme}://{parts.netloc.lower()}" in allowed

@@ -88,8 +88,8 @@ def test_what_nobody_stated_is_refused_and_listed_and_the_rest_is_handled(carefu
 @pytest.mark.parametrize("change", [{"total_minor": 1}, {"order_id": uuid4()}, {"flow": "payment_first"}])
 def test_an_id_that_was_borrowed_costs_the_true_message_nothing(careful: Careful, change: dict[str, Any]) -> None:
     """The forged one comes first, in a batch of its own or with the true one."""
-    true = stated(created(), 5)
-    forged = msgspec.structs.replace(true.event, **change)
+    event = created()
+    true, forged = stated(event, 5), msgspec.structs.replace(event, **change)
     assert careful.handle(received(forged, true.id, 3)) == 0
     assert not InboxRow.objects.exists()
     assert careful.handle(received(forged, true.id, 4), true) == 1

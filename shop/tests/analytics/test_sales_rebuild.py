@@ -139,6 +139,7 @@ def test_a_fact_counts_for_the_day_on_which_it_was_stated() -> None:
         )
         for offset, time in enumerate([*times, datetime(2026, 3, 8, tzinfo=UTC)])
     ]  # fmt: skip
+    testing.record(messages)
     assert message_processing.handle(group, messages).new == 3
     days = dict(DailySales.objects.values_list("day", "confirmed"))
     assert days == {date(2026, 3, 7): 2, date(2026, 3, 8): 1}

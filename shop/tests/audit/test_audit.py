@@ -57,7 +57,7 @@ def test_the_shop_of_the_tests_below_is_clean(shop: Shop) -> None:
 def test_a_report_says_what_was_looked_into(shop: Shop) -> None:
     report = audit.run(grace_seconds=0, by="ada")
     names = [finding.name for finding in report.findings]
-    assert len(names) == len(set(names)) == 26
+    assert len(names) == len(set(names)) == 27
     assert {f.name: f.sentence for f in report.findings} == {r.name: r.sentence for r in runner.RULES.values()}
     told = report.as_json()
     assert (told["clean"], sorted(told)) == (True, ["clean", "invariants", "seconds"])

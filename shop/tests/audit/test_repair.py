@@ -202,7 +202,7 @@ def test_a_repair_is_told_in_words(shop: Shop) -> None:
     execute("UPDATE orders_order SET cancel_reason = ''", {})
     code, out = audit_command("--repair")
     assert code == 1
-    assert out.index("2 of 24") < out.index("\nRepaired:\n  - 8 unsold units") < out.index("1 of 24")
+    assert out.index("2 of 25") < out.index("\nRepaired:\n  - 8 unsold units") < out.index("1 of 25")
     assert "\nLeft for a person:\n  - every cancelled order has a reason: See the order's timeline" in out
     _, out = audit_command("--repair", "--dry-run")
     assert "\nRepair would:\n  - nothing\n" in out
