@@ -210,7 +210,7 @@ LIVE_SOCKETS_PER_ADDRESS_MAX = env.int("LIVE_SOCKETS_PER_ADDRESS_MAX", default=2
 LIVE_MESSAGES_MAX = env.int("LIVE_MESSAGES_MAX", default=30)
 LIVE_MESSAGES_PER_SECOND = env.float("LIVE_MESSAGES_PER_SECOND", default=1.0)
 
-CONTENT_SECURITY_POLICY: dict[str, dict[str, list[str]]] = {
+CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
         "script-src": [SELF, NONCE],
@@ -225,7 +225,7 @@ CONTENT_SECURITY_POLICY: dict[str, dict[str, list[str]]] = {
 }
 # The admin's theme needs more: Alpine.js evaluates attributes of its templates, which have styles in attributes too.
 # Still no script runs that is in the page or from elsewhere.
-ADMIN_CONTENT_SECURITY_POLICY: dict[str, list[str]] = {
+ADMIN_CONTENT_SECURITY_POLICY = {
     **CONTENT_SECURITY_POLICY["DIRECTIVES"],
     "script-src": [SELF, UNSAFE_EVAL],
     "style-src": [SELF, UNSAFE_INLINE],

@@ -17,12 +17,13 @@ from typing import Any
 
 from daphne import cli, http_protocol, server, ws_protocol
 from django.conf import settings
-from twisted.internet import interfaces, reactor
-from zope.interface import implementer
+from twisted.internet import reactor as _reactor
 
+reactor: Any = _reactor  # what it is depends on the machine
 # Codes from 4000 on are for applications (RFC 6455, section 7.4.2); this one is after the status 429.
 TOO_MANY_MESSAGES = 4429
 REQUEST_SECONDS = 10
+BACKLOG = 1024
 UNREAD_BYTES_MAX = 32 * 1024
 UNREAD_SECONDS = 20
 
@@ -52,6 +53,8 @@ class BoundedSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
     getting to its close, and what waits for the application is in memory.
     """
 
+    muted: bool
+
     def onOpen(self) -> None:
         """Called after the handshake."""
         self._allowance, self._since = float(settings.LIVE_MESSAGES_MAX), time.monotonic()
@@ -80,13 +83,12 @@ class BoundedFactory(server.HTTPFactory):  # type: ignore[misc]
         """One more connection."""
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = BoundedRequest
-        reactor.callLater(REQUEST_SECONDS, _end_unless_asked, protocol)  # type: ignore[attr-defined]
+        reactor.callLater(REQUEST_SECONDS, _end_unless_asked, protocol)
         return protocol
 
 
-@implementer(interfaces.IPushProducer)
 class Unread:
-    """What one client has not read yet; see Note [What a slow client may hold of the sockets' process]."""
+    """What one client has not read yet, as a producer of Twisted's; see the note above."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -103,9 +105,7 @@ class Unread:
     def pauseProducing(self) -> None:
         """Called by Twisted when there is more than its buffer holds."""
         if self._deadline is None:
-            self._deadline = reactor.callLater(  # type: ignore[attr-defined]
-                UNREAD_SECONDS, self._transport.abortConnection
-            )
+            self._deadline = reactor.callLater(UNREAD_SECONDS, self._transport.abortConnection)
 
     def resumeProducing(self) -> None:
         """Called when the client has read it all."""
@@ -120,6 +120,13 @@ class Unread:
 
 class BoundedServer(server.Server):  # type: ignore[misc]
     """Daphne's server with these bounds."""
+
+    def run(self) -> None:
+        """Serve. Twisted lets fifty wait to be accepted; when more come at once, the rest try again after a second."""
+        self.endpoints = [
+            f"{endpoint}:backlog={BACKLOG}" if endpoint.startswith("tcp:") else endpoint for endpoint in self.endpoints
+        ]
+        super().run()
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         """Called for each request and each socket."""

@@ -1,8 +1,6 @@
 """Middleware for all responses of the shop."""
 
-from typing import Any
-
-from csp.middleware import CSPMiddleware
+from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
@@ -23,9 +21,11 @@ class PagePolicyMiddleware(CSPMiddleware):
         answer: HttpResponseBase = super().process_response(request, response)
         return answer
 
-    def get_policy_parts(self, request: HttpRequest, response: HttpResponseBase, **options: Any) -> Any:
+    def get_policy_parts(
+        self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
+    ) -> PolicyParts:
         """The admin has a policy of its own, as strict as its theme allows."""
-        parts = super().get_policy_parts(request, response, **options)
-        if request.path_info.startswith("/admin/") and not options.get("report_only"):
+        parts = super().get_policy_parts(request, response, report_only)
+        if request.path_info.startswith("/admin/") and not report_only:
             parts.config = settings.ADMIN_CONTENT_SECURITY_POLICY
         return parts

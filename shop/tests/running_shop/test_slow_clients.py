@@ -84,7 +84,7 @@ def proxy_port(running_shop: Shop, tmp_path: Path) -> Iterator[int]:
         assert old in text
         text = text.replace(old, new)
     # Debian's Caddy is older than the image, and does not know these yet.
-    text = re.sub(r"(?m)^\t+(metrics|trusted_proxies .*)\n", "", text, count=2)
+    text = re.sub(r"(?m)^\t+(metrics|trusted_proxies .*|request_buffers .*)\n", "", text)
     (tmp_path / "Caddyfile").write_text(text)
     caddy = subprocess.Popen(
         ["caddy", "run", "--config", "Caddyfile"],  # noqa: S607 - wherever it is

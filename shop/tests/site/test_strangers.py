@@ -102,7 +102,8 @@ def test_a_probe_may_call_a_pod_by_its_address(client: Client, path: str) -> Non
 
 
 def test_a_foreign_host_gets_one_line_in_the_log(client: Client) -> None:
-    assert settings.LOGGING["handlers"]["stderr"]["filters"] == ["strangers"]
+    configured: Any = settings.LOGGING
+    assert configured["handlers"]["stderr"]["filters"] == ["strangers"]
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.addFilter(logs.StrangersInOneLine())
