@@ -29,6 +29,10 @@ SLOW_BODY = Kind(b"POST /api/orders/ HTTP/1.1\r\nHost: 127.0.0.1\r\n" + _BODY, b
 SLOW_CHUNKS = Kind(b"POST /api/orders/ HTTP/1.1\r\nHost: 127.0.0.1\r\n" + _CHUNKS, b"1\r\n \r\n")
 SLOW_WEBHOOK = Kind(b"POST /webhooks/payments/ HTTP/1.1\r\nHost: 127.0.0.1\r\n" + _BODY, b" ")
 SILENT = Kind(b"", b"")
+# More than the buffers of the system hold, of a file that costs the server little.
+UNREAD = Kind(
+    b"GET /static/unfold/js/chart/chart.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 30, b"G", receives_bytes=4096
+)
 
 
 class Crowd:
@@ -56,7 +60,7 @@ class Crowd:
 
     def still_open(self) -> int:
         """How many the server has not ended (nor answered)."""
-        return sum(_is_open(client) for client, _ in self._sockets)
+        return sum((_takes if kind.receives_bytes else _is_open)(client) for client, kind in self._sockets)
 
     def leave(self) -> None:
         """Close all."""
@@ -104,3 +108,14 @@ def _is_open(client: socket.socket) -> bool:
     except OSError:
         return False
     return False
+
+
+def _takes(client: socket.socket) -> bool:
+    """Whether the server takes a byte; a client that shall not read cannot see its end in another way."""
+    try:
+        client.send(b"G")
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return True

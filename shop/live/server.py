@@ -121,6 +121,8 @@ class Unread:
 class BoundedServer(server.Server):  # type: ignore[misc]
     """Daphne's server with these bounds."""
 
+    endpoints: list[str]
+
     def run(self) -> None:
         """Serve. Twisted lets fifty wait to be accepted; when more come at once, the rest try again after a second."""
         self.endpoints = [

@@ -9,7 +9,6 @@
 # and HTTP/1 only: while it guesses the version there is no timeout).
 
 import asyncio
-import contextlib
 import io
 import logging
 import os
@@ -35,6 +34,7 @@ BODY_SECONDS = 10.0
 # All bodies under way.
 HELD_BYTES_MAX = 64 * 1024 * 1024
 SWEEP_SECONDS = 0.05
+BOUND_AFTER_SECONDS = 0.5
 UNREAD_SECONDS = 20
 RETRY_AFTER_SECONDS = 5
 URL_BYTES_MAX = 8 * 1024
@@ -67,7 +67,7 @@ class WebApplication:
         for number in range(THREADS):
             threading.Thread(target=self._work, name=f"web-{number}", daemon=True).start()
         _allow_many_connections()
-        loop.call_later(1, _bound_unread_answers)
+        loop.call_later(BOUND_AFTER_SECONDS, _bound_unread_answers, loop)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""
@@ -228,17 +228,24 @@ def _allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _bound_unread_answers() -> None:
-    """Have the kernel end connections whose client reads nothing; they inherit it from the socket that listens."""
-    if not hasattr(socket, "TCP_USER_TIMEOUT"):
-        return
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # the descriptor of this very list
-            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                _bound(int(name))
+def _bound_unread_answers(loop: asyncio.AbstractEventLoop) -> None:
+    """Have the kernel end connections whose client reads nothing; they inherit it from the socket that listens.
+
+    Granian makes that socket itself, after it has called us.
+    """
+    if hasattr(socket, "TCP_USER_TIMEOUT") and not sum(map(_bound, os.listdir("/proc/self/fd"))):
+        loop.call_later(BOUND_AFTER_SECONDS, _bound_unread_answers, loop)
 
 
-def _bound(descriptor: int) -> None:
-    with socket.socket(fileno=os.dup(descriptor)) as found:
-        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
+def _bound(descriptor: str) -> bool:
+    """Whether it is a socket that listens; then it is bounded now."""
+    try:
+        if not stat.S_ISSOCK(os.fstat(int(descriptor)).st_mode):
+            return False
+    except OSError:
+        return False  # the descriptor of the list itself
+    with socket.socket(fileno=os.dup(int(descriptor))) as found:
+        if not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return False
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
+        return True

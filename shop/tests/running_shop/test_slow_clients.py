@@ -21,7 +21,7 @@ from devtools.local.roles import PROJECT
 from devtools.testing import slow_clients
 from devtools.testing.processes import Shop
 from devtools.testing.shop.buyers import CONTACT, most_of
-from devtools.testing.slow_clients import SILENT, SLOW_BODY, SLOW_CHUNKS, SLOW_HEADERS, SLOW_WEBHOOK, Crowd
+from devtools.testing.slow_clients import SILENT, SLOW_BODY, SLOW_CHUNKS, SLOW_HEADERS, SLOW_WEBHOOK, UNREAD, Crowd
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.security]
 CLIENTS = 500
@@ -66,6 +66,13 @@ def test_slow_headers_and_bodies_stop_no_page(running_shop: Shop) -> None:
         check_clicks(running_shop.port, ("/", "/healthz"), those)
         until_ended(running_shop, those)
     assert slow_clients.memory_mib(pid) < before + 48
+
+
+@pytest.mark.prove
+def test_clients_that_never_read_stop_no_page_and_are_ended(running_shop: Shop) -> None:
+    with slow_clients.crowd(running_shop.port, (UNREAD,), clients=100) as those:
+        check_clicks(running_shop.port, ("/", "/healthz"), those)
+        running_shop.wait_until(lambda: not those.still_open(), what="their end", timeout_seconds=60)
 
 
 @pytest.fixture
