@@ -1,4 +1,4 @@
-"""Websockets, served by Daphne. Plain HTTP goes to granian (see wsgi.py): Django's own async handler is far slower."""
+"""What the role live serves: the websockets, and health checks. Pages are the role web's (`shop.rsgi`)."""
 
 import os
 
@@ -9,8 +9,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 django_application = get_asgi_application()
 
 from kafka_bridge.runtime import database_bounds  # noqa: E402 - Django must be set up first
-from shop.live import sockets  # noqa: E402 - Django must be set up first
+from shop.live import http, sockets  # noqa: E402 - Django must be set up first
 
 database_bounds.bound_statements()
 
-application = ProtocolTypeRouter({"http": django_application, "websocket": sockets.application})
+application = ProtocolTypeRouter({"http": http.HealthOnly(django_application), "websocket": sockets.application})

@@ -32,6 +32,9 @@ urlpatterns = [
     # First, because Django tries URLs in sequence and a rush of orders comes through here.
     path("api/orders/", api.place_order, name="api_orders"),
     path("api/orders/<uuid:order_id>/", api.order_state, name="api_order"),
+    # The same without the slash, for programs: a redirect would turn their POST into a GET.
+    path("api/orders", api.place_order),
+    path("api/orders/<uuid:order_id>", api.order_state),
     path("", catalogue_views.catalogue_page, name="catalogue"),
     path("books/<isbn:isbn>-<slug:slug>/", book_views.book_page, name="book"),
     path("books/<isbn:isbn>/panel/", book_views.book_panel, name="book_panel"),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import Forbidden, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
@@ -87,6 +87,7 @@ class Server:
 
     def _respond(self, request: Request) -> Response:
         try:
+            _check_caller(request)
             endpoint, values = self._routes.bind_to_environ(request.environ).match()
             answer = endpoint(request, **values)
             return answer if isinstance(answer, Response) else _json(answer)
@@ -246,6 +247,20 @@ class Outage:
 
 
 # -- What came in --------------------------------------------------------------------------------------
+def _check_caller(request: Request) -> None:
+    """The API is for programs: a page that a browser shows may not call it, whatever site it is from.
+
+    Without this, any site could switch the bank of its visitor off. Calls about money have a header of their own, with
+    which no page can send a form; where there is none, the content type has to be one that a form does not have.
+    """
+    if request.method == "GET" or not request.path.startswith("/v1/"):
+        return
+    if "Origin" in request.headers:
+        raise Forbidden("this API is not for pages in a browser: call it from a program, without the header Origin")
+    if request.path.startswith("/v1/control/") and request.mimetype != "application/json":
+        raise UnsupportedMediaType("send JSON, with the header Content-Type: application/json")
+
+
 def _key(request: Request) -> str:
     key = request.headers.get("Idempotency-Key", "")
     if not key:

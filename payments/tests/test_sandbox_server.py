@@ -251,3 +251,14 @@ def test_an_answer_that_is_none_and_a_payment_that_is_not_there(http: Client, se
 
 def test_the_front_page(http: Client) -> None:
     assert "sandbox" in http.get("/").get_data(as_text=True)
+
+
+def test_no_page_in_a_browser_controls_the_bank(http: Client) -> None:
+    """XA11: a form of any site could close the bank of its visitor."""
+    body = '{"seconds": 60}'
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", ""):
+        refused = http.post("/v1/control/outage", data=body, content_type=content_type)
+        assert code(refused) == (415, "unsupported_media_type")
+    refused = http.post("/v1/control/outage", json={"seconds": 60}, headers={"Origin": "https://evil.example"})
+    assert code(refused) == (403, "forbidden")
+    assert code(http.get("/v1/payments?key=k")) == (404, "no_such_payment")

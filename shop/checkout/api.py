@@ -1,7 +1,8 @@
 """The JSON interface: placing an order and reading its state, for integrations and load tools."""
 
 import re
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,7 +13,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_http_methods, require_safe
 from msgspec import Meta
 
 from orders import links, queries
@@ -20,6 +20,7 @@ from orders.placing import placement
 from orders.placing.placement import LINES_MAX, QUANTITY_MAX
 from shop.checkout import countries, ordering, payment_form, price_check
 from shop.orderpages import order_views
+from shop.site import problems
 
 # Something else than blanks, and never the character that PostgreSQL cannot store.
 _FILLED = r"\A\s*[^\s\x00][^\x00]*\Z"
@@ -51,25 +52,45 @@ class OrderRequest(ordering.Contact, frozen=True, kw_only=True, forbid_unknown_f
     payment_method: str
 
 
+View = Callable[..., HttpResponse]
 _decoder = msgspec.json.Decoder(OrderRequest)
 _encode = msgspec.json.Encoder().encode
 
 
+def only(*methods: str) -> Callable[[View], View]:
+    """Answer other methods with a problem; Django's own decorator answers them with nothing."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **values: Any) -> HttpResponse:
+            if request.method in methods:
+                return view(request, *args, **values)
+            response = _error(405, "method_not_allowed", f"Use {' or '.join(methods)} here.")
+            response["Allow"] = ", ".join(methods)
+            return response
+
+        return checked
+
+    return decorate
+
+
 @csrf_exempt
-@require_http_methods(["POST"])
+@only("POST")
 def place_order(request: HttpRequest) -> HttpResponse:
     """201 with the new order, 200 with the one that this idempotency key made before.
 
-    Errors are `{"error": {"code", "message", "field"?}}`: 400 no JSON, 422 a field is wrong, the stock does not
-    suffice, a customer may not have so many, or the price is not the expected one, 409 the key was used for another
-    order, 503 try again with the same key.
+    Errors are problem details (`shop.site.problems`): 400 no JSON, 415 not said to be JSON, 422 a field is wrong, the
+    stock does not suffice, a customer may not have so many, or the price is not the expected one, 409 the key was used
+    for another order, 503 try again with the same key.
     """
+    if not _is_json(request.content_type):
+        return _error(415, "not_json", "Send JSON, with the header Content-Type: application/json.")
     try:
         body = _decoder.decode(request.body)
     except msgspec.ValidationError as error:
         return _invalid(error)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _error(400, "malformed", f"The body is not JSON: {error}.")
+        return _error(400, "malformed", f"The body is not JSON: {error}. Send one JSON object in UTF-8.")
     if body.country not in countries.CODES:
         return _error(422, "invalid", "Expected an ISO 3166-1 code of two letters, such as DE.", field="country")
     if not payment_form.accepts(body.payment_method):
@@ -98,8 +119,9 @@ def place_order(request: HttpRequest) -> HttpResponse:
     return _answer(201 if placed.created else 200, _links_of(request, placed))
 
 
+@csrf_exempt  # it changes nothing, and says so to other methods
 @never_cache
-@require_safe
+@only("GET", "HEAD")
 def order_state(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """The order's snapshot, for its owner, staff and holders of its key; 404 for everybody else."""
     try:
@@ -142,7 +164,7 @@ def _invalid(error: msgspec.ValidationError) -> HttpResponse:
 
 
 def _changed(changed: ordering.Changed) -> HttpResponse:
-    problems = [
+    found = [
         {
             "code": difference.code,
             "sku": difference.sku,
@@ -152,8 +174,8 @@ def _changed(changed: ordering.Changed) -> HttpResponse:
         }
         for difference in changed.differences
     ]
-    error = {"code": problems[0]["code"], "message": str(changed), "field": "lines", "problems": problems}
-    return _answer(422, {"error": error})
+    first = found[0]
+    return _problem(422, str(first["code"]), str(changed), field="lines", problems=found)
 
 
 def _unavailable() -> HttpResponse:
@@ -163,7 +185,16 @@ def _unavailable() -> HttpResponse:
 
 
 def _error(status: int, code: str, message: str, *, field: str = "") -> HttpResponse:
-    return _answer(status, {"error": {"code": code, "message": message, **({"field": field} if field else {})}})
+    return _problem(status, code, message, **({"field": field} if field else {}))
+
+
+def _problem(status: int, code: str, message: str, **more: Any) -> HttpResponse:
+    return problems.Problem(status, code, message, more).response()
+
+
+def _is_json(content_type: str | None) -> bool:
+    """Also where nothing is said: it can only be JSON."""
+    return not content_type or content_type == "application/json" or content_type.endswith("+json")
 
 
 def _answer(status: int, body: queries.OrderSnapshot | dict[str, Any]) -> HttpResponse:

@@ -99,8 +99,16 @@ def _place(request: HttpRequest) -> HttpResponse:
     except (placement.CheckoutUnavailable, OperationalError, InterfaceError):
         return _unavailable(request, form, wanted)
     carts.cart_of(request).take_out(line.sku for line in wanted)
-    query = {"key": links.key_for(placed.order_id)}
-    return HttpResponseRedirect(reverse("order", kwargs={"order_id": placed.order_id}, query=query))
+    return HttpResponseRedirect(
+        reverse("order", kwargs={"order_id": placed.order_id}, query=_key_query(request, placed.order_id))
+    )
+
+
+def _key_query(request: HttpRequest, order_id: uuid.UUID) -> dict[str, str]:
+    """What the order's address needs besides: nothing where the session suffices, as a key outlives signing out."""
+    user_id = request.user.pk
+    is_owner = user_id is not None and Order.objects.filter(pk=order_id, user_id=user_id).exists()
+    return {} if is_owner else {"key": links.key_for(order_id)}
 
 
 def _form_page(
@@ -167,7 +175,7 @@ def _conflict(request: HttpRequest, idempotency_key: uuid.UUID) -> HttpResponse:
         ),
         request=request,
         order=order,
-        order_key=links.key_for(order.pk) if order else "",
+        order_key=_key_query(request, order.pk).get("key", "") if order else "",
     )
 
 

@@ -58,7 +58,17 @@ def buyers_order(request: HttpRequest, order_id: UUID) -> Order:
 def is_buyer(request: HttpRequest, order: Order) -> bool:
     """Whether this visitor is the order's owner, or holds its link."""
     has_key = bool(key_of(request)) and links.is_valid(order.pk, key_of(request))
-    return has_key or (request.user.is_authenticated and order.user_id == request.user.pk)
+    return has_key or is_owner(request, order)
+
+
+def is_owner(request: HttpRequest, order: Order) -> bool:
+    """Whether it was ordered with the account that is signed in."""
+    return request.user.is_authenticated and order.user_id == request.user.pk
+
+
+def _is_owners(request: HttpRequest, order_id: UUID) -> bool:
+    order = Order.objects.filter(pk=order_id).first()
+    return order is not None and is_owner(request, order)
 
 
 def _address(name: str, request: HttpRequest, order_id: UUID) -> str:
@@ -75,10 +85,13 @@ def _key_query(request: HttpRequest) -> str:
 def order_page(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """The order with its timeline; complete without JavaScript, kept up to date by the socket."""
     went_to_bank = after_sales.went_to_bank(request.session, order_id)
-    if went_to_bank and not key_of(request):
+    if went_to_bank and not key_of(request) and not _is_owners(request, order_id):
         # The bank sends buyers back without the key. This session went there, so it was allowed to see the order.
         return redirect(reverse("order", kwargs={"order_id": order_id}, query={"key": links.key_for(order_id)}))
     order = visible_order(request, order_id)
+    if key_of(request) and is_owner(request, order):
+        # The key opens the order for ever, and the browser's history outlives the session.
+        return redirect("order", order_id)
     return render(request, "shop/order.html", _shown(request, order, went_to_bank=went_to_bank))
 
 

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template import loader
 
 from shop.checkout import ordering
+from shop.site import problems
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
         status=404,
         heading="This page is out of print",
         sentence="There is nothing at this address, or it is not yours to see.",
+        code="not_found",
         request=request,
     )
 
@@ -29,6 +31,7 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
         status=403,
         heading="Staff only beyond this point",
         sentence="You are not allowed to do this. Perhaps another account may.",
+        code="forbidden",
         request=request,
     )
 
@@ -39,6 +42,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         status=403,
         heading="That form has expired",
         sentence="It was open for too long, or cookies are switched off. Go back, reload the page and send it again.",
+        code="form_expired",
         request=request,
     )
 
@@ -46,14 +50,20 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """400: the request cannot have come from our pages; or 503 if what a session says could not be saved."""
     if _is_outage(exception):
-        return unavailable()
-    return page(status=400, heading="We could not read that", sentence="The request was damaged on its way. Try again.")
+        return _unavailable(request)
+    sentence = "The request was damaged on its way. Try again."
+    if problems.wanted(request):
+        return problems.Problem(400, "bad_request", sentence).response()
+    return page(status=400, heading="We could not read that", sentence=sentence)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500, or 503 if the database is unavailable. Uses nothing that may be broken as well."""
     if _is_outage(sys.exc_info()[1]):
-        return unavailable()
+        return _unavailable(request)
+    if problems.wanted(request):
+        sentence = "Something went wrong on our side. Try again in a moment, an order with the same key."
+        return problems.Problem(500, "internal", sentence).response()
     return page(
         status=500,
         heading="We dropped a shelf",
@@ -70,6 +80,14 @@ def _is_outage(error: BaseException | None) -> bool:
     return False
 
 
+def _unavailable(request: HttpRequest) -> HttpResponse:
+    if not problems.wanted(request):
+        return unavailable()
+    response = problems.Problem(503, "unavailable", "The shop cannot reach its records. Try again.").response()
+    response["Retry-After"] = str(ordering.RETRY_AFTER_SECONDS)
+    return response
+
+
 def unavailable() -> HttpResponse:
     """503: the database is unavailable."""
     response = page(
@@ -82,8 +100,10 @@ def unavailable() -> HttpResponse:
 
 
 def page(
-    *, status: int, heading: str, sentence: str, request: HttpRequest | None = None, **context: Any
+    *, status: int, heading: str, sentence: str, code: str = "", request: HttpRequest | None = None, **context: Any
 ) -> HttpResponse:
-    """An error page in the shop's look; without a request it needs neither session nor database."""
+    """An error page in the shop's look; without a request it needs neither session nor database. For programs, JSON."""
+    if request is not None and problems.wanted(request):
+        return problems.Problem(status, code, sentence).response()
     context = {"status": status, "heading": heading, "sentence": sentence, **context}
     return HttpResponse(loader.render_to_string("errors/error.html", context, request), status=status)

@@ -1,10 +1,11 @@
 """Middleware for all responses of the shop."""
 
-from csp.middleware import CSPMiddleware
+from csp.middleware import CSPMiddleware, PolicyParts
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
 # Content types that a browser never executes as a document.
-_NO_DOCUMENT = ("application/json", "text/plain")
+_NO_DOCUMENT = ("application/json", "application/problem+json", "text/plain")
 
 
 class PagePolicyMiddleware(CSPMiddleware):
@@ -19,3 +20,12 @@ class PagePolicyMiddleware(CSPMiddleware):
             return response
         answer: HttpResponseBase = super().process_response(request, response)
         return answer
+
+    def get_policy_parts(
+        self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
+    ) -> PolicyParts:
+        """The admin has a policy of its own, as strict as its theme allows."""
+        parts = super().get_policy_parts(request, response, report_only)
+        if request.path_info.startswith("/admin/") and not report_only:
+            parts.config = settings.ADMIN_CONTENT_SECURITY_POLICY
+        return parts

@@ -35,7 +35,7 @@ def viewer() -> Client:
 
 @pytest.fixture(params=[("light", 1280), ("dark", 390)], ids=lambda p: f"{p[0]}-{p[1]}")
 def desk(request: pytest.FixtureRequest, browser: Browser, live_server: Any) -> Iterator[Page]:
-    """A page of staff who have just signed in; scripts must run without errors."""
+    """A page of staff who have just signed in; scripts must run without errors, and break no policy (XA11)."""
     User.objects.create_superuser("boss", password="secret")
     scheme, width = request.param
     context = browser.new_context(
@@ -44,6 +44,7 @@ def desk(request: pytest.FixtureRequest, browser: Browser, live_server: Any) -> 
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.extend(found for found in [message.text] if "Content Security" in found))
     page.goto("/admin/login/")
     page.locator("[name=username]").fill("boss")
     page.locator("[name=password]").fill("secret")

@@ -153,6 +153,24 @@ def test_a_page_comes_back_to_the_socket(page: Page, running_shop: Shop) -> None
     expect(page.locator("[data-order]")).to_have_attribute("data-status", "DELIVERED", timeout=shopping.FINAL_MS)
 
 
+@pytest.mark.security
+def test_a_page_that_said_too_much_asks_over_http_and_waits(page: Page, running_shop: Shop) -> None:
+    """XA4: it does not open one socket after the other."""
+    running_shop.stop("orders")
+    shopping.order(page, "Broth")
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    opened: list[str] = []
+    page.on("websocket", lambda socket: opened.append(socket.url))
+    with page.expect_request("**/api/orders/*/*"):
+        # Each look at the page asks for the order again.
+        page.evaluate("() => { for (let i = 0; i < 60; i++) document.dispatchEvent(new Event('visibilitychange')); }")
+    expect(page.get_by_text("Reconnecting…")).to_be_visible()
+    page.wait_for_timeout(3000)
+    assert opened == []
+    running_shop.start("orders")
+    expect(page.locator("[data-order]")).to_have_attribute("data-status", "DELIVERED", timeout=shopping.FINAL_MS)
+
+
 def test_without_javascript_the_order_page_reloads_itself(
     browser: Browser, browser_context_args: dict[str, Any], running_shop: Shop
 ) -> None:

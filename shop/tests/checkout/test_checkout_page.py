@@ -1,6 +1,7 @@
 """The checkout page."""
 
 import uuid
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -198,13 +199,14 @@ def test_without_the_database_the_form_is_kept(client: Client, request: pytest.F
     ] * 3
 
 
-def test_without_the_database_pages_say_so(client: Client, request: pytest.FixtureRequest) -> None:
+def test_without_the_database_pages_say_so(client: Client, request: pytest.FixtureRequest, settings: Any) -> None:
+    settings.READYZ_TOKEN = "probe"
     request.getfixturevalue("database_away")
     client.raise_request_exception = False
     response = client.get("/")
     assert (response.status_code, response["Retry-After"]) == (503, "5")
     assert "The shop is catching its breath" in response.content.decode()
-    ready = client.get("/readyz")
+    ready = client.get("/readyz", headers={"authorization": "Bearer probe"})
     assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
     assert ready.json()["checks"]["postgresql"] == {
         "ok": False, "error": "OperationalError", "means": "no page and no order works; see DATABASE_URL",

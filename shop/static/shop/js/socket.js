@@ -4,6 +4,9 @@
  */
 
 const FIRST_DELAY_MS = 500;
+// The server's word for a page that says too much: it is not asked again soon, whatever was said before.
+const TOO_MANY_MESSAGES = 4429;
+const MANY_ATTEMPTS = 10;
 
 /**
  * Keep a socket.
@@ -64,7 +67,10 @@ export function keepSocket({
       if (refusals.includes(event.code)) {
         refused = target;
         show("refused", event.code);
-      } else if (wanted()) retry();
+      } else if (wanted()) {
+        if (event.code === TOO_MANY_MESSAGES) attempts = MANY_ATTEMPTS;
+        retry();
+      }
     });
   }
 

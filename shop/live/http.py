@@ -1,0 +1,25 @@
+"""Plain HTTP on the sockets' port: health checks, and nothing else that could keep this process from its sockets."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from shop.site import problems
+
+Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
+PATHS = ("/healthz", "/readyz")
+
+
+class HealthOnly:
+    """Passes health checks on; everything else is a 404."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        if scope["path"] in PATHS:
+            return await self._application(scope, receive, send)
+        problem = problems.Problem(404, "not_found", "Only live updates are here; the shop is at its own address.")
+        headers = [(b"content-type", problems.CONTENT_TYPE.encode())]
+        await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await send({"type": "http.response.body", "body": problem.body()})
+        return None

@@ -1,0 +1,12 @@
+"""The pages and the JSON interface as the role web serves them: `granian --interface=rsgi shop.rsgi:application`."""
+
+import sys
+
+from shop.site.web import WebApplication
+from shop.wsgi import application as django_application
+
+# Sixteen threads serve requests while one commits their orders. Each time that one comes back from PostgreSQL it waits
+# for the interpreter; by default a thread that computes keeps it for 5 ms, longer than a whole commit takes.
+sys.setswitchinterval(0.0005)
+
+application = WebApplication(django_application)
