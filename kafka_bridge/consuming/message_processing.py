@@ -96,7 +96,7 @@ def handle_alone(group: Group, message: Received, attempt: Attempt) -> Handled:
         free, fresh = _take_free(group, [message], attempt)
         _call_handlers(group, fresh, attempt)
         if free:
-            _resolve(group, parking.original(message).coordinates)
+            letter_store.resolve(group=group.name, event_id=message.id)
     return Handled(len(fresh), len(free) - len(fresh))
 
 
@@ -120,7 +120,7 @@ def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], attem
             inbox.take(group=group.name, messages=[message])
         else:
             _call_handlers(group, inbox.take(group=group.name, messages=[message]), attempt)
-            _resolve(group, attempt.head.coordinates)
+            letter_store.resolve(group=group.name, event_id=message.id)
         parking.remove(attempt.head)
     return True
 
@@ -147,7 +147,7 @@ def _set_parked_apart(group: Group, messages: Sequence[Received], attempt: Attem
         head = heads.get(message.event.key)
         if head is None:
             free.append(message)
-        elif parking.original(message).coordinates == head.coordinates:
+        elif message.id == head.event_id:
             attempt.parked_themselves.append((message, head))
         else:
             behind.append(message)
@@ -173,11 +173,6 @@ def _call_handlers(group: Group, fresh: Sequence[Received], attempt: Attempt) ->
                 handler.call(calls)
     # Whatever fails from here on is not one handler's fault.
     attempt.suspects = _NOTHING
-
-
-def _resolve(group: Group, coordinates: tuple[str, int, int]) -> None:
-    topic, partition, offset = coordinates
-    letter_store.resolve(group=group.name, topic=topic, partition=partition, offset=offset)
 
 
 def waves(group: Group, messages: Sequence[Received]) -> Iterator[tuple[Handler, list[Received]]]:

@@ -158,6 +158,11 @@ class Group:
         return event in self.handlers
 
     @property
+    def heard_types(self) -> frozenset[str]:
+        """Names of the event types that the group hears, in whatever version."""
+        return frozenset(event.TYPE for event in self.handlers)
+
+    @property
     def topics(self) -> list[Topic]:
         """What the group subscribes to, by name."""
         return sorted({event.TOPIC for event in self.handlers}, key=lambda topic: topic.name)

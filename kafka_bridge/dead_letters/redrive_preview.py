@@ -23,7 +23,7 @@ def _sentences(letter: DeadLetter) -> Iterator[str]:
     if why := redriving.obstacle_to_redriving(letter):
         yield f"It cannot be sent again: {why}."
         return
-    if letter.event_id and InboxRow.objects.filter(group=letter.group, event_id=letter.event_id).exists():
+    if letter.is_readable and InboxRow.objects.filter(group=letter.group, event_id=letter.event_id).exists():
         yield f"Already handled by {letter.group}: would change nothing."
         return
     yield _as_sentence(_handling(letter))
@@ -52,7 +52,7 @@ def _handling(letter: DeadLetter) -> str:
 
 def waiting_behind(letter: DeadLetter) -> QuerySet[ParkedMessage]:
     """Messages of its key that wait behind it, in their sequence; none where it is no head."""
-    head = ParkedMessage.objects.filter(**letter.identity).values("id")[:1]
+    head = ParkedMessage.objects.filter(**letter.parked_as).values("id")[:1]
     return ParkedMessage.objects.filter(group=letter.group, key=letter.key, id__gt=head).order_by("id")
 
 

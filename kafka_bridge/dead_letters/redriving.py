@@ -22,7 +22,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from kafka_bridge.consuming import registry
+from kafka_bridge.consuming import inbox, registry
 from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.models import DeadLetter, DeadLetterAct
 from kafka_bridge.retrying import parking
@@ -141,12 +141,7 @@ def redrive(
     def act(letter: DeadLetter, number: int) -> str:
         if why := obstacle_to_redriving(letter):
             return why
-        parking.send_again(
-            **letter.identity,
-            headers=letter_store.unpack(letter.headers),
-            value=letter.contents,
-            key=letter.key,
-        )
+        parking.send_again(**letter.parked_as, headers=letter_store.unpack(letter.headers), value=letter.contents)
         _change(letter, state=State.REDRIVEN, send_at=begun + number * gap, closed_at=None)
         _note(letter, by, "redriven", reason)
         return ""
@@ -165,7 +160,13 @@ def discard(letters: QuerySet[DeadLetter], *, by: str, reason: str, cap: int = C
     def act(letter: DeadLetter, number: int) -> str:
         if why := obstacle_to_discarding(letter):
             return why
-        parking.release(**letter.identity)
+        parking.release(**letter.parked_as)
+        if letter.event_id and letter.is_readable:
+            # Should its topic be read again, it must not come back by the front door.
+            inbox.note(
+                group=letter.group, event_id=letter.event_id, topic=letter.topic, partition=letter.partition,
+                offset=letter.offset,
+            )  # fmt: skip
         _change(letter, state=State.DISCARDED, closed_at=Now(), send_at=None)
         _note(letter, by, "discarded", reason)
         return ""

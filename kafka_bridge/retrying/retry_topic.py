@@ -5,8 +5,10 @@ A copy is a clock and nothing else. What is handled is the parked row (see Note 
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from kafka_bridge.retrying import republish
 from kafka_bridge.runtime import topics
@@ -34,6 +36,7 @@ def forward(
     topic: str,
     partition: int,
     offset: int,
+    message_id: UUID | None,
     headers: Headers,
     value: bytes,
     key: str | bytes,
@@ -45,9 +48,9 @@ def forward(
 ) -> None:
     """Put a copy of a message into its group's retry topic; return once the brokers have acknowledged it.
 
-    `topic` (without the cluster's prefix), `partition` and `offset` say where it was read first. With the defaults it
-    is due at once and starts from the first round: so a dead letter is sent again, after the transaction with
-    `parking.send_again` has committed.
+    `topic` (without the cluster's prefix), `partition` and `offset` say where it was read first, `message_id` what
+    names it (None for what its headers say). With the defaults it is due at once and starts from the first round: so a
+    dead letter is sent again, after the transaction with `parking.send_again` has committed.
 
     Raises:
         KafkaException: they did not acknowledge it; call again, a copy too many is harmless.
@@ -57,6 +60,7 @@ def forward(
         "retry_topic": topic,
         "retry_partition": partition,
         "retry_offset": offset,
+        "retry_id": message_id or "",
         "retry_attempt": attempt,
         "retry_tries": tries,
         "retry_due": f"{due or time.time():.3f}",
@@ -82,6 +86,7 @@ def forward_record(group: str, record: Record, *, attempt: int, tries: int, due:
         topic=topic,
         partition=partition,
         offset=offset,
+        message_id=record.message_id,
         headers=record.headers_,
         value=record.value_,
         key=record.key_,
@@ -107,8 +112,17 @@ def parse_copy(message: Any) -> RetryCopy:
             key_=message.key() or b"",
             value_=message.value() or b"",
             headers_=records.own_headers(message.headers()),
+            message_id=_message_id(found),
         )
         attempt, tries, due = int(found["retry_attempt"]), int(found["retry_tries"]), float(found["retry_due"])
     except KeyError as missing:
         raise ValueError(f"header {missing} is missing") from missing
     return RetryCopy(record=record, attempt=attempt, tries=tries, due=due)
+
+
+def _message_id(found: Mapping[str, str]) -> UUID:
+    """What names the message; a copy that an earlier version made says it by its event's id, if it has one."""
+    try:
+        return UUID(found.get("retry_id") or found["ce_id"])
+    except (KeyError, ValueError):
+        return records.id_of_unreadable(found["retry_topic"], found["retry_partition"], found["retry_offset"])
