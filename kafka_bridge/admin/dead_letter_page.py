@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from kafka_bridge.admin import pages
-from kafka_bridge.admin.dead_letter_actions import DISCARD, REDRIVE, Action
-from kafka_bridge.dead_letters import letter_store, redrive_preview, redriving
+from kafka_bridge.admin.dead_letter_actions import DISCARD, DISCARD_KEY, REDRIVE, Action
+from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redriving
 from kafka_bridge.models import DeadLetter, DeadLetterAct, ParkedMessage
 
 State = DeadLetter.State
@@ -28,7 +28,7 @@ class Page:
     body: str
     edited_body: str
     headers: list[tuple[str, str]]
-    would: str
+    forecast: redrive_preview.Forecast
     """What sending it again would do."""
     behind: list[ParkedMessage]
     behind_more: int
@@ -40,6 +40,8 @@ class Page:
     """Empty, like the two that follow, where that is not possible now or not for this person."""
     edit_url: str
     discard_url: str
+    discard_key_url: str
+    """Where all of its key can be discarded; empty likewise, and where there is nothing else of it."""
 
 
 def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
@@ -58,7 +60,7 @@ def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
         body=pages.as_json(letter.value),
         edited_body="" if letter.edited_value is None else pages.as_json(letter.edited_value),
         headers=[(name, value.decode(errors="replace")) for name, value in letter_store.unpack(letter.headers)],
-        would=redrive_preview.dry_run(letter),
+        forecast=redrive_preview.forecast(letter),
         behind=behind[:_BEHIND_SHOWN],
         behind_more=waiting.count() - _BEHIND_SHOWN if len(behind) > _BEHIND_SHOWN else 0,
         acts=list(letter.acts.all()),
@@ -67,7 +69,12 @@ def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
         redrive_url=_act_url(REDRIVE, letter) if can_redrive else "",
         edit_url=reverse(EDIT, args=[letter.pk]) if can_discard and letter.event_id else "",
         discard_url=_act_url(DISCARD, letter) if can_discard else "",
+        discard_key_url=_act_url(DISCARD_KEY, letter) if can_discard and _has_more_of_its_key(letter) else "",
     )
+
+
+def _has_more_of_its_key(letter: DeadLetter) -> bool:
+    return key_discarding.count(letter) > 1 and not key_discarding.obstacle(letter)
 
 
 def state_label(letter: DeadLetter) -> str:

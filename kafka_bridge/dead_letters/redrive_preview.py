@@ -1,10 +1,12 @@
 """What sending a dead letter again would do, told from the state of things as it is now."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import msgspec
 from django.db.models import QuerySet
 
+from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import redriving
 from kafka_bridge.models import DeadLetter, InboxRow, ParkedMessage
 from kafka_bridge.wire import envelope
@@ -14,15 +16,32 @@ subject_words: dict[str, Callable[[str], str]] = {}
 The site, which knows the other apps, fills it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What sending a letter again would do now, told from the state of things; no handler is called for it."""
+
+    words: str
+    """Whole sentences."""
+    would_fail: bool
+    """Whether it would fail again, or cannot be sent at all."""
+
+
+def forecast(letter: DeadLetter) -> Forecast:
+    """What sending it again would do now."""
+    if why := redriving.obstacle_to_redriving(letter):
+        return Forecast(words=f"It cannot be sent again: {why}.", would_fail=True)
+    try:
+        return Forecast(words=" ".join(_sentences(letter)), would_fail=False)
+    except registry.WouldFail as error:
+        return Forecast(words=_as_sentence(f"would fail again: {error}"), would_fail=True)
+
+
 def dry_run(letter: DeadLetter) -> str:
-    """What sending it again would do now, in sentences, from the state of things; no handler is called for it."""
-    return " ".join(_sentences(letter))
+    """The words of `forecast`."""
+    return forecast(letter).words
 
 
 def _sentences(letter: DeadLetter) -> Iterator[str]:
-    if why := redriving.obstacle_to_redriving(letter):
-        yield f"It cannot be sent again: {why}."
-        return
     if letter.is_readable and InboxRow.objects.filter(group=letter.group, event_id=letter.event_id).exists():
         yield f"Already handled by {letter.group}: would change nothing."
         return
@@ -34,11 +53,11 @@ def _sentences(letter: DeadLetter) -> Iterator[str]:
 def _handling(letter: DeadLetter) -> str:
     group, event_type = redriving.group_of(letter), redriving.event_type_of(letter)
     if event_type is None:
-        return "would fail again: its headers name no event that this code knows"
+        raise registry.WouldFail("its headers name no event that this code knows")
     try:
         event = envelope.decode_body(event_type, letter.contents)
     except (msgspec.DecodeError, UnicodeError) as error:
-        return f"would fail again: the body is no {event_type.TYPE} ({error})"
+        raise registry.WouldFail(f"the body is no {event_type.TYPE} ({error})") from error
     handler = group.handler_of(event) if group else None
     if group is None or handler is None:
         return f"means nothing to {letter.group}: would only be noted"
@@ -46,8 +65,8 @@ def _handling(letter: DeadLetter) -> str:
         return preview(event)
     words = subject_words.get(letter.topic)
     state = words(letter.key) if words else ""
-    called = f"{handler.function.__name__} is called"
-    return f"{state}; {called}" if state else called
+    handled = f"{letter.group} would handle it as if it had just come, and that works only if the cause is mended"
+    return f"{state}; {handled}" if state else handled
 
 
 def waiting_behind(letter: DeadLetter) -> QuerySet[ParkedMessage]:

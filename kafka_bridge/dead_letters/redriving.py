@@ -23,8 +23,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from kafka_bridge.consuming import inbox, registry
-from kafka_bridge.dead_letters import letter_store
-from kafka_bridge.models import DeadLetter, DeadLetterAct
+from kafka_bridge.dead_letters import acts, letter_store
+from kafka_bridge.dead_letters.acts import LetterAct
+from kafka_bridge.models import DeadLetter
 from kafka_bridge.retrying import parking
 from kafka_bridge.runtime import error_classes
 from kafka_bridge.wire import envelope, event_types
@@ -143,7 +144,7 @@ def redrive(
             return why
         parking.send_again(**letter.parked_as, headers=letter_store.unpack(letter.headers), value=letter.contents)
         _change(letter, state=State.REDRIVEN, send_at=begun + number * gap, closed_at=None)
-        _note(letter, by, "redriven", reason)
+        acts.note(LetterAct(letter=letter, who=by, what="redriven", reason=reason))
         return ""
 
     return _each(letters, cap, act)
@@ -161,17 +162,24 @@ def discard(letters: QuerySet[DeadLetter], *, by: str, reason: str, cap: int = C
         if why := obstacle_to_discarding(letter):
             return why
         parking.release(**letter.parked_as)
-        if letter.event_id and letter.is_readable:
-            # Should its topic be read again, it must not come back by the front door.
-            inbox.note(
-                group=letter.group, event_id=letter.event_id, topic=letter.topic, partition=letter.partition,
-                offset=letter.offset,
-            )  # fmt: skip
+        note_as_had(letter)
         _change(letter, state=State.DISCARDED, closed_at=Now(), send_at=None)
-        _note(letter, by, "discarded", reason)
+        acts.note(LetterAct(letter=letter, who=by, what="discarded", reason=reason))
         return ""
 
     return _each(letters, cap, act)
+
+
+def note_as_had(letter: DeadLetter) -> None:
+    """It is discarded: should its topic be read again, its event does not come back by the front door."""
+    if letter.event_id and letter.is_readable:
+        inbox.note(
+            group=letter.group,
+            event_id=letter.event_id,
+            topic=letter.topic,
+            partition=letter.partition,
+            offset=letter.offset,
+        )
 
 
 def edit(letter_id: int, body: str, *, by: str, reason: str = "") -> None:
@@ -187,7 +195,7 @@ def edit(letter_id: int, body: str, *, by: str, reason: str = "") -> None:
             raise InvalidBody(f"The letter is {State(letter.state).label.lower()}; only one that waits can be edited.")
         value = _fitting(letter, body)
         _change(letter, edited_value=None if value == bytes(letter.value) else value)
-        _note(letter, by, "edited", reason)
+        acts.note(LetterAct(letter=letter, who=by, what="edited", reason=reason, edited=value))
 
 
 def _fitting(letter: DeadLetter, body: str) -> bytes:
@@ -223,7 +231,7 @@ def _each(letters: QuerySet[DeadLetter], cap: int, act: Callable[[DeadLetter, in
     outcome = RedriveOutcome(beyond_cap=max(0, letters.count() - cap) if len(ids) == cap else 0)
     for start in range(0, len(ids), _CHUNK):
         chunk, number = ids[start : start + _CHUNK], len(outcome.done)
-        part = _again_after_conflicts(lambda chunk=chunk, number=number: _chunk(chunk, number, act))  # type: ignore[misc]
+        part = again_after_conflicts(lambda chunk=chunk, number=number: _chunk(chunk, number, act))  # type: ignore[misc]
         outcome.done += part.done
         outcome.left += part.left
     return outcome
@@ -240,8 +248,10 @@ def _chunk(ids: Sequence[int], number: int, act: Callable[[DeadLetter, int], str
     return part
 
 
-def _again_after_conflicts(function: Callable[[], T]) -> T:
-    """A consumer locks the head before the letter, we the letter before the head; PostgreSQL then ends one of us."""
+def again_after_conflicts(function: Callable[[], T]) -> T:
+    """Run a transaction, again where another one stood in the way.
+
+    A consumer locks the head before the letter, we the letter before the head; PostgreSQL then ends one of us."""
     for _ in range(4):
         try:
             return function()
@@ -258,16 +268,21 @@ def _database_time() -> datetime:
         return cast(datetime, now)
 
 
-def _require(reason: str, cap: int) -> None:
+def require_reason(reason: str) -> None:
+    """Nothing is done to a letter without a word why.
+
+    Raises:
+        ValueError: there is none.
+    """
     if not reason.strip():
         raise ValueError("a reason is required")
+
+
+def _require(reason: str, cap: int) -> None:
+    require_reason(reason)
     if cap < 1:
         raise ValueError("the cap is a number of letters, 1 or more")
 
 
 def _change(letter: DeadLetter, **values: Any) -> None:
     DeadLetter.objects.filter(pk=letter.pk).update(**values)
-
-
-def _note(letter: DeadLetter, by: str, what: str, reason: str) -> None:
-    DeadLetterAct.objects.create(letter=letter, who=by[:150], what=what, reason=reason.strip()[:500])

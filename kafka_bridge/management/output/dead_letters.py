@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kafka_bridge.dead_letters import letter_store, redrive_preview, redriving
+from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redriving
 from kafka_bridge.models import DeadLetter
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -59,6 +59,11 @@ def what_discarding_does(letter: DeadLetter) -> str:
     """In a sentence."""
     behind = redrive_preview.waiting_behind(letter).count()
     return "Given up for good." + (f" {behind:,} waiting behind it would be handled." if behind else "")
+
+
+def what_discarding_the_key_does(letter: DeadLetter) -> str:
+    """In a sentence."""
+    return f"Given up for good, {key_discarding.count(letter):,} of {letter.key} in all."
 
 
 def _state(letter: DeadLetter) -> Text:
