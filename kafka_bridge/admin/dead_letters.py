@@ -25,7 +25,7 @@ from kafka_bridge.admin import outbox, pages
 from kafka_bridge.admin.dead_letter_actions import DEEDS, DISCARD, DISCARD_KEY, REDRIVE, Action, EditForm, ReasonForm
 from kafka_bridge.admin.dead_letter_filters import AgeFilter, GroupFilter, KindFilter
 from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redriving
-from kafka_bridge.models import DeadLetter
+from kafka_bridge.models import DeadLetter, UnknownEvent
 
 State = DeadLetter.State
 MOST_AT_ONCE = 500
@@ -150,6 +150,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
             **self._frame(request, "Dead letters by kind"),
             "kinds": [(kind, pages.as_age(timezone.now() - kind.last)) for kind in kinds],
             "total": sum(kind.count for kind in kinds),
+            "passed_over": UnknownEvent.objects.order_by("-last_at")[:_SHOWN],
             "may_act": self.has_act_permission(request),
             "list_url": letter_page.list_url(),
         }

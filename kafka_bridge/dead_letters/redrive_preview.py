@@ -42,7 +42,7 @@ def dry_run(letter: DeadLetter) -> str:
 
 
 def _sentences(letter: DeadLetter) -> Iterator[str]:
-    if letter.is_readable and InboxRow.objects.filter(group=letter.group, event_id=letter.event_id).exists():
+    if letter.is_readable and InboxRow.objects.filter(**letter.parked_as).exists():
         yield f"Already handled by {letter.group}: would change nothing."
         return
     yield _as_sentence(_handling(letter))

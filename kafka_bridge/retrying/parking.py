@@ -257,5 +257,6 @@ def send_again(*, group: str, event_id: UUID | None, headers: Headers, value: by
 
 def release(*, group: str, event_id: UUID | None) -> None:
     """A dead letter is discarded: if it is a dead head, what waits behind it goes on within a second or so."""
-    found = ParkedMessage.objects.filter(group=group, event_id=event_id, state=State.DEAD)
-    found.update(state=State.RELEASED)
+    if event_id is not None:
+        found = ParkedMessage.objects.filter(group=group, event_id=event_id, state=State.DEAD)
+        found.update(state=State.RELEASED)

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from devtools.testing.bridge.bridge_events import cancelled, created
 from devtools.testing.bridge.dead_letters import a_letter, age, parked
-from kafka_bridge.models import DeadLetter, DeadLetterAct, ParkedMessage
+from kafka_bridge.models import DeadLetter, DeadLetterAct, ParkedMessage, UnknownEvent
 from kafka_bridge.wire import envelope
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
@@ -101,6 +101,16 @@ def test_kinds_are_shown_with_count_ages_and_an_example(admin_client: Client) ->
     assert f"{page_of(letters[-1])}" in page
     assert f"kind={letters[0].fingerprint}" in page
     assert "3 messages wait for a person" in page
+
+
+@pytest.mark.security
+def test_events_that_were_passed_over_are_shown_beside_the_kinds(admin_client: Client) -> None:
+    """XE2: they are no dead letters, but people can see them."""
+    assert "passed over" not in admin_client.get(KINDS).content.decode()
+    UnknownEvent.objects.create(group="orders", type="order.<b>", version="7", count=1234)
+    page = admin_client.get(KINDS).content.decode()
+    assert "order.&lt;b&gt;" in page
+    assert "1,234" in page
 
 
 def test_the_list_asks_as_often_for_many_rows_as_for_one(admin_client: Client) -> None:
