@@ -110,3 +110,13 @@ def test_all_of_an_unknown_order_is_discarded_at_once(admin_client: Client) -> N
     assert not ParkedMessage.objects.exists()
     assert list(DeadLetter.objects.values_list("state", flat=True)) == ["discarded"] * 3
     assert [entry[1] for entry in log()] == ["message discarded"] * 3
+
+
+def test_an_empty_list_offers_no_new_item_where_nobody_can_make_one(admin_client: Client) -> None:
+    """XC6: dead letters are made by groups, books by people."""
+    letters = admin_client.get("/admin/kafka_bridge/deadletter/?q=nothing").content.decode()
+    assert "Create a new item" not in letters
+    assert "Add dead letter" not in letters
+    assert "Reset search and filters" in letters
+    assert "There is nothing yet." in admin_client.get("/admin/kafka_bridge/deadletter/").content.decode()
+    assert "Add book" in admin_client.get("/admin/shop/book/").content.decode()
