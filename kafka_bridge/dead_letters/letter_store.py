@@ -188,10 +188,12 @@ def _from_before(death: DeadLetterCopy) -> DeadLetter | None:
     letters = DeadLetter.objects.select_for_update().filter(group=death.group)
     if letters.filter(message_id=death.message_id).exists():
         return None
-    place = Q(topic=death.topic, partition=death.partition, offset=death.offset)
-    same_event = Q(event_id=death.event_id) if death.event_id and death.event_id == death.message_id else Q(pk=None)
     unnamed, sent_again = Q(message_id=None), Q(state=DeadLetter.State.REDRIVEN)
-    for letter in letters.filter((unnamed & (place | same_event)) | (sent_again & same_event)).order_by("id"):
+    if death.event_id == death.message_id:
+        candidates = Q(event_id=death.event_id) & (unnamed | sent_again)
+    else:
+        candidates = unnamed & Q(topic=death.topic, partition=death.partition, offset=death.offset)
+    for letter in letters.filter(candidates).order_by("id"):
         if death.value in (bytes(letter.value), letter.edited_value and bytes(letter.edited_value)):
             _update(letter, message_id=death.message_id)
             return letter
