@@ -64,12 +64,12 @@ def _refuse_unpaid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
     Raises:
         registry.Reject: payments has not captured the money of some of these orders.
     """
-    paid = _paid_orders([event.order_id for event in events])
+    paid = paid_orders([event.order_id for event in events])
     if unpaid := {event.order_id for event in events} - paid:
         raise registry.Reject(f"payments knows of no captured money for {', '.join(map(str, sorted(unpaid)))}")
 
 
-def _paid_orders(order_ids: Sequence[UUID]) -> set[UUID]:
+def paid_orders(order_ids: Sequence[UUID]) -> set[UUID]:
     """Ask payments, which inventory may not import; `settings.INVENTORY_PAYMENT_CHECK` names the function."""
     check: Callable[[Sequence[UUID]], set[UUID]] = import_string(settings.INVENTORY_PAYMENT_CHECK)
     return check(order_ids)

@@ -7,6 +7,9 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
+UNREADABLE = "Malformed: "
+"""How the errors of dead letters begin that could not be read."""
+
 
 class OutboxRow(models.Model):
     """An event that was stated in a transaction; the relay brings it to Kafka and notes where it lies."""
@@ -120,7 +123,7 @@ class ParkedMessage(models.Model):
 
     class Meta:
         verbose_name = "parked message"
-        constraints = (models.UniqueConstraint(fields=["group", "topic", "partition", "offset"], name="parked_once"),)
+        constraints = (models.UniqueConstraint(fields=["group", "event_id"], name="parked_event_once"),)
         indexes = (
             models.Index(fields=["group", "key", "id"], name="parked_key"),
             models.Index(fields=["group"], name="parked_released", condition=models.Q(state="released")),
@@ -133,8 +136,8 @@ class ParkedMessage(models.Model):
 class DeadLetter(models.Model):
     """A message that a group gave up on, as its own consumer group stored it for people to look at.
 
-    One row for each place (topic, partition, offset) at which the message was read first: the same message given up on
-    again after a redrive is the same row, parked once more.
+    One row for each message, whatever place it lay at: the same one given up on again after a redrive is the same row,
+    parked once more.
     """
 
     class State(models.TextChoices):
@@ -151,7 +154,10 @@ class DeadLetter(models.Model):
     offset = models.BigIntegerField()
     key = models.CharField(max_length=120, blank=True)
     event_id = models.UUIDField(null=True)
-    """None where the message is so malformed that it has none."""
+    """What its headers say; None where the message is so malformed that it has none."""
+    message_id = models.UUIDField(null=True)
+    """What names it: its event's id, or, where it could not be read, an id made of all that there is about it. None for
+    letters of before that had no such name; they get it when their message comes again."""
     type = models.CharField(max_length=80, blank=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PARKED)
     error = models.CharField(max_length=500)
@@ -178,10 +184,9 @@ class DeadLetter(models.Model):
     class Meta:
         verbose_name = "dead letter"
         ordering = ("-id",)
-        constraints = (
-            models.UniqueConstraint(fields=["group", "topic", "partition", "offset"], name="dead_letter_once"),
-        )
+        constraints = (models.UniqueConstraint(fields=["group", "message_id"], name="dead_letter_message_once"),)
         indexes = (
+            models.Index(fields=["event_id"], name="dead_letter_event"),
             models.Index(fields=["state", "fingerprint"], name="dead_letter_kind"),
             models.Index(fields=["key"], name="dead_letter_key"),
             models.Index(fields=["send_at"], name="dead_letter_to_send", condition=models.Q(send_at__isnull=False)),
@@ -192,14 +197,40 @@ class DeadLetter(models.Model):
         return f"{self.group} {self.type} {self.topic}[{self.partition}]@{self.offset}"
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """Where its message was read first, and by which group: what names it everywhere."""
-        return {"group": self.group, "topic": self.topic, "partition": self.partition, "offset": self.offset}
+    def parked_as(self) -> dict[str, Any]:
+        """Group and event id of the row that its message is parked as, if it is."""
+        return {"group": self.group, "event_id": self.event_id if self.is_readable else self.message_id}
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its group could read it, so that its event's id is known to be its own."""
+        if self.event_id is None or self.message_id is None:
+            return self.event_id is not None and not self.error.startswith(UNREADABLE)
+        return self.message_id == self.event_id
 
     @property
     def contents(self) -> bytes:
         """What is sent when it is sent again."""
         return bytes(self.value if self.edited_value is None else self.edited_value)
+
+
+class UnknownEvent(models.Model):
+    """Events of a type and version that a group passed over, and that its code does not know: how many, and when."""
+
+    group = models.CharField(max_length=60)
+    type = models.CharField(max_length=80)
+    version = models.CharField(max_length=20)
+    """As its header says it, whatever that is."""
+    count = models.BigIntegerField()
+    first_at = models.DateTimeField(db_default=Now())
+    last_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = "unknown event"
+        constraints = (models.UniqueConstraint(fields=["group", "type", "version"], name="unknown_event_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.type} version {self.version}: {self.count}"
 
 
 class DeadLetterAct(models.Model):

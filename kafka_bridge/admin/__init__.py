@@ -1,5 +1,6 @@
 """The bridge's own pages in the admin; and what the apps' pages of facts share with them."""
 
+from kafka_bridge.admin.dead_letter_page import state_label as letter_label
 from kafka_bridge.admin.dead_letters import DeadLetterAdmin
 from kafka_bridge.admin.outbox import Backlog, Hearing, OutboxRowAdmin, backlog, hearings
 from kafka_bridge.admin.pages import (
@@ -39,6 +40,7 @@ __all__ = [
     "backlog",
     "hearings",
     "label",
+    "letter_label",
     "link",
     "moment",
     "page_of",

@@ -82,7 +82,19 @@ DISCARD = Action(
     done="discarded",
     bulk_form=BulkForm,
 )
-DEEDS = {deed.name: deed for deed in (REDRIVE, DISCARD)}
+DISCARD_KEY = Action(
+    name="discard-key",
+    title="Discard all of this key",
+    button="Discard all of them for good",
+    explanation=(
+        "The group will never handle this message, nor any other of its key that it could not handle or that waits "
+        "behind one. It cannot be undone: see to it yourself that nothing is left half done. Messages of the key that "
+        "come later are handled."
+    ),
+    done="discarded",
+    bulk_form=BulkForm,
+)
+DEEDS = {deed.name: deed for deed in (REDRIVE, DISCARD, DISCARD_KEY)}
 
 
 class EditForm(ReasonForm):

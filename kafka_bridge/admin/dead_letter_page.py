@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from kafka_bridge.admin import pages
-from kafka_bridge.admin.dead_letter_actions import DISCARD, REDRIVE, Action
-from kafka_bridge.dead_letters import letter_store, redrive_preview, redriving
+from kafka_bridge.admin.dead_letter_actions import DISCARD, DISCARD_KEY, REDRIVE, Action
+from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redriving
 from kafka_bridge.models import DeadLetter, DeadLetterAct, ParkedMessage
 
 State = DeadLetter.State
@@ -31,7 +31,7 @@ class Page:
     lacks: str
     """What was not kept of the message, because it was too large; empty where it is whole."""
     headers: list[tuple[str, str]]
-    would: str
+    forecast: redrive_preview.Forecast
     """What sending it again would do."""
     behind: list[ParkedMessage]
     behind_more: int
@@ -43,6 +43,8 @@ class Page:
     """Empty, like the two that follow, where that is not possible now or not for this person."""
     edit_url: str
     discard_url: str
+    discard_key_url: str
+    """Where all of its key can be discarded; empty likewise, and where there is nothing else of it."""
 
 
 def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
@@ -64,7 +66,7 @@ def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
             (pages.excerpt(name), pages.excerpt(value.decode(errors="replace")))
             for name, value in letter_store.unpack(letter.headers)[:_HEADERS_SHOWN]
         ],
-        would=redrive_preview.dry_run(letter),
+        forecast=redrive_preview.forecast(letter),
         behind=behind[:_BEHIND_SHOWN],
         behind_more=waiting.count() - _BEHIND_SHOWN if len(behind) > _BEHIND_SHOWN else 0,
         acts=list(letter.acts.all()),
@@ -73,6 +75,7 @@ def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
         redrive_url=_act_url(REDRIVE, letter) if can_redrive else "",
         edit_url=reverse(EDIT, args=[letter.pk]) if can_discard and letter.event_id else "",
         discard_url=_act_url(DISCARD, letter) if can_discard else "",
+        discard_key_url=_act_url(DISCARD_KEY, letter) if can_discard and _has_more_of_its_key(letter) else "",
     )
 
 
@@ -81,6 +84,10 @@ def _lacks(letter: DeadLetter) -> str:
     body = f"the body has {cut.body_bytes:,} bytes, SHA-256 {cut.body_sha256}" if cut.body_bytes else ""
     headers = f"{cut.headers_left_out:,} headers were left out" if cut.headers_left_out else ""
     return "; ".join(filter(None, (body, headers)))
+
+
+def _has_more_of_its_key(letter: DeadLetter) -> bool:
+    return key_discarding.count(letter) > 1 and not key_discarding.obstacle(letter)
 
 
 def state_label(letter: DeadLetter) -> str:

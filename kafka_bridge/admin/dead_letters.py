@@ -22,10 +22,10 @@ from django.utils.html import format_html
 from kafka_bridge import theme
 from kafka_bridge.admin import dead_letter_page as letter_page
 from kafka_bridge.admin import outbox, pages
-from kafka_bridge.admin.dead_letter_actions import DEEDS, DISCARD, REDRIVE, Action, EditForm, ReasonForm
+from kafka_bridge.admin.dead_letter_actions import DEEDS, DISCARD, DISCARD_KEY, REDRIVE, Action, EditForm, ReasonForm
 from kafka_bridge.admin.dead_letter_filters import AgeFilter, GroupFilter, KindFilter
-from kafka_bridge.dead_letters import letter_store, redrive_preview, redriving
-from kafka_bridge.models import DeadLetter
+from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redriving
+from kafka_bridge.models import DeadLetter, UnknownEvent
 
 State = DeadLetter.State
 MOST_AT_ONCE = 500
@@ -150,6 +150,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
             **self._frame(request, "Dead letters by kind"),
             "kinds": [(kind, pages.as_age(timezone.now() - kind.last)) for kind in kinds],
             "total": sum(kind.count for kind in kinds),
+            "passed_over": UnknownEvent.objects.order_by("-last_at")[:_SHOWN],
             "may_act": self.has_act_permission(request),
             "list_url": letter_page.list_url(),
         }
@@ -160,7 +161,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
         if not self.has_act_permission(request):
             raise PermissionDenied
         deed, ids, kind = DEEDS.get(name), _asked_for(request), _kind_asked_for(request)
-        if deed is None or not (ids or kind):
+        if deed is None or not (ids or kind) or (deed is DISCARD_KEY and len(ids) != 1):
             raise Http404
         form_type = deed.bulk_form if kind or len(ids) > 1 else ReasonForm
         form = form_type(request.POST or None)
@@ -201,6 +202,8 @@ class DeadLetterAdmin(pages.FactsAdmin):
         if deed is REDRIVE:
             pace = data.get("per_second") or redriving.PER_SECOND
             outcome = redriving.redrive(letters, by=by, reason=reason, cap=cap, per_second=pace)
+        elif deed is DISCARD_KEY:
+            outcome = key_discarding.discard_key(get_object_or_404(letters).pk, by=by, reason=reason)
         else:
             outcome = redriving.discard(letters, by=by, reason=reason, cap=cap)
         if outcome.done:
@@ -257,8 +260,11 @@ class _Told:
 def _would(deed: Action, letter: DeadLetter) -> str:
     if deed is REDRIVE:
         return redrive_preview.dry_run(letter)
-    if why := redriving.obstacle_to_discarding(letter):
+    obstacle = key_discarding.obstacle if deed is DISCARD_KEY else redriving.obstacle_to_discarding
+    if why := obstacle(letter):
         return f"Left alone: {why}."
+    if deed is DISCARD_KEY:
+        return f"Given up, {key_discarding.count(letter):,} of {letter.key} in all."
     behind = redrive_preview.waiting_behind(letter).count()
     return f"Given up; {behind:,} that wait behind it go on." if behind else "Given up; nothing waits behind it."
 

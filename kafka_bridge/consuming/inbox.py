@@ -1,9 +1,11 @@
 """Which events a group has had: the reason why a second delivery changes nothing."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from django.db import connection
 
+from kafka_bridge.models import InboxRow
 from kafka_bridge.runtime import bulk_rows
 from kafka_bridge.wire.envelope import Received
 
@@ -40,6 +42,12 @@ def take_unless_parked(*, group: str, messages: Sequence[Received]) -> list[Rece
     """
     keys = bulk_rows.as_json([message.event.key for message in messages])
     return _take(messages, _INSERT_UNLESS_PARKED, [group, _places(messages), group, keys])
+
+
+def note(*, group: str, event_id: UUID, topic: str, partition: int, offset: int) -> None:
+    """Note this event as had though no handler was called: a person decided that it never will be."""
+    row = InboxRow(group=group, event_id=event_id, topic=topic, partition=partition, offset=offset)
+    InboxRow.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def _places(messages: Sequence[Received]) -> str:

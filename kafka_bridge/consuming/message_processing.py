@@ -99,7 +99,7 @@ def handle_alone(group: Group, message: Received, attempt: Attempt) -> Handled:
         free, fresh = _take_free(group, believed, attempt)
         _call_handlers(group, fresh, attempt)
         if free or not believed:
-            _close_letter(group, parking.original(message).coordinates, is_refused=not believed)
+            _close_letter(group, message, is_refused=not believed)
     return Handled(len(fresh), len(free) - len(fresh))
 
 
@@ -125,7 +125,7 @@ def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], attem
         else:
             believed = refusals.sift(group, [message])
             _call_handlers(group, inbox.take(group=group.name, messages=believed), attempt)
-            _close_letter(group, attempt.head.coordinates, is_refused=not believed)
+            _close_letter(group, message, is_refused=not believed)
         parking.remove(attempt.head)
     return True
 
@@ -154,7 +154,7 @@ def _set_parked_apart(group: Group, messages: Sequence[Received], attempt: Attem
         head = heads.get(message.event.key)
         if head is None:
             free.append(message)
-        elif parking.original(message).coordinates == head.coordinates:
+        elif message.id == head.event_id:
             attempt.parked_themselves.append((message, head))
         else:
             behind.append(message)
@@ -182,10 +182,9 @@ def _call_handlers(group: Group, fresh: Sequence[Received], attempt: Attempt) ->
     attempt.suspects = _NOTHING
 
 
-def _close_letter(group: Group, coordinates: tuple[str, int, int], *, is_refused: bool) -> None:
-    topic, partition, offset = coordinates
+def _close_letter(group: Group, message: Received, *, is_refused: bool) -> None:
     close = letter_store.refuse if is_refused else letter_store.resolve
-    close(group=group.name, topic=topic, partition=partition, offset=offset)
+    close(group=group.name, event_id=message.id)
 
 
 def waves(group: Group, messages: Sequence[Received]) -> Iterator[tuple[Handler, list[Received]]]:

@@ -30,6 +30,10 @@ class Reject(Exception):
     """Raise it in a handler when trying again cannot help: the message goes straight to the dead letters."""
 
 
+class WouldFail(Exception):
+    """Raise it in a preview where the event's handler would fail (again); the message says why, as "there is no …"."""
+
+
 class CallStyle(enum.Enum):
     """How a handler takes its events."""
 
@@ -100,8 +104,8 @@ class Group:
         self.handlers: dict[type[Event], list[Handler]] = {}
         self.workers: list[Work] = []
         self.preview: dict[type[Event], Callable[[Any], str]] = {}
-        """By event, a function that says in a sentence what handling it now would do, and does nothing. An app's
-        `previews.py` fills it; people read it before they send a dead letter again."""
+        """By event, a function that says in a sentence what handling it now would do, and does nothing, or raises
+        `WouldFail`. An app's `previews.py` fills it; people read it before they send a dead letter again."""
         self.projected: tuple[type[Model], ...] = ()
         self.duplicates: list[str] = []
         _groups[name] = self
@@ -188,6 +192,11 @@ class Group:
     def knows(self, event: type[Event]) -> bool:
         """Whether the group hears events of this type, all or some."""
         return event in self.handlers
+
+    @property
+    def heard_types(self) -> frozenset[str]:
+        """Names of the event types that the group hears, in whatever version."""
+        return frozenset(event.TYPE for event in self.handlers)
 
     @property
     def topics(self) -> list[Topic]:

@@ -9,6 +9,7 @@ What happens when something fails (docs/saga.md, “When a message fails”):
 | a handler raised, in a batch | the batch is rolled back and handled in pieces, until the bad ones are found |
 | a handler raised, alone | again in its place, with backoff; then it and its key are parked for the retry topic |
 | the message is malformed, or the handler said Reject | straight to the dead letter topic |
+| the message is of a type that the group does not hear | passed over; counted where no code knows the type |
 
 The offset moves only after the effect is committed, or the copy in another topic is acknowledged: no message is ever
 skipped.
@@ -29,7 +30,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -40,6 +41,7 @@ from kafka_bridge.consuming.group_member import Revoked
 from kafka_bridge.consuming.message_processing import Attempt
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.consuming.registry import Group, Reject
+from kafka_bridge.consuming.unknown_events import UnknownEvents
 from kafka_bridge.dead_letters.limit import DeadLetterLimit
 from kafka_bridge.retrying import parking, republish
 from kafka_bridge.retrying.failed_messages import FailedMessages
@@ -88,6 +90,7 @@ class Runner(group_member.GroupMember):
         self.after_commit = after_commit
         self.handled = self.duplicates = self._put_behind = 0
         self._failed = FailedMessages(group, self, dead_letter_limit or DeadLetterLimit(group.name, stop))
+        self.unknown = UnknownEvents(group.name)
         self._deferred: dict[str, deque[Deferred]] = {}
         """By key, in sequence; only the first of a key is tried."""
         self._reported = (time.monotonic(), 0)
@@ -126,6 +129,7 @@ class Runner(group_member.GroupMember):
                 raise Revoked
             self._process(messages)
             self._retry_due()
+            self.patiently(self.unknown.store_due)
         except Revoked:
             self._deferred.clear()
             self._start_over(messages)
@@ -138,9 +142,13 @@ class Runner(group_member.GroupMember):
 
     def _process(self, messages: list[Message]) -> None:
         free: list[envelope.Received] = []
+        heard = self.group.heard_types
         for message in messages:
             try:
-                received = envelope.decode(message)
+                received = self._read(message, heard)
+            except envelope.NotHeard as other:
+                self.unknown.count(other)
+                continue
             except envelope.Malformed as error:
                 # Its key goes on: a message that cannot be read is not known to be about that key at all.
                 self._failed.bury(records.from_message(message), error, tries=0)
@@ -151,6 +159,13 @@ class Runner(group_member.GroupMember):
                 free.append(received)
         if free:
             self._handle_batch(free)
+
+    def _read(self, message: Message, heard: Container[str]) -> envelope.Received:
+        received = envelope.decode(message, heard=heard)
+        if not self.group.knows(type(received.event)):
+            event = type(received.event)
+            raise envelope.Malformed(f"{self.name} hears {event.TYPE}, but no handler takes version {event.VERSION}")
+        return received
 
     def _handle_batch(self, batch: Sequence[envelope.Received]) -> None:
         """Handle a batch; what fails is found, and deferred with what follows it in its key. See Note [Pieces]."""

@@ -1,10 +1,16 @@
 """Dead letters in PostgreSQL: how a message in Kafka becomes a row, when the row is closed, which kinds there are.
 
 # Note [A letter and its deaths]
-A letter is named by the coordinates at which its message was read first. It may die several times: it is redriven, and
-its group gives up on it again. Each death is a copy in a dead letter topic, and its time tells the deaths of one letter
-apart. A copy that is not younger than what is stored has been seen before, so reading the topics again from their
-beginning changes nothing.
+A letter is named by what names its message, see Note [What names a message] in `records.py`. It may die several times:
+it is redriven, and its group gives up on it again. Each death is a copy in a dead letter topic, and its time tells the
+deaths of one letter apart. A copy that is not younger than what is stored has been seen before, so reading the dead
+letter topics again from their beginning changes nothing.
+
+# Note [Decided is decided]
+A group may read its own topics again, too, and then gives up once more on what it cannot read or refuses. Such a death
+says nothing new: the letter is there, waits, was sent again, or was discarded, and stays so. Only the consumer of the
+retry topics has something new to say, of a letter that was sent again: that it failed again. A letter that is closed is
+never opened.
 """
 
 import hashlib
@@ -20,9 +26,9 @@ from uuid import UUID
 from confluent_kafka import Message
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import connection, transaction
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, Q
 
-from kafka_bridge.models import DeadLetter, DeadLetterAct, InboxRow
+from kafka_bridge.models import UNREADABLE, DeadLetter, DeadLetterAct, InboxRow
 from kafka_bridge.runtime import bulk_rows, clients, conf
 from kafka_bridge.wire import copies, message_headers, records
 from kafka_bridge.wire.copies import Copy
@@ -38,7 +44,7 @@ _OPEN: dict[str, Any] = {"state": DeadLetter.State.PARKED, "closed_at": None, "s
 _CLOSE = """
 WITH closed AS (
     UPDATE kafka_bridge_deadletter SET state = %s, closed_at = now(), send_at = NULL
-    WHERE "group" = %s AND topic = %s AND partition = %s AND "offset" = %s AND state IN ('parked', 'redriven')
+    WHERE "group" = %s AND event_id = %s AND state IN ('parked', 'redriven')
     RETURNING id
 )
 INSERT INTO kafka_bridge_deadletteract (letter_id, who, what, reason) SELECT id, %s, %s, %s FROM closed
@@ -56,9 +62,12 @@ class DeadLetterCopy:
     topic: str
     partition: int
     offset: int
+    message_id: UUID
     key: str
     event_id: UUID | None
     type: str
+    is_first_reading: bool
+    """Whether the group's own consumer gave up on it, and not the one of its retry topics."""
     error: str
     handler: str
     traceback: str
@@ -97,15 +106,23 @@ def read_copy(topic: str, copy: Copy, *, died_at: datetime, place: tuple[int, in
     own = [(name, value) for name, value in copy.headers if not name.startswith(records.BRIDGE_HEADERS)]
     kept, cut = copies.shorten(b"", copy.value, own, room=conf.max_copy_bytes())
     said = cut or {name: _text(found[PREFIX + name]) for name in copies.CUT_FACTS if PREFIX + name in found}
+    error, event_id = _text(found.get("dlq_error", b""))[:500], _uuid(found.get("ce_id", b""))
+    # A copy that an earlier version made does not say what names it.
+    known_id = None if error.startswith(UNREADABLE) else event_id
+    group = (_text(found.get("dlq_group", b"")) or group)[:60]
     return DeadLetterCopy(
-        group=(_text(found.get("dlq_group", b"")) or group)[:60],
+        group=group,
         topic=(origin[0] or source)[:120],
         partition=origin[1],
         offset=origin[2],
+        message_id=_uuid(found.get("dlq_id", b""))
+        or known_id
+        or records.id_of_unreadable(origin, copy.key, copy.value),
         key=_text(copy.key)[:120],
-        event_id=_uuid(found.get("ce_id", b"")),
+        event_id=event_id,
         type=_text(found.get("ce_type", b""))[:80],
-        error=_text(found.get("dlq_error", b""))[:500] or "unknown: its headers give no reason",
+        is_first_reading=_text(found.get("dlq_member", b"")) == group,
+        error=error or "unknown: its headers give no reason",
         handler=_text(found.get("dlq_handler", b""))[:200],
         traceback=_text(found.get("dlq_traceback", b""))[:_LONGEST_TRACEBACK],
         attempts=_count(found.get("dlq_attempts", b"")),
@@ -177,27 +194,52 @@ def store(deaths: Sequence[DeadLetterCopy]) -> int:
 
 
 def _store(death: DeadLetterCopy) -> bool:
-    place = {"group": death.group, "topic": death.topic, "partition": death.partition, "offset": death.offset}
-    letter, is_new = DeadLetter.objects.select_for_update().get_or_create(**place, defaults=_content(death))
-    if is_new:
-        return True
-    if death.died_at <= letter.died_at:
-        return False
-    if _is_another(letter, death):
-        _update(
-            letter, **_content(death), state=DeadLetter.State.PARKED, edited_value=None, closed_at=None, send_at=None
+    letter = _from_before(death)
+    if letter is None:
+        letter, is_new = DeadLetter.objects.select_for_update().get_or_create(
+            group=death.group, message_id=death.message_id, defaults=_content(death)
         )
-        _note(letter, "parked again", "Another message at the same place: the topic was created again.")
-        return True
-    if _was_handled_after_all(death):
+        if is_new:
+            return True
+    if death.died_at <= letter.died_at or not _is_news(letter, death):
         return False
     _update(letter, **_reason(death), **_OPEN, attempts=min(letter.attempts + death.attempts, _MOST_ATTEMPTS))
     _note(letter, "parked again", death.error)
     return True
 
 
+def _is_news(letter: DeadLetter, death: DeadLetterCopy) -> bool:
+    """Whether the letter waits for a person once more; see Note [Decided is decided]."""
+    is_closed = letter.state in (DeadLetter.State.RESOLVED, DeadLetter.State.DISCARDED)
+    return not (is_closed or death.is_first_reading or _was_handled_after_all(death))
+
+
+def _from_before(death: DeadLetterCopy) -> DeadLetter | None:
+    """The letter that has another name than its message has now; it takes that one.
+
+    Its message could not be read when it was stored, was sent again, and could be read then. Or the letter has no name
+    yet: an earlier version stored it.
+    """
+    letters = DeadLetter.objects.select_for_update().filter(group=death.group)
+    if letters.filter(message_id=death.message_id).exists():
+        return None
+    unnamed, sent_again = Q(message_id=None), Q(state=DeadLetter.State.REDRIVEN)
+    if death.event_id == death.message_id:
+        candidates = Q(event_id=death.event_id) & (unnamed | sent_again)
+    else:
+        candidates = unnamed & Q(topic=death.topic, partition=death.partition, offset=death.offset)
+    for letter in letters.filter(candidates).order_by("id"):
+        if death.value in (bytes(letter.value), letter.edited_value and bytes(letter.edited_value)):
+            _update(letter, message_id=death.message_id)
+            return letter
+    return None
+
+
 def _content(death: DeadLetterCopy) -> dict[str, Any]:
     message = {
+        "topic": death.topic,
+        "partition": death.partition,
+        "offset": death.offset,
         "key": death.key,
         "event_id": death.event_id,
         "type": death.type,
@@ -217,16 +259,9 @@ def _reason(death: DeadLetterCopy) -> dict[str, Any]:
     }
 
 
-def _is_another(letter: DeadLetter, death: DeadLetterCopy) -> bool:
-    if letter.event_id or death.event_id:
-        return letter.event_id != death.event_id
-    return death.value not in (bytes(letter.value), letter.edited_value and bytes(letter.edited_value))
-
-
 def _was_handled_after_all(death: DeadLetterCopy) -> bool:
     """A copy of a death that was under way while a copy of the message was handled."""
-    had = InboxRow.objects.filter(group=death.group, event_id=death.event_id) if death.event_id else None
-    return had is not None and had.exists()
+    return InboxRow.objects.filter(group=death.group, event_id=death.message_id).exists()
 
 
 def _update(letter: DeadLetter, **values: Any) -> None:
@@ -237,21 +272,19 @@ def _note(letter: DeadLetter, what: str, reason: str) -> None:
     DeadLetterAct.objects.create(letter=letter, who=letter.group, what=what, reason=reason[:500])
 
 
-def resolve(*, group: str, topic: str, partition: int, offset: int) -> None:
-    """The message of this place has been handled: if it was a dead letter it is one no more. Call it in the transaction
-    of the effects; `topic` is without the cluster's prefix.
-    """
-    _close(DeadLetter.State.RESOLVED, group, topic, partition, offset)
+def resolve(*, group: str, event_id: UUID) -> None:
+    """The event has been handled: if it was a dead letter it is one no more. Call it in the effects' transaction."""
+    _close(DeadLetter.State.RESOLVED, group, event_id)
 
 
-def refuse(*, group: str, topic: str, partition: int, offset: int) -> None:
-    """The message of this place is not believed: if it was a dead letter, there is nothing more to do for it here."""
-    _close(DeadLetter.State.DISCARDED, group, topic, partition, offset, "not believed: see the refused messages")
+def refuse(*, group: str, event_id: UUID) -> None:
+    """The event is not believed: if it was a dead letter, there is nothing more to do for it here."""
+    _close(DeadLetter.State.DISCARDED, group, event_id, "not believed: see the refused messages")
 
 
-def _close(state: DeadLetter.State, group: str, topic: str, partition: int, offset: int, reason: str = "") -> None:
+def _close(state: DeadLetter.State, group: str, event_id: UUID, reason: str = "") -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_CLOSE, [state, group, topic, partition, offset, group, state, reason])
+        cursor.execute(_CLOSE, [state, group, event_id, group, state, reason])
 
 
 def count_waiting(*, limit: int) -> int:

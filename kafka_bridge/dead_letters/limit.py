@@ -14,7 +14,7 @@ class TooManyDeadLetters(Exception):
 
 
 class DeadLetterLimit:
-    """Counts the dead letters of a group in this process since a message was last handled.
+    """Counts the messages that a group's handlers failed with in this process since one was last handled.
 
     When everything fails, the messages are not what is wrong: a group that goes on would carry its topics into the
     dead letters. Counted from several threads.

@@ -1,11 +1,13 @@
 """What sending a dead letter again would do, told from the state of things as it is now."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 from django.db import DataError
 from django.db.models import QuerySet
 
+from kafka_bridge.consuming import registry
 from kafka_bridge.dead_letters import letter_store, redriving
 from kafka_bridge.models import DeadLetter, InboxRow, ParkedMessage
 from kafka_bridge.runtime import error_classes
@@ -16,21 +18,38 @@ subject_words: dict[str, Callable[[str], str]] = {}
 The site, which knows the other apps, fills it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What sending a letter again would do now, told from the state of things; no handler is called for it."""
+
+    words: str
+    """Whole sentences."""
+    would_fail: bool
+    """Whether it would fail again, or cannot be sent at all."""
+
+
+def forecast(letter: DeadLetter) -> Forecast:
+    """What sending it again would do now."""
+    if why := redriving.obstacle_to_redriving(letter):
+        return Forecast(words=f"It cannot be sent again: {why}.", would_fail=True)
+    try:
+        return Forecast(words=" ".join(_sentences(letter)), would_fail=False)
+    except registry.WouldFail as error:
+        return Forecast(words=redriving.as_sentence(f"would fail again: {error}"), would_fail=True)
+
+
 def dry_run(letter: DeadLetter) -> str:
-    """What sending it again would do now, in sentences, from the state of things; no handler is called for it."""
-    return " ".join(_sentences(letter))
+    """The words of `forecast`."""
+    return forecast(letter).words
 
 
 def _sentences(letter: DeadLetter) -> Iterator[str]:
-    if why := redriving.obstacle_to_redriving(letter):
-        yield f"It cannot be sent again: {why}."
-        return
-    if letter.event_id and InboxRow.objects.filter(group=letter.group, event_id=letter.event_id).exists():
+    if letter.is_readable and InboxRow.objects.filter(**letter.parked_as).exists():
         yield f"Already handled by {letter.group}: would change nothing."
         return
     if left_out := letter_store.cut_of(letter).headers_left_out:
         yield f"It lacks {left_out:,} of its headers, which were too large to be kept."
-    yield _as_sentence(_handling(letter))
+    yield redriving.as_sentence(_handling(letter))
     if behind := waiting_behind(letter).count():
         yield f"Behind it {'1 message waits' if behind == 1 else f'{behind:,} messages wait'} and would follow."
 
@@ -38,19 +57,19 @@ def _sentences(letter: DeadLetter) -> Iterator[str]:
 def _handling(letter: DeadLetter) -> str:
     group, event_type = redriving.group_of(letter), redriving.event_type_of(letter)
     if event_type is None:
-        return "would fail again: its headers name no event that this code knows"
+        raise registry.WouldFail("its headers name no event that this code knows")
     try:
         event = envelope.decode_body(event_type, letter.contents)
     except envelope.Malformed as error:
-        return f"would fail again: {error}"
+        raise registry.WouldFail(str(error)) from error
     handler = group.handler_of(event) if group else None
     if group is None or handler is None:
         return f"means nothing to {letter.group}: would only be noted"
     if preview := group.preview.get(event_type):
         return _told_by(partial(preview, event))
     state = state_of_subject(letter)
-    called = f"{handler.function.__name__} is called"
-    return f"{state}; {called}" if state else called
+    handled = f"{letter.group} would handle it as if it had just come, and that works only if the cause is mended"
+    return f"{state}; {handled}" if state else handled
 
 
 def state_of_subject(letter: DeadLetter) -> str:
@@ -69,9 +88,5 @@ def _told_by(tell: Callable[[], str]) -> str:
 
 def waiting_behind(letter: DeadLetter) -> QuerySet[ParkedMessage]:
     """Messages of its key that wait behind it, in their sequence; none where it is no head."""
-    head = ParkedMessage.objects.filter(**letter.identity).values("id")[:1]
+    head = ParkedMessage.objects.filter(**letter.parked_as).values("id")[:1]
     return ParkedMessage.objects.filter(group=letter.group, key=letter.key, id__gt=head).order_by("id")
-
-
-def _as_sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:].rstrip('.')}."

@@ -28,8 +28,7 @@ UPDATE kafka_bridge_deadletter SET send_at = now() + %s WHERE id = ANY(ARRAY(
 RETURNING *
 """
 _DEAD_HEAD = """
-    h."group" = l."group" AND h.topic = l.topic AND h.partition = l.partition AND h."offset" = l."offset"
-    AND h.state = 'dead'
+    h."group" = l."group" AND h.event_id = l.message_id AND h.state = 'dead'
 """
 _RELEASE = f"""
 UPDATE kafka_bridge_parkedmessage h SET state = 'released' FROM kafka_bridge_deadletter l
@@ -75,20 +74,24 @@ def unsent(ids: Iterable[int]) -> int:
 
 
 def _send(letter: DeadLetter) -> None:
-    message: dict[str, Any] = {
-        "headers": letter_store.unpack(letter.headers),
-        "value": letter.contents,
-        "key": letter.key,
-    }
+    message: dict[str, Any] = {"headers": letter_store.unpack(letter.headers), "value": letter.contents}
     with transaction.atomic():
         # Once more: when the redrive was decided, the group may not yet have noted that the head is dead.
-        parking.send_again(**letter.identity, **message)
-    retry_topic.forward(**letter.identity, **message)
+        parking.send_again(**letter.parked_as, **message)
+    retry_topic.forward(
+        group=letter.group,
+        topic=letter.topic,
+        partition=letter.partition,
+        offset=letter.offset,
+        message_id=letter.message_id,
+        key=letter.key,
+        **message,
+    )
 
 
 def _give_back(letter: DeadLetter, why: str) -> None:
     with transaction.atomic():
-        head = ParkedMessage.objects.filter(**letter.identity, state=ParkedMessage.State.RETRYING, attempts=0)
+        head = ParkedMessage.objects.filter(**letter.parked_as, state=ParkedMessage.State.RETRYING, attempts=0)
         head.update(state=ParkedMessage.State.DEAD)
         DeadLetter.objects.filter(pk=letter.pk).update(state=State.PARKED, send_at=None)
         DeadLetterAct.objects.create(letter=letter, who=letter.group, what="not sent", reason=why)

@@ -22,9 +22,10 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from kafka_bridge.consuming import registry
-from kafka_bridge.dead_letters import letter_store
-from kafka_bridge.models import DeadLetter, DeadLetterAct
+from kafka_bridge.consuming import inbox, registry
+from kafka_bridge.dead_letters import acts, letter_store
+from kafka_bridge.dead_letters.acts import LetterAct
+from kafka_bridge.models import DeadLetter
 from kafka_bridge.retrying import parking
 from kafka_bridge.runtime import clients, error_classes
 from kafka_bridge.wire import copies, envelope, event_types
@@ -156,14 +157,9 @@ def redrive(
     def act(letter: DeadLetter, number: int) -> str:
         if why := obstacle_to_redriving(letter):
             return why
-        parking.send_again(
-            **letter.identity,
-            headers=letter_store.unpack(letter.headers),
-            value=letter.contents,
-            key=letter.key,
-        )
+        parking.send_again(**letter.parked_as, headers=letter_store.unpack(letter.headers), value=letter.contents)
         _change(letter, state=State.REDRIVEN, send_at=begun + number * gap, closed_at=None)
-        _note(letter, by, "redriven", reason)
+        acts.note(LetterAct(letter=letter, who=by, what="redriven", reason=reason))
         return ""
 
     return _each(letters, cap, act)
@@ -180,12 +176,25 @@ def discard(letters: QuerySet[DeadLetter], *, by: str, reason: str, cap: int = C
     def act(letter: DeadLetter, number: int) -> str:
         if why := obstacle_to_discarding(letter):
             return why
-        parking.release(**letter.identity)
+        parking.release(**letter.parked_as)
+        note_as_had(letter)
         _change(letter, state=State.DISCARDED, closed_at=Now(), send_at=None)
-        _note(letter, by, "discarded", reason)
+        acts.note(LetterAct(letter=letter, who=by, what="discarded", reason=reason))
         return ""
 
     return _each(letters, cap, act)
+
+
+def note_as_had(letter: DeadLetter) -> None:
+    """It is discarded: should its topic be read again, its event does not come back by the front door."""
+    if letter.event_id and letter.is_readable:
+        inbox.note(
+            group=letter.group,
+            event_id=letter.event_id,
+            topic=letter.topic,
+            partition=letter.partition,
+            offset=letter.offset,
+        )
 
 
 def edit(letter_id: int, body: str, *, by: str, reason: str = "") -> None:
@@ -201,7 +210,7 @@ def edit(letter_id: int, body: str, *, by: str, reason: str = "") -> None:
             raise InvalidBody(f"The letter is {State(letter.state).label.lower()}; only one that waits can be edited.")
         value = _fitting(letter, body)
         _change(letter, edited_value=None if value == bytes(letter.value) else value)
-        _note(letter, by, "edited", reason)
+        acts.note(LetterAct(letter=letter, who=by, what="edited", reason=reason, edited=value))
 
 
 def _fitting(letter: DeadLetter, body: str) -> bytes:
@@ -215,7 +224,7 @@ def _fitting(letter: DeadLetter, body: str) -> bytes:
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise InvalidBody(f"The body is no {event_type.TYPE} version {event_type.VERSION}: {error}.") from error
     except envelope.Malformed as error:
-        raise InvalidBody(_as_sentence(str(error))) from error
+        raise InvalidBody(as_sentence(str(error))) from error
     most = clients.conf().max_message_bytes
     if copies.shorten(letter.key.encode(), value, letter_store.unpack(letter.headers), room=most)[1]:
         raise InvalidBody(
@@ -244,7 +253,7 @@ def _each(letters: QuerySet[DeadLetter], cap: int, act: Callable[[DeadLetter, in
     outcome = RedriveOutcome(beyond_cap=max(0, letters.count() - cap) if len(ids) == cap else 0)
     for start in range(0, len(ids), _CHUNK):
         chunk, number = ids[start : start + _CHUNK], len(outcome.done)
-        part = _again_after_conflicts(lambda chunk=chunk, number=number: _chunk(chunk, number, act))  # type: ignore[misc]
+        part = again_after_conflicts(lambda chunk=chunk, number=number: _chunk(chunk, number, act))  # type: ignore[misc]
         outcome.done += part.done
         outcome.left += part.left
     return outcome
@@ -261,8 +270,10 @@ def _chunk(ids: Sequence[int], number: int, act: Callable[[DeadLetter, int], str
     return part
 
 
-def _again_after_conflicts(function: Callable[[], T]) -> T:
-    """A consumer locks the head before the letter, we the letter before the head; PostgreSQL then ends one of us."""
+def again_after_conflicts(function: Callable[[], T]) -> T:
+    """Run a transaction, again where another one stood in the way.
+
+    A consumer locks the head before the letter, we the letter before the head; PostgreSQL then ends one of us."""
     for _ in range(4):
         try:
             return function()
@@ -279,20 +290,26 @@ def _database_time() -> datetime:
         return cast(datetime, now)
 
 
-def _as_sentence(words: str) -> str:
+def as_sentence(words: str) -> str:
+    """With a capital letter and a full stop."""
     return f"{words[:1].upper()}{words[1:]}."
 
 
-def _require(reason: str, cap: int) -> None:
+def require_reason(reason: str) -> None:
+    """Nothing is done to a letter without a word why.
+
+    Raises:
+        ValueError: there is none.
+    """
     if not reason.strip():
         raise ValueError("a reason is required")
+
+
+def _require(reason: str, cap: int) -> None:
+    require_reason(reason)
     if cap < 1:
         raise ValueError("the cap is a number of letters, 1 or more")
 
 
 def _change(letter: DeadLetter, **values: Any) -> None:
     DeadLetter.objects.filter(pk=letter.pk).update(**values)
-
-
-def _note(letter: DeadLetter, by: str, what: str, reason: str) -> None:
-    DeadLetterAct.objects.create(letter=letter, who=by[:150], what=what, reason=reason.strip()[:500])

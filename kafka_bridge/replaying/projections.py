@@ -209,7 +209,8 @@ def _as_handled(group: Group, messages: Sequence[Received]) -> list[Received]:
     """As the group handled them: a person may have discarded one that had failed, or edited it before it passed."""
     keys = {message.event.key for message in messages}
     letters = DeadLetter.objects.filter(group=group.name, key__in=keys, event_id__isnull=False)
-    touched = {letter.event_id: letter for letter in letters}
+    # One that could not be read says nothing about the event whose id it claims.
+    touched = {letter.event_id: letter for letter in letters if letter.is_readable}
     handled = []
     for message in messages:
         letter = touched.get(message.id)

@@ -132,14 +132,17 @@ class Replay:
         return missing
 
     def _heard(self, messages: Sequence[Message]) -> list[Received]:
-        outcome, heard = self.outcome, []
+        outcome, heard, types = self.outcome, list[Received](), self.group.heard_types
         for message in messages:
             if self._key is not None and message.key() != self._key.encode():
                 outcome.not_heard += 1
                 continue
             outcome.found += 1
             try:
-                received = envelope.decode(message)
+                received = envelope.decode(message, heard=types)
+            except envelope.NotHeard:
+                outcome.not_heard += 1
+                continue
             except envelope.Malformed:
                 outcome.malformed += 1
                 continue

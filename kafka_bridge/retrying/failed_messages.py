@@ -9,13 +9,13 @@ from functools import partial
 from confluent_kafka import KafkaException
 
 from kafka_bridge.consuming.group_member import GroupMember
-from kafka_bridge.consuming.registry import Group
+from kafka_bridge.consuming.registry import Group, Reject
 from kafka_bridge.dead_letters import publisher
 from kafka_bridge.dead_letters.limit import DeadLetterLimit
 from kafka_bridge.retrying import parking, retry_topic
 from kafka_bridge.retrying.parking import State
 from kafka_bridge.runtime import error_classes
-from kafka_bridge.wire.envelope import Received
+from kafka_bridge.wire.envelope import Malformed, Received
 from kafka_bridge.wire.records import Record
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ class FailedMessages:
     def __init__(self, group: Group, member: GroupMember, dead_letter_limit: DeadLetterLimit) -> None:
         self.parked = self.dead = 0
         self._group = group
+        self._member = member
         self._patiently = member.patiently
         self._limit = dead_letter_limit
 
@@ -80,7 +81,11 @@ class FailedMessages:
             log.error("%s: Kafka refuses a retry copy: %s", self._group.name, error_classes.describe(refusal))
 
     def bury(self, record: Record, error: Exception, *, tries: int, handler: str = "") -> None:
-        """Put the message among the dead letters, however long the brokers take to say that they have it."""
+        """Put the message among the dead letters, however long the brokers take to say that they have it.
+
+        Only one that its handler failed with counts against the group's limit: whoever can write to a topic may put
+        there what cannot be read, or what a handler refuses, and must not be able to stop the group with it.
+        """
         self._patiently(
             partial(
                 publisher.publish_dead_letter,
@@ -89,10 +94,12 @@ class FailedMessages:
                 error=error,
                 attempts=tries,
                 handler=handler,
+                member=self._member.name,
             )
         )
         self.dead += 1
-        self._limit.count()
+        if not isinstance(error, Malformed | Reject):
+            self._limit.count()
 
     def handled(self) -> None:
         """A message of the group was handled: whatever died before was not a series."""

@@ -14,7 +14,7 @@ rows are there to be retried; the one with the lower id is the head, and the oth
 
 from base64 import b64encode
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import bulk_rows
 from kafka_bridge.wire import envelope, records
 from kafka_bridge.wire.envelope import Headers, Received
-from kafka_bridge.wire.records import Coordinates, Record
+from kafka_bridge.wire.records import Record
 
 State = ParkedMessage.State
 
@@ -36,14 +36,14 @@ WITH first AS MATERIALIZED (
     SELECT min(id) AS id FROM kafka_bridge_parkedmessage
     WHERE "group" = %s AND key = ANY(ARRAY(SELECT json_array_elements_text(%s))) GROUP BY key
 ), locked AS MATERIALIZED (
-    SELECT p.id, p.key, p.state, p.topic, p.partition, p."offset", p.type, p.attempts,
+    SELECT p.id, p.key, p.state, p.topic, p.partition, p."offset", p.event_id, p.type, p.attempts,
         extract(epoch FROM p.due_at)::float8 AS due, p.error
     FROM kafka_bridge_parkedmessage p JOIN first ON first.id = p.id
     ORDER BY p.id FOR UPDATE OF p
 )
 SELECT locked.* FROM first LEFT JOIN locked ON locked.id = first.id
 """
-# A message that the group has had is not parked any more; neither is one that is parked already.
+# An event that the group has had is not parked any more; neither is one that is parked already, wherever it lay then.
 _PARK = """
 INSERT INTO kafka_bridge_parkedmessage
     ("group", key, state, topic, partition, "offset", event_id, type, headers, value, attempts, due_at, error)
@@ -54,7 +54,7 @@ FROM ROWS FROM (json_to_recordset(%s) AS (key text, topic text, partition int, "
     AS m(key, topic, partition, "offset", event_id, type, headers, value, number)
 WHERE NOT EXISTS (SELECT FROM kafka_bridge_inboxrow i WHERE i."group" = %s AND i.event_id = m.event_id)
 ORDER BY number
-ON CONFLICT DO NOTHING
+ON CONFLICT ("group", event_id) DO NOTHING
 """
 
 
@@ -68,16 +68,12 @@ class Head:
     topic: str
     partition: int
     offset: int
+    event_id: UUID
     type: str
     attempts: int
     due: float | None
     """Seconds since the epoch."""
     error: str
-
-    @property
-    def coordinates(self) -> Coordinates:
-        """Where it was read first."""
-        return self.topic, self.partition, self.offset
 
 
 # -- Asking --------------------------------------------------------------------------------------------
@@ -108,16 +104,15 @@ def read_record(head: Head) -> Record:
         key_=head.key.encode(),
         value_=bytes(value),
         headers_=letter_store.unpack(msgspec.json.decode(headers)),
+        message_id=head.event_id,
     )
 
 
-def key_of(*, group: str, coordinates: Coordinates) -> str | None:
+def key_of(*, group: str, event_id: UUID) -> str | None:
     """The key of this message, if it is parked. Locks nothing, so it may be gone when you ask again."""
     with connection.cursor() as cursor:
         cursor.execute(
-            'SELECT key FROM kafka_bridge_parkedmessage WHERE "group" = %s AND topic = %s AND partition = %s '
-            'AND "offset" = %s',
-            [group, *coordinates],
+            'SELECT key FROM kafka_bridge_parkedmessage WHERE "group" = %s AND event_id = %s', [group, event_id]
         )
         row = cursor.fetchone()
     return row[0] if row else None
@@ -132,7 +127,8 @@ def wait_behind(*, group: str, messages: Sequence[Received]) -> None:
 def park(
     *, group: str, message: Received, state: str, attempts: int, error: str, delay_seconds: float | None = None
 ) -> str | None:
-    """Park a message that failed; returns its state, or None if there is nothing to park: the group has had it.
+    """Park a message that failed; returns its state, or None if there is nothing to park: the group has had this event,
+    or it is parked already (its message lies in the topic twice).
 
     It is the head in this state, or waits if its key is parked already.
     """
@@ -184,7 +180,8 @@ def _row(message: Received) -> _Row:
 def original(message: Received) -> Record:
     """The message behind an event; made up for one that was never in Kafka."""
     if message.raw is not None:
-        return message.raw if isinstance(message.raw, Record) else records.from_message(message.raw)
+        is_record = isinstance(message.raw, Record)
+        return message.raw if is_record else records.from_message(message.raw, event_id=message.id)
     event = message.event
     return Record(
         topic_=message.topic,
@@ -203,7 +200,19 @@ def original(message: Received) -> Record:
             causation_id=None,
             traceparent=outbox.traceparent(message.correlation_id, message.id),
         ),
+        message_id=message.id,
     )
+
+
+def readable(record: Record) -> Received:
+    """A record as the event that it is. One that could not be read before (it was edited, or this code is newer) goes
+    by its event's id from now on; see Note [What names a message] in `records.py`.
+
+    Raises:
+        Malformed: it still cannot be read.
+    """
+    received = envelope.decode(record)
+    return replace(received, raw=replace(record, message_id=received.id))
 
 
 # -- What becomes of a head, which the caller has locked --------------------------------------------------
@@ -213,12 +222,9 @@ def remove(head: Head) -> None:
         cursor.execute("DELETE FROM kafka_bridge_parkedmessage WHERE id = %s", [head.id])
 
 
-def mark_as_waiting(*, group: str, coordinates: Coordinates) -> None:
+def mark_as_waiting(*, group: str, event_id: UUID) -> None:
     """This one is no head after all: it is handled when those before it are done."""
-    topic, partition, offset = coordinates
-    ParkedMessage.objects.filter(
-        group=group, topic=topic, partition=partition, offset=offset, state=State.RETRYING
-    ).update(state=State.WAITING)
+    ParkedMessage.objects.filter(group=group, event_id=event_id, state=State.RETRYING).update(state=State.WAITING)
 
 
 def record_failure(head: Head, *, attempts: int, delay_seconds: float | None, error: str) -> None:
@@ -233,25 +239,24 @@ def record_failure(head: Head, *, attempts: int, delay_seconds: float | None, er
 
 
 # -- What people do ------------------------------------------------------------------------------------
-def send_again(
-    *, group: str, topic: str, partition: int, offset: int, headers: Headers, value: bytes, key: str
-) -> None:
+def send_again(*, group: str, event_id: UUID | None, headers: Headers, value: bytes) -> None:
     """A dead letter is sent again: if it is a dead head, it is to be retried from the start, with these contents.
     So is one that was sent again already and has not come yet.
 
-    Call `retry_topic.forward` with the same arguments once the transaction has committed: the copy makes it happen. One
-    that is no head is handled on its own when its copy comes.
+    Call `retry_topic.forward` for it once the transaction has committed: the copy makes it happen. One that is no head
+    is handled on its own when its copy comes.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE kafka_bridge_parkedmessage SET state = 'retrying', attempts = 0, due_at = now(), headers = %s, "
-            'value = %s WHERE "group" = %s AND topic = %s AND partition = %s AND "offset" = %s '
+            'value = %s WHERE "group" = %s AND event_id = %s '
             "AND (state = 'dead' OR state = 'retrying' AND attempts = 0)",
-            [bulk_rows.as_json(letter_store.pack(headers)), value, group, topic, partition, offset],
+            [bulk_rows.as_json(letter_store.pack(headers)), value, group, event_id],
         )
 
 
-def release(*, group: str, topic: str, partition: int, offset: int) -> None:
+def release(*, group: str, event_id: UUID | None) -> None:
     """A dead letter is discarded: if it is a dead head, what waits behind it goes on within a second or so."""
-    found = ParkedMessage.objects.filter(group=group, topic=topic, partition=partition, offset=offset)
-    found.filter(state=State.DEAD).update(state=State.RELEASED)
+    if event_id is not None:
+        found = ParkedMessage.objects.filter(group=group, event_id=event_id, state=State.DEAD)
+        found.update(state=State.RELEASED)

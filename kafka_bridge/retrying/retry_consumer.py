@@ -159,7 +159,7 @@ class RetryConsumer(group_member.GroupMember):
 
     # -- one copy -------------------------------------------------------------------------------
     def _handle_copy(self, copy: RetryCopy) -> None:
-        find_key = partial(parking.key_of, group=self.group.name, coordinates=copy.record.coordinates)
+        find_key = partial(parking.key_of, group=self.group.name, event_id=copy.record.message_id)
         key = self.patiently(find_key)
         if key is not None:
             self._handle_key(key, partial(self._is_due, copy), tries=copy.tries)
@@ -168,8 +168,8 @@ class RetryConsumer(group_member.GroupMember):
         # Else it was handled or discarded since: the copy is one too many.
 
     def _is_due(self, copy: RetryCopy, head: Head) -> bool:
-        if head.coordinates != copy.record.coordinates:
-            parking.mark_as_waiting(group=self.group.name, coordinates=copy.record.coordinates)
+        if head.event_id != copy.record.message_id:
+            parking.mark_as_waiting(group=self.group.name, event_id=copy.record.message_id)
             return False
         # In another round there is another copy, or there was one: each attempt is made once.
         return head.state == State.RETRYING and head.attempts == copy.attempt
@@ -178,12 +178,15 @@ class RetryConsumer(group_member.GroupMember):
         """A dead letter that blocks no key was sent again."""
         attempt = Attempt()
         try:
-            received = envelope.decode(copy.record)
+            received = parking.readable(copy.record)
             handled = self.patiently(partial(message_processing.handle_alone, self.group, received, attempt))
         except (Revoked, Stopped):
             raise
-        except (envelope.Malformed, Reject) as error:
-            self._failed.bury(copy.record, error, tries=copy.tries + 1, handler=attempt.handler_name)
+        except envelope.Malformed as error:
+            self._failed.bury(copy.record, error, tries=copy.tries + 1)
+        except Reject as error:
+            record = parking.original(received)
+            self._failed.bury(record, error, tries=copy.tries + 1, handler=attempt.handler_name)
         except Exception as error:
             self.failed += 1
             self._failed.park(received, error, tries=copy.tries + 1, handler=attempt.handler_name)

@@ -10,11 +10,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from kafka_bridge.consuming.registry import Group
 from kafka_bridge.retrying import republish
 from kafka_bridge.runtime import topics
 from kafka_bridge.wire import copies, message_headers, records
+from kafka_bridge.wire.copies import Copy
 from kafka_bridge.wire.envelope import Headers
 from kafka_bridge.wire.records import Record
 
@@ -45,6 +47,7 @@ def forward(
     topic: str,
     partition: int,
     offset: int,
+    message_id: UUID | None,
     headers: Headers,
     value: bytes,
     key: str | bytes,
@@ -56,32 +59,26 @@ def forward(
 ) -> None:
     """Put a copy of a message into its group's retry topic; return once the brokers have acknowledged it.
 
-    `topic` (without the cluster's prefix), `partition` and `offset` say where it was read first. With the defaults it
-    is due at once and starts from the first round: so a dead letter is sent again, after the transaction with
-    `parking.send_again` has committed.
+    `topic` (without the cluster's prefix), `partition` and `offset` say where it was read first, `message_id` what
+    names it (None for what its headers say). With the defaults it is due at once and starts from the first round: so a
+    dead letter is sent again, after the transaction with `parking.send_again` has committed.
 
     Raises:
         KafkaException: they did not acknowledge it; call again, a copy too many is harmless.
     """
-    record = Record(
-        topic_=topic,
-        partition_=partition,
-        offset_=offset,
-        key_=key.encode() if isinstance(key, str) else key,
-        value_=value,
-        headers_=records.own_headers(headers),
-    )
+    message = Copy(key.encode() if isinstance(key, str) else key, value, records.own_headers(headers))
     facts = {
         "group": group,
         "topic": topic,
         "partition": partition,
         "offset": offset,
+        "id": message_id or "",
         "attempt": attempt,
         "tries": tries,
         "due": f"{due or time.time():.3f}",
         "error": error,
     }
-    copy = copies.make(record, facts, prefix=_PREFIX)
+    copy = copies.make(message, facts, prefix=_PREFIX)
     republish.put(topics.retry_topic_name(topic, group), **copy._asdict(), timeout_seconds=timeout_seconds)
 
 
@@ -93,6 +90,7 @@ def forward_record(group: str, record: Record, *, attempt: int, tries: int, due:
         topic=topic,
         partition=partition,
         offset=offset,
+        message_id=record.message_id,
         headers=record.headers_,
         value=record.value_,
         key=record.key_,
@@ -121,9 +119,18 @@ def parse_copy(message: Any, group: Group) -> RetryCopy:
         key_=message.key() or b"",
         value_=message.value() or b"",
         headers_=records.own_headers(headers),
+        message_id=_message_id(dict(headers)),
     )
     attempt, tries = (_number(found, name, most=_MOST_ATTEMPTS) for name in ("retry_attempt", "retry_tries"))
     return RetryCopy(record=record, attempt=attempt, tries=tries, due=_due(found, group))
+
+
+def _message_id(found: Mapping[str, bytes | None]) -> UUID:
+    """What names the message; a copy that an earlier version made says it by its event's id, if it has one."""
+    try:
+        return UUID((found.get("retry_id") or found.get("ce_id") or b"").decode())
+    except ValueError:
+        return records.id_of_unreadable(*(found.get(f"retry_{name}") for name in ("topic", "partition", "offset")))
 
 
 def _number(found: Mapping[str, bytes], name: str, *, most: int) -> int:

@@ -231,6 +231,14 @@ register(
         old="SELECT ctid FROM kafka_bridge_lagsample WHERE at < %(before)s ORDER BY at LIMIT %(limit)s",
     )
 )
+register(
+    RetentionPolicy(
+        table="kafka_bridge_unknownevent",
+        setting="sample_days",
+        days=lambda: clients.conf().sample_days,
+        old="SELECT ctid FROM kafka_bridge_unknownevent WHERE last_at < %(before)s LIMIT %(limit)s",
+    )
+)
 # A parked message goes when it is handled or given up, however long that takes. Only where there is no such group any
 # more nobody will ever do either.
 register(
@@ -264,8 +272,7 @@ register(
         SELECT l.ctid FROM kafka_bridge_deadletter l
         WHERE l.state IN ('resolved', 'discarded') AND l.closed_at < %(before)s
             AND NOT EXISTS (
-                SELECT FROM kafka_bridge_parkedmessage p WHERE p."group" = l."group" AND p.topic = l.topic
-                    AND p.partition = l.partition AND p."offset" = l."offset"
+                SELECT FROM kafka_bridge_parkedmessage p WHERE p."group" = l."group" AND p.event_id = l.message_id
             ) AND NOT EXISTS (
                 SELECT FROM kafka_bridge_deadletteract a WHERE a.letter_id = l.id AND a.at >= %(before)s
             )

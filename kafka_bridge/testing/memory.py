@@ -59,6 +59,10 @@ class MemoryMessage:
         """The CloudEvents attributes."""
         return self.headers_
 
+    def timestamp(self) -> tuple[int, int]:
+        """None: nothing here asks for it."""
+        return 0, -1
+
 
 @dataclass
 class MemoryBroker:

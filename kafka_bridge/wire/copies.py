@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from kafka_bridge.runtime import conf
 from kafka_bridge.wire.envelope import Headers
-from kafka_bridge.wire.records import Record
 
 BODY_BYTES, BODY_SHA256, LEFT_OUT = "body_bytes", "body_sha256", "headers_left_out"
 CUT_FACTS = (BODY_BYTES, BODY_SHA256, LEFT_OUT)
@@ -35,11 +34,11 @@ class Copy(NamedTuple):
     headers: Headers
 
 
-def make(record: Record, facts: Mapping[str, object], *, prefix: str) -> Copy:
-    """A copy of this message with these facts as further headers, `<prefix><name>`; see Note [A copy always fits]."""
+def make(message: Copy, facts: Mapping[str, object], *, prefix: str) -> Copy:
+    """This message with these facts as further headers, `<prefix><name>`; see Note [A copy always fits]."""
     said = [_fact(prefix, name, fact) for name, fact in facts.items()]
     room = conf.max_copy_bytes() - _size(said)
-    copy, cut = shorten(record.key_, record.value_, record.headers_, room=room)
+    copy, cut = shorten(*message, room=room)
     # The message's own headers first and unchanged: when it is sent again, ours are left out.
     return copy._replace(headers=[*copy.headers, *said, *(_fact(prefix, name, fact) for name, fact in cut.items())])
 

@@ -5,7 +5,7 @@ Every attribute is a `ce_…` header, the body is JSON, the record's key is the 
 path: the SDK's event objects cost ten times what these few lines do. Source: CloudEvents Kafka protocol binding 1.0.2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -28,6 +28,15 @@ _LONGEST_WORDS = 500
 
 class Malformed(Exception):
     """The record is no event that this code knows: look at the dead letter's headers, fix the producer, send again."""
+
+
+class NotHeard(Exception):
+    """The reader hears no events of this type, so the record is none of its business: pass it over."""
+
+    def __init__(self, event_type: str, version: str) -> None:
+        super().__init__(f"no events of type {event_type!r} are heard")
+        self.event_type = event_type
+        self.version = version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +123,18 @@ def headers(
     return _fixed_headers(conf.current().namespace, event_type, version, source) + own
 
 
-def decode(message: Any) -> Received:
-    """A Kafka message (`confluent_kafka.Message` or alike) as an event.
+def decode(message: Any, *, heard: Container[str] | None = None) -> Received:
+    """A Kafka message (`confluent_kafka.Message` or alike) as an event; `heard` are the types that the reader hears,
+    or None for all.
 
     Raises:
+        NotHeard: it says that it is of another type; nothing else of it was looked at.
         Malformed: a header is missing or unreadable, the type or version is unknown, or the body does not fit its
             schema. Nothing that a message holds makes it raise anything else.
     """
     found = _header_map(message)
+    if heard is not None:
+        _require_heard(found, heard)
     try:
         event_type, version = found["ce_type"].decode(), int(found["ce_dataversion"])
         event_id, correlation_id = UUID(found["ce_id"].decode()), UUID(found["ce_correlationid"].decode())
@@ -147,6 +160,15 @@ def decode(message: Any) -> Received:
         time=time,
         raw=message,
     )
+
+
+def _require_heard(found: Mapping[str, bytes], heard: Container[str]) -> None:
+    try:
+        event_type = found["ce_type"].decode()
+    except (KeyError, UnicodeDecodeError):
+        return  # it might be meant for any reader
+    if event_type not in heard:
+        raise NotHeard(event_type, found.get("ce_dataversion", b"").decode(errors="replace"))
 
 
 def _header_map(message: Any) -> Mapping[str, bytes]:

@@ -1,14 +1,23 @@
-"""A message as it came and where it was read first, whichever way it comes back: from its topic, a copy, or a row."""
+"""A message as it came and where it was read first, whichever way it comes back: from its topic, a copy, or a row.
 
+# Note [What names a message]
+A place (topic, partition, offset) names no message: a topic that is deleted and created again has another message at
+the same place, and one event may lie at two places. So a message that could be read is named by its event's id, like in
+the inbox. One that could not be read may claim any id, perhaps that of an event which another group waits for; it is
+named by all that there is about it: its place, when it was written, and its contents.
+"""
+
+import hashlib
 from dataclasses import dataclass
 from typing import Any, cast
+from uuid import UUID
 
 from kafka_bridge.runtime import clients
 from kafka_bridge.wire import message_headers
 from kafka_bridge.wire.envelope import Headers
 
 Coordinates = tuple[str, int, int]
-"""Topic (without the cluster's prefix), partition and offset where a message was read first: its name for ever."""
+"""Topic (without the cluster's prefix), partition and offset where a message was read first."""
 BRIDGE_HEADERS = ("dlq_", "retry_")
 """How the headers begin that the bridge adds on a message's way; all others are the message's own."""
 
@@ -24,6 +33,8 @@ class Record:
     key_: bytes
     value_: bytes
     headers_: Headers
+    message_id: UUID
+    """Its name for ever, see Note [What names a message]."""
 
     @property
     def coordinates(self) -> Coordinates:
@@ -59,16 +70,28 @@ class Record:
         return next((value.decode(errors="replace") for found, value in self.headers_ if found == name), "")
 
 
-def from_message(message: Any) -> Record:
-    """A message that Kafka has just delivered from its own topic (`confluent_kafka.Message` or alike)."""
+def from_message(message: Any, *, event_id: UUID | None = None) -> Record:
+    """A message that Kafka has just delivered from its own topic (`confluent_kafka.Message` or alike).
+
+    `event_id` is its event's; None where it could not be read.
+    """
+    topic = cast(str, message.topic()).removeprefix(clients.conf().topic_prefix)
+    place: Coordinates = topic, message.partition(), message.offset()
+    key, value, headers = message.key() or b"", message.value() or b"", own_headers(message_headers.read(message))
     return Record(
-        topic_=cast(str, message.topic()).removeprefix(clients.conf().topic_prefix),
-        partition_=message.partition(),
-        offset_=message.offset(),
-        key_=message.key() or b"",
-        value_=message.value() or b"",
-        headers_=own_headers(message_headers.read(message)),
+        topic_=topic,
+        partition_=place[1],
+        offset_=place[2],
+        key_=key,
+        value_=value,
+        headers_=headers,
+        message_id=event_id or id_of_unreadable(place, message.timestamp()[1], key, value, headers),
     )
+
+
+def id_of_unreadable(*facts: object) -> UUID:
+    """The name of a message that has no event id, made of what there is about it; the same for the same facts."""
+    return UUID(bytes=hashlib.sha256(repr(facts).encode()).digest()[:16])
 
 
 def own_headers(headers: Any) -> Headers:

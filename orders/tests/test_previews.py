@@ -37,4 +37,28 @@ def test_the_answer_of_the_order_as_it_stands_now_is_told() -> None:
 
 def test_an_order_that_is_not_there_is_told() -> None:
     event = catalogue.InventoryInsufficient(order_id=uuid4(), flow="reserve_first", missing=("x",))
-    assert redrive_preview.dry_run(a_letter(event, group="orders")).startswith("There is no such order here")
+    forecast = redrive_preview.forecast(a_letter(event, group="orders"))
+    assert (forecast.words, forecast.would_fail) == ("Would fail again: there is no such order.", True)
+
+
+@pytest.mark.security
+def test_shipping_and_notifications_say_what_they_would_do() -> None:
+    """XC6: and not which function would be called."""
+    order = Order.objects.get(pk=placement.place(draft()).order_id)
+    confirmed, ghost = (
+        catalogue.OrderConfirmed(order_id=order_id, flow=order.flow, lines=(), total_minor=1, currency="USD")
+        for order_id in (order.pk, uuid4())
+    )
+    told = {
+        (group, name): redrive_preview.dry_run(a_letter(event, group=group))
+        for group in ("shipping", "notifications")
+        for name, event in (("order", confirmed), ("ghost", ghost))
+    }
+    assert told == {
+        ("shipping", "order"): f"Order {order.reference} is pending: would change nothing.",
+        ("shipping", "ghost"): "There is no such order: would change nothing.",
+        ("notifications", "order"): (
+            f"Would write the mail about order.confirmed to the buyer of order {order.reference}, unless that was done."
+        ),
+        ("notifications", "ghost"): "There is no such order: would change nothing.",
+    }

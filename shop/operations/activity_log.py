@@ -25,6 +25,9 @@ ACTIONS = (
     "mail tried again",
     "mail address corrected",
     "mail given up",
+    "message sent again",
+    "message edited",
+    "message discarded",
     "stock received",
     "stock corrected",
     "book changed",
@@ -39,6 +42,7 @@ ACTIONS = (
 def record(
     *,
     user: AbstractBaseUser | AnonymousUser | None,
+    who: str = "",
     what: str,
     subject: object,
     order_id: UUID | None = None,
@@ -48,16 +52,17 @@ def record(
 ) -> None:
     """Record an action in the transaction that carries it out, so that both are committed or neither.
 
-    `what` is one of `ACTIONS`, `subject` what it was done to, by a name that people use. `before` and `after` are what
-    the action changed: names and plain JSON values. A subject or reason that is too long is cut.
+    `who` names somebody without an account who is no buyer, such as who runs a command. `what` is one of `ACTIONS`,
+    `subject` what it was done to, by a name that people use. `before` and `after` are what the action changed: names
+    and plain JSON values. A subject or reason that is too long is cut.
 
     Raises:
         TransactionManagementError: there is no transaction.
     """
     transactions.require("audit_log.record")
-    who, user_id = _who(user)
+    name, user_id = _who(user)
     AuditEntry.objects.create(
-        who=who,
+        who=(who if user is None and who else name)[:150],
         user_id=user_id,
         what=what,
         subject=str(subject)[:120],

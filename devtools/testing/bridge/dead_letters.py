@@ -10,7 +10,7 @@ from django.utils import timezone
 from devtools.testing.bridge.bridge_events import created
 from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.models import DeadLetter, ParkedMessage
-from kafka_bridge.wire import envelope
+from kafka_bridge.wire import envelope, records
 from kafka_bridge.wire.events import Event
 
 
@@ -76,8 +76,13 @@ def copy_of(
     died_ms: int = 1_700_000_000_000,
     headers: dict[str, bytes] | None = None,
     value: bytes | None = None,
+    member: str = "",
+    written_ms: int | None = None,
 ) -> Message:
-    """A death of this event."""
+    """A death of this event, told by this member of its group.
+
+    `written_ms` is when its message was written, of one that could not be read, which its group's own member says.
+    """
     event = event or created()
     reason = {
         "dlq_group": group,
@@ -90,10 +95,16 @@ def copy_of(
         "dlq_traceback": "Traceback: here",
     }
     own = headers_of(event) if headers is None else headers
+    body = envelope.encode_body(event) if value is None else value
+    if written_ms is not None:
+        name = records.id_of_unreadable((event.TOPIC.name, 1, offset), written_ms, event.key, body, own)
+        reason |= {"dlq_id": str(name), "dlq_member": group, "dlq_error": f"Malformed: {error}"}
+    elif member:
+        reason |= {"dlq_id": own["ce_id"].decode(), "dlq_member": member}
     message = Copy(
         topic=f"{event.TOPIC.name}.{group}.dlq",
         key=event.key.encode(),
-        value=envelope.encode_body(event) if value is None else value,
+        value=body,
         headers=[*own.items(), *((name, fact.encode()) for name, fact in reason.items())],
         died_ms=died_ms,
     )

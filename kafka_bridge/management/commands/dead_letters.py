@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from rich.console import Console, RenderableType
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from kafka_bridge.dead_letters import letter_store, redrive_preview, redrive_sender, redriving
+from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redrive_sender, redriving
 from kafka_bridge.management.output import dead_letters as output
 from kafka_bridge.models import DeadLetter
 from kafka_bridge.runtime import clients
@@ -60,6 +60,11 @@ class Command(BaseCommand):
             action.add_argument("--by", default="", metavar="WHO", help="who says so (default: who is signed in here)")
             action.add_argument("--dry-run", action="store_true", help="say what it would do, and do nothing")
             _output(action)
+            if verb == "discard":
+                action.add_argument(
+                    "--whole-key", action="store_true",
+                    help="with one id: all of its key that its group could not handle, and what waits behind it",
+                )  # fmt: skip
             if verb == "redrive":
                 action.add_argument(
                     "--rate", type=float, default=redriving.PER_SECOND, metavar="N",
@@ -128,6 +133,17 @@ class Command(BaseCommand):
 
     def _discard(self, options: Mapping[str, Any]) -> None:
         letters = _wanted(options)
+        if options["whole_key"]:
+            if len(options["ids"]) != 1:
+                raise ValueError("--whole-key takes the id of one letter")
+            if options["dry_run"]:
+                self._dry_run(options, letters, key_discarding.obstacle, output.what_discarding_the_key_does)
+                return
+            outcome = redriving.RedriveOutcome()
+            for letter in letters:
+                outcome = key_discarding.discard_key(letter.pk, by=_who(options), reason=_reason(options))
+            self._report(options, outcome, "discarded")
+            return
         if options["dry_run"]:
             self._dry_run(options, letters, redriving.obstacle_to_discarding, output.what_discarding_does)
             return

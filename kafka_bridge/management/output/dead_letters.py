@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kafka_bridge.dead_letters import letter_store, redrive_preview, redriving
+from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redriving
 from kafka_bridge.models import DeadLetter
 
 # C0 but for tab and newline, DEL, C1: what a terminal would obey instead of showing it.
@@ -67,6 +67,11 @@ def what_discarding_does(letter: DeadLetter) -> str:
 def _text(words: str, style: str = "") -> Text:
     """What a message says, shown and never obeyed, neither by the terminal nor as markup."""
     return Text(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", words), style=style)
+
+
+def what_discarding_the_key_does(letter: DeadLetter) -> str:
+    """In a sentence."""
+    return f"Given up for good, {key_discarding.count(letter):,} of {letter.key} in all."
 
 
 def _state(letter: DeadLetter) -> Text:

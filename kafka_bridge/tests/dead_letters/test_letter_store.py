@@ -1,7 +1,8 @@
 """Dead letters as rows: what is read from a copy, that each letter is one row, and which kinds there are."""
 
 from base64 import b64encode
-from typing import cast
+from typing import Any, cast
+from uuid import UUID, uuid4
 
 import pytest
 from confluent_kafka import Message
@@ -64,13 +65,105 @@ def test_a_message_that_died_again_is_the_same_letter() -> None:
     ]
 
 
-def test_another_message_at_the_same_place_takes_it_over() -> None:
-    """Kafka was lost and its topics made anew: places repeat, messages do not."""
+@pytest.mark.security
+@pytest.mark.parametrize("state", State.values)
+def test_another_message_at_the_same_place_is_another_letter(state: str) -> None:
+    """XE1: Kafka was lost and its topics made anew: places repeat, messages do not."""
     letter_store.store([letter_store.parse_dead_letter(copy_of(created()))])
+    DeadLetter.objects.update(state=state)
     other = cancelled()
-    letter_store.store([letter_store.parse_dead_letter(copy_of(other, died_ms=1_750_000_000_000))])
+    assert letter_store.store([letter_store.parse_dead_letter(copy_of(other, died_ms=1_750_000_000_000))]) == 1
+    assert list(DeadLetter.objects.order_by("id").values_list("type", "state")) == [
+        ("order.created", state), ("order.cancelled", State.PARKED),
+    ]  # fmt: skip
+
+
+@pytest.mark.security
+def test_an_event_that_lies_at_two_places_is_one_letter() -> None:
+    """XE1."""
+    event, headers = created(), headers_of(created())
+    deaths = [
+        letter_store.parse_dead_letter(copy_of(event, headers=headers, offset=offset, member="notifications"))
+        for offset in (3, 8)
+    ]
+    assert letter_store.store(deaths) == 1
+    assert DeadLetter.objects.get().offset == 3
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("headers", [{}, {"ce_id": b"no id"}, None])
+def test_messages_that_could_not_be_read_are_told_apart_by_all_there_is_about_them(
+    headers: dict[str, bytes] | None,
+) -> None:
+    """XE1: also where they claim the id of an event."""
+    event = created()
+    headers = headers_of(event) if headers is None else headers
+    deaths = [
+        copy_of(event, headers=headers, value=value, offset=offset, written_ms=written_ms, died_ms=died_ms)
+        for value, offset, written_ms, died_ms in (
+            (b"{", 0, 1000, 5000),
+            (b"[", 0, 1000, 6000),  # other contents
+            (b"{", 1, 1000, 7000),  # another place
+            (b"{", 0, 8000, 9000),  # the topic was created again, and has the same contents at the same place
+        )
+    ]
+    assert letter_store.store([letter_store.parse_dead_letter(death) for death in deaths]) == 4
+    again = copy_of(event, headers=headers, value=b"{", written_ms=8000, died_ms=10_000)
+    assert letter_store.store([letter_store.parse_dead_letter(again)]) == 0, "the group has read it once more"
+    assert (DeadLetter.objects.count(), DeadLetter.objects.filter(state=State.PARKED).count()) == (4, 4)
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("state", State.values)
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_what_was_decided_stays_so_when_the_group_reads_its_topic_again(state: str, is_readable: bool) -> None:
+    """XC3: `reset_offsets --to beginning`; what is malformed or rejected dies once more, and that is no news."""
+    event, headers = created(), headers_of(created())
+    how: dict[str, Any] = {"member": "notifications"} if is_readable else {"written_ms": 1000}
+    letter_store.store([letter_store.parse_dead_letter(copy_of(event, headers=headers, **how))])
+    DeadLetter.objects.update(state=state)
+    before = DeadLetter.objects.values().get()
+    again = copy_of(event, headers=headers, died_ms=1_750_000_000_000, **how)
+    assert letter_store.store([letter_store.parse_dead_letter(again)]) == 0
+    assert DeadLetter.objects.values().get() == before
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("state", [State.RESOLVED, State.DISCARDED])
+def test_no_death_opens_a_letter_that_is_closed(state: str) -> None:
+    """XC3: whoever says so."""
+    event, headers = created(), headers_of(created())
+    letter_store.store([letter_store.parse_dead_letter(copy_of(event, headers=headers))])
+    DeadLetter.objects.update(state=state)
+    late = copy_of(event, headers=headers, died_ms=1_750_000_000_000, member="notifications.retry")
+    assert letter_store.store([letter_store.parse_dead_letter(late)]) == 0
+    assert DeadLetter.objects.get().state == state
+
+
+@pytest.mark.parametrize("event_id", [None, uuid4()])
+def test_a_letter_that_has_no_name_yet_gets_it_when_its_message_comes_again(event_id: UUID | None) -> None:
+    """A version of before stored it, and somebody has dealt with it."""
+    event = created()
+    headers = {"ce_id": str(event_id).encode()} if event_id else {}
+    copies = [copy_of(event, headers=headers, value=b"{", written_ms=ms, died_ms=ms + 1) for ms in (1000, 9000)]
+    deaths = [letter_store.parse_dead_letter(copy) for copy in copies]
+    letter_store.store(deaths[:1])
+    DeadLetter.objects.update(message_id=None, state=State.DISCARDED)
+    assert letter_store.store(deaths[:1]) == 0
+    assert (DeadLetter.objects.get().message_id, letter_store.store(deaths)) == (deaths[0].message_id, 1)
+
+
+def test_what_could_be_read_once_it_was_sent_again_stays_one_letter() -> None:
+    """This code is newer than the one that could not read it; its handler fails, so it dies as the event that it is."""
+    event = created()
+    headers = headers_of(event)
+    unread = copy_of(event, headers=headers, written_ms=1000, error="Malformed: unknown event")
+    letter_store.store([letter_store.parse_dead_letter(unread)])
+    DeadLetter.objects.update(state=State.REDRIVEN)
+    dead = copy_of(event, headers=headers, died_ms=1_750_000_000_000, member="notifications.retry")
+    assert letter_store.store([letter_store.parse_dead_letter(dead)]) == 1
     letter = DeadLetter.objects.get()
-    assert (letter.key, letter.type, letter.attempts) == (other.key, "order.cancelled", 3)
+    assert (letter.state, letter.message_id, letter.is_readable) == (State.PARKED, letter.event_id, True)
 
 
 def test_a_late_copy_of_what_was_handled_after_all_opens_nothing() -> None:
@@ -81,7 +174,7 @@ def test_a_late_copy_of_what_was_handled_after_all_opens_nothing() -> None:
     InboxRow.objects.create(
         group="notifications", event_id=letter.event_id, topic="orders.events", partition=1, offset=0
     )
-    letter_store.resolve(group="notifications", topic="orders.events", partition=1, offset=0)
+    letter_store.resolve(group="notifications", event_id=letter.event_id)
     late = letter_store.parse_dead_letter(copy_of(event, headers=headers, died_ms=1_750_000_000_000))
     assert letter_store.store([late]) == 0
     letter.refresh_from_db()
@@ -89,14 +182,14 @@ def test_a_late_copy_of_what_was_handled_after_all_opens_nothing() -> None:
     assert [(act.who, act.what) for act in letter.acts.all()] == [("notifications", "resolved")]
 
 
-def test_only_an_open_letter_of_that_place_is_resolved() -> None:
-    first, second = a_letter(), a_letter()
+def test_only_an_open_letter_of_that_event_and_group_is_resolved() -> None:
+    first, second, third = a_letter(), a_letter(), a_letter()
     DeadLetter.objects.filter(pk=second.pk).update(state=State.DISCARDED)
-    for offset in (first.offset, second.offset, 99):
-        letter_store.resolve(group="notifications", topic="orders.events", partition=1, offset=offset)
-    letter_store.resolve(group="orders", topic="orders.events", partition=1, offset=first.offset)
+    for event_id in (first.event_id, second.event_id, uuid4()):
+        letter_store.resolve(group="notifications", event_id=event_id)  # type: ignore[arg-type]
+    letter_store.resolve(group="orders", event_id=third.event_id)  # type: ignore[arg-type]
     states = dict(DeadLetter.objects.values_list("pk", "state"))
-    assert states == {first.pk: State.RESOLVED, second.pk: State.DISCARDED}
+    assert states == {first.pk: State.RESOLVED, second.pk: State.DISCARDED, third.pk: State.PARKED}
 
 
 HOSTILE: list[list[tuple[str, bytes | None]] | None] = [

@@ -193,11 +193,25 @@ def test_a_dry_run_says_what_would_happen() -> None:
     assert redrive_preview.dry_run(unknown) == "Would fail again: its headers name no event that this code knows."
     assert redrive_preview.dry_run(foreign) == "Means nothing to shipping: would only be noted."
     assert redrive_preview.dry_run(behind) == (
-        "There is no such order; mail_delivered is called. Behind it 2 messages wait and would follow."
+        "There is no such order: would change nothing. Behind it 2 messages wait and would follow."
     )
     DeadLetter.objects.filter(pk=had.pk).update(state=State.DISCARDED)
     had.refresh_from_db()
     assert redrive_preview.dry_run(had).startswith("It cannot be sent again: discarded")
+
+
+@pytest.mark.security
+def test_without_a_preview_no_handler_is_named(make_group: Callable[[str], registry.Group]) -> None:
+    """XC6: its name says nothing to who decides."""
+    group = make_group("bank")
+
+    @group.on(catalogue.OrderCancelled)
+    def refund(event: catalogue.OrderCancelled) -> None: ...
+
+    assert redrive_preview.dry_run(a_letter(cancelled(), group="bank")) == (
+        "There is no such order; bank would handle it as if it had just come, and that works only if the cause is "
+        "mended."
+    )
 
 
 def test_a_group_can_say_itself_what_handling_would_do(make_group: Callable[[str], registry.Group]) -> None:

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -136,8 +137,46 @@ def test_a_message_that_comes_again_while_it_is_parked_says_so(group: registry.G
     park(message, delay_seconds=30)
     assert message_processing.handle(group, [message], trace) == (0, 0)
     [(again, head)] = trace.parked_themselves
-    assert (again, head.coordinates, head.attempts, told) == (message, ("orders.events", 0, 0), 1, [])
+    assert (again, head.event_id, head.attempts, told) == (message, message.id, 1, [])
     assert head.due is not None and 25 < head.due - time.time() < 35
+
+
+@pytest.mark.security
+def test_another_event_at_the_same_place_is_parked_too(group: registry.Group) -> None:
+    """XE1: the topic was deleted and created again, so places repeat; events do not."""
+    before, after = received(created(), 0), received(created(), 0)
+    assert park(before, state=State.DEAD) == State.DEAD
+    assert park(after) == State.RETRYING
+    assert [states(message.event.key) for message in (before, after)] == [
+        [("order.created", State.DEAD)], [("order.created", State.RETRYING)],
+    ]  # fmt: skip
+
+
+@pytest.mark.security
+def test_a_follower_at_the_place_of_its_head_waits_behind_it(group: registry.Group) -> None:
+    """XE1: it is not taken for the head that comes once more."""
+    order, trace = uuid4(), message_processing.Attempt()
+    park(received(created(order), 0), state=State.DEAD)
+    follower = received(cancelled(order), 0)
+    message_processing.handle(group, [follower], trace)
+    assert (trace.put_behind, trace.parked_themselves) == (1, [])
+    assert states(str(order)) == [("order.created", State.DEAD), ("order.cancelled", State.WAITING)]
+
+
+@pytest.mark.security
+def test_a_parked_event_that_lies_at_two_places_is_parked_and_handled_once(group: registry.Group, told: Story) -> None:
+    """XE1: the relay sent it twice, or everything was published again for a Kafka that lost its data."""
+    message = received(created(), 0)
+    park(message)
+    again, trace = replace(message, offset=41), message_processing.Attempt()
+    message_processing.handle(group, [again], trace)
+    assert [received for received, _ in trace.parked_themselves] == [again]
+    assert park(again) == State.WAITING
+    assert states(message.event.key) == [("order.created", State.RETRYING)]
+    while handle_head(group, message):
+        pass
+    assert message_processing.handle(group, [again]) == (0, 1)
+    assert told == [(message.event.key, "order.created")]
 
 
 def test_a_second_failure_of_a_key_waits_behind_the_first(group: registry.Group) -> None:
@@ -157,9 +196,7 @@ def test_a_head_that_fails_again_leaves_no_trace(make_group: MakeGroup) -> None:
     park(message)
     with pytest.raises(ValueError, match="still"):
         message_processing.handle_head(group, message.event.key, anyone, trace)
-    assert (trace.head and trace.head.coordinates, trace.handler and trace.handler.function) == (
-        ("orders.events", 0, 0), fail,
-    )  # fmt: skip
+    assert (trace.head and trace.head.event_id, trace.handler and trace.handler.function) == (message.id, fail)
     assert (InboxRow.objects.count(), len(states(message.event.key))) == (0, 1)
 
 
@@ -169,7 +206,7 @@ def test_a_released_head_counts_as_had_but_is_not_handled(group: registry.Group,
     park(first, state=State.DEAD)
     message_processing.handle(group, [second])
     with transaction.atomic():
-        parking.release(group="listening", topic="orders.events", partition=0, offset=0)
+        parking.release(group="listening", event_id=first.id)
     assert waiting_heads.find_all_ready(group="listening", overdue_seconds=60) == [str(order)]
 
     while handle_head(group, first):
@@ -248,7 +285,7 @@ def test_a_dead_head_sent_again_is_handled_as_edited(group: registry.Group) -> N
     park(message, state=State.DEAD, attempts=4)
     with transaction.atomic():
         parking.send_again(
-            group="listening", topic="orders.events", partition=0, offset=0, key=message.event.key,
+            group="listening", event_id=message.id,
             headers=parking.original(message).headers_,
             value=envelope.encode_body(created(UUID(message.event.key), total_minor=99)),
         )  # fmt: skip
@@ -351,12 +388,13 @@ def in_threads(*targets: Callable[[], object]) -> list[BaseException]:
 
 def test_the_broker_in_memory_keeps_the_sequence_too(group: registry.Group, told: Story) -> None:
     order, broker = uuid4(), testing.MemoryBroker(groups=["listening"])
-    park(received(created(order), 7), state=State.DEAD)
+    dead = received(created(order), 7)
+    park(dead, state=State.DEAD)
     with transaction.atomic():
         outbox.publish(cancelled(order), created())
     broker.drain()
     assert [kind for _, kind in told] == ["order.created"], "of the other order"
     with transaction.atomic():
-        parking.release(group="listening", topic="orders.events", partition=0, offset=7)
+        parking.release(group="listening", event_id=dead.id)
     broker.drain()
     assert told[1:] == [(str(order), "order.cancelled")]

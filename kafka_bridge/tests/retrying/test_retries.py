@@ -120,12 +120,9 @@ def redrive(order_id: UUID) -> None:
         head = parking.lock_heads(group="notifications", keys=[key])[key]
         record = parking.read_record(head)
         topic, partition, offset = record.coordinates
-        parking.send_again(
-            group="notifications", topic=topic, partition=partition, offset=offset, key=key,
-            headers=record.headers_, value=record.value_,
-        )  # fmt: skip
+        parking.send_again(group="notifications", event_id=head.event_id, headers=record.headers_, value=record.value_)
     retry_topic.forward(
-        group="notifications", topic=topic, partition=partition, offset=offset, key=key,
+        group="notifications", topic=topic, partition=partition, offset=offset, message_id=head.event_id, key=key,
         headers=record.headers_, value=record.value_,
     )  # fmt: skip
 
@@ -164,7 +161,7 @@ def test_what_waited_behind_a_discarded_message_goes_on(group: registry.Group, b
         book.poison.clear()
         head = ParkedMessage.objects.filter(key=str(stuck)).earliest("id")
         with transaction.atomic():
-            parking.release(group="notifications", topic=head.topic, partition=head.partition, offset=head.offset)
+            parking.release(group="notifications", event_id=head.event_id)
         testing.wait_until(lambda: parked(stuck) == [], what="nothing parked", timeout_seconds=5)
     assert book.of(stuck) == ["order.cancelled", "order.delivered"]
 
@@ -213,8 +210,8 @@ def test_a_rejected_message_does_not_hold_up_its_order(group: registry.Group, bo
         headers = headers_of(letter)
         retry_topic.forward(
             group="notifications", topic="orders.events", partition=int(headers["dlq_partition"]),
-            offset=int(headers["dlq_offset"]), headers=list(headers.items()), value=letter.value() or b"",
-            key=letter.key() or b"",
+            offset=int(headers["dlq_offset"]), message_id=None, headers=list(headers.items()),
+            value=letter.value() or b"", key=letter.key() or b"",
         )  # fmt: skip
         testing.wait_until(lambda: len(book.of(order)) == 2, what="the one sent again")
     assert ParkedMessage.objects.count() == 0

@@ -7,17 +7,15 @@ import pytest
 
 from kafka_bridge.runtime import conf
 from kafka_bridge.wire import copies
-from kafka_bridge.wire.records import Record
 
 pytestmark = pytest.mark.security
 FACTS = {"group": "orders", "error": "ValueError: no", "traceback": "T" * 8000}
 LIMIT = 1_048_588 + 65_536
 
 
-def record(*, key: bytes = b"k", value: bytes = b"{}", headers: list[tuple[str, bytes]] | None = None) -> Record:
+def message(*, key: bytes = b"k", value: bytes = b"{}", headers: list[tuple[str, bytes]] | None = None) -> copies.Copy:
     """A message from a topic."""
-    own = headers if headers is not None else [("ce_type", b"order.created")]
-    return Record(topic_="orders.events", partition_=1, offset_=2, key_=key, value_=value, headers_=own)
+    return copies.Copy(key, value, headers if headers is not None else [("ce_type", b"order.created")])
 
 
 def size(copy: copies.Copy) -> int:
@@ -26,7 +24,7 @@ def size(copy: copies.Copy) -> int:
 
 
 def test_a_message_that_fits_is_copied_whole_with_the_facts_behind_its_own_headers() -> None:
-    copy = copies.make(record(value=b"x" * 1_000_000), FACTS, prefix="dlq_")
+    copy = copies.make(message(value=b"x" * 1_000_000), FACTS, prefix="dlq_")
     assert (copy.key, copy.value) == (b"k", b"x" * 1_000_000)
     assert copy.headers[:2] == [("ce_type", b"order.created"), ("dlq_group", b"orders")]
     assert copies.cut_of(copy.headers, prefix="dlq_") == copies.Cut()
@@ -38,7 +36,7 @@ def test_the_largest_message_that_a_topic_takes_has_room_beside_all_that_the_bri
         "error": "\N{PILE OF POO}" * 500, "traceback": "\N{PILE OF POO}" * 8000,
     }  # fmt: skip
     largest = b"x" * conf.current().max_message_bytes
-    assert copies.make(record(value=largest), facts, prefix="dlq_").value == largest
+    assert copies.make(message(value=largest), facts, prefix="dlq_").value == largest
 
 
 @pytest.mark.parametrize(
@@ -54,18 +52,18 @@ def test_the_largest_message_that_a_topic_takes_has_room_beside_all_that_the_bri
 )
 def test_a_message_that_was_compressed_from_more_is_cut_and_the_copy_says_so(large: dict[str, Any]) -> None:
     """XB2, FAILURES 48."""
-    original = record(**large)
+    original = message(**large)
     copy = copies.make(original, FACTS, prefix="dlq_")
     assert size(copy) < LIMIT
     cut = copies.cut_of(copy.headers, prefix="dlq_")
-    if len(copy.value) < len(original.value_):
-        assert cut.body_bytes == len(original.value_)
-        assert cut.body_sha256 == hashlib.sha256(original.value_).hexdigest()
-        assert original.value_.startswith(copy.value)
+    if len(copy.value) < len(original.value):
+        assert cut.body_bytes == len(original.value)
+        assert cut.body_sha256 == hashlib.sha256(original.value).hexdigest()
+        assert original.value.startswith(copy.value)
         assert len(copy.value) > 100_000, "as much as fits"
     own = [header for header in copy.headers if not header[0].startswith("dlq_")]
-    assert cut.headers_left_out == len(original.headers_) - len(own)
-    assert set(own) <= set(original.headers_)
+    assert cut.headers_left_out == len(original.headers) - len(own)
+    assert set(own) <= set(original.headers)
 
 
 def test_what_a_stranger_says_was_cut_is_read_with_care() -> None:

@@ -95,3 +95,20 @@ def test_what_is_no_event_is_refused_in_words(broken: dict[str, bytes | None], w
     """FAILURES 33: a version that nobody knows yet is one of these."""
     with pytest.raises(envelope.Malformed, match=words):
         envelope.decode(message(**broken))
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("broken", [{}, {"ce_id": None}, {"ce_dataversion": b"\xff"}, {"value": b"{"}])
+def test_of_a_type_that_is_not_heard_nothing_else_is_looked_at(broken: dict[str, bytes | None]) -> None:
+    """XE2: whatever is wrong with it is the matter of those who hear it."""
+    with pytest.raises(envelope.NotHeard) as raised:
+        envelope.decode(message(**broken), heard={"order.cancelled"})
+    assert raised.value.event_type == "order.created"
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("event_type", [None, b"\xff"])
+def test_a_message_without_a_type_is_everybodys_matter(event_type: bytes | None) -> None:
+    """XE2: nobody knows that it was not meant for them."""
+    with pytest.raises(envelope.Malformed):
+        envelope.decode(message(ce_type=event_type), heard={"order.cancelled"})

@@ -222,8 +222,10 @@ class OrderAdmin(facts.FactsAdmin):
         order_id = facts.as_uuid(object_id)
         order = Order.objects.filter(pk=order_id).select_related("user", "shipment").first() if order_id else None
         may_see_log = navigation.may_see(request, "shop", "auditentry")
+        may_see_letters = navigation.may_see(request, "kafka_bridge", "deadletter")
+        may_act = self.has_act_permission(request)
         page = (
-            order_page.order_page_of(order, may_act=self.has_act_permission(request), may_see_log=may_see_log)
+            order_page.order_page_of(order, may_act=may_act, may_see_log=may_see_log, may_see_letters=may_see_letters)
             if order
             else None
         )

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from inventory.models import Reservation
 from kafka_bridge import admin as facts
+from kafka_bridge.models import DeadLetter
 from orders.models import Order, OrderLine, OrderMail, ReturnRequest, Shipment, Status
 from payments import admin as payments_admin
 from payments.models import Charge, Refund, Review
@@ -19,6 +20,7 @@ from shop.checkout import countries
 from shop.models import AuditEntry
 
 _ACTIVITIES_SHOWN = 5
+_LETTERS_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,8 @@ class OrderPage:
     refunds: list[Refund]
     reviews: list[Review]
     """Open reviews only."""
+    letters: list[tuple[DeadLetter, str]]
+    """Messages about the order that a group gave up on, newest first, each with its state as a coloured word."""
     returns: list[tuple[ReturnRequest, str, str]]
     """Return requests, each with its state as a coloured word and its copies in words."""
     shipment: Shipment | None
@@ -61,7 +65,7 @@ class OrderPage:
     """The full activity log of the order; empty if not permitted."""
 
 
-def order_page_of(order: Order, *, may_act: bool, may_see_log: bool) -> OrderPage:
+def order_page_of(order: Order, *, may_act: bool, may_see_log: bool, may_see_letters: bool) -> OrderPage:
     """Gather the facts of all apps about an order (read with its shipment), in a fixed number of queries."""
     charge = Charge.objects.filter(order_id=order.pk).prefetch_related("refunds").first()
     shipment = getattr(order, "shipment", None)
@@ -95,6 +99,7 @@ def order_page_of(order: Order, *, may_act: bool, may_see_log: bool) -> OrderPag
         charge_label=payments_admin.state_label(charge) if charge else "",
         refunds=refunds,
         reviews=reviews.open_of(order.pk),
+        letters=_letters_about(order) if may_see_letters else [],
         returns=[(each, returns.state_label(each), returns.words_of(each, lines)) for each in return_requests],
         shipment=shipment,
         reservation=Reservation.objects.filter(pk=order.pk).prefetch_related("holds").first(),
@@ -108,6 +113,12 @@ def order_page_of(order: Order, *, may_act: bool, may_see_log: bool) -> OrderPag
         log=activity_log_admin.about(order.pk, limit=_ACTIVITIES_SHOWN) if may_see_log else [],
         log_url=activity_log_admin.page_about(order) if may_see_log else "",
     )
+
+
+def _letters_about(order: Order) -> list[tuple[DeadLetter, str]]:
+    """By their key: also those that could not be read."""
+    letters = DeadLetter.objects.filter(key=str(order.pk)).defer("value", "edited_value", "traceback", "headers")
+    return [(letter, facts.letter_label(letter)) for letter in letters.order_by("-id")[:_LETTERS_SHOWN]]
 
 
 # -- What an order is waiting for, by the tables; one sentence each -----------------------------------------

@@ -63,7 +63,7 @@ def read_in_every_way(message: Any) -> None:
     else:
         assert 0 < len(event.key) <= envelope.LONGEST_KEY
         assert "\x00" not in event.key
-    copy = copies.make(record, FACTS, prefix="dlq_")
+    copy = copies.make(copies.Copy(record.key_, record.value_, record.headers_), FACTS, prefix="dlq_")
     size = len(copy.key) + len(copy.value) + sum(len(name.encode()) + len(value) for name, value in copy.headers)
     assert size < conf.max_copy_bytes()
     for group in registry.groups():
