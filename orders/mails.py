@@ -96,6 +96,7 @@ def _send(mail: OrderMail, connection: BaseEmailBackend) -> None:
     order = mail.order
     context = {
         "order": order,
+        "greeting": messages.greeting(order),
         "lines": order.lines.all(),
         "mail": mail,
         "why": messages.why(order),
