@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template import loader
 
 from shop.checkout import ordering
+from shop.site import limits
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,13 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """400: the request cannot have come from our pages."""
     return page(status=400, heading="We could not read that", sentence="The request was damaged on its way. Try again.")
+
+
+def too_many(request: HttpRequest, refused: limits.Refused) -> HttpResponse:
+    """429: a limit is reached."""
+    response = page(status=429, heading="Not so fast", sentence=str(refused), request=request)
+    response["Retry-After"] = str(refused.retry_after_seconds)
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
