@@ -5,7 +5,7 @@ from typing import Any
 import redis
 from django.core.management.base import BaseCommand
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from shop.site import limits
 
@@ -22,7 +22,8 @@ class Command(BaseCommand):
         except (redis.RedisError, OSError):
             today = week = {}
             self.stderr.write("Redis is unavailable: refusals are not known.")
-        table = Table("limit", "by", "rate", "without Redis", "refused today", "in 7 days", title="Limits")
+        name = Column("limit", no_wrap=True)
+        table = Table(name, "by", "rate", "without Redis", "refused today", "in 7 days", title="Limits")
         for limit in limits.LIMITS:
             numbers = (str(counts.get(limit.name, "?")) for counts in (today, week))
             table.add_row(limit.name, limit.by, limit.rate, limit.without_redis.value, *numbers)

@@ -1,5 +1,6 @@
 """Limits: counted in Redis, by networks and sessions, with a fair answer; nobody locks out anybody else."""
 
+import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client, RequestFactory
 from django_redis import get_redis_connection
@@ -132,6 +134,17 @@ def test_searching_has_an_end(client: Client, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(limits, "SEARCH", replace(limits.SEARCH, burst=3, each_seconds=30))
     assert [client.get("/?q=ada").status_code for _ in range(5)] == [200, 200, 200, 429, 429]
     assert client.get("/").status_code == 200
+
+
+def test_staff_see_how_many_were_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XA3."""
+    monkeypatch.setattr(limits, "SEARCH", replace(limits.SEARCH, burst=1, each_seconds=30))
+    for _ in range(3):
+        Client().get("/?q=ada")
+    shown = io.StringIO()
+    call_command("show_limits", stdout=shown)
+    assert all(limit.name in shown.getvalue() for limit in limits.LIMITS)
+    assert limits.refusals(days=1)["search"] == 2
 
 
 def test_what_is_refused_is_counted_for_no_limit() -> None:
