@@ -8,7 +8,7 @@ The saga on one screen (`manage.py saga` prints it from the live registry):
 | inventory.reserved      | inventory.events | inventory | orders, payments                              | orders                                        |
 | inventory.insufficient  | inventory.events | inventory | orders                                        | orders                                        |
 | inventory.expired       | inventory.events | inventory | orders                                        |                                               |
-| payment.action_required | payments.events  | payments  | notifications, orders                         | notifications, orders                         |
+| payment.action_required | payments.events  | payments  | inventory, notifications, orders              | notifications, orders                         |
 | payment.unknown         | payments.events  | payments  | orders                                        | orders                                        |
 | payment.notified        | payments.events  | payments  | payments                                      | payments                                      |
 | payment.confirmed       | payments.events  | payments  | inventory, orders                             | inventory, orders                             |

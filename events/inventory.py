@@ -38,3 +38,5 @@ class InventoryExpired(OrderEvent, frozen=True, kw_only=True):
 
     TYPE: ClassVar = "inventory.expired"
     TOPIC: ClassVar = TOPIC
+    too_many_unpaid: bool = False
+    """Whether it was given up early, because its visitor or network had too many unpaid orders of the same book."""

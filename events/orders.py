@@ -21,6 +21,12 @@ class OrderCreated(OrderEvent, frozen=True, kw_only=True):
     """The gateway's token for the chosen means of payment; not card data."""
     customer: str = ""
     """A pseudonym that is the same in all orders of one customer; given where a sale has a limit per customer."""
+    contact: str = ""
+    """The same for the mail address alone, whoever is signed in; given where `customer` is."""
+    visitor: str = ""
+    """A pseudonym of the account or session that ordered, that inventory counts unpaid holds by."""
+    network: str = ""
+    """A pseudonym of the network that the order came from, for the same."""
 
 
 class OrderConfirmed(OrderEvent, frozen=True, kw_only=True):

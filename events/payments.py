@@ -28,6 +28,8 @@ class PaymentConfirmed(ChargeEvent, frozen=True, kw_only=True):
     lines: tuple[Line, ...]
     customer: str = ""
     """As in order.created."""
+    contact: str = ""
+    """As in order.created."""
 
 
 class PaymentFailed(ChargeEvent, frozen=True, kw_only=True):

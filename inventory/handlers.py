@@ -8,7 +8,7 @@ from django.utils.module_loading import import_string
 
 from events import catalogue
 from inventory import models
-from inventory.reservations import holds
+from inventory.reservations import holds, waiting
 from kafka_bridge.believing import books
 from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox
@@ -46,6 +46,12 @@ def hold_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
     )
 
 
+@group.on_batch(catalogue.PaymentActionRequired, flow=catalogue.RESERVE_FIRST)
+def bound_unpaid(events: Sequence[catalogue.PaymentActionRequired]) -> None:
+    """Note that these orders wait for their buyers; holds beyond what one visitor or network may have run out now."""
+    waiting.note_waiting(order_ids=[event.order_id for event in events])
+
+
 @group.on_batch(catalogue.OrderReduced)
 def give_back(events: Sequence[catalogue.OrderReduced]) -> None:
     """Free exactly the units that were cancelled. Each event has the totals, so the last one counts."""
@@ -81,6 +87,9 @@ def _request(event: catalogue.OrderCreated | catalogue.PaymentConfirmed) -> hold
         flow=event.flow,
         units={models.pool_name(line.sku, line.sale_id): line.quantity for line in event.lines},
         customer=event.customer,
+        contact=event.contact,
+        visitor=event.visitor if isinstance(event, catalogue.OrderCreated) else "",
+        network=event.network if isinstance(event, catalogue.OrderCreated) else "",
     )
 
 

@@ -41,6 +41,8 @@ class LockedPool:
 
     pool: str
     free: int
+    unsold: int
+    """Free and held units."""
     customer_limit: int | None
     hold_seconds: int | None
     closes_at: datetime | None
@@ -49,7 +51,7 @@ class LockedPool:
 
 
 _LOCK = """
-SELECT bin, received - held - sold, customer_limit, hold_seconds, closes_at, clock_timestamp()
+SELECT bin, received - held - sold, received - sold, customer_limit, hold_seconds, closes_at, clock_timestamp()
 FROM inventory_stock WHERE bin = ANY(%s) ORDER BY bin FOR UPDATE
 """
 _INSERT_MOVEMENTS = """
@@ -72,9 +74,15 @@ def lock(pools: Iterable[str]) -> dict[str, LockedPool]:
         cursor.execute(_LOCK, [sorted(set(pools))])
         return {
             name: LockedPool(
-                pool=name, free=free, customer_limit=limit, hold_seconds=seconds, closes_at=closes_at, at=at
+                pool=name,
+                free=free,
+                unsold=unsold,
+                customer_limit=limit,
+                hold_seconds=seconds,
+                closes_at=closes_at,
+                at=at,
             )
-            for name, free, limit, seconds, closes_at, at in cursor.fetchall()
+            for name, free, unsold, limit, seconds, closes_at, at in cursor.fetchall()
         }
 
 

@@ -132,12 +132,27 @@ class Reservation(models.Model):
     state = models.CharField(max_length=10, choices=State.choices)
     expires_at = models.DateTimeField(null=True, blank=True)
     """When an unpaid hold expires."""
+    visitor = models.CharField(max_length=32, blank=True, default="", db_default="")
+    """Who ordered, as a pseudonym."""
+    network = models.CharField(max_length=32, blank=True, default="", db_default="")
+    """The network that the order came from, as a pseudonym."""
+    waiting_since = models.DateTimeField(null=True, blank=True)
+    """Since when the buyer is to confirm the payment at the bank."""
+    too_many_unpaid = models.BooleanField(default=False, db_default=False)
+    """Whether the hold is given up because its visitor or network has too many that wait."""
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         ordering = ("-created_at",)
-        indexes = (models.Index(fields=["expires_at"], name="reservation_expiring", condition=models.Q(state="held")),)
+        indexes = (
+            models.Index(fields=["expires_at"], name="reservation_expiring", condition=models.Q(state="held")),
+            models.Index(
+                fields=["waiting_since"],
+                name="reservation_waiting",
+                condition=models.Q(state="held", waiting_since__isnull=False),
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.order_id}: {self.state}"
@@ -154,6 +169,8 @@ class Hold(models.Model):
     """Units of these that were cancelled and given back."""
     customer = models.CharField(max_length=32, blank=True)
     """The buyer, as a pseudonym; only for pools with a limit per customer."""
+    contact = models.CharField(max_length=32, blank=True, default="", db_default="")
+    """The buyer's mail address, as a pseudonym; likewise."""
 
     class Meta:
         constraints = (
@@ -163,7 +180,10 @@ class Hold(models.Model):
                 condition=models.Q(given_back__lte=models.F("quantity")), name="hold_gives_back_no_more_than_it_has"
             ),
         )
-        indexes = (models.Index(fields=["customer", "bin"], name="hold_of_customer", condition=~models.Q(customer="")),)
+        indexes = (
+            models.Index(fields=["customer", "bin"], name="hold_of_customer", condition=~models.Q(customer="")),
+            models.Index(fields=["contact", "bin"], name="hold_of_contact", condition=~models.Q(contact="")),
+        )
 
     def __str__(self) -> str:
         return f"{self.quantity} x {self.sku}"

@@ -21,6 +21,7 @@ class CancelCode(models.TextChoices):
     OUT_OF_STOCK = "out of stock"
     OVER_LIMIT = "limit per customer reached"
     NOT_PAID = "not paid in time"
+    TOO_MANY_UNPAID = "too many unpaid orders"
     TIMED_OUT = "not completed in time"
     BY_BUYER = "cancelled by the buyer"
     PAYMENT_FAILED = "payment failed"
@@ -60,11 +61,12 @@ class CancelReason:
     @property
     def is_known_unpaid(self) -> bool:
         """Whether payments has seen to it that the order is never charged."""
-        return self.code in (CancelCode.PAYMENT_FAILED, CancelCode.NOT_PAID)
+        return self.code in (CancelCode.PAYMENT_FAILED, CancelCode.NOT_PAID, CancelCode.TOO_MANY_UNPAID)
 
 
 OUT_OF_STOCK = CancelReason(CancelCode.OUT_OF_STOCK)
 OVER_LIMIT = CancelReason(CancelCode.OVER_LIMIT)
 NOT_PAID = CancelReason(CancelCode.NOT_PAID)
+TOO_MANY_UNPAID = CancelReason(CancelCode.TOO_MANY_UNPAID)
 TIMED_OUT = CancelReason(CancelCode.TIMED_OUT)
 BY_BUYER = CancelReason(CancelCode.BY_BUYER)

@@ -124,6 +124,7 @@ def _message(mail: OrderMail) -> EmailMessage:
     order = mail.order
     context = {
         "order": order,
+        "greeting": messages.greeting(order),
         "lines": order.lines.all(),
         "mail": mail,
         "why": messages.why(order),

@@ -1,5 +1,8 @@
 """What buyers are told about their orders, on the page and in mails: plain sentences, made here and nowhere else."""
 
+import re
+import unicodedata
+
 from events import catalogue
 from orders.cancel_reasons import BY_BUYER, CancelCode, CancelReason
 from orders.models import Order, PaymentWait, Status
@@ -17,6 +20,9 @@ _SENTENCES = {
     "more.",
     CancelCode.NOT_PAID: "We held your books for a while, but the payment did not arrive in time, so they went back on "
     "sale.",
+    CancelCode.TOO_MANY_UNPAID: "Too many orders of these books, from you or from your network, were waiting for "
+    "a bank's confirmation at the same time, so this one's went back on sale. You can order them again once the others "
+    "are paid.",
     CancelCode.TIMED_OUT: "We are sorry: something kept us from completing your order in time.",
     CancelCode.BY_BUYER: "You cancelled this order.",
 }
@@ -27,6 +33,20 @@ _OF_PAYMENTS = {
     "the payment was not confirmed with the bank": "Your bank asked you to confirm the payment, and it was not "
     "confirmed.",
 }
+
+
+# A name that a mail may repeat: a few words of letters. See `greeting`.
+_GREETABLE = re.compile(r"(?=.{1,60}\Z)[^\W\d_]+\.?(?:[ '\u2019-]{1,2}[^\W\d_]+\.?){0,5}")
+
+
+def greeting(order: Order) -> str:
+    """How a mail to the order's buyer begins.
+
+    A stranger may order with somebody else's address, and so write to them in the shop's name. A name in which a link,
+    a number or a sentence would fit is left out.
+    """
+    plain = "".join(char for char in order.name if not unicodedata.category(char).startswith("M"))
+    return f"Dear {order.name}," if _GREETABLE.fullmatch(plain) else "Dear reader,"
 
 
 def headline(order: Order) -> str:

@@ -43,6 +43,7 @@ class ChargeRequest:
     payment_method: str
     lines: tuple[catalogue.Line, ...]
     customer: str = ""
+    contact: str = ""
     until: datetime | None = None
     """When the books are given up unless they are paid; None where they are not held yet."""
 
@@ -55,13 +56,13 @@ class _Requested(msgspec.Struct):
 
 _REQUEST = """
 WITH requested AS (
-    INSERT INTO payments_charge (id, order_id, flow, amount_minor, currency, payment_method, lines, customer, state,
-        transaction_id, failure_reason, action_url, act_by, attempts, cancel_requested, last_error, caused_by)
+    INSERT INTO payments_charge (id, order_id, flow, amount_minor, currency, payment_method, lines, customer, contact,
+        state, transaction_id, failure_reason, action_url, act_by, attempts, cancel_requested, last_error, caused_by)
     SELECT r.id, d.order_id, d.flow, d.amount_minor, d.currency, d.payment_method, d.lines,
-        d.customer, 'requested', '', '', '', d.until, 0, false, '', r.caused_by
+        d.customer, coalesce(d.contact, ''), 'requested', '', '', '', d.until, 0, false, '', r.caused_by
     FROM json_to_recordset(%s) AS r(id uuid, request json, caused_by uuid), json_to_record(r.request)
         AS d(order_id uuid, flow text, amount_minor bigint, currency text, payment_method text, lines jsonb,
-            customer text, until timestamptz)
+            customer text, contact text, until timestamptz)
     ON CONFLICT (order_id) DO NOTHING
     RETURNING id, state, amount_minor
 )

@@ -65,5 +65,6 @@ def _charge_request(event: catalogue.OrderCreated | catalogue.InventoryReserved)
         payment_method=event.payment_method,
         lines=event.lines,
         customer=event.customer if isinstance(event, catalogue.OrderCreated) else "",
+        contact=event.contact if isinstance(event, catalogue.OrderCreated) else "",
         until=event.held_until if isinstance(event, catalogue.InventoryReserved) else None,
     )

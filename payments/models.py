@@ -56,6 +56,8 @@ class Charge(models.Model):
     """What the money is for, as it is passed on: a list of `{sku, quantity, unit_price_minor, sale_id}`."""
     customer = models.CharField(max_length=32, blank=True)
     """Who buys, as a pseudonym that is only passed on; see `catalogue.OrderCreated`."""
+    contact = models.CharField(max_length=32, blank=True, default="", db_default="")
+    """The same for the mail address alone."""
     state = models.CharField(max_length=20, choices=State.choices, default=State.REQUESTED)
     transaction_id = models.CharField(max_length=120, blank=True)
     """The gateway's name for the payment, from the authorization on."""

@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.contrib.auth.signals import user_logged_in
+from django.db.models.signals import post_save
 
 
 class ShopConfig(AppConfig):
@@ -11,10 +12,13 @@ class ShopConfig(AppConfig):
     verbose_name = "Bookshop"
 
     def ready(self) -> None:
-        """Merge a guest's cart when they sign in; log what is done to an order's messages."""
+        """Connect what follows a sign-in, a new account, and what is done to an order's messages; check the wiring."""
         from kafka_bridge.dead_letters import acts  # noqa: PLC0415 - models must be loaded first
-        from shop.cart import carts  # noqa: PLC0415 - models must be loaded first
-        from shop.operations import letter_log  # noqa: PLC0415 - models must be loaded first
+        from shop.accounts import names  # noqa: PLC0415
+        from shop.cart import carts  # noqa: PLC0415
+        from shop.operations import letter_log  # noqa: PLC0415
+        from shop.site import checks  # noqa: F401, PLC0415
 
         acts.noted.connect(letter_log.record, dispatch_uid="shop.operations.letter_log.record")
         user_logged_in.connect(carts.merge_on_sign_in, dispatch_uid="shop.cart.merge_on_sign_in")
+        post_save.connect(names.note_on_save, sender="auth.User", dispatch_uid="shop.accounts.note_on_save")

@@ -93,6 +93,19 @@ def cover_url(*, isbn: str, title: str, author: str) -> str:
     return f"{reverse('cover', kwargs={'isbn': isbn})}?v={version:08x}"
 
 
+class AccountName(models.Model):
+    """The user name of an account in the one spelling of all names that look like it (`shop.accounts.names`).
+
+    Accounts of before that look like an older one have none; they sign in with their exact name.
+    """
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    canonical = models.CharField(max_length=300, unique=True)
+
+    def __str__(self) -> str:
+        return self.canonical
+
+
 class CartLine(models.Model):
     """One title in a user's cart; a guest's cart is in the session."""
 

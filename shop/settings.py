@@ -80,6 +80,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "shop.site.middleware.LimitsMiddleware",
 ]
 
 TEMPLATES = [
@@ -170,6 +171,11 @@ CHANNEL_LAYERS = {
 # -- Sessions and accounts ----------------------------------------------------------------------
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_COOKIE_SAMESITE = "Lax"
+AUTHENTICATION_BACKENDS = [
+    "shop.accounts.backends.AccountBackend",
+    # Sessions of before name it; a sign-in never gets as far.
+    "django.contrib.auth.backends.ModelBackend",
+]
 LOGIN_URL = "sign_in"
 LOGIN_REDIRECT_URL = "my_orders"
 LOGOUT_REDIRECT_URL = "catalogue"
@@ -220,6 +226,10 @@ if BEHIND_TLS:
     CSRF_COOKIE_SECURE = True
     # Health checks reach the process directly, without TLS; so do the sandbox's webhooks.
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^webhooks/payments/$"]
+# Networks of the proxies in front of the web role, whose X-Forwarded-For is believed; without any, the peer counts.
+PROXY_NETWORKS = env.list("PROXY_NETWORKS", default=[])
+# Networks from which load tests come: the limit of orders by network does not count them. See shop/site/limits.py.
+LOAD_TEST_NETWORKS = env.list("LOAD_TEST_NETWORKS", default=["127.0.0.0/8", "::1/128"])
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "shop.site.errors.csrf_failure"
 
@@ -311,6 +321,8 @@ ORDER_DEADLINE_SECONDS = env.int("ORDER_DEADLINE_SECONDS", default=900)
 # How long stock is held for an order that is not paid (reserve_first; with payment_first it is paid before it is held).
 # A sale may set a time of its own.
 HOLD_SECONDS = env.int("HOLD_SECONDS", default=600)
+# The longest time for a hold where less than half of the unsold units is free; long enough for a bank's confirmation.
+SCARCE_HOLD_SECONDS = env.int("SCARCE_HOLD_SECONDS", default=240)
 # How often the timekeeper audits the shop (0: never), and how long an event may be under way before the audit minds.
 AUDIT_SECONDS = env.float("AUDIT_SECONDS", default=60.0)
 AUDIT_GRACE_SECONDS = env.float("AUDIT_GRACE_SECONDS", default=60.0)

@@ -13,6 +13,7 @@ PRODUCTION = {
     "BEHIND_TLS": "true",
     "ALLOWED_HOSTS": "localhost,shop.example.com",
     "DEBUG": "false",
+    "PROXY_NETWORKS": "10.0.0.0/8",
     "LIVE_PORT": "0",
     "SERVE_STATIC_FROM_SOURCE": "false",
 }
@@ -53,3 +54,10 @@ def test_plain_http_is_refused(tmp_path: Path) -> None:
     result = check_deploy(tmp_path, **(PRODUCTION | {"BEHIND_TLS": "false"}))
     assert result.returncode == 1
     assert "security.W012" in result.stderr
+
+
+def test_a_proxy_that_is_not_believed_is_refused(tmp_path: Path) -> None:
+    """XA3: all visitors would share the limits of one address."""
+    result = check_deploy(tmp_path, **{name: value for name, value in PRODUCTION.items() if name != "PROXY_NETWORKS"})
+    assert result.returncode == 1
+    assert "shop.W001" in result.stderr

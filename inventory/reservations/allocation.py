@@ -34,10 +34,16 @@ class Allocator:
         return HELD
 
     def expiry(self, request: ReservationRequest) -> datetime:
-        """When the hold expires: after the shortest hold time of its pools, or `settings.HOLD_SECONDS`."""
+        """When the hold expires: after the shortest hold time of its pools, or `settings.HOLD_SECONDS`.
+
+        Where less than half of what is not sold is free, after at most `settings.SCARCE_HOLD_SECONDS`.
+        """
         pools = [self.pools[name] for name in request.units]
         hold_seconds = [pool.hold_seconds for pool in pools if pool.hold_seconds is not None]
-        return min(pool.at for pool in pools) + timedelta(seconds=min(hold_seconds, default=settings.HOLD_SECONDS))
+        seconds = min(hold_seconds, default=settings.HOLD_SECONDS)
+        if any(2 * self._free[pool.pool] < pool.unsold for pool in pools):
+            seconds = min(seconds, settings.SCARCE_HOLD_SECONDS)
+        return min(pool.at for pool in pools) + timedelta(seconds=seconds)
 
 
 def confirm_refusals(refused: Sequence[ReservationRequest]) -> dict[UUID, ReservationOutcome]:

@@ -28,13 +28,17 @@ def expire_holds(*, limit: int = 500) -> int:
     due = reservation_rows.lock_expired(limit)
     if not due:
         return 0
-    never_charged = _stop_payments(due)
+    never_charged = _stop_payments({order_id: hold.flow for order_id, hold in due.items()})
     reservation_rows.postpone_expiry(due.keys() - never_charged, seconds=_RECHECK_SECONDS)
     expired = [order_id for order_id in due if order_id in never_charged]
     holds.put_back(held=expired, sold=[], state=Reservation.State.EXPIRED, kind=Kind.EXPIRED, reason="not paid in time")
     if expired:
-        outbox.publish(*(catalogue.InventoryExpired(order_id=order_id, flow=due[order_id]) for order_id in expired))
+        outbox.publish(*(_expired(order_id, due[order_id]) for order_id in expired))
     return len(expired)
+
+
+def _expired(order_id: UUID, hold: reservation_rows.ExpiredHold) -> catalogue.InventoryExpired:
+    return catalogue.InventoryExpired(order_id=order_id, flow=hold.flow, too_many_unpaid=hold.too_many_unpaid)
 
 
 def _stop_payments(orders: Mapping[UUID, str]) -> set[UUID]:

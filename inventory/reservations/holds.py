@@ -14,7 +14,7 @@ from inventory.models import Reservation
 from inventory.redis_counters import admission
 from inventory.reservations import allocation, reservation_rows
 from inventory.reservations.reservation_requests import HELD, ReservationOutcome, ReservationRequest, check_quantities
-from inventory.reservations.reservation_rows import OrderUnits
+from inventory.reservations.reservation_rows import NewReservation, OrderUnits
 from kafka_bridge.runtime import transactions
 
 __all__ = ["HELD", "ReservationOutcome", "ReservationRequest", "give_back", "hold", "release", "sell"]
@@ -33,7 +33,7 @@ def hold(*, requests: Sequence[ReservationRequest], as_sold: bool = False) -> di
     """
     transactions.require("inventory.reservations.holds")
     check_quantities(requests)
-    new = reservation_rows.create_missing([(request.order_id, request.flow) for request in requests])
+    new = reservation_rows.create_missing([_new(request) for request in requests])
     requests = [request for request in requests if request.order_id in new]
     outcomes = allocation.confirm_refusals(_refused_by_counters(requests))
     # The rest goes to PostgreSQL: admitted, unknown, and refused although PostgreSQL has enough after all.
@@ -80,7 +80,7 @@ def release(*, order_ids: Iterable[UUID], reason: str = "order cancelled") -> No
     """
     transactions.require("inventory.reservations.holds")
     ids = list(order_ids)
-    reservation_rows.create_missing([(order_id, "") for order_id in ids])
+    reservation_rows.create_missing([NewReservation(order_id) for order_id in ids])
     held, sold = reservation_rows.lock(ids, State.HELD), reservation_rows.lock(ids, State.SOLD)
     put_back(held=held, sold=sold, state=State.RELEASED, kind=Kind.RELEASED, reason=reason)
 
@@ -125,6 +125,10 @@ def _refused_by_counters(requests: Sequence[ReservationRequest]) -> list[Reserva
         for request, decision in zip(requests, decisions, strict=True)
         if decision is admission.AdmissionDecision.REFUSED
     ]
+
+
+def _new(request: ReservationRequest) -> NewReservation:
+    return NewReservation(request.order_id, request.flow, request.visitor, request.network)
 
 
 def _taken(request: ReservationRequest, pool: str, *, as_sold: bool) -> MovementEntry:

@@ -18,6 +18,17 @@ class ReservationRequest:
     flow: str = catalogue.RESERVE_FIRST
     customer: str = ""
     """The buyer, as a pseudonym; needed for pools with a limit per customer."""
+    contact: str = ""
+    """The buyer's mail address, as a pseudonym; likewise."""
+    visitor: str = ""
+    """Who ordered, as a pseudonym; unpaid holds are counted by it."""
+    network: str = ""
+    """The network that the order came from, as a pseudonym; likewise."""
+
+    @property
+    def customers(self) -> frozenset[str]:
+        """Everybody to whom a limit per customer counts this order."""
+        return frozenset({self.customer, self.contact}) - {""}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
 from django.db import connection
 
 from inventory.ledger import LockedPool
@@ -16,6 +17,15 @@ from inventory.reservations.reservation_requests import ReservationRequest
 from kafka_bridge.runtime import bulk_rows
 
 State = Reservation.State
+
+
+class NewReservation(msgspec.Struct, frozen=True):
+    """An order that inventory may not have heard of."""
+
+    order_id: UUID
+    flow: str = ""
+    visitor: str = ""
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +37,41 @@ class OrderUnits:
     units: int
 
 
-def create_missing(orders: Sequence[tuple[UUID, str]]) -> set[UUID]:
-    """Insert a row, as refused until something is held, for each order (with its flow) that has none; returns those."""
+@dataclass(frozen=True, slots=True)
+class WaitingUnits:
+    """Units that one order, which waits for its buyer or is about to, has of one pool."""
+
+    order_id: UUID
+    pool: str
+    units: int
+    visitor: str
+    network: str
+    is_noted: bool
+    """Whether it waits already."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredHold:
+    """A hold that has run out."""
+
+    flow: str
+    too_many_unpaid: bool
+    """Whether it was given up for that, before its time."""
+
+
+def create_missing(orders: Sequence[NewReservation]) -> set[UUID]:
+    """Insert a row, as refused until something is held, for each order that has none; returns those."""
     if not orders:
         return set()
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            INSERT INTO inventory_reservation (order_id, flow, state)
-            SELECT order_id, flow, 'refused' FROM json_to_recordset(%s) AS t(order_id uuid, flow text)
+            INSERT INTO inventory_reservation (order_id, flow, state, visitor, network)
+            SELECT order_id, flow, 'refused', visitor, network
+            FROM json_to_recordset(%s) AS t(order_id uuid, flow text, visitor text, network text)
             ON CONFLICT DO NOTHING RETURNING order_id
             """,
-            [bulk_rows.as_json([{"order_id": order_id, "flow": flow} for order_id, flow in sorted(orders)])],
+            [bulk_rows.as_json(sorted(orders, key=lambda order: order.order_id))],
         )
         return {row[0] for row in cursor.fetchall()}
 
@@ -56,17 +89,48 @@ def lock(order_ids: Iterable[UUID], state: State) -> list[UUID]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def lock_expired(limit: int) -> dict[UUID, str]:
-    """Lock reservations that have run out; returns their flows by order id. Rows locked by others are skipped."""
+def lock_expired(limit: int) -> dict[UUID, ExpiredHold]:
+    """Lock reservations that have run out, by order id. Rows locked by others are skipped."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT order_id, flow FROM inventory_reservation WHERE state = 'held' AND expires_at < now()
+            SELECT order_id, flow, too_many_unpaid FROM inventory_reservation
+            WHERE state = 'held' AND expires_at < now()
             ORDER BY order_id LIMIT %s FOR UPDATE SKIP LOCKED
             """,
             [limit],
         )
-        return dict(cursor.fetchall())
+        return {order_id: ExpiredHold(flow, too_many) for order_id, flow, too_many in cursor.fetchall()}
+
+
+def waiting_units(pools: Iterable[str], *, with_orders: Iterable[UUID]) -> list[WaitingUnits]:
+    """What orders that wait for their buyers, and these orders, have of these pools; those given up are left out."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT r.order_id, h.bin, h.quantity - h.given_back, r.visitor, r.network, r.waiting_since IS NOT NULL
+            FROM inventory_reservation r JOIN inventory_hold h ON h.reservation_id = r.order_id
+            WHERE h.bin = ANY(%s) AND r.state = 'held' AND NOT r.too_many_unpaid
+                AND (r.waiting_since IS NOT NULL OR r.order_id = ANY(%s::uuid[]))
+            ORDER BY h.id
+            """,
+            [sorted(pools), bulk_rows.uuids(with_orders)],
+        )
+        return [WaitingUnits(*row) for row in cursor.fetchall()]
+
+
+def set_waiting(order_ids: Iterable[UUID], too_many: Iterable[UUID]) -> None:
+    """Note that these orders wait for their buyers; those that are too many run out now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE inventory_reservation SET waiting_since = coalesce(waiting_since, now()),
+                too_many_unpaid = too_many_unpaid OR order_id = ANY(%(too_many)s::uuid[]),
+                expires_at = CASE WHEN order_id = ANY(%(too_many)s::uuid[]) THEN now() ELSE expires_at END
+            WHERE order_id = ANY(%(order_ids)s::uuid[])
+            """,
+            {"order_ids": bulk_rows.uuids(order_ids), "too_many": bulk_rows.uuids(too_many)},
+        )
 
 
 def postpone_expiry(order_ids: Iterable[UUID], *, seconds: int) -> None:
@@ -102,6 +166,7 @@ def insert_holds(requests: Sequence[ReservationRequest], pools: Mapping[str, Loc
             "bin": name,
             "quantity": units,
             "customer": request.customer if pools[name].customer_limit is not None else "",
+            "contact": request.contact if pools[name].customer_limit is not None else "",
         }
         for request in requests
         for name, units in request.units.items()
@@ -110,9 +175,10 @@ def insert_holds(requests: Sequence[ReservationRequest], pools: Mapping[str, Loc
         with connection.cursor() as cursor:
             cursor.execute(
                 """
-                INSERT INTO inventory_hold (reservation_id, sku, bin, quantity, given_back, customer)
-                SELECT reservation_id, sku, bin, quantity, 0, customer
-                FROM json_to_recordset(%s) AS h(reservation_id uuid, sku text, bin text, quantity int, customer text)
+                INSERT INTO inventory_hold (reservation_id, sku, bin, quantity, given_back, customer, contact)
+                SELECT reservation_id, sku, bin, quantity, 0, customer, contact
+                FROM json_to_recordset(%s)
+                    AS h(reservation_id uuid, sku text, bin text, quantity int, customer text, contact text)
                 """,
                 [bulk_rows.as_json(holds)],
             )

@@ -66,6 +66,14 @@ class Draft:
     user_id: int | None = None
     customer: str = ""
     """A pseudonym of the buyer, where a sale has a limit per customer."""
+    contact: str = ""
+    """The same for the mail address alone."""
+    visitor: str = ""
+    """A pseudonym of who orders, in every order."""
+    network: str = ""
+    """A pseudonym of the network that the order comes from."""
+    owner: str = ""
+    """Whose the idempotency key is: an account's or a session's. Empty for a program, which tells nobody its key."""
 
     order_id: UUID = field(default_factory=new_id, compare=False)
 
@@ -80,6 +88,7 @@ class Draft:
             [(line.sku, line.quantity) for line in self.lines],
             self.currency, self.payment_method, self.name, self.email, self.address_line1, self.address_line2,
             self.city, self.postcode, self.country, self.user_id,
+            *([self.owner] if self.owner else []),
         ]  # fmt: skip
         return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
 
@@ -261,6 +270,9 @@ def _created(draft: Draft) -> catalogue.OrderCreated:
         currency=draft.currency,
         payment_method=draft.payment_method,
         customer=draft.customer,
+        contact=draft.contact,
+        visitor=draft.visitor,
+        network=draft.network,
     )
 
 

@@ -12,7 +12,7 @@ import money
 from events import catalogue
 from events.base import OrderEvent
 from orders import payment_pages
-from orders.cancel_reasons import NOT_PAID, OUT_OF_STOCK, OVER_LIMIT, CancelCode, CancelReason
+from orders.cancel_reasons import NOT_PAID, OUT_OF_STOCK, OVER_LIMIT, TOO_MANY_UNPAID, CancelCode, CancelReason
 from orders.models import Order, PaymentWait, Status
 from orders.state_machine import payment_check
 from orders.state_machine.transitions import Answer, answer_to
@@ -141,7 +141,7 @@ def _missing(work: UnitOfWork, order: Order, fact: catalogue.InventoryInsufficie
 
 def _expired(work: UnitOfWork, order: Order, fact: catalogue.InventoryExpired, answer: Answer) -> str:
     if answer is Answer.MOVE:
-        work.cancel(order, NOT_PAID)
+        work.cancel(order, TOO_MANY_UNPAID if fact.too_many_unpaid else NOT_PAID)
     return "the hold was given up"
 
 

@@ -234,6 +234,7 @@ def _confirmed(charge: Charge) -> catalogue.PaymentConfirmed:
         payment_method=charge.payment_method,
         lines=msgspec.convert(charge.lines, tuple[catalogue.Line, ...]),
         customer=charge.customer,
+        contact=charge.contact,
     )
 
 

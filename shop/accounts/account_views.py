@@ -12,6 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from shop.accounts import forms
+from shop.site import limits, visitors
 
 
 class SignIn(LoginView):
@@ -34,8 +35,10 @@ def sign_up(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
         return redirect(settings.LOGIN_REDIRECT_URL)
     form = forms.SignUpForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        login(request, form.save(), backend="django.contrib.auth.backends.ModelBackend")
+    if request.method == "POST":
+        limits.take(request, (limits.SIGN_UP, visitors.network_of(request)))
+    if request.method == "POST" and form.is_valid() and (user := form.sign_up()) is not None:
+        login(request, user, backend="shop.accounts.backends.AccountBackend")
         return HttpResponseRedirect(_next(request) or resolve_url("catalogue"))
     return render(
         request, "accounts/sign_up.html", {"form": form, "next": _next(request)}, status=422 if form.errors else 200

@@ -119,12 +119,17 @@ SALES = Invariant(
         JOIN inventory_stock s ON s.bin = concat(b.isbn, '@', fb.sale_id)
         WHERE s.held + s.sold > fb.units
         UNION ALL
-        SELECT concat('customer ', h.customer, ' has ', sum(h.quantity - h.given_back), ' units of pool ', s.bin,
+        SELECT concat('customer ', m.who, ' has ', sum(h.quantity - h.given_back), ' units of pool ', s.bin,
             ', where the limit is ', s.customer_limit)
-        FROM inventory_hold h JOIN inventory_reservation r ON r.order_id = h.reservation_id
+        FROM (
+            SELECT id, customer AS who FROM inventory_hold WHERE customer <> ''
+            UNION
+            SELECT id, contact FROM inventory_hold WHERE contact <> ''
+        ) m JOIN inventory_hold h ON h.id = m.id
+        JOIN inventory_reservation r ON r.order_id = h.reservation_id
         JOIN inventory_stock s ON s.bin = h.bin
-        WHERE h.customer <> '' AND r.state IN ('held', 'sold') AND s.customer_limit IS NOT NULL
-        GROUP BY h.customer, s.bin, s.customer_limit HAVING sum(h.quantity - h.given_back) > s.customer_limit
+        WHERE r.state IN ('held', 'sold') AND s.customer_limit IS NOT NULL
+        GROUP BY m.who, s.bin, s.customer_limit HAVING sum(h.quantity - h.given_back) > s.customer_limit
     """,
     remedy="Set more units aside, raise the limit, or cancel orders.",
 )

@@ -5,6 +5,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from shop.books import pricing, search
+from shop.site import limits, visitors
 
 # Number of books in the shop window above the list.
 WINDOW = 5
@@ -16,6 +17,8 @@ ANNOUNCED = 4
 def catalogue_page(request: HttpRequest) -> HttpResponse:
     """The whole page, or only the results for htmx."""
     search_request = search.SearchRequest.from_query(request.GET.dict())
+    if search_request.words:
+        limits.take(request, (limits.SEARCH, visitors.network_of(request)))
     page = search.page_of(search_request)
     shelves = list(search.shelves())
     is_front = search_request == search.SearchRequest(sort=search_request.sort)

@@ -18,14 +18,9 @@ from msgspec import Meta
 from orders import links, queries
 from orders.placing import placement
 from orders.placing.placement import LINES_MAX, QUANTITY_MAX
-from shop.checkout import countries, ordering, payment_form, price_check
+from shop.checkout import contacts, countries, ordering, payment_form, price_check
 from shop.orderpages import order_views
-from shop.site import problems
-
-# Something else than blanks, and never the character that PostgreSQL cannot store.
-_FILLED = r"\A\s*[^\s\x00][^\x00]*\Z"
-Text100 = Annotated[str, Meta(max_length=100, pattern=_FILLED)]
-Text200 = Annotated[str, Meta(max_length=200, pattern=_FILLED)]
+from shop.site import limits, problems, visitors
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,18 +32,11 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """If given, the order is refused where one copy costs something else now."""
 
 
-class OrderRequest(ordering.Contact, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of POST /api/orders/."""
+class OrderRequest(contacts.Contact, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /api/orders/; `contacts.clean` says what its texts may hold."""
 
     idempotency_key: UUID
     lines: Annotated[list[Line], Meta(min_length=1, max_length=LINES_MAX)]
-    name: Annotated[str, Meta(max_length=120, pattern=_FILLED)]
-    email: Annotated[str, Meta(max_length=254, pattern=r"\A[^@\s\x00]+@[^@\s\x00]+\.[^@\s\x00]+\Z")]
-    address_line1: Text200
-    address_line2: Annotated[str, Meta(max_length=200, pattern=r"\A[^\x00]*\Z")] = ""
-    city: Text100
-    postcode: Annotated[str, Meta(max_length=20, pattern=_FILLED)]
-    country: str
     payment_method: str
 
 
@@ -81,7 +69,7 @@ def place_order(request: HttpRequest) -> HttpResponse:
 
     Errors are problem details (`shop.site.problems`): 400 no JSON, 415 not said to be JSON, 422 a field is wrong, the
     stock does not suffice, a customer may not have so many, or the price is not the expected one, 409 the key was used
-    for another order, 503 try again with the same key.
+    for another order, 429 too many from one network, 503 try again with the same key.
     """
     if not _is_json(request.content_type):
         return _error(415, "not_json", "Send JSON, with the header Content-Type: application/json.")
@@ -91,6 +79,13 @@ def place_order(request: HttpRequest) -> HttpResponse:
         return _invalid(error)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _error(400, "malformed", f"The body is not JSON: {error}. Send one JSON object in UTF-8.")
+    try:
+        limits.take(request, (limits.ORDERS_NETWORK, visitors.network_of(request)))
+        contact = contacts.clean(body)
+    except contacts.WrongContact as wrong:
+        return _error(422, "invalid", str(wrong), field=wrong.field)
+    except limits.Refused as refused:
+        return _too_many(refused)
     if body.country not in countries.CODES:
         return _error(422, "invalid", "Expected an ISO 3166-1 code of two letters, such as DE.", field="country")
     if not payment_form.accepts(body.payment_method):
@@ -106,9 +101,10 @@ def place_order(request: HttpRequest) -> HttpResponse:
                 )
                 for line in body.lines
             ],
-            contact=body,
+            contact=contact,
             payment_method=body.payment_method,
             user_id=None,
+            network=visitors.pseudonym_of(request),
         )
     except ordering.Changed as changed:
         return _changed(changed)
@@ -181,6 +177,12 @@ def _changed(changed: ordering.Changed) -> HttpResponse:
 def _unavailable() -> HttpResponse:
     response = _error(503, "unavailable", "The shop cannot reach its records. Try again with the same key.")
     response["Retry-After"] = str(ordering.RETRY_AFTER_SECONDS)
+    return response
+
+
+def _too_many(refused: limits.Refused) -> HttpResponse:
+    response = _error(429, "too_many_requests", str(refused))
+    response["Retry-After"] = str(refused.retry_after_seconds)
     return response
 
 

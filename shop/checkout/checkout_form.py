@@ -8,7 +8,8 @@ from django.core.exceptions import ValidationError
 
 from orders.placing.placement import LINES_MAX, QUANTITY_MAX
 from shop.cart import forms as cart_forms
-from shop.checkout import countries, ordering, payment_form, price_check
+from shop.checkout import contacts, countries, payment_form, price_check
+from shop.typed import fields
 
 
 class LinesField(forms.Field):
@@ -63,11 +64,11 @@ def line_value(line: price_check.WantedLine) -> str:
 
 
 def _text(
-    label: str, *, autocomplete: str, max_length: int, required: bool = True, help_text: str = ""
-) -> forms.CharField:
-    return forms.CharField(
+    name: str, label: str, *, autocomplete: str, required: bool = True, help_text: str = ""
+) -> fields.TypedTextField:
+    return fields.TypedTextField(
         label=label,
-        max_length=max_length,
+        max_length=contacts.LENGTHS[name],
         required=required,
         help_text=help_text,
         widget=forms.TextInput(attrs={"autocomplete": autocomplete}),
@@ -77,17 +78,16 @@ def _text(
 class CheckoutForm(forms.Form):
     """Contact, address, card and the books themselves."""
 
-    name = _text("Full name", autocomplete="name", max_length=120)
-    email = forms.EmailField(
+    name = _text("name", "Full name", autocomplete="name")
+    email = fields.AddressField(
         label="Email",
-        max_length=254,
         help_text="For the confirmation and news of your parcel.",
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
-    address_line1 = _text("Street and number", autocomplete="address-line1", max_length=200)
-    address_line2 = _text("Apartment, floor, company", autocomplete="address-line2", max_length=200, required=False)
-    postcode = _text("Postcode", autocomplete="postal-code", max_length=20)
-    city = _text("Town or city", autocomplete="address-level2", max_length=100)
+    address_line1 = _text("address_line1", "Street and number", autocomplete="address-line1")
+    address_line2 = _text("address_line2", "Apartment, floor, company", autocomplete="address-line2", required=False)
+    postcode = _text("postcode", "Postcode", autocomplete="postal-code")
+    city = _text("city", "Town or city", autocomplete="address-level2")
     country = forms.ChoiceField(
         label="Country",
         choices=[("", "Choose a country"), *countries.choices()],
@@ -101,6 +101,6 @@ class CheckoutForm(forms.Form):
         error_messages={"required": "This form is incomplete.", "invalid": "This form is damaged."},
     )
 
-    def contact(self) -> ordering.Contact:
+    def contact(self) -> contacts.Contact:
         """Who buys; only after is_valid()."""
-        return ordering.Contact(**{name: self.cleaned_data[name] for name in ordering.Contact.__struct_fields__})
+        return contacts.Contact(**{name: self.cleaned_data[name] for name in contacts.Contact.__struct_fields__})

@@ -23,8 +23,8 @@ from orders.models import Order
 from orders.placing import placement
 from shop.books import pricing
 from shop.cart import cart_views, carts
-from shop.checkout import checkout_form, ordering, payment_form, price_check
-from shop.site import errors
+from shop.checkout import checkout_form, ordering, owners, payment_form, price_check
+from shop.site import errors, limits, visitors
 
 UNAVAILABLE = "We could not take your order just now, and nothing was charged. Please send it again in a few seconds."
 # What a buyer need not type again from one order to the next.
@@ -66,6 +66,7 @@ def _show(request: HttpRequest) -> HttpResponse:
         messages.info(request, "Your cart is empty. Put a book in first.")
         return redirect("cart")
     wanted = [price_check.WantedLine(sku=row.sku, quantity=row.quantity, expected_price_minor=None) for row in rows]
+    owners.owner_of(request)  # before the form is sent, so that a double click comes from one owner
     form = checkout_form.CheckoutForm(initial={"idempotency_key": uuid.uuid4(), **_known_of(request)})
     return _form_page(request, form, wanted, [notice for row in rows for notice in row.notices])
 
@@ -84,20 +85,28 @@ def _place(request: HttpRequest) -> HttpResponse:
             None, f"The total of these books is {money.format_amount(total, settings.CURRENCY)}. Please check it."
         )
         return _form_page(request, form, wanted, [], status=422)
+    who = owners.owner_of(request)
     try:
+        limits.take(request, (limits.ORDERS_VISITOR, who), (limits.ORDERS_NETWORK, visitors.network_of(request)))
         placed = ordering.place(
             idempotency_key=form.cleaned_data["idempotency_key"],
             lines=wanted,
             contact=form.contact(),
             payment_method=form.cleaned_data["payment_method"],
             user_id=request.user.pk,
+            owner=who,
+            visitor=owners.pseudonym_of(who),
+            network=visitors.pseudonym_of(request),
         )
+    except limits.Refused as refused:
+        return _too_many(request, form, wanted, refused)
     except ordering.Changed as changed:
         return _form_page(request, form, wanted, changed.differences, status=422)
     except placement.IdempotencyConflict:
         return _conflict(request, form.cleaned_data["idempotency_key"])
     except (placement.CheckoutUnavailable, OperationalError, InterfaceError):
         return _unavailable(request, form, wanted)
+    owners.remember(request, placed.order_id)
     carts.cart_of(request).take_out(line.sku for line in wanted)
     return HttpResponseRedirect(
         reverse("order", kwargs={"order_id": placed.order_id}, query=_key_query(request, placed.order_id))
@@ -153,6 +162,18 @@ def _unavailable(
     return response
 
 
+def _too_many(
+    request: HttpRequest,
+    form: checkout_form.CheckoutForm,
+    wanted: Sequence[price_check.WantedLine],
+    refused: limits.Refused,
+) -> HttpResponse:
+    form.add_error(None, str(refused))
+    response = _form_page(request, form, wanted, [], status=429)
+    response["Retry-After"] = str(refused.retry_after_seconds)
+    return response
+
+
 def _context(form: checkout_form.CheckoutForm, lines: Sequence[SummaryLine]) -> dict[str, Any]:
     return {
         "form": form,
@@ -164,8 +185,8 @@ def _context(form: checkout_form.CheckoutForm, lines: Sequence[SummaryLine]) -> 
 
 
 def _conflict(request: HttpRequest, idempotency_key: uuid.UUID) -> HttpResponse:
-    # Only the one who made the order knows the key.
-    order = Order.objects.filter(idempotency_key=idempotency_key).first()
+    found = Order.objects.filter(idempotency_key=idempotency_key).first()
+    order = found if found is not None and owners.owns(request, found) else None
     return errors.page(
         status=409,
         heading="This form has already been used",

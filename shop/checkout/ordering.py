@@ -1,32 +1,20 @@
 """From what a buyer sent to a placed order: the page and the JSON interface both come through here."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
-import msgspec
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from orders import queries
 from orders.placing import placement
 from shop.books import pricing
-from shop.checkout import price_check
+from shop.checkout import contacts, price_check
 from shop.flashsales import flash_sales
 
 # What a browser or a tool is told to wait before it tries again.
 RETRY_AFTER_SECONDS = 5
-
-
-class Contact(msgspec.Struct, frozen=True, kw_only=True):
-    """Who buys, and where the parcel goes."""
-
-    name: str
-    email: str
-    address_line1: str
-    address_line2: str = ""
-    city: str
-    postcode: str
-    country: str
 
 
 class Changed(Exception):
@@ -41,11 +29,16 @@ def place(
     *,
     idempotency_key: UUID,
     lines: Sequence[price_check.WantedLine],
-    contact: Contact,
+    contact: contacts.Contact,
     payment_method: str,
     user_id: int | None,
+    owner: str = "",
+    visitor: str = "",
+    network: str = "",
 ) -> placement.Placed:
-    """Place the order at the server's prices; the same key again gives the same order.
+    """Place the order at the server's prices; the same key again gives the same order, to the same owner.
+
+    `visitor` and `network` are pseudonyms of who orders and from where.
 
     Quantities, addresses and the payment method must have been validated. Blocks for a few milliseconds.
 
@@ -61,7 +54,8 @@ def place(
         # A key that has its order already gives that order, whatever became of prices and stock meanwhile.
         if found and not queries.is_placed(idempotency_key):
             raise Changed(found)
-        return placement.place(_draft(idempotency_key, lines, contact, payment_method, user_id, offers))
+        draft = _draft(idempotency_key, lines, contact, payment_method, user_id, offers)
+        return placement.place(replace(draft, owner=owner, visitor=visitor, network=network))
     except (OperationalError, InterfaceError) as error:
         raise placement.CheckoutUnavailable from error
 
@@ -69,7 +63,7 @@ def place(
 def _draft(
     idempotency_key: UUID,
     lines: Sequence[price_check.WantedLine],
-    contact: Contact,
+    contact: contacts.Contact,
     payment_method: str,
     user_id: int | None,
     offers: Mapping[str, pricing.Offer],
@@ -101,4 +95,5 @@ def _draft(
         country=contact.country,
         user_id=user_id,
         customer=flash_sales.customer_of(user_id, contact.email) if is_limited else "",
+        contact=flash_sales.customer_of(None, contact.email) if is_limited else "",
     )

@@ -16,6 +16,7 @@ from django.utils.crypto import salted_hmac
 from inventory import stock_adjustments
 from shop import models
 from shop.site import ttl_cache
+from shop.typed import emails
 
 # How long a book's page says that its sale is over.
 _REMEMBERED = timedelta(hours=1)
@@ -156,10 +157,10 @@ def _at(sales: Sales, now: datetime) -> Calendar:
 def customer_of(user_id: int | None, email: str) -> str:
     """A pseudonym of the customer, 32 hex digits: of the account, or of a guest's email address.
 
-    It is the same in all orders of a customer and does not reveal who that is. An account and a guest with the same
-    address are two customers.
+    It is the same in all orders of a customer and does not reveal who that is. A limit counts by the account and by the
+    address of the order, so that neither a second address nor signing out gets around it.
     """
-    whom = f"guest:{email.strip().casefold()}" if user_id is None else f"account:{user_id}"
+    whom = f"guest:{emails.canonical(email)}" if user_id is None else f"account:{user_id}"
     return salted_hmac("shop.flash_sales.customer", whom, algorithm="sha256").hexdigest()[:32]
 
 

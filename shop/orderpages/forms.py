@@ -6,11 +6,13 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from shop.typed import fields
+
 
 class ReturnForm(forms.Form):
     """Which copies to return, and why."""
 
-    reason = forms.CharField(
+    reason = fields.TypedTextField(
         label="Why do you want to return them?",
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 4}),

@@ -5,7 +5,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from events import catalogue
-from shop.checkout.ordering import Contact
+from shop.checkout.contacts import Contact
 
 BUYERS_MAX = 100_000
 UNITS_MAX = 100_000

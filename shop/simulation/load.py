@@ -249,4 +249,5 @@ def _draft(buyer: Buyer, fixture: SaleFixture, plan: SalePlan) -> placement.Draf
         postcode=contact.postcode,
         country=contact.country,
         customer=flash_sales.customer_of(None, contact.email) if plan.customer_limit is not None else "",
+        contact=flash_sales.customer_of(None, contact.email) if plan.customer_limit is not None else "",
     )

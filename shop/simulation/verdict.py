@@ -13,7 +13,9 @@ from shop.simulation.sale_fixture import SaleFixture
 from shop.simulation.sale_state import CancelledOrder, SaleState
 
 # In a sale whose buyers all pay at once and respect the limit, no order may be cancelled for these reasons.
-_FAILURES_OF_THE_SHOP = frozenset({CancelCode.OVER_LIMIT, CancelCode.NOT_PAID, CancelCode.TIMED_OUT})
+_FAILURES_OF_THE_SHOP = frozenset(
+    {CancelCode.OVER_LIMIT, CancelCode.NOT_PAID, CancelCode.TOO_MANY_UNPAID, CancelCode.TIMED_OUT}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

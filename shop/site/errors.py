@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template import loader
 
 from shop.checkout import ordering
-from shop.site import problems
+from shop.site import limits, problems
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,13 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     if problems.wanted(request):
         return problems.Problem(400, "bad_request", sentence).response()
     return page(status=400, heading="We could not read that", sentence=sentence)
+
+
+def too_many(request: HttpRequest, refused: limits.Refused) -> HttpResponse:
+    """429: a limit is reached."""
+    response = page(status=429, heading="Not so fast", sentence=str(refused), request=request)
+    response["Retry-After"] = str(refused.retry_after_seconds)
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

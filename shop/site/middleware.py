@@ -1,8 +1,12 @@
 """Middleware for all responses of the shop."""
 
+from collections.abc import Callable
+
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from shop.site import errors, limits
 
 # Content types that a browser never executes as a document.
 _NO_DOCUMENT = ("application/json", "application/problem+json", "text/plain")
@@ -29,3 +33,18 @@ class PagePolicyMiddleware(CSPMiddleware):
         if request.path_info.startswith("/admin/") and not report_only:
             parts.config = settings.ADMIN_CONTENT_SECURITY_POLICY
         return parts
+
+
+class LimitsMiddleware:
+    """Answers 429 where a view met a limit (`limits.Refused`), with the time to wait."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Nothing before and after the view."""
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """The page that says what was too much and when to come back."""
+        return errors.too_many(request, exception) if isinstance(exception, limits.Refused) else None

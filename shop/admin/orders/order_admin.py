@@ -20,12 +20,13 @@ from orders.actions import cancellation
 from orders.models import Order
 from shop.admin.orders import filters, order_actions, order_labels, order_page, reducing, search
 from shop.admin.site import dated_change_list, navigation
+from shop.typed import fields
 
 
 class ReasonForm(forms.Form):
     """Why an order is cancelled."""
 
-    reason = forms.CharField(
+    reason = fields.TypedTextField(
         max_length=120,
         widget=UnfoldAdminTextInputWidget,
         help_text="The buyer reads it on the order's page and in a mail.",

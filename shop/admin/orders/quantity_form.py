@@ -7,6 +7,7 @@ from django import forms
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
 from orders.models import OrderLine
+from shop.typed import fields
 
 REASON_LENGTH = 80
 
@@ -29,7 +30,7 @@ class QuantityForm(forms.Form):
                 widget=UnfoldAdminIntegerFieldWidget,
                 help_text=f"0 to {most[line.sku]}",
             )
-        self.fields["reason"] = forms.CharField(
+        self.fields["reason"] = fields.TypedTextField(
             max_length=REASON_LENGTH, widget=UnfoldAdminTextInputWidget, help_text="The buyer reads it in a mail."
         )
 

@@ -17,6 +17,7 @@ from orders.models import Order, OrderLine, ReturnRequest, Status
 from payments.models import Charge
 from shop.admin.orders import quantity_form
 from shop.operations import activity_log
+from shop.typed import fields
 
 
 class CopiesForm(quantity_form.QuantityForm):
@@ -31,7 +32,7 @@ class CopiesForm(quantity_form.QuantityForm):
 class AnswerForm(forms.Form):
     """Why a return is declined."""
 
-    answer = forms.CharField(
+    answer = fields.TypedTextField(
         max_length=500,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
         help_text="The buyer reads it on the order's page and in a mail.",

@@ -23,6 +23,7 @@ from payments import reviews
 from payments.models import Charge, Review
 from shop.admin.site import navigation
 from shop.operations import activity_log
+from shop.typed import fields
 
 Kind = Review.Kind
 MOST_AT_ONCE = 100
@@ -63,7 +64,7 @@ WHAT_TO_DO = {
 class NoteForm(forms.Form):
     """How it was settled."""
 
-    note = forms.CharField(
+    note = fields.TypedTextField(
         max_length=500,
         widget=UnfoldAdminTextInputWidget,
         help_text="How it was settled. Kept permanently, with your name.",

@@ -20,6 +20,7 @@ from shop.admin.stock import stock_admin, stock_queries
 from shop.books import pricing
 from shop.models import Book, BookSales, Category
 from shop.operations import activity_log
+from shop.typed import fields as typed
 
 
 class BookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
@@ -30,6 +31,7 @@ class BookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
     class Meta:
         model = Book
         fields = ("isbn", "title", "author", "category", "year", "pages", "blurb", "is_listed")
+        field_classes = dict.fromkeys(("title", "author", "blurb"), typed.TypedTextField)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

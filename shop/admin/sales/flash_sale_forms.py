@@ -23,6 +23,7 @@ from shop.admin.sales import price_field
 from shop.flashsales import flash_sales
 from shop.flashsales.flash_sales import Phase
 from shop.models import Book, FlashSale, FlashSaleBook
+from shop.typed import fields as typed
 
 
 class SaleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
@@ -31,6 +32,7 @@ class SaleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
     class Meta:
         model = FlashSale
         fields = ("name", "starts_at", "ends_at", "customer_limit", "hold_seconds")
+        field_classes = {"name": typed.TypedTextField}  # noqa: RUF012 - as Django reads it
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -15,6 +15,7 @@ from inventory.models import Stock
 from shop.books import pricing
 from shop.models import Book
 from shop.operations import activity_log
+from shop.typed import fields
 
 MOST_AT_ONCE = 100_000
 """More is a typing error."""
@@ -35,7 +36,7 @@ class ReceiveForm(forms.Form):
         validators=[MinValueValidator(1), MaxValueValidator(MOST_AT_ONCE)],
         help_text=f"1 to {MOST_AT_ONCE:,}",
     )
-    reason = forms.CharField(
+    reason = fields.TypedTextField(
         max_length=REASON_LENGTH,
         widget=UnfoldAdminTextInputWidget,
         help_text="Where they come from. Recorded in the ledger.",
@@ -65,7 +66,7 @@ class CorrectForm(forms.Form):
         widget=UnfoldAdminIntegerFieldWidget,
         validators=[MinValueValidator(0), MaxValueValidator(10 * MOST_AT_ONCE)],
     )
-    reason = forms.CharField(
+    reason = fields.TypedTextField(
         max_length=REASON_LENGTH, widget=UnfoldAdminTextInputWidget, help_text="What happened. Recorded in the ledger."
     )
     expected = forms.IntegerField(widget=forms.HiddenInput)

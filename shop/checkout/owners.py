@@ -1,0 +1,37 @@
+"""Whose a checkout is: a form's key belongs to the account or session that sent it, and opens nobody else's order."""
+
+import secrets
+from uuid import UUID
+
+from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
+
+from orders.models import Order
+
+_OWNER, _PLACED, _PLACED_MOST = "checkout_owner", "placed_orders", 50
+
+
+def owner_of(request: HttpRequest) -> str:
+    """The same in all requests of an account, and of a guest's session."""
+    if request.user.is_authenticated:
+        return f"account:{request.user.pk}"
+    if _OWNER not in request.session:
+        request.session[_OWNER] = secrets.token_hex(16)
+    return f"session:{request.session[_OWNER]}"
+
+
+def pseudonym_of(owner: str) -> str:
+    """An owner as 32 hex digits that do not reveal who it is, for events and stock."""
+    return salted_hmac("shop.checkout.owners", owner, algorithm="sha256").hexdigest()[:32]
+
+
+def remember(request: HttpRequest, order_id: UUID) -> None:
+    """Note that this session placed the order."""
+    others = [other for other in request.session.get(_PLACED, []) if other != str(order_id)]
+    request.session[_PLACED] = [str(order_id), *others][:_PLACED_MOST]
+
+
+def owns(request: HttpRequest, order: Order) -> bool:
+    """Whether this visitor placed the order, in this session or with the account that is signed in."""
+    by_account = request.user.is_authenticated and order.user_id == request.user.pk
+    return by_account or str(order.pk) in request.session.get(_PLACED, [])
