@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
+from django.contrib.messages.storage.cookie import MessageDecoder, MessageEncoder
 from django.core import validators
 from django.db import models
 from django.db.models.functions import Now
@@ -205,6 +206,28 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.who}: {self.what} ({self.subject})"
+
+
+class FormPress(models.Model):
+    """A form that was sent, by its one-time token, and what came of it; see Note [One form, one act]."""
+
+    token = models.UUIDField(primary_key=True)
+    owner = models.CharField(max_length=20, blank=True)
+    """The account's id; empty for a guest."""
+    path = models.CharField(max_length=500)
+    contents = models.CharField(max_length=64)
+    """A hash of what was sent."""
+    location = models.TextField(blank=True)
+    """Where it led; empty while it is under way."""
+    said = models.JSONField(default=list, encoder=MessageEncoder, decoder=MessageDecoder)
+    """The messages that were shown there."""
+    at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    class Meta:
+        ordering = ("-at",)
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.token}"
 
 
 class DailySales(models.Model):

@@ -11,6 +11,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -155,6 +156,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
         }
         return TemplateResponse(request, "admin/kafka_bridge/dead_letter_kinds.html", context)
 
+    @transaction.non_atomic_requests
     def act_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Ask whether to do it to the letters `?letter=…`, or to all of the `?kind=…` that wait; on POST do it."""
         if not self.has_act_permission(request):
@@ -171,6 +173,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
             return HttpResponseRedirect(pages.page_of(DeadLetter, ids[0]))
         return HttpResponseRedirect(reverse(letter_page.KINDS) if kind else letter_page.list_url())
 
+    @transaction.non_atomic_requests
     def edit_view(self, request: HttpRequest, letter_id: int) -> HttpResponse:
         """Ask for another body, and on POST send it in place of the original."""
         if not self.has_act_permission(request):

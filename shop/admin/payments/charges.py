@@ -62,7 +62,7 @@ class ChargeAdmin(payments_admin.ChargeAdmin):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             charge = get_object_or_404(Charge.objects.select_for_update(), pk=charge_id)
             is_open = _is_open(charge)
             if is_open:

@@ -238,7 +238,7 @@ def close(*, review_ids: list[int], note: str, user: AbstractBaseUser) -> tuple[
     done = 0
     for review_id in sorted(set(review_ids)):
         try:
-            with transaction.atomic(durable=True):
+            with transaction.atomic():
                 reviews.close(review_id=review_id, by=user.get_username(), note=note)
                 _record(Review.objects.get(pk=review_id), user, note)
         except reviews.NotOpen:

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -107,7 +108,7 @@ class BookAdmin(facts.PlainAdmin):
         if before != after:
             user = navigation.person(request)
             activity_log.record(user=user, what="book changed", subject=obj.isbn, before=before, after=after)
-        pricing.forget()
+        transaction.on_commit(pricing.forget)
 
     def delete_model(self, request: HttpRequest, obj: Book) -> None:
         """Delete, and record what it was."""

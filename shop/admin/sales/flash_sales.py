@@ -255,7 +255,7 @@ class FlashSaleAdmin(facts.PlainAdmin):
         """End the chosen sales that are running."""
         user = navigation.person(request)
         for pk in queryset.values_list("pk", flat=True):
-            with transaction.atomic(durable=True):
+            with transaction.atomic():
                 sale = FlashSale.objects.select_for_update().get(pk=pk)
                 if is_running := phase_of(sale) is Phase.RUNNING:
                     before = _state(sale)
@@ -266,7 +266,7 @@ class FlashSaleAdmin(facts.PlainAdmin):
                 messages.success(request, f"“{sale}” has ended. Unsold copies return to normal sale.")
             else:
                 messages.warning(request, f"“{sale}” was not changed: it is not running.")
-        pricing.forget()
+        transaction.on_commit(pricing.forget)
 
     @admin.display(description="phase")
     def phase(self, sale: FlashSale) -> str:
