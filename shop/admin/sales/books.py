@@ -12,11 +12,10 @@ from django.template.loader import render_to_string
 
 import money
 from inventory.models import Stock
-from kafka_bridge import admin as facts
 from orders.models import OrderLine
 from shop import models
 from shop.admin.sales import price_field
-from shop.admin.site import navigation
+from shop.admin.site import navigation, stale_forms
 from shop.admin.stock import stock_admin, stock_queries
 from shop.books import pricing
 from shop.models import Book, BookSales, Category
@@ -49,7 +48,7 @@ class BookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
 
 
 @admin.register(Book)
-class BookAdmin(facts.PlainAdmin):
+class BookAdmin(stale_forms.CheckedAdmin):
     """The catalogue. The ISBN identifies the book everywhere else, so it cannot change."""
 
     form = BookForm
@@ -152,7 +151,7 @@ class BookAdmin(facts.PlainAdmin):
 
 
 @admin.register(Category)
-class CategoryAdmin(facts.PlainAdmin):
+class CategoryAdmin(stale_forms.CheckedAdmin):
     """The shelves of the shop, in display order."""
 
     list_display = ("name", "tagline", "position", "listed")

@@ -6,14 +6,14 @@ from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group, User
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from kafka_bridge import admin as facts
+from shop.admin.site import stale_forms
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(BaseUserAdmin, facts.PlainAdmin):  # type: ignore[misc, type-arg]  # the theme has no types
+class UserAdmin(BaseUserAdmin, stale_forms.CheckedAdmin):  # type: ignore[misc, type-arg]  # the theme has no types
     """Buyers with an account, and staff."""
 
     form = UserChangeForm
@@ -22,5 +22,5 @@ class UserAdmin(BaseUserAdmin, facts.PlainAdmin):  # type: ignore[misc, type-arg
 
 
 @admin.register(Group)
-class GroupAdmin(BaseGroupAdmin, facts.PlainAdmin):  # type: ignore[misc]  # the theme has no types
+class GroupAdmin(BaseGroupAdmin, stale_forms.CheckedAdmin):  # type: ignore[misc]  # the theme has no types
     """Sets of permissions."""
