@@ -174,6 +174,10 @@ class DeadLetter(models.Model):
     class Meta:
         verbose_name = "dead letter"
         ordering = ("-id",)
+        permissions = (
+            ("redrive_deadletter", "Can send a dead letter again"),
+            ("edit_deadletter", "Can edit the event of a dead letter"),
+        )
         constraints = (
             models.UniqueConstraint(fields=["group", "topic", "partition", "offset"], name="dead_letter_once"),
         )
