@@ -28,6 +28,7 @@ class OutboxRow(models.Model):
         indexes = (
             # The relay never asks for `id > last`: a transaction that commits late would be skipped.
             models.Index(fields=["id"], name="outbox_unpublished", condition=models.Q(published_at=None)),
+            models.Index(fields=["event_id"], name="outbox_event"),
         )
 
     def __str__(self) -> str:

@@ -91,6 +91,21 @@ class Charge(models.Model):
             models.CheckConstraint(
                 condition=models.Q(refunded_minor__lte=models.F("amount_minor")), name="charge_gives_back_what_it_took"
             ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    state__in=[
+                        "requested",
+                        "action_required",
+                        "authorized",
+                        "capturing",
+                        "succeeded",
+                        "failed",
+                        "voiding",
+                        "cancelled",
+                    ]
+                ),
+                name="charge_state_known",
+            ),
         )
 
     def __str__(self) -> str:
@@ -112,7 +127,7 @@ class Refund(models.Model):
         SUCCEEDED = "succeeded", "Succeeded"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    charge = models.ForeignKey(Charge, on_delete=models.PROTECT, related_name="refunds")
+    charge = models.ForeignKey(Charge, on_delete=models.PROTECT, related_name="refunds", db_index=False)
     amount_minor = models.PositiveBigIntegerField()
     reason = models.CharField(max_length=120)
     state = models.CharField(max_length=10, choices=State.choices, default=State.REQUESTED)
@@ -125,7 +140,10 @@ class Refund(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
-        constraints = (models.UniqueConstraint(fields=["charge", "reason"], name="refund_once_per_reason"),)
+        constraints = (
+            models.UniqueConstraint(fields=["charge", "reason"], name="refund_once_per_reason"),
+            models.CheckConstraint(condition=models.Q(state__in=["requested", "succeeded"]), name="refund_state_known"),
+        )
         indexes = (models.Index(fields=["next_attempt_at"], name="refund_due", condition=models.Q(state="requested")),)
 
     def __str__(self) -> str:

@@ -44,7 +44,7 @@ class Book(models.Model):
     isbn = models.CharField("ISBN", max_length=13, unique=True, validators=[isbns.validate])
     title = models.CharField(max_length=200)
     author = models.CharField(max_length=120)
-    category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="books")
+    category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="books", db_index=False)
     price_minor = models.PositiveIntegerField(
         "price in minor units", help_text="In cents.", validators=[validators.MinValueValidator(1)]
     )
@@ -97,7 +97,9 @@ def cover_url(*, isbn: str, title: str, author: str) -> str:
 class CartLine(models.Model):
     """One title in a user's cart; a guest's cart is in the session."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="cart_lines")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="cart_lines", db_index=False
+    )
     sku = models.CharField(max_length=13)
     quantity = models.PositiveSmallIntegerField()
     # The price when the book was added, to tell the buyer if it has changed.
@@ -142,7 +144,7 @@ class FlashSale(models.Model):
 class FlashSaleBook(models.Model):
     """One book of a sale."""
 
-    sale = models.ForeignKey(FlashSale, on_delete=models.CASCADE, related_name="books")
+    sale = models.ForeignKey(FlashSale, on_delete=models.CASCADE, related_name="books", db_index=False)
     book = models.ForeignKey(Book, on_delete=models.PROTECT, related_name="flash_sales")
     price_minor = models.PositiveIntegerField("price in minor units", validators=[validators.MinValueValidator(1)])
     units = models.PositiveIntegerField("units set aside", validators=[validators.MinValueValidator(1)])
