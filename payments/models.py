@@ -205,6 +205,7 @@ class Review(models.Model):
         VOID_REFUSED = "void_refused", "Void refused by the gateway"
         MISMATCH = "mismatch", "Our books and the gateway's differ"
         ORPHAN_PAYMENT = "stranger", "Money at the gateway that no order knows"
+        KEPT = "kept", "More money kept than the order costs"
         EVENT_REFUSED = "event_refused", "A payment event that does not match our charge"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)

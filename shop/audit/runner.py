@@ -1,7 +1,7 @@
 """Runs an audit: everything in PostgreSQL is read in one snapshot, while the shop goes on working."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -9,9 +9,9 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from psycopg import errors
 
-from shop.audit import external_checks, gateway, invariants, orders, stock
+from shop.audit import external_checks, gateway, invariants, kept_money, money, orders, stock
 from shop.audit.invariants import Invariant, Rule
-from shop.audit.report import AuditReport
+from shop.audit.report import AuditReport, Finding
 from shop.models import AuditRun
 
 SNAPSHOT: tuple[Invariant, ...] = (*stock.INVARIANTS, *orders.INVARIANTS)
@@ -55,6 +55,8 @@ def run(
     with snapshot():
         read = tuple(invariants.check(SNAPSHOT, grace_seconds=grace_seconds, limit_seconds=limit_seconds))
         dead_letters = external_checks.dead_letter_finding()
+    if keep_reviews:
+        _keep_money_reviews(read, grace_seconds)
     findings = (*read, gateway.finding(compared), *counters, dead_letters)
     report = AuditReport(findings, time.monotonic() - started)
     if record:
@@ -79,6 +81,13 @@ def snapshot() -> Iterator[None]:
         if isinstance(error.__cause__, errors.QueryCanceled):
             raise TooSlow("PostgreSQL did not answer the audit within its time") from error
         raise
+
+
+def _keep_money_reviews(findings: Iterable[Finding], grace_seconds: float) -> None:
+    """Open reviews for money that is kept in excess, if there is any, and close those that are settled."""
+    kept_money.settle_reviews()
+    if any(finding.count for finding in findings if finding.name in (money.KEPT.name, money.RETURNED.name)):
+        kept_money.open_reviews(grace_seconds=grace_seconds)
 
 
 def _record(report: AuditReport, *, started_at: datetime, by: str) -> None:

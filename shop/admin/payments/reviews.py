@@ -52,6 +52,10 @@ WHAT_TO_DO = {
         "No order of ours asked for this payment. Find out on the gateway's own pages who paid and for what; give the "
         "money back there if it is not ours. Then close it."
     ),
+    Kind.KEPT: (
+        "The shop keeps money that no order costs. Open the charge and press “Refund what is too much”, or note why it "
+        "is right. The review closes by itself once the refund is requested."
+    ),
     Kind.EVENT_REFUSED: (
         "Nothing was paid, and no order has changed. Find out who wrote the event to Kafka: its position is on the "
         "order's timeline. If it was not our payments group, someone has access who should not."

@@ -119,6 +119,13 @@ def _ask(client: Client) -> Form:
     )
 
 
+def _refund_excess(client: Client) -> Form:
+    order = _order()
+    Order.objects.filter(pk=order.pk).delete()
+    page = f"/admin/payments/charge/{Charge.objects.get().pk}/refund/"
+    return Form(page=page, data={"reason": "no such order"})
+
+
 def _close(client: Client) -> Form:
     review = Review.objects.create(kind=Review.Kind.ORPHAN_PAYMENT, subject="pay_1", detail="who?")
     page = "/admin/payments/review/close/"
@@ -177,6 +184,7 @@ FORMS: dict[str, Callable[[Client], Form]] = {
     "ship_selected": _selected("ship_selected"),
     "deliver_selected": _selected("deliver_selected"),
     "payments_charge_ask": _ask,
+    "payments_charge_refund": _refund_excess,
     "payments_review_close": _close,
     "shop_auditrun_now": _audit,
     "kafka_bridge_deadletter_act": _letter("redrive"),
