@@ -6,6 +6,7 @@ page leads to the charge, and there the excess can be refunded. The review close
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -94,7 +95,7 @@ def settle_reviews() -> None:
                 reviews.settle(kind=Review.Kind.KEPT, subject=subject, note="no more is kept than the order costs")
 
 
-def _read(which: str, *, grace: float, **values: object) -> list[Excess]:
+def _read(which: str, *, grace: float, **values: Any) -> list[Excess]:
     with connection.cursor() as cursor:
         cursor.execute(_EXCESS.format(which=which), {"grace": grace, "most": MOST, **values})
         return [

@@ -157,10 +157,10 @@ def _result(request: HttpRequest, press: FormPress, first: FormPress) -> HttpRes
 
 def _said(request: HttpRequest) -> list[Message]:
     """The messages that the next page will show; they stay in the queue."""
-    storage = messages.get_messages(request)
-    found = [Message(message.level, str(message.message), message.extra_tags) for message in storage]
+    queue = messages.get_messages(request)
+    found = [Message(message.level, str(message.message), message.extra_tags) for message in queue]
     for message in found:
-        storage.add(message.level, message.message, message.extra_tags or "")
+        messages.add_message(request, message.level, message.message, message.extra_tags or "")
     return found
 
 

@@ -43,7 +43,7 @@ class StaleCheck:
 
     def full_clean(self: Any) -> None:
         """As usual; then refuse what a colleague has changed meanwhile."""
-        super().full_clean()
+        super().full_clean()  # type: ignore[misc]  # of the form that this is mixed into
         if self.is_bound and self._checked:
             self._refuse_stale()
 
@@ -79,8 +79,9 @@ class StaleCheck:
 def _put(data: QueryDict, widget: forms.Widget, name: str, value: Any) -> None:
     """Write a value into what was sent, under the names under which the widget reads it."""
     if isinstance(widget, forms.MultiWidget):
-        parts = value if isinstance(value, (list, tuple)) else widget.decompress(value)
-        for suffix, each, part in zip(widget.widgets_names, widget.widgets, parts, strict=True):
+        parts = value if isinstance(value, (list, tuple)) else widget.decompress(value) or []
+        names: list[str] = widget.widgets_names  # type: ignore[attr-defined]  # unknown to the stubs
+        for suffix, each, part in zip(names, widget.widgets, parts, strict=True):
             _put(data, each, name + suffix, part)
     elif isinstance(widget, forms.CheckboxInput):
         data.pop(name, None)
@@ -145,7 +146,7 @@ class CheckedAdmin(facts.PlainAdmin):
         """The list; its rows are locked while they are saved."""
         with transaction.atomic():
             if request.method == "POST" and "_save" in request.POST:
-                self._lock([value for name, value in request.POST.items() if name.endswith(f"-{self._pk_name()}")])
+                self._lock([str(value) for name, value in request.POST.items() if name.endswith(f"-{self._pk_name()}")])
             response: HttpResponse = super().changelist_view(request, extra_context)
         return response
 

@@ -46,10 +46,10 @@ def test_states_that_the_code_does_not_know_are_refused(table: str, name: str) -
         cursor.execute("SELECT convalidated FROM pg_constraint WHERE conname = %s", [name])
         assert cursor.fetchall() == [(True,)]
         model = next(model for model in apps.get_models() if model._meta.db_table == table)
-        states: Any = model._meta.get_field("state").choices
+        field: Any = model._meta.get_field("state")
         cursor.execute("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s", [name])
         [(words,)] = cursor.fetchall()
-        assert set(re.findall(r"'(\w+)'", words)) == {state for state, _ in states}
+        assert set(re.findall(r"'(\w+)'", words)) == {state for state, _ in field.choices}
 
 
 def test_no_index_is_half_made() -> None:

@@ -223,6 +223,7 @@ def _patterns(patterns: list[Any]) -> Iterator[URLPattern]:
 
 
 def _admin_names() -> set[str]:
+    pages: Any
     (pages,) = [p for p in get_resolver().url_patterns if getattr(p, "namespace", None) == "admin"]
     usual = re.compile(r"^[a-z_]+_(changelist|add|history|delete|change)$")
     django = {"index", "login", "logout", "password_change", "password_change_done", "autocomplete", "jsi18n",
@@ -245,7 +246,7 @@ def test_every_page_of_the_admin_is_tried_here() -> None:
 def test_every_action_of_the_admin_is_tried_here() -> None:
     actions = {"delete_selected"}
     for pages in admin.site._registry.values():
-        actions |= {name if isinstance(name, str) else name.__name__ for name in pages.actions}
+        actions |= {name if isinstance(name, str) else name.__name__ for name in pages.actions or ()}
     assert not actions - set(FORMS) - ONLY_ASKS
 
 
@@ -301,7 +302,7 @@ def _send(client: Client, form: Form, token: str) -> Any:
 def _again(client: Client) -> Client:
     """The same person's other request."""
     other = Client()
-    other.cookies = client.cookies.copy()
+    other.cookies.update(client.cookies)
     return other
 
 
