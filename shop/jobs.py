@@ -49,7 +49,11 @@ def audit_shop() -> None:
     """Audit the shop, and log what does not hold."""
     try:
         report = audit.run(
-            grace_seconds=settings.AUDIT_GRACE_SECONDS, by=BY, limit_seconds=LIMIT_SECONDS, keep_reviews=True
+            grace_seconds=settings.AUDIT_GRACE_SECONDS,
+            by=BY,
+            limit_seconds=LIMIT_SECONDS,
+            keep_reviews=True,
+            incremental_only=True,
         )
         _prune()
     except audit.TooSlow:

@@ -177,6 +177,24 @@ class AuditRun(models.Model):
         return "clean" if self.is_clean else "something is off"
 
 
+class AuditProgress(models.Model):
+    """How far the timekeeper's audits have come; one row. See Note [What moved, and the round]."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    marks = models.JSONField(default=list)
+    """For each of the last audits `[when, the newest event's id]`."""
+    order_cursor = models.UUIDField(null=True, blank=True)
+    sku_cursor = models.CharField(max_length=20, blank=True)
+    suspect_orders = models.JSONField(default=list)
+    """Ids that were named in what did not hold, and are looked at again."""
+    suspect_skus = models.JSONField(default=list)
+    round_finished_at = models.DateTimeField(null=True, blank=True)
+    """When the round through all orders was complete."""
+
+    def __str__(self) -> str:
+        return f"at order {self.order_cursor}"
+
+
 class AuditEntry(models.Model):
     """An entry of the activity log: who did what to orders, money or stock, with the values before and after.
 

@@ -98,6 +98,20 @@ ONCE = Invariant(
         SELECT concat('transaction ', transaction_id, ' stands for ', count(*), ' refunds')
         FROM payments_refund WHERE transaction_id <> '' GROUP BY transaction_id HAVING count(*) > 1
     """,
+    scoped_sql="""
+        SELECT concat('order ', order_id, ' has ', count(*), ' charges') AS example
+        FROM payments_charge GROUP BY order_id HAVING count(*) > 1
+        UNION ALL
+        SELECT DISTINCT concat('transaction ', transaction_id, ' stands for ', 1 + (
+            SELECT count(*) FROM public.payments_charge b WHERE b.transaction_id = a.transaction_id AND b.id <> a.id
+        ), ' charges, one of them of order ', order_id)
+        FROM payments_charge a WHERE transaction_id <> '' AND EXISTS (
+            SELECT FROM public.payments_charge b WHERE b.transaction_id = a.transaction_id AND b.id <> a.id
+        )
+        UNION ALL
+        SELECT concat('transaction ', transaction_id, ' stands for ', count(*), ' refunds')
+        FROM payments_refund WHERE transaction_id <> '' GROUP BY transaction_id HAVING count(*) > 1
+    """,
     remedy="Look up the transactions at the gateway, and refund what was taken twice.",
 )
 REFUNDED = Invariant(
