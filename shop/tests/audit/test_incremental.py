@@ -122,6 +122,8 @@ _GROWN = [
         transaction_id, failure_reason, action_url, attempts, cancel_requested, last_error, settled_at)
     SELECT gen_random_uuid(), id, 'reserve_first', 1250, 'USD', 'pm', '[]', '', 'succeeded', 't' || n, '', '', 1, false,
         '', now() - interval '9 d' FROM ids""",
+    """INSERT INTO payments_refund (id, charge_id, amount_minor, reason, state, transaction_id, attempts, last_error)
+    SELECT gen_random_uuid(), id, 0, 'nothing', 'succeeded', '', 1, '' FROM payments_charge""",
     """INSERT INTO inventory_reservation (order_id, flow, state, updated_at)
     SELECT id, 'reserve_first', 'sold', now() - interval '9 d' FROM ids""",
     """INSERT INTO inventory_hold (reservation_id, sku, bin, quantity, given_back, customer)
