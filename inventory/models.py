@@ -153,6 +153,12 @@ class Reservation(models.Model):
                 condition=models.Q(state="held", waiting_since__isnull=False),
             ),
         )
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(state__in=["held", "sold", "released", "expired", "refused"]),
+                name="reservation_state_known",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.order_id}: {self.state}"
@@ -161,7 +167,7 @@ class Reservation(models.Model):
 class Hold(models.Model):
     """Units of one sku that belong to one reservation, whether held, sold or released."""
 
-    reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, related_name="holds")
+    reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, related_name="holds", db_index=False)
     sku = models.CharField(max_length=20, db_index=True)
     bin = models.CharField(max_length=40)
     quantity = models.PositiveSmallIntegerField()

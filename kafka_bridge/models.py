@@ -35,6 +35,7 @@ class OutboxRow(models.Model):
             models.Index(fields=["id"], name="outbox_unpublished", condition=models.Q(published_at=None)),
             # All rows of a key, and the one that bears a message out; see `believing/books.py`.
             models.Index(fields=["key", "event_id"], name="outbox_key_event"),
+            models.Index(fields=["event_id"], name="outbox_event"),
         )
 
     def __str__(self) -> str:
@@ -184,6 +185,10 @@ class DeadLetter(models.Model):
     class Meta:
         verbose_name = "dead letter"
         ordering = ("-id",)
+        permissions = (
+            ("redrive_deadletter", "Can send a dead letter again"),
+            ("edit_deadletter", "Can edit the event of a dead letter"),
+        )
         constraints = (models.UniqueConstraint(fields=["group", "message_id"], name="dead_letter_message_once"),)
         indexes = (
             models.Index(fields=["event_id"], name="dead_letter_event"),

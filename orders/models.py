@@ -81,7 +81,7 @@ class Order(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     reference = models.CharField(max_length=16, unique=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, db_index=False)
     flow = models.CharField(max_length=20, choices=[(flow, flow.replace("_", " ")) for flow in catalogue.FLOWS])
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
     version = models.PositiveIntegerField(default=1)
@@ -226,7 +226,7 @@ WHERE o.id = n.id AND o.version = n.version - 1
 class OrderLine(models.Model):
     """So many of one book, as it was called and priced when it was ordered."""
 
-    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines", db_index=False)
     sku = models.CharField(max_length=20, db_index=True)
     title = models.CharField(max_length=200)
     unit_price_minor = models.PositiveIntegerField()
@@ -322,6 +322,11 @@ class Shipment(models.Model):
         indexes = (
             models.Index(fields=["due_at"], name="shipment_due", condition=models.Q(state__in=["packed", "shipped"])),
         )
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(state__in=["packed", "shipped", "delivered", "stopped"]), name="shipment_state_known"
+            ),
+        )
 
     def __str__(self) -> str:
         return self.tracking_number
@@ -374,7 +379,7 @@ class OrderMail(models.Model):
         CANCELLED = "cancelled", "Order cancelled"
         REFUNDED = "refunded", "Money refunded"
 
-    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="mails")
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="mails", db_index=False)
     kind = models.CharField(max_length=10, choices=Kind.choices)
     number = models.PositiveSmallIntegerField(default=1, db_default=1)
     """Which of several: an order may be reduced, and get money back, more than once."""

@@ -97,6 +97,21 @@ class Charge(models.Model):
             models.CheckConstraint(
                 condition=models.Q(refunded_minor__lte=models.F("amount_minor")), name="charge_gives_back_what_it_took"
             ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    state__in=[
+                        "requested",
+                        "action_required",
+                        "authorized",
+                        "capturing",
+                        "succeeded",
+                        "failed",
+                        "voiding",
+                        "cancelled",
+                    ]
+                ),
+                name="charge_state_known",
+            ),
         )
 
     def __str__(self) -> str:
@@ -118,7 +133,7 @@ class Refund(models.Model):
         SUCCEEDED = "succeeded", "Succeeded"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    charge = models.ForeignKey(Charge, on_delete=models.PROTECT, related_name="refunds")
+    charge = models.ForeignKey(Charge, on_delete=models.PROTECT, related_name="refunds", db_index=False)
     amount_minor = models.PositiveBigIntegerField()
     reason = models.CharField(max_length=120)
     caused_by = models.UUIDField(null=True, blank=True)
@@ -133,7 +148,10 @@ class Refund(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
-        constraints = (models.UniqueConstraint(fields=["charge", "reason"], name="refund_once_per_reason"),)
+        constraints = (
+            models.UniqueConstraint(fields=["charge", "reason"], name="refund_once_per_reason"),
+            models.CheckConstraint(condition=models.Q(state__in=["requested", "succeeded"]), name="refund_state_known"),
+        )
         indexes = (models.Index(fields=["next_attempt_at"], name="refund_due", condition=models.Q(state="requested")),)
 
     def __str__(self) -> str:
@@ -195,6 +213,7 @@ class Review(models.Model):
         VOID_REFUSED = "void_refused", "Void refused by the gateway"
         MISMATCH = "mismatch", "Our books and the gateway's differ"
         ORPHAN_PAYMENT = "stranger", "Money at the gateway that no order knows"
+        KEPT = "kept", "More money kept than the order costs"
         EVENT_REFUSED = "event_refused", "A payment event that does not match our charge"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)

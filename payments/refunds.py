@@ -5,6 +5,7 @@ These need a transaction under way, lock the charges that they touch, and only w
 """
 
 from collections.abc import Iterable, Sequence
+from uuid import UUID
 
 from events import catalogue
 from payments.models import Charge
@@ -34,6 +35,24 @@ def refund_returns(*, returned: Sequence[catalogue.OrderReturned]) -> None:
         NothingTaken: see there.
     """
     _refund_each((event, f"return {event.number}: {event.reason}") for event in returned)
+
+
+def refund_by_hand(*, charge_id: UUID, amount_minor: int, reason: str, by: str) -> Charge:
+    """Give back this much of a charge that was captured, because a person says so.
+
+    Raises:
+        NothingTaken: so much is not left of it, or the same person has given the same reason before.
+    """
+    work = unit_of_work.of_charges([charge_id])
+    charge = work.charges.get(charge_id)
+    if charge is None or charge.state != Charge.State.SUCCEEDED or not 0 < amount_minor <= charge.left_minor:
+        raise NothingTaken(f"So much of charge {charge_id} is not left to be refunded.")
+    before = charge.refunded_minor
+    work.give_back(charge, amount_minor, f"by {by[:40]}: {reason}")
+    if charge.refunded_minor == before:
+        raise NothingTaken("A refund with this reason was made before; give another reason.")
+    work.close()
+    return charge
 
 
 def _refund_each(parts: Iterable[tuple[catalogue.OrderReduced | catalogue.OrderReturned, str]]) -> None:

@@ -26,13 +26,34 @@ housekeeping.register(
         because="the database refuses to delete younger entries",
     )
 )
+housekeeping.register(
+    housekeeping.RetentionPolicy(
+        table="shop_formpress",
+        setting="KEEP_FORMS_DAYS",
+        days=lambda: settings.KEEP_FORMS_DAYS,
+        old="SELECT ctid FROM shop_formpress WHERE at < %(before)s ORDER BY at LIMIT %(limit)s",
+    )
+)
+# Two weeks after the last change, unless the session says otherwise; then it lets nobody in any more.
+housekeeping.register(
+    housekeeping.RetentionPolicy(
+        table="django_session",
+        setting="KEEP_SESSIONS_DAYS",
+        days=lambda: settings.KEEP_SESSIONS_DAYS,
+        old="SELECT ctid FROM django_session WHERE expire_date < %(before)s ORDER BY expire_date LIMIT %(limit)s",
+    )
+)
 
 
 def audit_shop() -> None:
     """Audit the shop, and log what does not hold."""
     try:
         report = audit.run(
-            grace_seconds=settings.AUDIT_GRACE_SECONDS, by=BY, limit_seconds=LIMIT_SECONDS, keep_reviews=True
+            grace_seconds=settings.AUDIT_GRACE_SECONDS,
+            by=BY,
+            limit_seconds=LIMIT_SECONDS,
+            keep_reviews=True,
+            incremental_only=True,
         )
         _prune()
     except audit.TooSlow:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
+from django.contrib.messages.storage.cookie import MessageDecoder, MessageEncoder
 from django.core import validators
 from django.db import models
 from django.db.models.functions import Now
@@ -43,7 +44,7 @@ class Book(models.Model):
     isbn = models.CharField("ISBN", max_length=13, unique=True, validators=[isbns.validate])
     title = models.CharField(max_length=200)
     author = models.CharField(max_length=120)
-    category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="books")
+    category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="books", db_index=False)
     price_minor = models.PositiveIntegerField(
         "price in minor units", help_text="In cents.", validators=[validators.MinValueValidator(1)]
     )
@@ -109,7 +110,9 @@ class AccountName(models.Model):
 class CartLine(models.Model):
     """One title in a user's cart; a guest's cart is in the session."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="cart_lines")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="cart_lines", db_index=False
+    )
     sku = models.CharField(max_length=13)
     quantity = models.PositiveSmallIntegerField()
     # The price when the book was added, to tell the buyer if it has changed.
@@ -154,7 +157,7 @@ class FlashSale(models.Model):
 class FlashSaleBook(models.Model):
     """One book of a sale."""
 
-    sale = models.ForeignKey(FlashSale, on_delete=models.CASCADE, related_name="books")
+    sale = models.ForeignKey(FlashSale, on_delete=models.CASCADE, related_name="books", db_index=False)
     book = models.ForeignKey(Book, on_delete=models.PROTECT, related_name="flash_sales")
     price_minor = models.PositiveIntegerField("price in minor units", validators=[validators.MinValueValidator(1)])
     units = models.PositiveIntegerField("units set aside", validators=[validators.MinValueValidator(1)])
@@ -185,6 +188,24 @@ class AuditRun(models.Model):
 
     def __str__(self) -> str:
         return "clean" if self.is_clean else "something is off"
+
+
+class AuditProgress(models.Model):
+    """How far the timekeeper's audits have come; one row. See Note [What moved, and the round]."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    marks = models.JSONField(default=list)
+    """For each of the last audits `[when, the newest event's id]`."""
+    order_cursor = models.UUIDField(null=True, blank=True)
+    sku_cursor = models.CharField(max_length=20, blank=True)
+    suspect_orders = models.JSONField(default=list)
+    """Ids that were named in what did not hold, and are looked at again."""
+    suspect_skus = models.JSONField(default=list)
+    round_finished_at = models.DateTimeField(null=True, blank=True)
+    """When the round through all orders was complete."""
+
+    def __str__(self) -> str:
+        return f"at order {self.order_cursor}"
 
 
 class AuditEntry(models.Model):
@@ -218,6 +239,28 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.who}: {self.what} ({self.subject})"
+
+
+class FormPress(models.Model):
+    """A form that was sent, by its one-time token, and what came of it; see Note [One form, one act]."""
+
+    token = models.UUIDField(primary_key=True)
+    owner = models.CharField(max_length=20, blank=True)
+    """The account's id; empty for a guest."""
+    path = models.CharField(max_length=500)
+    contents = models.CharField(max_length=64)
+    """A hash of what was sent."""
+    location = models.TextField(blank=True)
+    """Where it led; empty while it is under way."""
+    said = models.JSONField(default=list, encoder=MessageEncoder, decoder=MessageDecoder)
+    """The messages that were shown there."""
+    at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    class Meta:
+        ordering = ("-at",)
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.token}"
 
 
 class DailySales(models.Model):

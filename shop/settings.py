@@ -78,6 +78,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "shop.site.one_time_forms.OneTimeFormsMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "shop.site.middleware.LimitsMiddleware",
@@ -95,6 +96,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "shop.site.context_processors.storefront",
             ],
+            "builtins": ["shop.templatetags.one_time_tokens"],
         },
     },
 ]
@@ -330,6 +332,9 @@ AUDIT_GRACE_SECONDS = env.float("AUDIT_GRACE_SECONDS", default=60.0)
 KEEP_WEBHOOKS_DAYS = env.float("KEEP_WEBHOOKS_DAYS", default=90.0)
 KEEP_MOVEMENTS_DAYS = env.float("KEEP_MOVEMENTS_DAYS", default=400.0)
 KEEP_AUDIT_LOG_DAYS = env.float("KEEP_AUDIT_LOG_DAYS", default=1100.0)
+KEEP_FORMS_DAYS = env.float("KEEP_FORMS_DAYS", default=7.0)
+# After they have expired.
+KEEP_SESSIONS_DAYS = env.float("KEEP_SESSIONS_DAYS", default=1.0)
 CARRIER_SHIP_DELAY_SECONDS = env.float("CARRIER_SHIP_DELAY_SECONDS", default=5.0)
 CARRIER_DELIVER_DELAY_SECONDS = env.float("CARRIER_DELIVER_DELAY_SECONDS", default=10.0)
 PAYMENT_GATEWAY = env.str("PAYMENT_GATEWAY", default="payments.gateways.sandbox.SandboxGateway")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django import forms
 
 from kafka_bridge import theme
-from kafka_bridge.dead_letters import redriving
+from kafka_bridge.dead_letters import redriving, rights
 
 _plain = "django.contrib.admin.widgets"
 _TextInput = theme.either("unfold.widgets.UnfoldAdminTextInputWidget", f"{_plain}.AdminTextInputWidget")
@@ -58,6 +58,7 @@ class Action:
     explanation: str
     done: str
     bulk_form: type[BulkForm]
+    permission: str
 
 
 REDRIVE = Action(
@@ -70,6 +71,7 @@ REDRIVE = Action(
     ),
     done="sent again",
     bulk_form=PacedForm,
+    permission=rights.REDRIVE,
 )
 DISCARD = Action(
     name="discard",
@@ -81,6 +83,7 @@ DISCARD = Action(
     ),
     done="discarded",
     bulk_form=BulkForm,
+    permission=rights.DISCARD,
 )
 DISCARD_KEY = Action(
     name="discard-key",
@@ -93,6 +96,7 @@ DISCARD_KEY = Action(
     ),
     done="discarded",
     bulk_form=BulkForm,
+    permission=rights.DISCARD,
 )
 DEEDS = {deed.name: deed for deed in (REDRIVE, DISCARD, DISCARD_KEY)}
 

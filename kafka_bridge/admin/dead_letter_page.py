@@ -1,12 +1,13 @@
 """The page of one dead letter: all that there is about it, and what may be done."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.urls import reverse
 
 from kafka_bridge.admin import pages
 from kafka_bridge.admin.dead_letter_actions import DISCARD, DISCARD_KEY, REDRIVE, Action
-from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redriving
+from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redriving, rights
 from kafka_bridge.models import DeadLetter, DeadLetterAct, ParkedMessage
 
 State = DeadLetter.State
@@ -47,13 +48,17 @@ class Page:
     """Where all of its key can be discarded; empty likewise, and where there is nothing else of it."""
 
 
-def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
-    """Gather what there is about a letter; a fixed number of queries."""
+def page_of(letter: DeadLetter, *, user: Any) -> Page:
+    """Gather what there is about a letter, and what this user may do to it; a fixed number of queries."""
     waiting = redrive_preview.waiting_behind(letter).defer("value", "headers")
     behind = list(waiting[: _BEHIND_SHOWN + 1])
     same = DeadLetter.objects.filter(state=State.PARKED, fingerprint=letter.fingerprint).exclude(pk=letter.pk)
-    can_redrive = may_act and not redriving.obstacle_to_redriving(letter)
-    can_discard = may_act and not redriving.obstacle_to_discarding(letter)
+    lacking = rights.obstacle_for(user)(letter)
+    may_redrive = user.has_perm(rights.REDRIVE) and not lacking
+    can_redrive = may_redrive and not redriving.obstacle_to_redriving(letter)
+    is_open = not lacking and not redriving.obstacle_to_discarding(letter)
+    can_edit = is_open and may_redrive and user.has_perm(rights.EDIT)
+    can_discard = is_open and user.has_perm(rights.DISCARD)
     return Page(
         letter=letter,
         status=state_label(letter),
@@ -73,7 +78,7 @@ def page_of(letter: DeadLetter, *, may_act: bool) -> Page:
         same_kind=same[: pages.COUNT_LIMIT].count(),
         kind_url=f"{list_url()}?kind={letter.fingerprint}",
         redrive_url=_act_url(REDRIVE, letter) if can_redrive else "",
-        edit_url=reverse(EDIT, args=[letter.pk]) if can_discard and letter.event_id else "",
+        edit_url=reverse(EDIT, args=[letter.pk]) if can_edit and letter.event_id else "",
         discard_url=_act_url(DISCARD, letter) if can_discard else "",
         discard_key_url=_act_url(DISCARD_KEY, letter) if can_discard and _has_more_of_its_key(letter) else "",
     )

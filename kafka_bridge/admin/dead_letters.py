@@ -11,6 +11,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -24,7 +25,7 @@ from kafka_bridge.admin import dead_letter_page as letter_page
 from kafka_bridge.admin import outbox, pages
 from kafka_bridge.admin.dead_letter_actions import DEEDS, DISCARD, DISCARD_KEY, REDRIVE, Action, EditForm, ReasonForm
 from kafka_bridge.admin.dead_letter_filters import AgeFilter, GroupFilter, KindFilter
-from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redriving
+from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redriving, rights
 from kafka_bridge.models import DeadLetter, UnknownEvent
 
 State = DeadLetter.State
@@ -35,7 +36,7 @@ _SHOWN = 20
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(pages.FactsAdmin):
-    """Messages that their groups could not handle; read by who may view them, worked through by who may change them."""
+    """Messages that their groups could not handle; read by who may view them. See `rights` for who may do what."""
 
     list_display = ("id", "status", "event", "subject", "group", "failure", "tried", "died")
     list_display_links = ("id", "event")
@@ -54,9 +55,18 @@ class DeadLetterAdmin(pages.FactsAdmin):
 
         css = theme.STYLES
 
-    def has_act_permission(self, request: HttpRequest) -> bool:
-        """Whether this person may send again, edit and discard; the facts of a letter nobody may change."""
-        return request.user.has_perm("kafka_bridge.change_deadletter")
+    def has_view_permission(self, request: HttpRequest, obj: DeadLetter | None = None) -> bool:
+        """Whoever may do something to letters may see them."""
+        may = request.user.has_perm
+        return super().has_view_permission(request, obj) or may(rights.REDRIVE) or may(rights.EDIT)
+
+    def has_redrive_permission(self, request: HttpRequest) -> bool:
+        """Whether this person may send letters again."""
+        return request.user.has_perm(rights.REDRIVE)
+
+    def has_discard_permission(self, request: HttpRequest) -> bool:
+        """Whether this person may discard letters; their facts nobody may change."""
+        return request.user.has_perm(rights.DISCARD)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         """Without the contents: they may be long."""
@@ -114,12 +124,12 @@ class DeadLetterAdmin(pages.FactsAdmin):
         return pages.moment(letter.died_at)
 
     # -- What may be done ----------------------------------------------------------------------------
-    @admin.action(permissions=["act"], description="Send again…")
+    @admin.action(permissions=["redrive"], description="Send again…")
     def redrive_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> HttpResponse | None:
         """Handle these after all, once a reason is given."""
         return self._ask_about(request, REDRIVE, queryset)
 
-    @admin.action(permissions=["act"], description="Discard…")
+    @admin.action(permissions=["discard"], description="Discard…")
     def discard_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> HttpResponse | None:
         """Give these up, once a reason is given."""
         return self._ask_about(request, DISCARD, queryset)
@@ -151,16 +161,18 @@ class DeadLetterAdmin(pages.FactsAdmin):
             "kinds": [(kind, pages.as_age(timezone.now() - kind.last)) for kind in kinds],
             "total": sum(kind.count for kind in kinds),
             "passed_over": UnknownEvent.objects.order_by("-last_at")[:_SHOWN],
-            "may_act": self.has_act_permission(request),
+            "may_redrive": self.has_redrive_permission(request),
+            "may_discard": self.has_discard_permission(request),
             "list_url": letter_page.list_url(),
         }
         return TemplateResponse(request, "admin/kafka_bridge/dead_letter_kinds.html", context)
 
+    @transaction.non_atomic_requests
     def act_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Ask whether to do it to the letters `?letter=…`, or to all of the `?kind=…` that wait; on POST do it."""
-        if not self.has_act_permission(request):
-            raise PermissionDenied
         deed, ids, kind = DEEDS.get(name), _asked_for(request), _kind_asked_for(request)
+        if deed is not None and not request.user.has_perm(deed.permission):
+            raise PermissionDenied
         if deed is None or not (ids or kind) or (deed is DISCARD_KEY and len(ids) != 1):
             raise Http404
         form_type = deed.bulk_form if kind or len(ids) > 1 else ReasonForm
@@ -172,11 +184,14 @@ class DeadLetterAdmin(pages.FactsAdmin):
             return HttpResponseRedirect(pages.page_of(DeadLetter, ids[0]))
         return HttpResponseRedirect(reverse(letter_page.KINDS) if kind else letter_page.list_url())
 
+    @transaction.non_atomic_requests
     def edit_view(self, request: HttpRequest, letter_id: int) -> HttpResponse:
         """Ask for another body, and on POST send it in place of the original."""
-        if not self.has_act_permission(request):
+        if not request.user.has_perms([rights.EDIT, rights.REDRIVE]):
             raise PermissionDenied
         letter = get_object_or_404(DeadLetter, pk=letter_id)
+        if lacking := rights.obstacle_for(request.user)(letter):
+            raise PermissionDenied(lacking)
         form = EditForm(request.POST or None, initial={"body": pages.as_json(letter.contents)})
         if request.method == "POST" and form.is_valid():
             data = form.cleaned_data
@@ -199,13 +214,15 @@ class DeadLetterAdmin(pages.FactsAdmin):
         self, request: HttpRequest, deed: Action, letters: QuerySet[DeadLetter], data: dict[str, Any]
     ) -> None:
         by, reason, cap = _person(request), data["reason"], data.get("cap") or redriving.CAP
+        refuse = rights.obstacle_for(request.user)
         if deed is REDRIVE:
             pace = data.get("per_second") or redriving.PER_SECOND
-            outcome = redriving.redrive(letters, by=by, reason=reason, cap=cap, per_second=pace)
+            outcome = redriving.redrive(letters, by=by, reason=reason, cap=cap, per_second=pace, refuse=refuse)
         elif deed is DISCARD_KEY:
-            outcome = key_discarding.discard_key(get_object_or_404(letters).pk, by=by, reason=reason)
+            letter = get_object_or_404(letters)
+            outcome = key_discarding.discard_key(letter.pk, by=by, reason=reason, refuse=refuse)
         else:
-            outcome = redriving.discard(letters, by=by, reason=reason, cap=cap)
+            outcome = redriving.discard(letters, by=by, reason=reason, cap=cap, refuse=refuse)
         if outcome.done:
             messages.success(request, f"{_counted(len(outcome.done))} {deed.done}.")
         for why, number in Counter(why for _, why in outcome.left).items():
@@ -242,7 +259,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
     ) -> HttpResponse:
         """All about one letter."""
         letter = DeadLetter.objects.filter(pk=object_id).first() if _is_id(object_id) else None
-        page = letter_page.page_of(letter, may_act=self.has_act_permission(request)) if letter else None
+        page = letter_page.page_of(letter, user=request.user) if letter else None
         response: HttpResponse = super().change_view(
             request, object_id, form_url, {**(extra_context or {}), "page": page, "title": "Dead letter"}
         )

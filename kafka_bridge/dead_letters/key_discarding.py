@@ -4,11 +4,13 @@ Each message that waits becomes a discarded letter of its own: it can be looked 
 log knows that it was not handled.
 """
 
+from collections.abc import Callable
+
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from kafka_bridge.dead_letters import acts, letter_store, redriving
+from kafka_bridge.dead_letters import acts, letter_store, redriving, rights
 from kafka_bridge.dead_letters.acts import LetterAct
 from kafka_bridge.models import DeadLetter, ParkedMessage
 from kafka_bridge.retrying import parking
@@ -52,18 +54,22 @@ def count(letter: DeadLetter) -> int:
     return open_letters.count() + waiting.count() - known.count()
 
 
-def discard_key(letter_id: int, *, by: str, reason: str) -> redriving.RedriveOutcome:
+def discard_key(
+    letter_id: int, *, by: str, reason: str, refuse: Callable[[DeadLetter], str] = rights.nothing_more
+) -> redriving.RedriveOutcome:
     """Give up all that the letter's group has of its key, the letter included; not in a transaction.
+
+    `refuse` says of each why it is left alone, or ""; then so are all.
 
     Raises:
         ValueError: without a reason.
         DeadLetter.DoesNotExist: there is no such letter.
     """
     redriving.require_reason(reason)
-    return redriving.again_after_conflicts(lambda: _discard_key(letter_id, by, reason))
+    return redriving.again_after_conflicts(lambda: _discard_key(letter_id, by, reason, refuse))
 
 
-def _discard_key(letter_id: int, by: str, reason: str) -> redriving.RedriveOutcome:
+def _discard_key(letter_id: int, by: str, reason: str, refuse: Callable[[DeadLetter], str]) -> redriving.RedriveOutcome:
     with transaction.atomic(durable=True):
         letter = DeadLetter.objects.select_for_update().get(pk=letter_id)
         # Once its head is locked nothing comes to the key, and nothing of it is handled.
@@ -73,7 +79,11 @@ def _discard_key(letter_id: int, by: str, reason: str) -> redriving.RedriveOutco
             return redriving.RedriveOutcome(left=[(letter_id, why)])
         outcome = redriving.RedriveOutcome()
         _turn_into_letters(letter)
-        for each in _open(letter).order_by("id").select_for_update():
+        letters = list(_open(letter).order_by("id").select_for_update())
+        if why := next(filter(None, map(refuse, letters)), ""):
+            transaction.set_rollback(True)
+            return redriving.RedriveOutcome(left=[(letter_id, why)])
+        for each in letters:
             redriving.note_as_had(each)
             DeadLetter.objects.filter(pk=each.pk).update(
                 state=DeadLetter.State.DISCARDED, closed_at=Now(), send_at=None

@@ -23,7 +23,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from kafka_bridge.consuming import inbox, registry
-from kafka_bridge.dead_letters import acts, letter_store
+from kafka_bridge.dead_letters import acts, letter_store, rights
 from kafka_bridge.dead_letters.acts import LetterAct
 from kafka_bridge.models import DeadLetter
 from kafka_bridge.retrying import parking
@@ -140,11 +140,18 @@ def event_type_of(letter: DeadLetter) -> type[Event] | None:
 
 # -- Actions -------------------------------------------------------------------------------------------
 def redrive(
-    letters: QuerySet[DeadLetter], *, by: str, reason: str, cap: int = CAP, per_second: float = PER_SECOND
+    letters: QuerySet[DeadLetter],
+    *,
+    by: str,
+    reason: str,
+    cap: int = CAP,
+    per_second: float = PER_SECOND,
+    refuse: Callable[[DeadLetter], str] = rights.nothing_more,
 ) -> RedriveOutcome:
     """Decide that these letters are sent again, the first at once and the others at this pace; not in a transaction.
 
     See Note [Decided first, sent later]. One that was redriven before and is still not handled is sent once more.
+    `refuse` says why a letter is left alone, or "".
 
     Raises:
         ValueError: without a reason, or with a cap or a pace below 1.
@@ -155,7 +162,7 @@ def redrive(
     begun, gap = _database_time(), timedelta(seconds=1 / per_second)
 
     def act(letter: DeadLetter, number: int) -> str:
-        if why := obstacle_to_redriving(letter):
+        if why := obstacle_to_redriving(letter) or refuse(letter):
             return why
         parking.send_again(**letter.parked_as, headers=letter_store.unpack(letter.headers), value=letter.contents)
         _change(letter, state=State.REDRIVEN, send_at=begun + number * gap, closed_at=None)
@@ -165,8 +172,15 @@ def redrive(
     return _each(letters, cap, act)
 
 
-def discard(letters: QuerySet[DeadLetter], *, by: str, reason: str, cap: int = CAP) -> RedriveOutcome:
-    """Give these letters up for good, and let go on what waits behind them; not in a transaction.
+def discard(
+    letters: QuerySet[DeadLetter],
+    *,
+    by: str,
+    reason: str,
+    cap: int = CAP,
+    refuse: Callable[[DeadLetter], str] = rights.nothing_more,
+) -> RedriveOutcome:
+    """Give these letters up for good, and let go on what waits behind them; not in a transaction. `refuse` as above.
 
     Raises:
         ValueError: without a reason, or with a cap below 1.
@@ -174,7 +188,7 @@ def discard(letters: QuerySet[DeadLetter], *, by: str, reason: str, cap: int = C
     _require(reason, cap)
 
     def act(letter: DeadLetter, number: int) -> str:
-        if why := obstacle_to_discarding(letter):
+        if why := obstacle_to_discarding(letter) or refuse(letter):
             return why
         parking.release(**letter.parked_as)
         note_as_had(letter)

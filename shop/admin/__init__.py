@@ -8,7 +8,7 @@ from uuid import UUID
 
 from events import catalogue
 from kafka_bridge import admin as facts
-from kafka_bridge.dead_letters import redrive_preview
+from kafka_bridge.dead_letters import redrive_preview, rights
 from orders.models import Order
 from shop.admin.operations import activity_log_admin, audits
 from shop.admin.orders import mails, order_admin, returns
@@ -34,6 +34,14 @@ __all__ = [
 
 # Every event of these topics is about an order, and its key is the order's id.
 facts.subject_pages |= {topic.name: "admin:orders_order_change" for topic in catalogue.TOPICS}
+
+# What payments hears, what it says, and what ends or shortens an order moves money.
+MONEY = "payments.add_refund"
+rights.by_group["payments"] = MONEY
+rights.by_type |= {event.TYPE: MONEY for event in catalogue.EVENTS if event.TOPIC == catalogue.PAYMENTS}
+rights.by_type |= {
+    event.TYPE: MONEY for event in (catalogue.OrderCancelled, catalogue.OrderReduced, catalogue.OrderReturned)
+}
 
 
 def _order_now(key: str) -> str:

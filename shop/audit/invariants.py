@@ -10,8 +10,9 @@ them right. So that moment must be `CLOCK_SECONDS` ago, even in a shop at rest.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -41,17 +42,28 @@ class Invariant(Rule):
     sql: str
     """One column, `example`: a row for each violation. `%(grace)s`, `%(clock)s` and `%(unknown)s` (how long the
     gateway may leave a call unanswered) are in seconds."""
+    scoped_sql: str = ""
+    """What is asked instead where only some rows are looked at, if that is not the same."""
 
 
 # Counts all violations, and returns the first few.
 _READ = """
-WITH found AS MATERIALIZED ({sql})
+{scope} found AS MATERIALIZED ({sql})
 SELECT (SELECT count(*) FROM found), ARRAY(SELECT example FROM found ORDER BY example LIMIT %(examples)s)
 """
 
 
-def check(invariants: Iterable[Invariant], *, grace_seconds: float, limit_seconds: float | None) -> Iterator[Finding]:
+def check(
+    invariants: Iterable[Invariant],
+    *,
+    grace_seconds: float,
+    limit_seconds: float | None,
+    scope: str = "WITH",
+    values: Mapping[str, Any] | None = None,
+) -> Iterator[Finding]:
     """Check each invariant in turn, in the current transaction.
+
+    `scope` shadows tables by some of their rows: the beginning of a WITH clause, for which `values` has the names.
 
     Raises:
         django.db.OperationalError: they take longer than the limit in total.
@@ -63,8 +75,9 @@ def check(invariants: Iterable[Invariant], *, grace_seconds: float, limit_second
                 left = max(1, round((until - time.monotonic()) * 1000))
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{left}ms"])
             cursor.execute(
-                _READ.format(sql=invariant.sql),
+                _READ.format(scope=scope, sql=(scope != "WITH" and invariant.scoped_sql) or invariant.sql),
                 {
+                    **(values or {}),
                     "grace": grace_seconds,
                     "clock": CLOCK_SECONDS,
                     "unknown": settings.PAYMENT_UNKNOWN_SECONDS,

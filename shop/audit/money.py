@@ -39,8 +39,8 @@ KEPT = Invariant(
             SELECT coalesce(o.id, c.order_id) AS order_id, o.reference, CASE
                 WHEN r.amount > c.amount_minor THEN concat('was charged ', {_major("c.amount_minor", "c.currency")},
                     ' and gets back ', {_major("r.amount", "c.currency")})
-                WHEN o.id IS NULL THEN concat('does not exist, but was charged ',
-                    {_major("c.amount_minor", "c.currency")})
+                WHEN o.id IS NULL AND c.amount_minor > coalesce(r.amount, 0)
+                    THEN concat('does not exist, but was charged ', {_major("c.amount_minor", "c.currency")})
                 WHEN o.status = 'PENDING' AND c.settled_at <= quiet
                     THEN 'is charged, but does not know that it is paid'
                 WHEN o.status IN ('PAID', 'SHIPPED', 'DELIVERED') AND c.id IS NULL
@@ -66,7 +66,8 @@ KEPT = Invariant(
                 LATERAL (SELECT now() - %(grace)s * interval '1 second' AS quiet) AS limits
         ) AS orders WHERE what IS NOT NULL
     """,  # noqa: S608 - made of column names
-    remedy="Compare our charges and refunds with the gateway's, and settle the difference.",
+    remedy="What is kept in excess is in the admin (Payments, Needs a person), with a button on the charge's page that "
+    "refunds it. Where too little is kept, compare our charges and refunds with the gateway's.",
 )
 RETURNED = Invariant(
     name="money of cancelled orders goes back",
@@ -81,8 +82,8 @@ RETURNED = Invariant(
         WHERE o.status = 'CANCELLED' AND c.amount_minor > coalesce(r.amount, 0)
             AND greatest(o.cancelled_at, c.settled_at) <= now() - %(grace)s * interval '1 second'
     """,  # noqa: S608 - made of column names
-    remedy="Check that the payments group is running and has handled the cancellation. If it has, refund the money at "
-    "the gateway.",
+    remedy="Check that the payments group is running and has handled the cancellation. If it has, open the review in "
+    "the admin (Payments, Needs a person), and refund the money on the charge's page.",
 )
 ONCE = Invariant(
     name="an order is charged once",
@@ -93,6 +94,20 @@ ONCE = Invariant(
         UNION ALL
         SELECT concat('transaction ', transaction_id, ' stands for ', count(*), ' charges')
         FROM payments_charge WHERE transaction_id <> '' GROUP BY transaction_id HAVING count(*) > 1
+        UNION ALL
+        SELECT concat('transaction ', transaction_id, ' stands for ', count(*), ' refunds')
+        FROM payments_refund WHERE transaction_id <> '' GROUP BY transaction_id HAVING count(*) > 1
+    """,
+    scoped_sql="""
+        SELECT concat('order ', order_id, ' has ', count(*), ' charges') AS example
+        FROM payments_charge GROUP BY order_id HAVING count(*) > 1
+        UNION ALL
+        SELECT DISTINCT concat('transaction ', transaction_id, ' stands for ', 1 + (
+            SELECT count(*) FROM public.payments_charge b WHERE b.transaction_id = a.transaction_id AND b.id <> a.id
+        ), ' charges, one of them of order ', order_id)
+        FROM payments_charge a WHERE transaction_id <> '' AND EXISTS (
+            SELECT FROM public.payments_charge b WHERE b.transaction_id = a.transaction_id AND b.id <> a.id
+        )
         UNION ALL
         SELECT concat('transaction ', transaction_id, ' stands for ', count(*), ' refunds')
         FROM payments_refund WHERE transaction_id <> '' GROUP BY transaction_id HAVING count(*) > 1

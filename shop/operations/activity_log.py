@@ -21,6 +21,7 @@ ACTIONS = (
     "return declined",
     "copies paid back",
     "gateway asked",
+    "charge refunded",
     "review closed",
     "mail tried again",
     "mail address corrected",

@@ -23,7 +23,7 @@ def cancel(*, order_id: UUID, user: Visitor) -> Order:
     Raises:
         orders.actions.cancellation.CannotCancel: it has left, or is cancelled already.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic():
         before = Order.objects.locked([order_id])[order_id].status
         order = cancellation.cancel(order_id=order_id, reason=BY_BUYER, by=BUYER)
         activity_log.record(
@@ -44,7 +44,7 @@ def ask_return(*, order_id: UUID, units: Mapping[str, int], reason: str, user: V
     Raises:
         orders.actions.returns.CannotReturn: it has not been shipped or has fewer copies, or another return is open.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic():
         return_request = returns.ask_return(order_id=order_id, units=units, reason=reason)
         activity_log.record(
             user=user,

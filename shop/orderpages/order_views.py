@@ -22,6 +22,7 @@ from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Status
 from shop.books import pricing
 from shop.cart import carts
 from shop.orderpages import after_sales, forms
+from shop.site.one_time_forms import one_time
 
 ORDERS_A_PAGE = 20
 
@@ -145,6 +146,7 @@ def order_pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
     return HttpResponseRedirect(order.payment_url)
 
 
+@one_time
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def order_cancel(request: HttpRequest, order_id: UUID) -> HttpResponse:
@@ -169,6 +171,7 @@ def order_cancel(request: HttpRequest, order_id: UUID) -> HttpResponse:
     return render(request, "shop/order_cancel.html", context)
 
 
+@one_time
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def order_return(request: HttpRequest, order_id: UUID) -> HttpResponse:

@@ -196,8 +196,9 @@ class Command(BaseCommand):
             "done": outcome.done,
             "left": [{"id": pk, "why": why} for pk, why in outcome.left],
             "beyond_limit": outcome.beyond_cap,
+            "by": _who(options),
         }
-        self._out(options, facts, lambda: output.outcome_text(outcome, done))
+        self._out(options, facts, lambda: output.outcome_text(outcome, done, by=_who(options)))
         if outcome.left or not outcome.done:
             raise CommandError(
                 f"{len(outcome.left)} left alone." if outcome.left else "No dead letter was found for that.",

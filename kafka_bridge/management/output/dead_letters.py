@@ -147,9 +147,9 @@ def letter_page(facts: Mapping[str, Any]) -> RenderableType:
     return table
 
 
-def outcome_text(outcome: redriving.RedriveOutcome, done: str) -> RenderableType:
-    """What was done, and what was left alone and why."""
-    lines = [f"{len(outcome.done):,} {done}."] if outcome.done else []
+def outcome_text(outcome: redriving.RedriveOutcome, done: str, *, by: str) -> RenderableType:
+    """What was done in whose name, and what was left alone and why."""
+    lines = [f"{len(outcome.done):,} {done}, by {by}."] if outcome.done else []
     lines += [f"{pk}: left alone, {why}." for pk, why in outcome.left]
     if outcome.beyond_cap:
         lines.append(f"{outcome.beyond_cap:,} more are beyond the limit; run it again for them.")

@@ -45,7 +45,8 @@ def shown(client: Client, query: str = "") -> list[int]:
 # -- Who may ---------------------------------------------------------------------------------------------
 def test_each_page_is_for_who_may_see_or_do_that(admin_client: Client, client: Client) -> None:
     letter = a_letter()
-    viewer, worker, outsider = staff("view_deadletter"), staff("view_deadletter", "change_deadletter"), staff()
+    everything = ("view_deadletter", "change_deadletter", "redrive_deadletter", "edit_deadletter")
+    viewer, worker, outsider = staff("view_deadletter"), staff(*everything), staff()
     looking = [LIST, KINDS, page_of(letter)]
     doing = [act("redrive", letter=letter.pk), act("discard", kind=letter.fingerprint), f"{LIST}{letter.pk}/edit/"]
     for page in looking:

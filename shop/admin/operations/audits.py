@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
@@ -54,6 +55,7 @@ class AuditRunAdmin(facts.FactsAdmin):
         now = path("now/", self.admin_site.admin_view(self.now_view), name="shop_auditrun_now")
         return [now, *super().get_urls()]
 
+    @transaction.non_atomic_requests
     def now_view(self, request: HttpRequest) -> HttpResponse:
         """Run an audit and show its result."""
         if not self.has_audit_permission(request):

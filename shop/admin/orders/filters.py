@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from orders.models import Order
+from orders.models import Order, PaymentWait, Status
 from payments.models import Charge, Refund
 
 STUCK_SECONDS = 60
@@ -20,12 +20,25 @@ def stuck_orders() -> QuerySet[Order]:
 
 
 def is_stuck() -> Q:
-    """Neither confirmed nor cancelled after `STUCK_SECONDS`; written to match the index of unconfirmed orders."""
+    """Neither confirmed nor cancelled after `STUCK_SECONDS`, without a reason; matches the index of unconfirmed orders.
+
+    A buyer who is to confirm the payment at the bank is a reason, until the time for that is over.
+    """
+    now = timezone.now()
+    # As what is not so, since a comparison with no time at all is neither true nor false.
+    not_at_the_bank = ~Q(payment_wait=PaymentWait.ACTION) | Q(payment_until__isnull=False, payment_until__lte=now)
     return (
         Q(confirmed_at=None)
         & ~Q(status="CANCELLED")
-        & Q(placed_at__lt=timezone.now() - timedelta(seconds=STUCK_SECONDS))
+        & Q(placed_at__lt=now - timedelta(seconds=STUCK_SECONDS))
+        & not_at_the_bank
     )
+
+
+def is_at_the_bank(order: Order) -> bool:
+    """Whether the order waits for its buyer, who still has time to confirm the payment."""
+    in_time = order.payment_until is None or order.payment_until > timezone.now()
+    return order.status == Status.PENDING and order.payment_wait == PaymentWait.ACTION and in_time
 
 
 class StuckFilter(admin.SimpleListFilter):

@@ -121,8 +121,8 @@ def carry_out(
 ) -> ActionReport:
     """Carry the action out for the orders for which it is possible, record it, and report on each.
 
-    Shipping and delivering is one transaction for all orders. Cancelling is one for each order, so that a failure
-    does not roll back the others.
+    Shipping and delivering is one transaction for all orders. Cancelling is one for each order, and in a
+    form of the admin a savepoint for each; see Note [One form, one act].
 
     Raises:
         TooMany: see there.
@@ -131,7 +131,8 @@ def carry_out(
         raise TooMany(f"At most {MOST_AT_ONCE} orders at once. More were selected, so nothing was done.")
     report = ActionReport(action=action)
     if action is CANCEL:
-        for order_id in dict.fromkeys(order_ids):
+        # In the sequence in which everybody locks orders, as all of them may stay locked until the form is done.
+        for order_id in sorted(set(order_ids)):
             _cancel(report, order_id, user, reason)
     else:
         _advance(report, list(dict.fromkeys(order_ids)), user)
@@ -140,7 +141,7 @@ def carry_out(
 
 def _advance(report: ActionReport, order_ids: list[UUID], user: AbstractBaseUser) -> None:
     service = parcels.ship if report.action is SHIP else parcels.deliver
-    with transaction.atomic(durable=True):
+    with transaction.atomic():
         report.done = service(order_ids=order_ids, by=user.get_username())
         moved = {order.pk for order in report.done}
         # All of them are still locked, so this is the state on which the service decided.
@@ -157,7 +158,7 @@ def _advance(report: ActionReport, order_ids: list[UUID], user: AbstractBaseUser
 
 def _cancel(report: ActionReport, order_id: UUID, user: AbstractBaseUser, reason: str) -> None:
     try:
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             before = {pk: order.status for pk, order in Order.objects.locked([order_id]).items()}
             order = cancellation.cancel(order_id=order_id, reason=reason, by=user.get_username())
             _log(user, [order], f"Cancelled: {reason}")

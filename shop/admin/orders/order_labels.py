@@ -21,10 +21,14 @@ def status_label(order: Order) -> str:
 
 
 def stuck_label(order: Order) -> str:
-    """The age of an order that is neither confirmed nor cancelled; coloured if it is stuck."""
+    """The age of an order that is neither confirmed nor cancelled; coloured if it is stuck, or why it is not."""
     if order.confirmed_at or order.status == Status.CANCELLED:
         return ""
     age = timezone.now() - order.placed_at
+    if filters.is_at_the_bank(order):
+        return facts.label(
+            f"at the bank {facts.as_age(age)}", "info", title="Waits for the buyer to confirm the payment"
+        )
     if age.total_seconds() > filters.STUCK_SECONDS:
         return facts.label(f"stuck {facts.as_age(age)}", "danger", title="Neither confirmed nor cancelled since then")
     return facts.label(facts.as_age(age), title="Neither confirmed nor cancelled yet")

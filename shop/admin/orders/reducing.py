@@ -41,7 +41,7 @@ def carry_out(*, order_id: UUID, units: Mapping[str, int], reason: str, user: Ab
     Raises:
         orders.actions.cancellation.CannotCancel: see there; nothing was changed.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic():
         Order.objects.locked([order_id])
         before = _state(order_id)
         order = cancellation.cancel_lines(order_id=order_id, units=units, reason=reason, by=user.get_username())

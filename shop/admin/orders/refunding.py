@@ -102,7 +102,7 @@ def pay_back(
     Raises:
         orders.actions.returns.CannotReturn: see there; nothing was changed.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic():
         Order.objects.locked([order_id])
         before = _state(order_id)
         order = returns.accept_return(
@@ -130,7 +130,7 @@ def decline(*, request_id: int, answer: str, user: AbstractBaseUser) -> str:
     Raises:
         orders.actions.returns.CannotReturn: it was answered before; nothing was changed.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic():
         returns.decline_return(request_id=request_id, answer=answer, by=user.get_username())
         return_request = ReturnRequest.objects.select_related("order").get(pk=request_id)
         LogEntry.objects.log_actions(user.pk, [return_request.order], CHANGE, f"Declined the return: {answer}")

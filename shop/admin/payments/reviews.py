@@ -53,6 +53,10 @@ WHAT_TO_DO = {
         "No order of ours asked for this payment. Find out on the gateway's own pages who paid and for what; give the "
         "money back there if it is not ours. Then close it."
     ),
+    Kind.KEPT: (
+        "The shop keeps money that no order costs. Open the charge and press “Refund what is too much”, or note why it "
+        "is right. The review closes by itself once the refund is requested."
+    ),
     Kind.EVENT_REFUSED: (
         "Nothing was paid, and no order has changed. Find out who wrote the event to Kafka: its position is on the "
         "order's timeline. If it was not our payments group, someone has access who should not."
@@ -239,7 +243,7 @@ def close(*, review_ids: list[int], note: str, user: AbstractBaseUser) -> tuple[
     done = 0
     for review_id in sorted(set(review_ids)):
         try:
-            with transaction.atomic(durable=True):
+            with transaction.atomic():
                 reviews.close(review_id=review_id, by=user.get_username(), note=note)
                 _record(Review.objects.get(pk=review_id), user, note)
         except reviews.NotOpen:

@@ -5,17 +5,17 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
 import money
 from inventory.models import Stock
-from kafka_bridge import admin as facts
 from orders.models import OrderLine
 from shop import models
 from shop.admin.sales import price_field
-from shop.admin.site import navigation
+from shop.admin.site import navigation, stale_forms
 from shop.admin.stock import stock_admin, stock_queries
 from shop.books import pricing
 from shop.models import Book, BookSales, Category
@@ -50,7 +50,7 @@ class BookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
 
 
 @admin.register(Book)
-class BookAdmin(facts.PlainAdmin):
+class BookAdmin(stale_forms.CheckedAdmin):
     """The catalogue. The ISBN identifies the book everywhere else, so it cannot change."""
 
     form = BookForm
@@ -109,7 +109,7 @@ class BookAdmin(facts.PlainAdmin):
         if before != after:
             user = navigation.person(request)
             activity_log.record(user=user, what="book changed", subject=obj.isbn, before=before, after=after)
-        pricing.forget()
+        transaction.on_commit(pricing.forget)
 
     def delete_model(self, request: HttpRequest, obj: Book) -> None:
         """Delete, and record what it was."""
@@ -153,7 +153,7 @@ class BookAdmin(facts.PlainAdmin):
 
 
 @admin.register(Category)
-class CategoryAdmin(facts.PlainAdmin):
+class CategoryAdmin(stale_forms.CheckedAdmin):
     """The shelves of the shop, in display order."""
 
     list_display = ("name", "tagline", "position", "listed")

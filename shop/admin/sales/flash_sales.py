@@ -28,7 +28,7 @@ import money
 from inventory.models import Stock
 from kafka_bridge import admin as facts
 from shop.admin.sales import flash_sale_forms
-from shop.admin.site import navigation
+from shop.admin.site import navigation, stale_forms
 from shop.admin.stock import stock_queries
 from shop.books import pricing
 from shop.flashsales import flash_sales
@@ -41,7 +41,7 @@ PHASE_COLOURS = {Phase.UPCOMING: "info", Phase.RUNNING: "success", Phase.OVER: "
 FREE = ExpressionWrapper(F("received") - F("held") - F("sold"), output_field=IntegerField())
 
 
-class SaleBookInline(TabularInline):  # type: ignore[misc]  # the theme has no types
+class SaleBookInline(stale_forms.CheckedInline, TabularInline):  # type: ignore[misc]  # the theme has no types
     """The books of a sale, with the counts of their units."""
 
     model = FlashSaleBook
@@ -182,7 +182,7 @@ def _pool_sum(expression: Any) -> Coalesce:
 
 
 @admin.register(FlashSale)
-class FlashSaleAdmin(facts.PlainAdmin):
+class FlashSaleAdmin(stale_forms.CheckedAdmin):
     """Sales with their books. A sale that is over cannot be changed; one that has started cannot be deleted."""
 
     form = flash_sale_forms.SaleForm
@@ -255,7 +255,7 @@ class FlashSaleAdmin(facts.PlainAdmin):
         """End the chosen sales that are running."""
         user = navigation.person(request)
         for pk in queryset.values_list("pk", flat=True):
-            with transaction.atomic(durable=True):
+            with transaction.atomic():
                 sale = FlashSale.objects.select_for_update().get(pk=pk)
                 if is_running := phase_of(sale) is Phase.RUNNING:
                     before = _state(sale)
@@ -266,7 +266,7 @@ class FlashSaleAdmin(facts.PlainAdmin):
                 messages.success(request, f"“{sale}” has ended. Unsold copies return to normal sale.")
             else:
                 messages.warning(request, f"“{sale}” was not changed: it is not running.")
-        pricing.forget()
+        transaction.on_commit(pricing.forget)
 
     @admin.display(description="phase")
     def phase(self, sale: FlashSale) -> str:

@@ -97,12 +97,12 @@ def on_the_shelf(sku: str) -> int:
 
 def receive(*, user: AbstractBaseUser, sku: str, units: int, reason: str) -> Stock:
     """Receive the units, and record who did it; one transaction."""
-    with transaction.atomic(durable=True):
+    with transaction.atomic():
         stock_adjustments.receive(quantities={sku: units}, reason=reason, by=_name(user))
         stock = Stock.objects.get(bin=sku)
         _record(user, "stock received", sku, units=units, reason=reason)
         LogEntry.objects.log_actions(user.pk, [stock], CHANGE, f"Received {units:,} units: {reason}")
-    pricing.forget()
+    transaction.on_commit(pricing.forget)
     return stock
 
 
@@ -123,7 +123,7 @@ def correct(
         stock_adjustments.NotEnough: fewer copies are free than would be taken away.
         RecordsChanged: see there; nothing was changed.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic():
         # All pools are locked, in the usual sequence, so nothing is sold meanwhile.
         list(Stock.objects.filter(sku=sku).order_by("bin").select_for_update())
         if change is None:
@@ -133,7 +133,7 @@ def correct(
         LogEntry.objects.log_actions(
             user.pk, [Stock.objects.get(bin=sku)], CHANGE, f"Corrected by {change:+,} units: {reason}"
         )
-    pricing.forget()
+    transaction.on_commit(pricing.forget)
     return change
 
 

@@ -14,6 +14,7 @@ from events import catalogue
 from kafka_bridge.models import OutboxRow
 from orders.models import Order
 from payments.models import Charge, Refund
+from shop.admin.orders import filters
 from shop.models import Book
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -100,6 +101,24 @@ def test_stuck_orders_are_marked(book: Book, admin_client: Client) -> None:
     Order.objects.filter(pk=order_id).update(placed_at=F("placed_at") - timedelta(minutes=7))
     for page in (ORDERS, f"{ORDERS}{order_id}/change/"):
         assert "stuck 7 min" in text_of(admin_client.get(page))
+
+
+def test_an_order_whose_buyer_is_at_the_bank_is_not_stuck(book: Book, admin_client: Client) -> None:
+    """XC5: stuck is what waits without a reason; the reason ends when the buyer's time does."""
+    order_id, now = place(book), timezone.now()
+    order = Order.objects.filter(pk=order_id)
+    order.update(placed_at=now - timedelta(minutes=7), payment_wait="action")
+    for until in (None, now + timedelta(minutes=5)):
+        order.update(payment_until=until)
+        assert shown(admin_client, {"progress": "stuck"}) == set()
+        assert filters.stuck_orders().count() == 0
+        for page in (ORDERS, f"{ORDERS}{order_id}/change/"):
+            assert "at the bank 7 min" in text_of(admin_client.get(page))
+    order.update(payment_until=now - timedelta(seconds=1))
+    assert shown(admin_client, {"progress": "stuck"}) == {order_id}
+    assert "stuck 7 min" in text_of(admin_client.get(ORDERS))
+    order.update(payment_wait="unknown", payment_until=None)
+    assert shown(admin_client, {"progress": "stuck"}) == {order_id}
 
 
 def test_days_months_and_years_are_offered_without_reading_the_orders_between(book: Book, admin_client: Client) -> None:

@@ -1,0 +1,437 @@
+"""Every form that moves something is done once, however often it is sent; found from the URLs, so that none is missed.
+
+XE7: staff press a button twice, and stock, money and mails move once.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.urls import NoReverseMatch, URLPattern, get_resolver, reverse
+
+from devtools.testing.bridge.dead_letters import a_letter
+from devtools.testing.shop.admin_desk import ORDERS, act, confirmed, place, run, told
+from devtools.testing.shop.flash_sales import a_sale
+from devtools.testing.shop.storefront import a_book
+from inventory.models import Movement
+from kafka_bridge.models import DeadLetterAct, OutboxRow
+from orders import links
+from orders.models import Order, OrderMail, ReturnRequest
+from payments.models import Charge, Refund, Review
+from shop.models import AuditEntry, AuditRun, Book, Category, FormPress
+from shop.site import one_time_forms
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money, pytest.mark.stock, pytest.mark.security]
+_TOKEN = re.compile(rf'name="{one_time_forms.FIELD}" value="([0-9a-f-]{{36}})"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A form as somebody is about to send it."""
+
+    page: str
+    data: dict[str, Any]
+    to: str = ""
+    """Where it is sent; empty for the page itself."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_by_itself(slow_carrier: None) -> None:
+    """Orders stand where they are."""
+
+
+# -- The forms ---------------------------------------------------------------------------------------------------
+def _book() -> Book:
+    return a_book(stock=50, title="The Glasshouse Alibi")
+
+
+def _order(quantity: int = 4) -> Order:
+    return confirmed(_book(), quantity=quantity)
+
+
+def _shipped(client: Client) -> Order:
+    order = _order()
+    act(client, "ship", order.pk)
+    run()
+    order.refresh_from_db()
+    return order
+
+
+def _receive(client: Client) -> Form:
+    return Form(page="/admin/inventory/stock/receive/", data={"sku": _book().isbn, "units": "10", "reason": "delivery"})
+
+
+def _correct(client: Client) -> Form:
+    page = f"/admin/inventory/stock/correct/?sku={_book().isbn}"
+    return Form(page=page, data={"change": "-1", "reason": "damaged", "expected": "50"})
+
+
+def _reduce(client: Client) -> Form:
+    line = _order(5).lines.get()
+    return Form(page=f"{ORDERS}{line.order_id}/reduce/", data={f"copies_{line.sku}": "1", "reason": "torn"})
+
+
+def _refund(client: Client) -> Form:
+    line = _shipped(client).lines.get()
+    page = f"/admin/orders/returnrequest/refund/{line.order_id}/"
+    data = {f"copies_{line.sku}": "1", "reason": "torn", "confirmed": str(line.unit_price_minor)}
+    return Form(page=page, data=data)
+
+
+def _decline(client: Client) -> Form:
+    order = _shipped(client)
+    asked = ReturnRequest.objects.create(order=order, units={order.lines.get().sku: 1}, reason="upside down")
+    return Form(page=f"/admin/orders/returnrequest/{asked.pk}/decline/", data={"answer": "They were read."})
+
+
+def _act(name: str, **data: str) -> Callable[[Client], Form]:
+    def form(client: Client) -> Form:
+        order = _shipped(client) if name == "deliver" else _order()
+        page = f"{ORDERS}act/{name}/"
+        return Form(page=f"{page}?order={order.pk}", to=page, data={"order": str(order.pk), **data})
+
+    return form
+
+
+def _selected(name: str) -> Callable[[Client], Form]:
+    def form(client: Client) -> Form:
+        order = _shipped(client) if name == "deliver_selected" else _order()
+        return Form(page=ORDERS, data={"action": name, "_selected_action": [str(order.pk)]})
+
+    return form
+
+
+def _ask(client: Client) -> Form:
+    place(_book())
+    run(without="inventory")
+    order = Order.objects.get()
+    charge = Charge.objects.create(order_id=order.pk, flow=order.flow, amount_minor=1, currency="USD")
+    return Form(
+        page=f"/admin/payments/charge/{charge.pk}/change/", to=f"/admin/payments/charge/{charge.pk}/ask/", data={}
+    )
+
+
+def _refund_excess(client: Client) -> Form:
+    order = _order()
+    Order.objects.filter(pk=order.pk).delete()
+    page = f"/admin/payments/charge/{Charge.objects.get().pk}/refund/"
+    return Form(page=page, data={"reason": "no such order"})
+
+
+def _close(client: Client) -> Form:
+    review = Review.objects.create(kind=Review.Kind.ORPHAN_PAYMENT, subject="pay_1", detail="who?")
+    page = "/admin/payments/review/close/"
+    return Form(page=f"{page}?review={review.pk}", to=page, data={"review": str(review.pk), "note": "ours"})
+
+
+def _audit(client: Client) -> Form:
+    return Form(page="/admin/shop/auditrun/", to="/admin/shop/auditrun/now/", data={})
+
+
+def _letter(name: str) -> Callable[[Client], Form]:
+    def form(client: Client) -> Form:
+        letter = a_letter()
+        page = f"/admin/kafka_bridge/deadletter/act/{name}/"
+        return Form(page=f"{page}?letter={letter.pk}", to=page, data={"letter": str(letter.pk), "reason": "mended"})
+
+    return form
+
+
+def _edit(client: Client) -> Form:
+    letter = a_letter()
+    body = bytes(letter.value).decode()
+    return Form(page=f"/admin/kafka_bridge/deadletter/{letter.pk}/edit/", data={"body": body, "reason": "mended"})
+
+
+def _end_sale(client: Client) -> Form:
+    sale = a_sale(a_book(stock=50, title="Rush"), units=10)
+    return Form(page="/admin/shop/flashsale/", data={"action": "end_now", "_selected_action": [str(sale.pk)]})
+
+
+def _category(client: Client) -> Form:
+    return Form(page="/admin/shop/category/add/", data={"name": "Maps", "slug": "maps", "position": "3", "tagline": ""})
+
+
+def _buyer_cancel(client: Client) -> Form:
+    order = _order()
+    return Form(page=f"/orders/{order.pk}/cancel/?key={links.key_for(order.pk)}", data={})
+
+
+def _buyer_return(client: Client) -> Form:
+    order = _shipped(client)
+    data = {f"copies-{order.lines.get().sku}": "1", "reason": "a page is missing"}
+    return Form(page=f"/orders/{order.pk}/return/?key={links.key_for(order.pk)}", data=data)
+
+
+# By the name of the URL that the form is sent to, or of the action.
+FORMS: dict[str, Callable[[Client], Form]] = {
+    "inventory_stock_receive": _receive,
+    "inventory_stock_correct": _correct,
+    "orders_order_reduce": _reduce,
+    "orders_returnrequest_refund": _refund,
+    "orders_returnrequest_decline": _decline,
+    "orders_order_act": _act("cancel", reason="sold out"),
+    "orders_order_act ship": _act("ship"),
+    "orders_order_act deliver": _act("deliver"),
+    "ship_selected": _selected("ship_selected"),
+    "deliver_selected": _selected("deliver_selected"),
+    "payments_charge_ask": _ask,
+    "payments_charge_refund": _refund_excess,
+    "payments_review_close": _close,
+    "shop_auditrun_now": _audit,
+    "kafka_bridge_deadletter_act": _letter("redrive"),
+    "kafka_bridge_deadletter_act discard": _letter("discard"),
+    "kafka_bridge_deadletter_edit": _edit,
+    "end_now": _end_sale,
+    "shop_category_add": _category,
+    "order_cancel": _buyer_cancel,
+    "order_return": _buyer_return,
+}
+ONLY_SHOWS = {"kafka_bridge_deadletter_kinds"}
+"""Pages of the admin that have no form."""
+ONLY_ASKS = {"cancel_selected", "redrive_selected", "discard_selected", "close_selected", "delete_selected"}
+"""Actions that lead to a page with a form; that one is in `FORMS`, or Django's own."""
+OTHERWISE_ONCE = {
+    "checkout": "its idempotency key",
+    "api_orders": "its idempotency key",
+    "payment_webhook": "the gateway's event id",
+    "cart_add": "moves nothing: the cart can be changed until it is ordered",
+    "cart_change": "moves nothing, and says how many there are to be",
+    "order_again": "moves nothing: books are put in the cart, as many as there were",
+    "sign_in": "signs in",
+    "sign_out": "signs out",
+    "sign_up": "an address has one account",
+}
+"""Forms of buyers without a token, and why they need none."""
+
+
+# -- None is missed ---------------------------------------------------------------------------------------------------
+def _patterns(patterns: list[Any]) -> Iterator[URLPattern]:
+    for pattern in patterns:
+        if isinstance(pattern, URLPattern):
+            yield pattern
+        elif pattern.namespace is None:
+            yield from _patterns(pattern.url_patterns)
+
+
+def _admin_names() -> set[str]:
+    pages: Any
+    (pages,) = [p for p in get_resolver().url_patterns if getattr(p, "namespace", None) == "admin"]
+    usual = re.compile(r"^[a-z_]+_(changelist|add|history|delete|change)$")
+    django = {"index", "login", "logout", "password_change", "password_change_done", "autocomplete", "jsi18n",
+              "view_on_site", "app_list", "auth_user_password_change", "search"}  # fmt: skip
+    found = {
+        name
+        for pattern in pages.url_patterns
+        for name in ([pattern.name] if isinstance(pattern, URLPattern) else [p.name for p in pattern.url_patterns])
+        if name
+    }
+    return {name for name in found if not usual.match(name)} - django
+
+
+def test_every_page_of_the_admin_is_tried_here() -> None:
+    tried = {name.split()[0] for name in FORMS}
+    missing = _admin_names() - tried - ONLY_SHOWS
+    assert not missing, "Add a form to FORMS (or the page to ONLY_SHOWS, if it has none)"
+
+
+def test_every_action_of_the_admin_is_tried_here() -> None:
+    actions = {"delete_selected"}
+    for pages in admin.site._registry.values():
+        actions |= {name if isinstance(name, str) else name.__name__ for name in pages.actions or ()}
+    assert not actions - set(FORMS) - ONLY_ASKS
+
+
+@pytest.mark.parametrize("pattern", list(_patterns(get_resolver().url_patterns)), ids=lambda p: str(p.name))
+def test_every_form_of_buyers_is_done_once(admin_client: Client, pattern: URLPattern) -> None:
+    name = pattern.name or ""
+    if getattr(pattern.callback, "is_one_time", False):
+        assert name in FORMS
+        return
+    if name in OTHERWISE_ONCE:
+        return
+    made = {"order_id": "0" * 8 + "-0000-4000-8000-" + "0" * 12, "isbn": "9780000000002", "slug": "book"}
+    wanted = pattern.pattern.converters
+    try:
+        address = reverse(name, kwargs={key: made[key] for key in wanted})
+    except (KeyError, NoReverseMatch):
+        pytest.fail(f"{name} takes something new: add it here")
+    assert admin_client.post(address).status_code == 405, "use @one_time, or say in OTHERWISE_ONCE why not"
+
+
+def test_the_forms_of_django_and_of_the_theme_carry_a_token(admin_client: Client) -> None:
+    order, book, user = _order(), Book.objects.get(), User.objects.get()
+    sale = a_sale(a_book(stock=50, title="Rush"), units=10)
+    pages = ["/admin/password_change/", f"/admin/auth/user/{user.pk}/password/", f"/admin/shop/book/{book.pk}/delete/"]
+    for model, row in ((Book, book), (Category, book.category), (type(sale), sale), (User, user)):
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        pages += [reverse(f"{name}_changelist"), reverse(f"{name}_add"), reverse(f"{name}_change", args=[row.pk])]
+    for page in [*pages, ORDERS, "/admin/kafka_bridge/deadletter/", "/admin/payments/review/"]:
+        html = admin_client.get(page, follow=True).content.decode()
+        forms = [form for form in re.findall(r"<form.*?</form>", html, re.S) if 'name="csrfmiddlewaretoken"' in form]
+        away = [form for form in forms if "/logout/" in form]
+        bare = [form[:200] for form in forms if not _TOKEN.search(form) and form not in away]
+        assert not bare, page
+    assert order.pk
+
+
+# -- Each is sent twice and at once --------------------------------------------------------------------------------
+def _moved() -> dict[str, int]:
+    """How much there is of all that forms move or leave behind."""
+    tables = (Movement, OutboxRow, OrderMail, Refund, LogEntry, AuditEntry, AuditRun, DeadLetterAct, ReturnRequest)
+    return {model.__name__: model._default_manager.count() for model in (*tables, Category)}
+
+
+def _send(client: Client, form: Form, token: str) -> Any:
+    try:
+        data = {**form.data, one_time_forms.FIELD: token}
+        return client.post(form.to or form.page, data)
+    finally:
+        if connection.connection is not None:
+            connection.close()
+
+
+def _again(client: Client) -> Client:
+    """The same person's other request."""
+    other = Client()
+    other.cookies.update(client.cookies)
+    return other
+
+
+def _token_on(client: Client, form: Form) -> str:
+    page = client.get(form.page)
+    assert page.status_code == 200, form.page
+    html = page.content.decode()
+    sent_to = (form.to or form.page).split("?")[0]
+    for part in re.findall(r"<form.*?</form>", html, re.S):
+        action = re.search(r'\saction="([^"]+)"', part.split(">", 1)[0])
+        leads_there = action[1].split("?")[0] == sent_to if action else not form.to
+        if leads_there and (found := _TOKEN.search(part)):
+            return found[1]
+    raise AssertionError(f"no form with a token on {form.page}")
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_is_done_once(admin_client: Client, name: str) -> None:
+    form = FORMS[name](admin_client)
+    token = _token_on(admin_client, form)
+    before = _moved()
+    with ThreadPoolExecutor(2) as pool:
+        sent = [pool.submit(_send, _again(admin_client), form, token) for _ in range(2)]
+        at_once = [one.result() for one in sent]
+    after = _moved()
+    assert after != before, "it moves something"
+    assert [response.status_code for response in at_once] == [302, 302]
+    assert len({response["Location"] for response in at_once}) == 1, "both lead to the result"
+    assert after["AuditEntry"] - before["AuditEntry"] <= 1
+    assert after["LogEntry"] - before["LogEntry"] <= 1
+    assert after["AuditRun"] - before["AuditRun"] <= 1
+
+    third = _send(_again(admin_client), form, token)
+    assert (third.status_code, third["Location"]) == (302, at_once[0]["Location"])
+    assert _moved() == after, "a third press, later, does nothing"
+    assert FormPress.objects.count() == 1
+
+
+def test_one_act_each(admin_client: Client) -> None:
+    """XE7's own figures: 1 of 4 refunded, 1 of 5 cancelled, 10 received."""
+    for name in ("orders_returnrequest_refund", "orders_order_reduce"):
+        form = FORMS[name](admin_client)
+        token = _token_on(admin_client, form)
+        for _ in range(2):
+            _send(_again(admin_client), form, token)
+    run()
+    assert sorted(Refund.objects.values_list("amount_minor", flat=True)) == [1250, 1250], "one each"
+    form = _receive(admin_client)
+    token = _token_on(admin_client, form)
+    for _ in range(2):
+        _send(_again(admin_client), form, token)
+    sku = form.data["sku"]
+    received = Movement.objects.filter(sku=sku, kind="received").values_list("received", flat=True)
+    assert sorted(received) == [10, 50]
+
+
+# -- What is said, and what is no second press ------------------------------------------------------------------------
+def test_the_second_press_shows_what_the_first_one_said(admin_client: Client) -> None:
+    form = _receive(admin_client)
+    data = {**form.data, one_time_forms.FIELD: _token_on(admin_client, form)}
+    first = told(admin_client.post(form.page, data, follow=True))
+    second = told(admin_client.post(form.page, data, follow=True))
+    assert second[:-1] == first
+    assert second[-1].startswith("This form was sent twice, and was done once.")
+
+
+def test_the_same_form_with_other_contents_is_not_done(admin_client: Client) -> None:
+    form = _receive(admin_client)
+    data = {**form.data, one_time_forms.FIELD: _token_on(admin_client, form)}
+    admin_client.post(form.page, data, follow=True)
+    after = _moved()
+    assert "other contents" in told(admin_client.post(form.page, {**data, "units": "99"}, follow=True))[0]
+    assert _moved() == after
+
+
+def test_a_form_with_errors_can_be_sent_again(admin_client: Client) -> None:
+    form = _receive(admin_client)
+    data = {**form.data, one_time_forms.FIELD: _token_on(admin_client, form)}
+    assert admin_client.post(form.page, {**data, "units": "0"}).status_code == 200
+    assert FormPress.objects.count() == 0
+    assert admin_client.post(form.page, data).status_code == 302
+
+
+def test_a_token_is_of_one_person_and_one_page(admin_client: Client) -> None:
+    form = _receive(admin_client)
+    token = _token_on(admin_client, form)
+    admin_client.post(form.page, {**form.data, one_time_forms.FIELD: token})
+    other = Client()
+    other.force_login(User.objects.create_superuser("other"))
+    after = _moved()
+    answer = other.post(form.page, {**form.data, one_time_forms.FIELD: token}, follow=True)
+    assert "used already" in told(answer)[0]
+    assert _moved() == after
+
+
+def test_an_act_that_fails_leaves_no_token(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = _receive(admin_client)
+    token = _token_on(admin_client, form)
+    before = _moved()
+    monkeypatch.setattr("shop.operations.activity_log.record", _fails)
+    with pytest.raises(ZeroDivisionError):
+        admin_client.post(form.page, {**form.data, one_time_forms.FIELD: token})
+    assert (_moved(), FormPress.objects.count()) == (before, 0)
+    monkeypatch.undo()
+    assert admin_client.post(form.page, {**form.data, one_time_forms.FIELD: token}).status_code == 302
+
+
+def test_who_is_signed_out_can_send_the_form_after_signing_in(admin_client: Client) -> None:
+    form = _receive(admin_client)
+    data = {**form.data, one_time_forms.FIELD: _token_on(admin_client, form)}
+    assert "/admin/login/" in Client().post(form.page, data)["Location"]
+    assert FormPress.objects.count() == 0
+    assert admin_client.post(form.page, data)["Location"] != "/admin/login/"
+
+
+def _fails(**_: object) -> None:
+    raise ZeroDivisionError
+
+
+def test_a_form_whose_first_press_never_came_to_an_end_says_so(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_time_forms, "_WAIT_SECONDS", 0.2)
+    form = _audit(admin_client)
+    data = {one_time_forms.FIELD: _token_on(admin_client, form)}
+    monkeypatch.setattr("shop.audit.run", _fails)
+    with pytest.raises(ZeroDivisionError):
+        admin_client.post(form.to, data)
+    monkeypatch.undo()
+    monkeypatch.setattr(one_time_forms, "_WAIT_SECONDS", 0.2)
+    assert "no result of it yet" in told(admin_client.post(form.to, data, follow=True))[0]
+    assert AuditRun.objects.count() == 0
