@@ -10,6 +10,7 @@ from kafka_bridge.consuming.registry import Group
 from kafka_bridge.consuming.runner import Runner
 from kafka_bridge.dead_letters.limit import DeadLetterLimit
 from kafka_bridge.retrying.retry_consumer import RetryConsumer
+from kafka_bridge.runtime.access_errors import AccessRefused
 
 log = logging.getLogger(__name__)
 LEAVE_SECONDS = 8.0
@@ -50,6 +51,7 @@ class ConsumerProcess:
         """Consume until told to stop; then finish what is under way, commit, and leave both groups at once.
 
         Raises:
+            AccessRefused: the brokers refuse the sign-in, or a right.
             KafkaException: a client is beyond repair; end the process with an error, a new one starts afresh.
             TooManyDeadLetters: the group stopped itself; a person must look.
         """
@@ -72,6 +74,6 @@ class ConsumerProcess:
         except Exception as error:
             # Raised again by `run`: an exception in a thread ends nothing but the thread.
             self._error = error
-            if not isinstance(error, KafkaException):
+            if not isinstance(error, (KafkaException, AccessRefused)):
                 log.exception("%s failed", self.retrying.name)
             self.stop.set()

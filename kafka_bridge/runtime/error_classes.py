@@ -4,7 +4,7 @@ from confluent_kafka import KafkaException
 from django.db import InterfaceError, OperationalError
 from psycopg import errors
 
-from kafka_bridge.runtime import conf
+from kafka_bridge.runtime import access_errors, conf
 
 
 class Unavailable(Exception):
@@ -25,6 +25,8 @@ def is_conflict(error: BaseException) -> bool:
 
 def is_infrastructure(error: BaseException) -> bool:
     """PostgreSQL, Kafka or what the project names cannot be reached: pause, and try the same again later."""
+    if access_errors.was_refused(error):
+        return False
     away: tuple[type[BaseException], ...] = (*_INFRASTRUCTURE, *conf.current().unavailable_errors)
     return (isinstance(error, away) and not is_conflict(error)) or isinstance(error.__cause__, _ENDED)
 

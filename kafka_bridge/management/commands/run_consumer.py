@@ -17,7 +17,7 @@ from kafka_bridge.consuming import consumer_groups, consumer_process, registry, 
 from kafka_bridge.dead_letters import consumer, limit
 from kafka_bridge.retrying import policy
 from kafka_bridge.retrying.policy import RetryPolicy
-from kafka_bridge.runtime import clients, idle_timeouts, processes, supervision
+from kafka_bridge.runtime import access_errors, clients, idle_timeouts, processes, supervision
 from kafka_bridge.wire.events import Event
 
 BAD_OPTIONS = 2
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         "partitions stand by. Beside each member runs a consumer of the group's retry topics. Exit code 1: a consumer "
         "failed for good, or had to be killed. Exit code 2: options that make no sense. Exit code 4: a group stopped "
         "by itself, because too many messages in a row went to the dead letters (dead_letters_in_row); it "
-        "is not started again until a person does it."
+        "is not started again until a person does it. Exit code 5: the brokers refuse the sign-in or a right."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -89,8 +89,8 @@ class Command(BaseCommand):
         )
         try:
             member.run()
-        except KafkaException as error:
-            raise CommandError(f"{group.name}: the Kafka client failed for good: {error}. Start it again.") from error
+        except (KafkaException, access_errors.AccessRefused) as error:
+            raise _ended(group.name, error) from error
         except limit.TooManyDeadLetters as error:
             raise CommandError(str(error), returncode=supervision.NEEDS_A_PERSON) from error
         finally:
@@ -108,8 +108,8 @@ class Command(BaseCommand):
         self.stderr.write(f"{clients.conf().group_prefix}{consumer.NAME}: stores the dead letters of all groups")
         try:
             reader.run()
-        except KafkaException as error:
-            raise CommandError(f"dead letters: the Kafka client failed for good: {error}. Start it again.") from error
+        except (KafkaException, access_errors.AccessRefused) as error:
+            raise _ended(consumer.NAME, error) from error
         finally:
             stop.set()
         self.stderr.write(f"{consumer.NAME}: stopped; {reader.stored} stored, {reader.seen_before} seen before")
@@ -154,6 +154,15 @@ def _stop(*, until_eof: bool) -> threading.Event:
     if until_eof:
         processes.stop_at_end_of_input(stop, within_seconds=supervision.STOP_SECONDS)
     return stop
+
+
+def _ended(group: str, error: Exception) -> CommandError:
+    """The words, and the exit code, for a client that cannot go on."""
+    if isinstance(error, access_errors.AccessRefused):
+        return CommandError(f"{group}: {error}", returncode=access_errors.EXIT_CODE)
+    if access_errors.was_refused(error):
+        return CommandError(f"{group}: {access_errors.advice(error.args[0])}", returncode=access_errors.EXIT_CODE)
+    return CommandError(f"{group}: the Kafka client failed for good: {error}. Start it again.")
 
 
 def _wake(beside: list[workers.Worker]) -> None:

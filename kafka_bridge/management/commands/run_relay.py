@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from kafka_bridge.publishing import relay
-from kafka_bridge.runtime import processes
+from kafka_bridge.runtime import access_errors, processes
 
 
 class Command(BaseCommand):
@@ -15,7 +15,8 @@ class Command(BaseCommand):
     requires_system_checks = ()
     help = (
         "Bring the outbox's rows to Kafka. Run two: one leads (an advisory lock in PostgreSQL), the other takes over "
-        "within a second or two when the leader ends. Exit code 1: the producer failed for good, start it again."
+        "within a second or two when the leader ends. Exit code 1: the producer failed for good, start it again. "
+        "Exit code 5: the brokers refuse the sign-in."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -23,4 +24,6 @@ class Command(BaseCommand):
             sent = relay.run(processes.stop_on_signals())
         except relay.FatalProducerError as error:
             raise CommandError(f"The producer failed for good: {error}. Start the relay again.") from error
+        except access_errors.AccessRefused as error:
+            raise CommandError(f"relay: {error}", returncode=access_errors.EXIT_CODE) from error
         self.stderr.write(f"relay: stopped after {sent} events")
