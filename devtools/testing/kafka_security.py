@@ -42,11 +42,12 @@ class KafkaSecurity:
         environment = yaml.safe_load(_COMPOSE.read_text())["services"][f"kafka-{number}"]["environment"]
         found = {_property(name): value for name, value in environment.items() if name.startswith("KAFKA_")}
         listeners = f"INTERNAL://{clients},BROKER://{brokers}"
-        return {
+        secured: dict[str, object] = {
             name: str(value).replace(_IN_CONTAINERS, str(self.folder))
             for name, value in found.items()
             if name.startswith(_ABOUT_SECURITY)
-        } | {"advertised.listeners": listeners}
+        }
+        return secured | {"advertised.listeners": listeners}
 
     def admin(self) -> dict[str, Any]:
         """How the administrator's client signs in, by librdkafka's names."""

@@ -6,6 +6,7 @@ roles there are. A prefix is therefore what lets a role that is no more lose its
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka.admin import (
     AclBinding,
@@ -17,6 +18,7 @@ from confluent_kafka.admin import (
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
+    UserScramCredentialAlteration,
     UserScramCredentialUpsertion,
 )
 
@@ -102,11 +104,9 @@ def set_passwords(passwords: Mapping[str, str]) -> None:
     Raises:
         KafkaException: the brokers refused.
     """
-    credentials = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _ITERATIONS)  # type: ignore[no-untyped-call]
-    wanted = [
-        UserScramCredentialUpsertion(  # type: ignore[no-untyped-call]
-            principal(role).removeprefix("User:"), credentials, password.encode()
-        )
+    credentials = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _ITERATIONS)
+    wanted: list[UserScramCredentialAlteration] = [
+        UserScramCredentialUpsertion(principal(role).removeprefix("User:"), credentials, password.encode())
         for role, password in passwords.items()
     ]
     if wanted:
@@ -122,12 +122,13 @@ def _is_ours(acl: Acl) -> bool:
 
 
 def _present(admin: AdminClient) -> list[Acl]:
+    any_name: Any = None  # as librdkafka wants it, though the types say text
     everything = AclBindingFilter(
         ResourceType.ANY,
-        None,
+        any_name,
         ResourcePatternType.ANY,
-        None,
-        None,
+        any_name,
+        any_name,
         AclOperation.ANY,
         AclPermissionType.ANY,
     )

@@ -11,9 +11,9 @@ class Unavailable(Exception):
     """Something outside cannot be reached, the message is fine. Raise it in a handler to be called again."""
 
 
-# The session was ended, see Note [Frozen in a transaction] in `idle_timeouts.py`; psycopg takes that for a mistake of
-# ours.
-_ENDED = errors.IdleInTransactionSessionTimeout
+# psycopg takes these for mistakes of ours. The session was ended, see Note [Frozen in a transaction] in
+# `idle_timeouts.py`; or our role lacks a right, which is no message's fault, and comes with the next deployment.
+_NO_MISTAKES = (errors.IdleInTransactionSessionTimeout, errors.InsufficientPrivilege)
 _CONFLICTS = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 _INFRASTRUCTURE = (Unavailable, InterfaceError, OperationalError, KafkaException)
 
@@ -28,7 +28,7 @@ def is_infrastructure(error: BaseException) -> bool:
     if access_errors.was_refused(error):
         return False
     away: tuple[type[BaseException], ...] = (*_INFRASTRUCTURE, *conf.current().unavailable_errors)
-    return (isinstance(error, away) and not is_conflict(error)) or isinstance(error.__cause__, _ENDED)
+    return (isinstance(error, away) and not is_conflict(error)) or isinstance(error.__cause__, _NO_MISTAKES)
 
 
 def describe(error: BaseException) -> str:

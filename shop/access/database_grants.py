@@ -74,8 +74,7 @@ def _secure_rows() -> None:
     for role in filter(lambda role: _exists(role_name(role.name)), database_roles.ROLES):
         for model in role.rights():
             if model is OutboxRow or _group_field(model):
-                rule = _outbox_rule(role) if model is OutboxRow else _group_rule(role)
-                by_table.setdefault(model._meta.db_table, {})[role.name] = rule
+                by_table.setdefault(model._meta.db_table, {})[role.name] = _rule(role, model)
     for table, rules in by_table.items():
         _secure(table, rules)
 
@@ -84,19 +83,22 @@ def _group_field(model: type[models.Model]) -> bool:
     return model._meta.app_label == "kafka_bridge" and any(field.name == "group" for field in model._meta.fields)
 
 
-def _outbox_rule(role: DatabaseRole) -> sql.Composable:
+def _rule(role: DatabaseRole, model: type[models.Model]) -> sql.Composable:
+    """Which rows a role sees, and which ones it may add or change."""
     if not role.group:
-        return sql.SQL("true")
+        return sql.SQL("USING (true)")
+    if model is OutboxRow:
+        return sql.SQL("USING (true) WITH CHECK ({})").format(_states(role))
+    return sql.SQL('USING ("group" = {})').format(sql.Literal(role.group))
+
+
+def _states(role: DatabaseRole) -> sql.Composable:
     topics = list(_topics_of(role.states))
     return sql.SQL("topic IN ({})").format(_literals(topics)) if topics else sql.SQL("false")
 
 
 def _topics_of(owners: set[str]) -> Iterator[str]:
     return (topic.name for topic in event_types.topics() if topic.owner in owners)
-
-
-def _group_rule(role: DatabaseRole) -> sql.Composable:
-    return sql.SQL('"group" = {}').format(sql.Literal(role.group)) if role.group else sql.SQL("true")
 
 
 def _literals(values: Iterable[str]) -> sql.Composable:
@@ -111,7 +113,7 @@ def _secure(table: str, rules: Mapping[str, sql.Composable]) -> None:
             continue
         names = {"policy": sql.Identifier(policy), "table": sql.Identifier(table)}
         _execute(sql.SQL("DROP POLICY IF EXISTS {policy} ON {table}").format(**names))
-        create = "CREATE POLICY {policy} ON {table} FOR ALL TO {role} USING ({rule}) WITH CHECK ({rule})"
+        create = "CREATE POLICY {policy} ON {table} FOR ALL TO {role} {rule}"
         _execute(sql.SQL(create).format(**names, role=sql.Identifier(role_name(role)), rule=rule))
         comment = sql.SQL("COMMENT ON POLICY {policy} ON {table} IS {text}")
         _execute(comment.format(**names, text=sql.Literal(text)))

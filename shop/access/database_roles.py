@@ -14,6 +14,7 @@ from django.apps import apps
 from django.db.models import Model
 
 ALL = "SELECT, INSERT, UPDATE, DELETE"
+# What a group's own rows are of, row security sees to; dead letters come to their table by a group of their own.
 _BRIDGE_OF_GROUPS = {
     "kafka_bridge.InboxRow": "SELECT, INSERT",
     "kafka_bridge.OutboxRow": "INSERT",
