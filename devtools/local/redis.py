@@ -61,7 +61,7 @@ class Redis:
         self._folder.mkdir(parents=True, exist_ok=True)
         options = OPTIONS | {"unixsocket": str(self.socket), "dir": str(self._folder)}
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        users = ["sh", DEPLOYED / "start.sh", DEPLOYED / "users.acl"] if self._passwords else []
+        users: list[str | Path] = ["sh", DEPLOYED / "start.sh", DEPLOYED / "users.acl"] if self._passwords else []
         self._supervisor.start(
             Command(name=self._name, arguments=[*users, _binary(), *arguments], environment=self._passwords)
         )

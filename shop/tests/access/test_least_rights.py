@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 import redis
+from django.contrib.admin import site
+from django.urls import reverse
 from psycopg import errors
 
 from devtools.local import roles
@@ -161,3 +164,22 @@ def test_xb6_redis_refuses_what_a_role_has_no_use_for(
 def test_xb6_redis_knows_nobody_without_a_password(shop: SecuredShop) -> None:
     with redis.Redis(unix_socket_path=str(shop.redis.socket)) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
+
+
+def test_xb6_staff_see_every_page_of_the_admin_and_change_what_they_may(shop: SecuredShop) -> None:
+    with httpx.Client(base_url=shop.url, follow_redirects=True, timeout=60) as browser:
+        sign_in(browser)
+        pages = [reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_changelist") for model in site._registry]
+        answers = {page: browser.get(page).status_code for page in pages}
+        group = {"name": "packers", "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        added = browser.post("/admin/auth/group/add/", data=group, headers={"Referer": shop.url})
+    assert {page: status for page, status in answers.items() if status != 200} == {}
+    assert "packers" in added.text
+    assert refusals(shop) == []
+
+
+def sign_in(browser: httpx.Client) -> None:
+    """As the demo's administrator."""
+    browser.get("/admin/login/")
+    form = {"username": "admin", "password": "admin", "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+    browser.post("/admin/login/", data=form, headers={"Referer": str(browser.base_url)})
