@@ -1,6 +1,7 @@
 """XB6: a shop whose processes have least rights does all of its work, and each forbidden act is refused."""
 
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -175,6 +176,18 @@ def test_xb6_staff_see_every_page_of_the_admin_and_change_what_they_may(shop: Se
         added = browser.post("/admin/auth/group/add/", data=group, headers={"Referer": shop.url})
     assert {page: status for page, status in answers.items() if status != 200} == {}
     assert "packers" in added.text
+    assert refusals(shop) == []
+
+
+def test_xb6_what_is_given_up_is_stored_and_can_be_sent_again(shop: SecuredShop) -> None:
+    key = uuid.uuid4().hex
+    # As the owner: no role but web's and the timekeeper's may add such a row.
+    shop.query(f"{INTO_OUTBOX} RETURNING 1".replace("'k'", f"'{key}'"), "orders.events")
+    states = "SELECT state FROM kafka_bridge_deadletter WHERE key = %s GROUP BY state"
+    shop.wait_until(lambda: shop.query(states, key) == [("parked",)], what="dead letters")
+    redrive = "UPDATE kafka_bridge_deadletter SET state = 'redriven', send_at = now() WHERE key = %s RETURNING 1"
+    shop.query(redrive, key)
+    shop.wait_until(lambda: shop.query(states, key) == [("parked",)], what="dead letters that were sent again")
     assert refusals(shop) == []
 
 
