@@ -10,7 +10,6 @@ from kafka_bridge.consuming.registry import Group
 from kafka_bridge.consuming.runner import Runner
 from kafka_bridge.dead_letters.limit import DeadLetterLimit
 from kafka_bridge.retrying.retry_consumer import RetryConsumer
-from kafka_bridge.runtime.access_errors import AccessRefused
 
 log = logging.getLogger(__name__)
 LEAVE_SECONDS = 8.0
@@ -74,6 +73,6 @@ class ConsumerProcess:
         except Exception as error:
             # Raised again by `run`: an exception in a thread ends nothing but the thread.
             self._error = error
-            if not isinstance(error, (KafkaException, AccessRefused)):
+            if not isinstance(error, KafkaException):
                 log.exception("%s failed", self.retrying.name)
             self.stop.set()

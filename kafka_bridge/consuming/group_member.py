@@ -235,6 +235,7 @@ class GroupMember:
         # What we knew of a partition that we had before is out of date: another member has had it meanwhile.
         self._offsets.forget(_partition_ids(partitions))
         self.assigned |= _partition_ids(partitions)
+        self._refused = None
         # A pause outlives the loss of a partition: one that was paused then would stand still for ever.
         (consumer.pause if self._is_paused else consumer.resume)(partitions)
         log.info("%s: assigned %s", self.name, _names(partitions))

@@ -18,7 +18,7 @@ further up in its partition already, or comes in its right place.
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -136,7 +136,7 @@ def _note_refusal(refused: list[KafkaError], error: KafkaError) -> None:
 
 
 def relay_batch(
-    connection: Connection, producer: Producer, stop: threading.Event, refused: Sequence[KafkaError] = ()
+    connection: Connection, producer: Producer, stop: threading.Event, refused: list[KafkaError] | None = None
 ) -> int:
     """Send the first unsent row of each key, wait for the reports, note them. Returns how many arrived.
 
@@ -147,7 +147,8 @@ def relay_batch(
         FatalProducerError: the producer cannot go on.
         psycopg.OperationalError: PostgreSQL is gone; what was sent will be sent again.
     """
-    in_flight = InFlight()
+    in_flight, refused = InFlight(), [] if refused is None else refused
+    refused.clear()  # of before: what is still so comes again, each time the producer tries
     for row in first_of_each_key(connection):
         _produce(producer, row, in_flight, stop)
     while not in_flight.is_complete and not stop.is_set():

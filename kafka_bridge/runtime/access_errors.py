@@ -15,11 +15,11 @@ _FORBIDDEN = {
 }
 
 
-class AccessRefused(Exception):
-    """The brokers refuse this process; its message says what to do."""
+class AccessRefused(KafkaException):
+    """The brokers refuse this process; its text says what to do."""
 
-    def __init__(self, error: KafkaError) -> None:
-        super().__init__(advice(error))
+    def __str__(self) -> str:
+        return advice(self.args[0])
 
 
 def is_refusal(error: KafkaError) -> bool:

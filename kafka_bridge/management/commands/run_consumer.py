@@ -89,7 +89,7 @@ class Command(BaseCommand):
         )
         try:
             member.run()
-        except (KafkaException, access_errors.AccessRefused) as error:
+        except KafkaException as error:
             raise _ended(group.name, error) from error
         except limit.TooManyDeadLetters as error:
             raise CommandError(str(error), returncode=supervision.NEEDS_A_PERSON) from error
@@ -108,7 +108,7 @@ class Command(BaseCommand):
         self.stderr.write(f"{clients.conf().group_prefix}{consumer.NAME}: stores the dead letters of all groups")
         try:
             reader.run()
-        except (KafkaException, access_errors.AccessRefused) as error:
+        except KafkaException as error:
             raise _ended(consumer.NAME, error) from error
         finally:
             stop.set()
@@ -156,10 +156,8 @@ def _stop(*, until_eof: bool) -> threading.Event:
     return stop
 
 
-def _ended(group: str, error: Exception) -> CommandError:
+def _ended(group: str, error: KafkaException) -> CommandError:
     """The words, and the exit code, for a client that cannot go on."""
-    if isinstance(error, access_errors.AccessRefused):
-        return CommandError(f"{group}: {error}", returncode=access_errors.EXIT_CODE)
     if access_errors.was_refused(error):
         return CommandError(f"{group}: {access_errors.advice(error.args[0])}", returncode=access_errors.EXIT_CODE)
     return CommandError(f"{group}: the Kafka client failed for good: {error}. Start it again.")

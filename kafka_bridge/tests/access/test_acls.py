@@ -18,7 +18,9 @@ from devtools.testing.bridge.manage_processes import environment_of, process
 from kafka_bridge.access import acls, roles
 from kafka_bridge.consuming import registry
 from kafka_bridge.consuming.consumer_process import ConsumerProcess
+from kafka_bridge.models import OutboxRow
 from kafka_bridge.monitoring import lag
+from kafka_bridge.publishing import relay
 from kafka_bridge.runtime import access_errors, clients, topics
 from kafka_bridge.wire import event_types
 
@@ -214,3 +216,19 @@ def test_xb6_a_process_that_is_refused_ends_with_a_code_of_its_own(as_role: AsRo
     with process("run_consumer", "orders", environment=environment) as refused:
         _, said = refused.communicate(timeout=60)
     assert (refused.returncode, "`manage.py create_acls --dry-run` shows what is missing" in said) == (5, True), said
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_xb6_a_relay_with_a_wrong_password_says_so_and_ends(as_role: AsRole) -> None:
+    OutboxRow.objects.create(
+        event_id=uuid.uuid4(),
+        topic="orders.events",
+        key="k",
+        type="order.delivered",
+        version=1,
+        correlation_id=uuid.uuid4(),
+        body=b"{}",
+    )
+    with as_role("relay", password="wrong"), pytest.raises(access_errors.AccessRefused, match="let house_relay in"):
+        relay.run(threading.Event())
+    assert OutboxRow.objects.filter(published_at=None).count() == 1
