@@ -1,8 +1,9 @@
 #!/bin/sh
-# Before any role starts: the tables, the topics, the books. Safe to run again; arguments go to seed_shop.
+# Before any role starts: the tables, the topics, who may do what with them, the books. Safe to run again; arguments go to seed_shop.
 set -eu
 
 python manage.py migrate --noinput
+python manage.py create_database_roles
 
 # A broker that answers may still wait to be let into the cluster; topics with three copies need all three.
 attempt=1
@@ -15,4 +16,5 @@ until python manage.py create_topics; do
     sleep 2
 done
 
+python manage.py create_acls --prune
 python manage.py seed_shop "$@"

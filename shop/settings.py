@@ -28,6 +28,14 @@ env.read_env(Path(STATE_DIR) / "demo.env")
 ROLE = env.str("BOOKRUSH_ROLE", default="bookrush")
 # A file that a background role touches once it is ready, for the process that started it.
 READY_FILE = env.str("BOOKRUSH_READY_FILE", default="")
+# Who this process is to PostgreSQL, Redis and Kafka, such as `payments`, and its password; without one, their addresses
+# say who.
+ACCOUNT_PREFIX = env.str("ACCOUNT_PREFIX", default="bookrush_")
+ACCOUNT = env.str("ACCOUNT", default="")
+ACCOUNT_NAME = ACCOUNT and f"{ACCOUNT_PREFIX}{ACCOUNT}"
+ACCOUNT_PASSWORD = env.str("ACCOUNT_PASSWORD", default="")
+# By role, its password: only for the process that makes the accounts.
+ROLE_PASSWORDS = env.dict("ROLE_PASSWORDS", default={})
 # Where this is set, a test that cannot run here fails instead of being skipped.
 CI = env.bool("CI", default=False)
 
@@ -103,6 +111,8 @@ TEMPLATES = [
 
 # -- PostgreSQL: the truth ----------------------------------------------------------------------
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://bookrush:bookrush@127.0.0.1:5432/bookrush")}
+if ACCOUNT_NAME:
+    DATABASES["default"] |= {"USER": ACCOUNT_NAME, "PASSWORD": ACCOUNT_PASSWORD}
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE_SECONDS", default=600)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 # What DATABASE_URL says (`?connect_timeout=2`) counts; docs/operations.md has all bounds in one table.
@@ -122,9 +132,13 @@ DATABASES["default"]["OPTIONS"] = {
 
 # -- Redis: speed, never the truth --------------------------------------------------------------
 # One database number each, so that flushing or evicting one never touches another.
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379")
+REDIS_URL = redis_urls.signed_in(
+    env.str("REDIS_URL", default="redis://127.0.0.1:6379"), ACCOUNT_NAME, ACCOUNT_PASSWORD
+)  # fmt: skip
 # The stock counters may have a server of their own.
-REDIS_STOCK_URL = env.str("REDIS_STOCK_URL", default="") or redis_urls.with_database(REDIS_URL, 2)
+REDIS_STOCK_URL = redis_urls.signed_in(
+    env.str("REDIS_STOCK_URL", default="") or redis_urls.with_database(REDIS_URL, 2), ACCOUNT_NAME, ACCOUNT_PASSWORD
+)
 REDIS_CHANNELS_URL = redis_urls.with_database(REDIS_URL, 3)
 REDIS_OPTIONS = {
     "CLIENT_CLASS": "django_redis.client.DefaultClient",
@@ -276,9 +290,14 @@ KAFKA_BRIDGE = BridgeSettings(
     bootstrap_servers=env.str("KAFKA_BOOTSTRAP_SERVERS", default="127.0.0.1:9092"),
     security_protocol=env.str("KAFKA_SECURITY_PROTOCOL", default="PLAINTEXT"),
     sasl_mechanism=env.str("KAFKA_SASL_MECHANISM", default=""),
-    sasl_username=env.str("KAFKA_SASL_USERNAME", default=""),
-    sasl_password=env.str("KAFKA_SASL_PASSWORD", default=""),
+    sasl_username=env.str("KAFKA_SASL_USERNAME", default="") or ACCOUNT_NAME,
+    sasl_password=env.str("KAFKA_SASL_PASSWORD", default="") or ACCOUNT_PASSWORD,
     ssl_ca_location=env.str("KAFKA_SSL_CA_LOCATION", default=""),
+    ssl_certificate_location=env.str("KAFKA_SSL_CERTIFICATE_LOCATION", default=""),
+    ssl_key_location=env.str("KAFKA_SSL_KEY_LOCATION", default=""),
+    principal_prefix=ACCOUNT_PREFIX,
+    role_passwords=ROLE_PASSWORDS,
+    observers=tuple(env.list("KAFKA_OBSERVERS", default=["kafka_ui", "kafka_exporter"])),
     group_prefix=env.str("KAFKA_GROUP_PREFIX", default="bookrush."),
     topic_prefix=env.str("KAFKA_TOPIC_PREFIX", default=""),
     group_protocol=env.str("KAFKA_GROUP_PROTOCOL", default="consumer"),
@@ -303,6 +322,11 @@ KAFKA_BRIDGE = BridgeSettings(
     role_variable="BOOKRUSH_ROLE",
     variables={
         "bootstrap_servers": "KAFKA_BOOTSTRAP_SERVERS",
+        "security_protocol": "KAFKA_SECURITY_PROTOCOL",
+        "sasl_mechanism": "KAFKA_SASL_MECHANISM",
+        "sasl_username": "KAFKA_SASL_USERNAME (or ACCOUNT)",
+        "sasl_password": "KAFKA_SASL_PASSWORD (or ACCOUNT_PASSWORD)",
+        "ssl_ca_location": "KAFKA_SSL_CA_LOCATION",
         "replication_factor": "KAFKA_REPLICATION_FACTOR",
         "partitions": "KAFKA_PARTITIONS",
         "dead_letters_in_row": "CONSUMER_DEAD_LETTERS_IN_ROW",

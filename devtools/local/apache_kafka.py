@@ -5,9 +5,10 @@ import contextlib
 import secrets
 import signal
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -41,6 +42,8 @@ class Broker:
     controller_port: int
     folder: Path
     cluster: str = "kafka"
+    admin_port: int = 0
+    """Where brokers and the administrator connect, if that is another one than the clients'."""
 
     @property
     def name(self) -> str:
@@ -51,6 +54,24 @@ class Broker:
     def address(self) -> str:
         """`host:port`."""
         return f"{HOST}:{self.port}"
+
+    @property
+    def admin_address(self) -> str:
+        """`host:port` for brokers and the administrator."""
+        return f"{HOST}:{self.admin_port or self.port}"
+
+
+class KafkaSecurity(Protocol):
+    """How brokers know who asks, and what clients that start and watch them need for it."""
+
+    def ensure(self) -> None:
+        """Make what is needed before a broker starts."""
+
+    def properties(self, number: int, *, clients: str, brokers: str) -> dict[str, object]:
+        """Properties of one broker, which takes clients, and brokers and the administrator, at these addresses."""
+
+    def admin(self) -> dict[str, Any]:
+        """How the administrator's client signs in, by librdkafka's names."""
 
 
 class ApacheKafka:
@@ -66,8 +87,13 @@ class ApacheKafka:
         preferred_ports: tuple[int, ...] = (),
         name: str = "kafka",
         java_options: tuple[str, ...] = (),
+        security: KafkaSecurity | None = None,
     ) -> None:
-        """`name` tells it from another one of the same supervisor; `java_options` are the brokers' own."""
+        """`name` tells it from another one of the same supervisor; `java_options` are the brokers' own.
+
+        Without `security` everybody on this machine may do everything, without a password.
+        """
+        self._security = security
         self.folder = folder
         self._java_options = java_options
         self._had_data = False
@@ -75,11 +101,12 @@ class ApacheKafka:
         self._supervisor = supervisor
         client_ports = ports.pick(brokers, preferred=preferred_ports)
         controller_ports = ports.pick(brokers)
+        admin_ports = ports.pick(brokers) if security else [0] * brokers
         self.brokers = {
-            number: Broker(
-                number, client_ports[number - 1], controller_ports[number - 1], folder / f"broker-{number}", name
+            number: Broker(number, client, controller, folder / f"broker-{number}", name, admin)
+            for number, client, controller, admin in zip(
+                range(1, brokers + 1), client_ports, controller_ports, admin_ports, strict=True
             )
-            for number in range(1, brokers + 1)
         }
 
     @property
@@ -106,6 +133,8 @@ class ApacheKafka:
     def launch(self, *ids: int) -> None:
         """The first half of `start`: returns while the brokers are still starting."""
         self._jars.ensure(self._supervisor)
+        if self._security:
+            self._security.ensure()
         chosen = [broker for broker in self._chosen(ids) if not self._supervisor.is_running(broker.name)]
         self._had_data = self._is_formatted(*chosen)
         self._prepare(chosen)
@@ -116,9 +145,8 @@ class ApacheKafka:
         """The second half of `start`."""
         try:
             for broker in self._chosen(ids):
-                self._supervisor.wait_ready(
-                    broker.name, _Readiness(broker).reached, timeout_seconds=START_TIMEOUT_SECONDS
-                )
+                readiness = _Readiness(broker, self._security.admin() if self._security else {})
+                self._supervisor.wait_ready(broker.name, readiness.reached, timeout_seconds=START_TIMEOUT_SECONDS)
         except LocalError as error:
             self.stop()
             if not self._had_data:
@@ -158,7 +186,7 @@ class ApacheKafka:
         identity = self._cluster_id()
         for broker in brokers:
             broker.folder.mkdir(parents=True, exist_ok=True)
-            lines = [f"{name}={value}" for name, value in self._properties(broker).items()]
+            lines = [f"{name}={value}" for name, value in (self._properties(broker) | self._secured(broker)).items()]
             (broker.folder / "server.properties").write_text("\n".join(lines) + "\n")
             if not self._is_formatted(broker):
                 self._format(broker, identity)
@@ -187,6 +215,15 @@ class ApacheKafka:
         archive = [f"-XX:SharedArchiveFile={self._jars.archive}"] if self._jars.archive.exists() else []
         log_option = f"-Dlog4j2.configurationFile={LOG_CONFIG}"
         return ["java", *JAVA_OPTIONS, *archive, log_option, "-cp", f"{self._jars.folder}/*", main_class, *arguments]
+
+    def _secured(self, broker: Broker) -> dict[str, object]:
+        """What takes the place of properties with which nobody signs in."""
+        if not self._security:
+            return {}
+        found = self._security.properties(broker.id, clients=broker.address, brokers=broker.admin_address)
+        return found | {
+            "listeners": f"{found['advertised.listeners']},CONTROLLER://{HOST}:{broker.controller_port}",
+        }
 
     def _properties(self, broker: Broker) -> dict[str, object]:
         copies = self.copies
@@ -237,24 +274,25 @@ class ApacheKafka:
 class _Readiness:
     """Whether a broker answers and lists itself in the cluster's metadata."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, options: Mapping[str, Any]) -> None:
         self._broker = broker
+        self._options = options
         self._client: AdminClient | None = None
 
     def reached(self) -> bool:
         if self._client is None:
             with contextlib.suppress(OSError), socket.create_connection((HOST, self._broker.port), timeout=1):
-                self._client = quiet_client(self._broker.address)
+                self._client = quiet_client(self._broker.admin_address, **self._options)
             return False
         with contextlib.suppress(KafkaException):
             return self._broker.id in self._client.list_topics(timeout=1).brokers
         return False
 
 
-def quiet_client(bootstrap_servers: str) -> AdminClient:
+def quiet_client(bootstrap_servers: str, **options: Any) -> AdminClient:
     """A client that does not log connection errors, for brokers that are still starting."""
     config: dict[str, Any] = {"bootstrap.servers": bootstrap_servers, "log_level": 0, "error_cb": _ignore}
-    return AdminClient(config)
+    return AdminClient(config | options)
 
 
 def _ignore(_: KafkaError) -> None:

@@ -6,6 +6,7 @@ Nothing is saved to disk: sessions are in PostgreSQL as well, and stock counters
 import importlib.util
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from devtools.local.errors import LocalError
 from devtools.local.supervisor import Command, Supervisor
 
 NAME = "redis"
+DEPLOYED = Path(__file__).parents[2] / "deploy" / "redis"
 # `volatile-lru`: keys with an expiry (the cache, the live marks) make room. Stock counters have none, so they are never
 # evicted silently. With nothing left to evict Redis refuses writes, and PostgreSQL decides alone.
 OPTIONS = {
@@ -31,7 +33,19 @@ OPTIONS = {
 class Redis:
     """One server on one socket."""
 
-    def __init__(self, supervisor: Supervisor, *, folder: Path, sockets: Path, name: str = NAME) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        *,
+        folder: Path,
+        sockets: Path,
+        name: str = NAME,
+        passwords: Mapping[str, str] | None = None,
+    ) -> None:
+        """With `passwords`, by the variables of deploy/redis/users.acl, everybody signs in, as in docker-compose.yml;
+        without, everybody may do everything.
+        """
+        self._passwords = passwords or {}
         self.socket = sockets / f"{name}.sock"
         self._folder = folder
         self._name = name
@@ -47,7 +61,10 @@ class Redis:
         self._folder.mkdir(parents=True, exist_ok=True)
         options = OPTIONS | {"unixsocket": str(self.socket), "dir": str(self._folder)}
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        self._supervisor.start(Command(name=self._name, arguments=[_binary(), *arguments]))
+        users: list[str | Path] = ["sh", DEPLOYED / "start.sh", DEPLOYED / "users.acl"] if self._passwords else []
+        self._supervisor.start(
+            Command(name=self._name, arguments=[*users, _binary(), *arguments], environment=self._passwords)
+        )
         self._supervisor.wait_ready(self._name, self._answers)
 
     def stop(self) -> None:
@@ -92,8 +109,9 @@ class Redis:
         return self._folder / "dump.rdb"
 
     def url(self) -> str:
-        """A `REDIS_URL`."""
-        return f"unix://{quote(str(self.socket))}"
+        """A `REDIS_URL` with which everything may be done."""
+        operator = f"bookrush_operator:{self._passwords['OPERATOR_PASSWORD']}@" if self._passwords else ""
+        return f"unix://{operator}{quote(str(self.socket))}"
 
     def version(self) -> str:
         """Such as `6.2.14`."""

@@ -41,11 +41,20 @@ class Roles:
     """The roles of one shop under one supervisor."""
 
     def __init__(
-        self, supervisor: Supervisor, *, host: str, port: int, environment: Mapping[str, str], run: Path
+        self,
+        supervisor: Supervisor,
+        *,
+        host: str,
+        port: int,
+        environment: Mapping[str, str],
+        run: Path,
+        accounts: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         """Live sockets use the port after `port`; the sandbox gateway, if it is in use, the next one. The folder `run`
-        is for the files with which roles signal that they are ready.
+        is for the files with which roles signal that they are ready. `accounts` are environment variables of single
+        roles, by which they sign in.
         """
+        self._accounts = accounts or {}
         self._supervisor = supervisor
         self._host, self._port = host, port
         self._environment = environment
@@ -60,6 +69,7 @@ class Roles:
             self._ready_file(name).unlink(missing_ok=True)
             environment = {
                 **self._environment,
+                **self._accounts.get(name, {}),
                 "BOOKRUSH_ROLE": name,
                 "BOOKRUSH_READY_FILE": str(self._ready_file(name)),
                 "PYTHONUNBUFFERED": "1",

@@ -38,14 +38,30 @@ class Shop:
     and a ledger of their own.
     """
 
-    def __init__(self, services: Services, *, settings: Mapping[str, str] | None = None) -> None:
-        """`settings` are environment variables that take the place of ours."""
+    def __init__(
+        self,
+        services: Services,
+        *,
+        settings: Mapping[str, str] | None = None,
+        accounts: Mapping[str, Mapping[str, str]] | None = None,
+        redis_passwords: Mapping[str, str] | None = None,
+    ) -> None:
+        """`settings` are environment variables that take the place of ours, `accounts` those of single roles, and
+        with `redis_passwords` Redis knows its users.
+        """
+        self._accounts = accounts
         self._services = services
         self._settings = settings or {}
         self._supervisor = services.supervisor
         state = services.state
         self._folder = state.path / "shop"
-        self.redis = Redis(self._supervisor, folder=self._folder, sockets=state.sockets, name="shop-redis")
+        self.redis = Redis(
+            self._supervisor,
+            folder=self._folder,
+            sockets=state.sockets,
+            name="shop-redis",
+            passwords=redis_passwords,
+        )
         self.port = ports.pick_neighbours()
         self.url = f"http://127.0.0.1:{self.port}"
         self.live_url = f"ws://127.0.0.1:{self.port + 1}"
@@ -100,11 +116,20 @@ class Shop:
             "SANDBOX_STALL_SECONDS": "2.5",
             **self._settings,
         }
-        self.manage("prepare", "--demo-users")
+        self.prepare()
         self.roles = Roles(
-            self._supervisor, host="127.0.0.1", port=self.port, environment=self.environment, run=self._folder
+            self._supervisor,
+            host="127.0.0.1",
+            port=self.port,
+            environment=self.environment,
+            run=self._folder,
+            accounts=self._accounts,
         )
         self.ensure_running()
+
+    def prepare(self) -> None:
+        """What comes before the first role: tables, topics, books."""
+        self.manage("prepare", "--demo-users")
 
     def close(self) -> None:
         """Stop every role and the Redis."""

@@ -17,6 +17,7 @@ from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
 from devtools.local.state_dir import StateDir
 from devtools.local.supervisor import Supervisor
+from devtools.testing.kafka_security import KafkaSecurity
 
 PROJECT = Path(__file__).parents[2]
 STATE = PROJECT / ".bookrush"
@@ -27,9 +28,12 @@ NOWHERE = "127.0.0.1:1"
 class Services:
     """PostgreSQL and Redis, started; Kafka, when it is asked for."""
 
-    def __init__(self, *, state: Path = STATE, purpose: str = "test", brokers: int = 1) -> None:
+    def __init__(
+        self, *, state: Path = STATE, purpose: str = "test", brokers: int = 1, is_kafka_secured: bool = False
+    ) -> None:
         """They live in a folder that nobody uses, below the state folder's part for this purpose."""
         self.state = _free_folder(state / purpose)
+        self.kafka_security = KafkaSecurity(self.state.path / "certificates") if is_kafka_secured else None
         self._brokers = brokers
         for folder in (self.state.logs, self.state.run):
             folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +84,11 @@ class Services:
             folder = self.state.path / "kafka"
             shutil.rmtree(folder, ignore_errors=True)
             self._kafka = apache_kafka.ApacheKafka(
-                self.supervisor, folder=folder, jars=self.jars, brokers=self._brokers
+                self.supervisor,
+                folder=folder,
+                jars=self.jars,
+                brokers=self._brokers,
+                security=self.kafka_security,
             )
         for broker in self._kafka.brokers.values():
             if self.supervisor.is_running(broker.name):

@@ -20,6 +20,7 @@ from django.urls import reverse
 
 from devtools.local import roles
 from kafka_bridge.consuming import consumer_groups
+from shop.access import database_roles
 
 ROOT = Path(settings.BASE_DIR)
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -83,7 +84,7 @@ def test_commands_of_our_services_exist(name: str) -> None:
 
 def test_setup_calls_commands_that_exist() -> None:
     called = re.findall(r"manage\.py (\w+)", (ROOT / "deploy" / "setup.sh").read_text())
-    assert called == ["migrate", "create_topics", "seed_shop"]
+    assert called == ["migrate", "create_database_roles", "create_topics", "create_acls", "seed_shop"]
     assert set(called) <= set(get_commands())
 
 
@@ -164,7 +165,7 @@ def test_no_secret_has_a_default() -> None:
         assert not secret.search(match["name"]) or match["kind"] == "?", match.group()
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
-            if re.search(r"PASSWORD$|PASS$|^SECRET", variable):
+            if re.search(r"PASSWORD$|PASS$|CLI_AUTH$|^SECRET", variable):
                 assert VARIABLE.fullmatch(value), f"{name}: {variable}"
 
 
@@ -177,12 +178,25 @@ def test_make_env_fills_in_the_secrets_once(tmp_path: Path) -> None:
     second = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)  # noqa: S603
 
     assert (first.returncode, second.returncode) == (0, 1)
-    filled = dict(
-        re.findall(r"^(SECRET_KEY|POSTGRES_PASSWORD|PAYMENT_WEBHOOK_SECRETS)=(\w{64})$", written, re.MULTILINE)
-    )
-    assert len(set(filled.values())) == 3
+    secret = re.compile(r"^(SECRET_KEY|PAYMENT_WEBHOOK_SECRETS|\w+_PASSWORD)=(\w*)$", re.MULTILINE)
+    filled = dict(secret.findall(written))
+    assert {len(value) for value in filled.values()} == {64}
+    assert len(set(filled.values())) == len(filled) > len(OWN)
     assert (tmp_path / ".env").read_text() == written
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+
+
+def test_a_settings_file_of_an_older_release_gets_the_secrets_that_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    shutil.copy(ROOT / ".env.example", tmp_path)
+    script = shutil.copy(ROOT / "deploy" / "make_env.py", tmp_path / "deploy")
+    (tmp_path / ".env").write_text("SECRET_KEY=mine\nPOSTGRES_PASSWORD=\n")
+    for _ in range(2):
+        subprocess.run([sys.executable, script, "--add"], check=True, capture_output=True)  # noqa: S603
+    written = (tmp_path / ".env").read_text()
+    assert "SECRET_KEY=mine\n" in written
+    assert len(re.findall(r"^PAYMENTS_PASSWORD=\w{64}$", written, re.MULTILINE)) == 1
+    assert len(re.findall(r"^POSTGRES_PASSWORD=\w{64}$", written, re.MULTILINE)) == 1
 
 
 # -- The images ---------------------------------------------------------------------------------------
@@ -274,7 +288,8 @@ def test_topics_are_made_for_three_brokers() -> None:
     for name, service in OWN.items():
         environment = service["environment"]
         assert (environment["KAFKA_REPLICATION_FACTOR"], environment["KAFKA_MIN_INSYNC_REPLICAS"]) == (3, 2), name
-        assert environment["KAFKA_BOOTSTRAP_SERVERS"] == ",".join(f"{broker}:9092" for broker in BROKERS), name
+        port = 9094 if name == "setup" else 9092
+        assert environment["KAFKA_BOOTSTRAP_SERVERS"] == ",".join(f"{broker}:{port}" for broker in BROKERS), name
 
 
 def test_brokers_advertise_what_they_listen_on() -> None:
@@ -284,6 +299,7 @@ def test_brokers_advertise_what_they_listen_on() -> None:
         advertised = _listeners(environment["KAFKA_ADVERTISED_LISTENERS"])
         published = [port.rpartition(":")[2] for port in SERVICES[broker]["ports"]]
         assert advertised["INTERNAL"] == f"{broker}{listeners['INTERNAL']}"
+        assert advertised["BROKER"] == f"{broker}{listeners['BROKER']}"
         assert advertised["HOST"] == f"localhost{listeners['HOST']}"
         assert published == [listeners["HOST"].lstrip(":")]
 
@@ -296,6 +312,45 @@ def _listeners(text: str) -> dict[str, str]:
 def test_redis_evicts_the_cache_and_never_a_stock_counter() -> None:
     words = SERVICES["redis"]["command"]
     assert words[words.index("--maxmemory-policy") + 1] == "volatile-lru"
+
+
+# -- Who may do what ----------------------------------------------------------------------------------
+def test_xb6_every_role_signs_in_as_itself_with_a_password_of_its_own() -> None:
+    for role in DEMO_ROLES:
+        environment = OWN[role]["environment"]
+        assert environment["ACCOUNT"] == role
+        assert VARIABLE.fullmatch(environment["ACCOUNT_PASSWORD"])["name"] == f"{role.upper()}_PASSWORD"  # type: ignore[index]
+        assert "@" not in environment["DATABASE_URL"] + environment["REDIS_URL"]
+        assert (environment["KAFKA_SECURITY_PROTOCOL"], environment["KAFKA_SASL_MECHANISM"]) == (
+            "SASL_SSL", "SCRAM-SHA-512",
+        )  # fmt: skip
+
+
+def test_xb6_setup_makes_an_account_for_every_role_that_signs_in() -> None:
+    made = dict(pair.split("=", 1) for pair in SERVICES["setup"]["environment"]["ROLE_PASSWORDS"].split(","))
+    observers = {"operator", "kafka_ui", "kafka_exporter", "postgres_exporter"}
+    assert set(made) == {*DEMO_ROLES, *observers}
+    assert all(VARIABLE.fullmatch(password)["name"] == f"{role.upper()}_PASSWORD" for role, password in made.items())  # type: ignore[index]
+    assert {role.name for role in database_roles.ROLES} <= set(made)
+
+
+def test_xb6_redis_is_told_every_password_that_its_users_have() -> None:
+    wanted = set(re.findall(r"\$\{(\w+)\}", (ROOT / "deploy" / "redis" / "users.acl").read_text()))
+    told = {name for name in SERVICES["redis"]["environment"] if name.endswith("_PASSWORD")}
+    assert told == wanted
+
+
+def test_xb6_only_brokers_and_administrators_have_keys() -> None:
+    with_keys = {name for name, each in SERVICES.items() if any("certificates:" in v for v in each.get("volumes", []))}
+    assert with_keys == {*BROKERS, "certificates", "setup", "kafka-shell"}
+
+
+def test_xb6_brokers_take_nobody_without_a_name_and_refuse_what_no_list_allows() -> None:
+    for broker in BROKERS:
+        environment = SERVICES[broker]["environment"]
+        assert "PLAINTEXT" not in environment["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"]
+        assert environment["KAFKA_AUTHORIZER_CLASS_NAME"].endswith(".StandardAuthorizer")
+        assert "KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND" not in environment
 
 
 # -- Starting, stopping, reaching ----------------------------------------------------------------------
@@ -314,7 +369,7 @@ def test_whoever_is_waited_for_can_say_that_it_is_healthy() -> None:
                 assert "test" in SERVICES[other].get("healthcheck", {}), f"{name} waits for {other}"
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"setup"}))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"setup", "certificates"}))
 def test_services_come_back_within_limits(name: str) -> None:
     service = SERVICES[name]
     assert "memory" in service["deploy"]["resources"]["limits"]
@@ -353,7 +408,17 @@ def test_profiles() -> None:
         *("prometheus", "grafana", "kafka-exporter", "postgres-exporter", "redis-exporter")
     }
     assert by_profile["tools"] == {"shell", "psql", "redis-cli", "kafka-shell"}
-    assert by_profile["always"] == {*BROKERS, "postgres", "redis", "setup", "proxy", "kafka-ui", BANK, *DEMO_ROLES}
+    assert by_profile["always"] == {
+        *BROKERS,
+        "certificates",
+        "postgres",
+        "redis",
+        "setup",
+        "proxy",
+        "kafka-ui",
+        BANK,
+        *DEMO_ROLES,
+    }
 
 
 # -- Proxy, Prometheus, Grafana -------------------------------------------------------------------------

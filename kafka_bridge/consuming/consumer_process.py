@@ -50,6 +50,7 @@ class ConsumerProcess:
         """Consume until told to stop; then finish what is under way, commit, and leave both groups at once.
 
         Raises:
+            AccessRefused: the brokers refuse the sign-in, or a right.
             KafkaException: a client is beyond repair; end the process with an error, a new one starts afresh.
             TooManyDeadLetters: the group stopped itself; a person must look.
         """

@@ -25,7 +25,7 @@ from django.db import close_old_connections, connection
 
 from kafka_bridge.consuming import pause_notices
 from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId
-from kafka_bridge.runtime import backoff, clients, error_classes
+from kafka_bridge.runtime import access_errors, backoff, clients, error_classes
 from kafka_bridge.runtime.waiting import Stopped
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ class GroupMember:
         self._is_paused = False
         self._commit_again = False
         self._check_connection_at = 0.0
+        self._refused: KafkaError | None = None
+        """Why a broker did not let us in, while we have no partitions."""
         self._pause_notices: pause_notices.PauseNotices
         self._waits_for = ""
         """The error that keeps a transaction from being done; empty while nothing does."""
@@ -62,7 +64,7 @@ class GroupMember:
     @contextmanager
     def _joined(self, topics: list[str]) -> Iterator[None]:
         """In the group, until told to stop; leaves it at once at the end."""
-        self._consumer = clients.consumer(group=self.name, on_commit=self._on_commit)
+        self._consumer = clients.consumer(group=self.name, on_commit=self._on_commit, on_error=self._on_error)
         self._pause_notices = pause_notices.PauseNotices(
             self.name, self._consumer, offsets=self._offsets, assigned=lambda: self.assigned
         )
@@ -87,8 +89,14 @@ class GroupMember:
 
         Rebalance callbacks run in here. The caller must look at `_revoked` after it has taken hold of the result: a
         fetched message that nobody has in hand would not be fetched again.
+
+        Raises:
+            AccessRefused: the brokers do not let us in, or not at what we read.
+            KafkaException: the client is beyond repair.
         """
         first = self._consumer.poll(max(0.0, min(wait_seconds, POLL_SECONDS)))
+        if self._refused is not None:
+            raise access_errors.AccessRefused(self._refused)
         if first is None or self._is_end(first):
             return []
         rest = self._consumer.consume((at_most or self._options.batch_size) - 1, self._options.batch_linger_seconds)
@@ -216,6 +224,11 @@ class GroupMember:
         if any(each.code() != KafkaError._NO_OFFSET for each in errors):
             self._commit_again = True
 
+    def _on_error(self, error: KafkaError) -> None:
+        """A broker that does not know us ends a member that has nothing; with partitions in hand, another one does."""
+        if access_errors.is_sign_in_refused(error) and not self.assigned:
+            self._refused = error
+
     def _start_over(self, messages: Iterable[Message]) -> None:
         """Forget all that is in hand, these messages too, and fetch again what is still ours.
 
@@ -246,6 +259,7 @@ class GroupMember:
         # What we knew of a partition that we had before is out of date: another member has had it meanwhile.
         self._offsets.forget(_partition_ids(partitions))
         self.assigned |= _partition_ids(partitions)
+        self._refused = None
         # A pause outlives the loss of a partition: one that was paused then would stand still for ever.
         (consumer.pause if self._is_paused else consumer.resume)(partitions)
         log.info("%s: assigned %s", self.name, _names(partitions))

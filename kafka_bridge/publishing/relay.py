@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -28,7 +29,7 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows, clients, database_bounds, leadership, processes
+from kafka_bridge.runtime import access_errors, bulk_rows, clients, database_bounds, leadership, processes
 from kafka_bridge.runtime.leadership import Connection
 from kafka_bridge.wire import envelope, event_types
 
@@ -112,12 +113,13 @@ def _lead(connection: Connection, stop: threading.Event, counts: list[int]) -> N
     # Before the first look at the table: a row that is written in between is announced on a channel we already hear.
     connection.execute(f"LISTEN {outbox.CHANNEL}")
     # One for each term: what is under way at its end is dropped with it, and sent again by the next leader.
-    producer = clients.producer()
+    refused: list[KafkaError] = []
+    producer = clients.producer(on_error=partial(_note_refusal, refused))
     processes.announce_ready()
     sent = 0
     try:
         while not stop.is_set():
-            count = relay_batch(connection, producer, stop)
+            count = relay_batch(connection, producer, stop, refused)
             database_bounds.check_takes_writes(connection)
             sent += count
             if not count:
@@ -129,20 +131,33 @@ def _lead(connection: Connection, stop: threading.Event, counts: list[int]) -> N
         producer.flush(1)
 
 
-def relay_batch(connection: Connection, producer: Producer, stop: threading.Event) -> int:
+def _note_refusal(refused: list[KafkaError], error: KafkaError) -> None:
+    if access_errors.is_sign_in_refused(error):
+        refused.append(error)
+
+
+def relay_batch(
+    connection: Connection, producer: Producer, stop: threading.Event, refused: list[KafkaError] | None = None
+) -> int:
     """Send the first unsent row of each key, wait for the reports, note them. Returns how many arrived.
 
+    `refused` gets what the producer hears of brokers that do not let it in.
+
     Raises:
+        AccessRefused: nothing arrives, because the brokers do not let us in.
         FatalProducerError: the producer cannot go on.
         psycopg.OperationalError: PostgreSQL is gone; what was sent will be sent again.
     """
-    in_flight = InFlight()
+    in_flight, refused = InFlight(), [] if refused is None else refused
+    refused.clear()  # of before: what is still so comes again, each time the producer tries
     for row in first_of_each_key(connection):
         _produce(producer, row, in_flight, stop)
     while not in_flight.is_complete and not stop.is_set():
         if producer.flush(0.25):
             # A sign of life, see Note [A leader that is silent]; and it raises if we lead no longer.
             connection.execute("SELECT 1")
+        if refused and not in_flight.delivered:
+            raise access_errors.AccessRefused(refused[-1])
     if stop.is_set():
         # A last chance for reports: a row whose report we miss is sent once more by the next leader.
         producer.flush(2)
@@ -199,6 +214,9 @@ def _report_failures(in_flight: InFlight, stop: threading.Event) -> None:
     row_id, error = in_flight.failed[0]
     if error.fatal():
         raise FatalProducerError(str(error))
+    if forbidden := [each for _, each in in_flight.failed if access_errors.is_refusal(each)]:
+        # Facts of other topics go on; whoever reads the log, or the age of the oldest row, sees that these do not.
+        log.error("%d rows were not delivered: %s", len(forbidden), access_errors.advice(forbidden[0]))
     log.warning(
         "%d rows were not delivered (row %d: %s); they stay first in line", len(in_flight.failed), row_id, error
     )

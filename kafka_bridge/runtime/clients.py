@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from kafka_bridge.runtime import access_errors
 from kafka_bridge.runtime import conf as configuration
 from kafka_bridge.runtime.conf import BridgeSettings
 
@@ -79,15 +80,21 @@ def common() -> dict[str, Any]:
         }
     if options.ssl_ca_location:
         config["ssl.ca.location"] = options.ssl_ca_location
+    if options.ssl_certificate_location:
+        config |= {
+            "ssl.certificate.location": options.ssl_certificate_location,
+            "ssl.key.location": options.ssl_key_location,
+        }
     return config
 
 
-def producer(*, linger_ms: float = 5) -> Producer:
-    """A producer that keeps order and loses nothing: idempotent, acks=all."""
+def producer(*, linger_ms: float = 5, on_error: ErrorCallback = _ignore) -> Producer:
+    """A producer that keeps order and loses nothing: idempotent, acks=all; `on_error` hears of brokers' troubles."""
     return Producer(
         common()
         | {
             "logger": _client_log,
+            "error_cb": on_error,
             "acks": "all",
             "enable.idempotence": True,
             "linger.ms": linger_ms,
@@ -100,11 +107,17 @@ def producer(*, linger_ms: float = 5) -> Producer:
     )
 
 
-def consumer(*, group: str, on_commit: CommitCallback = lambda error, _: None) -> Consumer:
-    """A consumer whose offsets move only when `runner.py` says so; `on_commit` hears how that went, while polling."""
+def consumer(
+    *, group: str, on_commit: CommitCallback = lambda error, _: None, on_error: ErrorCallback = _ignore
+) -> Consumer:
+    """A consumer whose offsets move only when `runner.py` says so.
+
+    While it is polled, `on_commit` hears how commits went, and `on_error` of brokers' troubles.
+    """
     options = conf()
     config = common() | {
         "logger": _client_log,
+        "error_cb": on_error,
         "group.id": options.group_prefix + group,
         "group.protocol": options.group_protocol,
         "enable.auto.commit": False,
@@ -135,11 +148,14 @@ def is_usable(message: Message, *, reader: str) -> bool:
     """Whether it is a message, and no notice of the client's; those are logged under the reader's name.
 
     Raises:
+        AccessRefused: a topic or the group is forbidden.
         KafkaException: the client is beyond repair.
     """
     error = message.error()
     if error is None:
         return True
+    if access_errors.is_refusal(error):
+        raise access_errors.AccessRefused(error)
     if error.fatal():
         raise KafkaException(error)
     if error.code() != KafkaError._PARTITION_EOF:

@@ -33,6 +33,16 @@ class BridgeSettings:
     """The principal's secret; keep it in the environment, not in a file of the project."""
     ssl_ca_location: str = ""
     """Path of the authority that signed the brokers' certificates; empty for the system's own."""
+    ssl_certificate_location: str = ""
+    """Path of a certificate of our own (PEM), for brokers that know their clients by it; with the protocol SSL."""
+    ssl_key_location: str = ""
+    """Path of that certificate's private key (PEM)."""
+    principal_prefix: str = ""
+    """Goes before every role's name among the brokers' principals; `create_acls` changes rights of no other ones."""
+    role_passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By role, what it signs in with; only where `create_acls` runs, which tells the brokers."""
+    observers: tuple[str, ...] = ()
+    """Roles beside the timekeeper that see topics and lag, such as a dashboard's; `create_acls` gives the rights."""
     client_id: str = "kafka-bridge"
     """What clients call themselves to the brokers; a name for each role makes their logs and quotas readable."""
     namespace: str = "events"

@@ -4,16 +4,16 @@ from confluent_kafka import KafkaError, KafkaException
 from django.db import InterfaceError, OperationalError
 from psycopg import errors
 
-from kafka_bridge.runtime import conf
+from kafka_bridge.runtime import access_errors, conf
 
 
 class Unavailable(Exception):
     """Something outside cannot be reached, the message is fine. Raise it in a handler to be called again."""
 
 
-# The session was ended, see Note [Frozen in a transaction] in `database_bounds.py`; psycopg takes that for a mistake of
-# ours.
-_ENDED = errors.IdleInTransactionSessionTimeout
+# psycopg takes these for mistakes of ours. The session was ended, see Note [Frozen in a transaction] in
+# `database_bounds.py`; or our role lacks a right, which is no message's fault, and comes with the next deployment.
+_NO_MISTAKES = (errors.IdleInTransactionSessionTimeout, errors.InsufficientPrivilege)
 # PostgreSQL calls it an operational error that a value is nested too deep or too large for an index, and says the same
 # for ever.
 _TOO_MUCH = (errors.ProgramLimitExceeded, errors.StatementTooComplex, errors.TooManyColumns, errors.TooManyArguments)
@@ -60,10 +60,10 @@ def is_conflict(error: BaseException) -> bool:
 
 def is_infrastructure(error: BaseException) -> bool:
     """PostgreSQL, Kafka or what the project names cannot be reached: pause, and try the same again later."""
-    if is_refusal(error) or isinstance(error.__cause__, _TOO_MUCH):
+    if is_refusal(error) or access_errors.was_refused(error) or isinstance(error.__cause__, _TOO_MUCH):
         return False
     away: tuple[type[BaseException], ...] = (*_INFRASTRUCTURE, *conf.current().unavailable_errors)
-    return (isinstance(error, away) and not is_conflict(error)) or isinstance(error.__cause__, _ENDED)
+    return (isinstance(error, away) and not is_conflict(error)) or isinstance(error.__cause__, _NO_MISTAKES)
 
 
 def describe(error: BaseException) -> str:

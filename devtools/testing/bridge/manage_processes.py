@@ -37,6 +37,11 @@ def environment_of(bridge: Any) -> dict[str, str]:
         "KAFKA_BOOTSTRAP_SERVERS": bridge.bootstrap_servers,
         "KAFKA_TOPIC_PREFIX": bridge.topic_prefix,
         "KAFKA_GROUP_PREFIX": bridge.group_prefix,
+        "KAFKA_SECURITY_PROTOCOL": bridge.security_protocol,
+        "KAFKA_SASL_MECHANISM": bridge.sasl_mechanism,
+        "KAFKA_SASL_USERNAME": bridge.sasl_username,
+        "KAFKA_SASL_PASSWORD": bridge.sasl_password,
+        "KAFKA_SSL_CA_LOCATION": bridge.ssl_ca_location,
     }
 
 

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge.runtime import clients, conf, topics
+from kafka_bridge.runtime import access_errors, clients, conf, topics
 
 
 class Command(BaseCommand):
@@ -18,7 +18,8 @@ class Command(BaseCommand):
 
     help = (
         "Make the catalogue's topics and their dead letter topics, and bring partitions and settings of those that "
-        "exist up to the catalogue. Safe to run again. Exit code 1: the cluster refused or did not answer."
+        "exist up to the catalogue. Safe to run again. Exit code 1: the cluster refused or did not answer. "
+        "Exit code 5: this principal may not."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -31,6 +32,8 @@ class Command(BaseCommand):
             if not options["dry_run"]:
                 topics.apply(plans)
         except KafkaException as error:
+            if access_errors.was_refused(error):
+                raise CommandError(access_errors.advice(error.args[0]), returncode=access_errors.EXIT_CODE) from error
             raise CommandError(
                 f"Kafka at {clients.conf().bootstrap_servers} did not do it: {error}. "
                 f"Is it running, and are {conf.name_of('bootstrap_servers')} and "

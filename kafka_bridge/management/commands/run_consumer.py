@@ -17,7 +17,7 @@ from kafka_bridge.consuming import consumer_groups, consumer_process, registry, 
 from kafka_bridge.dead_letters import consumer, limit
 from kafka_bridge.retrying import policy
 from kafka_bridge.retrying.policy import RetryPolicy
-from kafka_bridge.runtime import clients, database_bounds, processes, supervision
+from kafka_bridge.runtime import access_errors, clients, database_bounds, processes, supervision
 from kafka_bridge.wire.events import Event
 
 BAD_OPTIONS = 2
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         "partitions stand by. Beside each member runs a consumer of the group's retry topics. Exit code 1: a consumer "
         "failed for good, or had to be killed. Exit code 2: options that make no sense. Exit code 4: a group stopped "
         "by itself, because too many messages in a row went to the dead letters (dead_letters_in_row); it "
-        "is not started again until a person does it."
+        "is not started again until a person does it. Exit code 5: the brokers refuse the sign-in or a right."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -91,7 +91,7 @@ class Command(BaseCommand):
         try:
             member.run()
         except KafkaException as error:
-            raise CommandError(f"{group.name}: the Kafka client failed for good: {error}. Start it again.") from error
+            raise _ended(group.name, error) from error
         except limit.TooManyDeadLetters as error:
             raise CommandError(str(error), returncode=supervision.NEEDS_A_PERSON) from error
         finally:
@@ -110,7 +110,7 @@ class Command(BaseCommand):
         try:
             reader.run()
         except KafkaException as error:
-            raise CommandError(f"dead letters: the Kafka client failed for good: {error}. Start it again.") from error
+            raise _ended(consumer.NAME, error) from error
         finally:
             stop.set()
         self.stderr.write(f"{consumer.NAME}: stopped; {reader.stored} stored, {reader.seen_before} seen before")
@@ -155,6 +155,13 @@ def _stop(*, until_eof: bool) -> threading.Event:
     if until_eof:
         processes.stop_at_end_of_input(stop, within_seconds=supervision.STOP_SECONDS)
     return stop
+
+
+def _ended(group: str, error: KafkaException) -> CommandError:
+    """The words, and the exit code, for a client that cannot go on."""
+    if access_errors.was_refused(error):
+        return CommandError(f"{group}: {access_errors.advice(error.args[0])}", returncode=access_errors.EXIT_CODE)
+    return CommandError(f"{group}: the Kafka client failed for good: {error}. Start it again.")
 
 
 def _wake(beside: list[workers.Worker]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from kafka_bridge.publishing import relay
-from kafka_bridge.runtime import database_bounds, leadership, processes, supervision
+from kafka_bridge.runtime import access_errors, database_bounds, leadership, processes, supervision
 
 
 class Command(BaseCommand):
@@ -16,7 +16,7 @@ class Command(BaseCommand):
     help = (
         "Bring the outbox's rows to Kafka. Run two: one leads (an advisory lock in PostgreSQL), the other takes over "
         "within a second or two when the leader ends. Exit code 1: the producer failed for good, start it again. Exit "
-        "code 4: the lock that makes one lead would not hold."
+        "code 4: the lock that makes one lead would not hold. Exit code 5: the brokers refuse the sign-in."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -27,4 +27,6 @@ class Command(BaseCommand):
             raise CommandError(f"The producer failed for good: {error}. Start the relay again.") from error
         except leadership.SharedSession as error:
             raise CommandError(f"relay: {error}", returncode=supervision.NEEDS_A_PERSON) from error
+        except access_errors.AccessRefused as error:
+            raise CommandError(f"relay: {error}", returncode=access_errors.EXIT_CODE) from error
         self.stderr.write(f"relay: stopped after {sent} events")

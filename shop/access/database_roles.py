@@ -1,0 +1,96 @@
+"""What each process does in PostgreSQL, by app and model; `database_grants.py` brings it there.
+
+# Note [Who may state what]
+An app's facts are stated by the processes that may write all of its tables, and by no other: the rows they may add to
+the outbox are those of its topics (row security). So nobody can state an order's facts who cannot change orders, though
+one relay publishes for all. In the same way a consumer group sees and writes only its own rows of the inbox and of what
+it has parked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from django.apps import apps
+from django.db.models import Model
+
+ALL = "SELECT, INSERT, UPDATE, DELETE"
+# What a group's own rows are of, row security sees to; dead letters come to their table by a group of their own.
+_BRIDGE_OF_GROUPS = {
+    "kafka_bridge.InboxRow": "SELECT, INSERT",
+    "kafka_bridge.OutboxRow": "INSERT",
+    "kafka_bridge.ParkedMessage": ALL,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseRole:
+    """A role and its rights. Apps by label, models as `app.Model`; an app stands for all of its models."""
+
+    name: str
+    writes: tuple[str, ...] = ()
+    """What it reads, adds, changes and deletes."""
+    reads: tuple[str, ...] = ()
+    also: Mapping[str, str] = field(default_factory=dict)
+    """By model, rights in PostgreSQL's own words."""
+    member_of: tuple[str, ...] = ()
+    """Roles that PostgreSQL brings, whose rights it has too."""
+    group: str = ""
+    """The consumer group whose rows of the bridge's tables are its own; empty: it is none, and sees those of all."""
+
+    @property
+    def states(self) -> set[str]:
+        """Apps whose facts it may state; see Note [Who may state what]."""
+        return {name for name in self.writes if "." not in name}
+
+    def rights(self) -> dict[type[Model], str]:
+        """By model, its rights in PostgreSQL's own words."""
+        found = {model: "SELECT" for name in self.reads for model in _models(name)}
+        found |= {model: ALL for name in self.writes for model in _models(name)}
+        return found | {apps.get_model(name): rights for name, rights in self.also.items()}
+
+
+def _group(name: str, *, writes: tuple[str, ...] = (), reads: tuple[str, ...] = ()) -> DatabaseRole:
+    return DatabaseRole(name=name, writes=writes, reads=reads, also=_BRIDGE_OF_GROUPS, group=name)
+
+
+ROLES = (
+    # Staff act on orders, stock and payments in the admin, so the web server may do what these apps may.
+    DatabaseRole(
+        name="web",
+        writes=("orders", "inventory", "payments", "shop", "auth", "sessions", "admin"),
+        reads=("contenttypes", "kafka_bridge"),
+        also={
+            "kafka_bridge.OutboxRow": "SELECT, INSERT",
+            "kafka_bridge.ParkedMessage": ALL,
+            "kafka_bridge.DeadLetter": "SELECT, UPDATE",
+            "kafka_bridge.DeadLetterAct": "SELECT, INSERT",
+        },
+    ),
+    DatabaseRole(name="live", reads=("orders", "inventory", "shop", "sessions", "auth", "contenttypes")),
+    # The outbox and nothing else; of a row it changes where it lies now.
+    DatabaseRole(name="relay", also={"kafka_bridge.OutboxRow": 'SELECT, UPDATE (published_at, partition, "offset")'}),
+    # Runs every app's jobs by the clock, audits all books, and deletes what is old.
+    DatabaseRole(
+        name="timekeeper",
+        writes=("orders", "inventory", "payments", "shop", "kafka_bridge", "sessions"),
+        reads=("auth", "contenttypes", "admin"),
+    ),
+    _group("orders", writes=("orders",), reads=("payments.Charge",)),
+    _group("shipping", writes=("orders",)),
+    _group("notifications", writes=("orders.OrderMail",), reads=("orders",)),
+    _group("inventory", writes=("inventory",), reads=("payments.Charge",)),
+    _group("payments", writes=("payments",)),
+    _group("analytics", writes=("shop.DailySales", "shop.BookSales")),
+    DatabaseRole(
+        name="dead_letters",
+        writes=("kafka_bridge.DeadLetter", "kafka_bridge.DeadLetterAct", "kafka_bridge.ParkedMessage"),
+        reads=("kafka_bridge.InboxRow",),
+    ),
+    DatabaseRole(name="postgres_exporter", member_of=("pg_monitor",)),
+)
+
+
+def _models(name: str) -> list[type[Model]]:
+    if "." in name:
+        return [apps.get_model(name)]
+    return list(apps.get_app_config(name).get_models(include_auto_created=True))
