@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from devtools.testing.bridge.bridge_events import created, delivered
 from devtools.testing.bridge.group_members import committed, running
-from devtools.testing.bridge.kafka_logs import put, put_all
+from devtools.testing.bridge.kafka_logs import produce_all, put, put_all, record_all
 from devtools.testing.bridge.manage_processes import environment_of, process
 from devtools.testing.bridge.relays import send
 from events import catalogue
@@ -224,9 +224,11 @@ def test_who_waits_for_postgresql_is_seen_to_wait_and_buries_nothing(
         testing.wait_until(lambda: committed("analytics") == 20, what="20 committed", timeout_seconds=60)
         before = {row["partition"]: row["committed"] for row in rows_of("analytics")}
         assert {row["state"] for row in rows_of("analytics")} == {"reading"}
+        later = [(delivered(), 0, datetime.now(UTC)) for _ in range(20)]
+        ids = record_all(later)
         postgres_server.kill()
         connection.close()
-        put_all([(delivered(), 0, datetime.now(UTC)) for _ in range(20)])
+        produce_all(later, ids)
 
         def all_paused() -> bool:
             return {row["state"] for row in rows_of("analytics")} == {"paused"}
