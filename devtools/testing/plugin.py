@@ -31,6 +31,7 @@ from devtools.local.redis import Redis
 from devtools.testing import browser, emptying, processes, selection, sharing
 from devtools.testing.payments.sandbox_bank import InProcessGateway
 from devtools.testing.services import Services
+from devtools.testing.shop import mail_server as smtp
 from kafka_bridge.runtime import clients, topics, waiting
 from payments import gateways
 
@@ -233,6 +234,13 @@ def sandbox_gateway(settings: Any, tmp_path: Path) -> Iterator[InProcessGateway]
     yield current
     gateways.current.cache_clear()
     current.bank.close()
+
+
+@pytest.fixture
+def mail_server(settings: Any) -> Iterator[smtp.MailServer]:
+    """A mail server that mails go to meanwhile; it can be slow, silent, or refuse."""
+    with smtp.serving(settings) as running:
+        yield running
 
 
 # -- Kafka ----------------------------------------------------------------------------------------

@@ -14,11 +14,16 @@ from django.apps import apps
 from django.db.models import Model
 
 ALL = "SELECT, INSERT, UPDATE, DELETE"
-# What a group's own rows are of, row security sees to; dead letters come to their table by a group of their own.
+# What a group's own rows are of, row security sees to. Dead letters come to their table by a group of their own, but a
+# group closes those that it has handled, and stores one itself whose topic refuses it.
 _BRIDGE_OF_GROUPS = {
     "kafka_bridge.InboxRow": "SELECT, INSERT",
-    "kafka_bridge.OutboxRow": "INSERT",
+    "kafka_bridge.OutboxRow": "SELECT, INSERT",
     "kafka_bridge.ParkedMessage": ALL,
+    "kafka_bridge.RefusedMessage": "SELECT, INSERT",
+    "kafka_bridge.UnknownEvent": "SELECT, INSERT, UPDATE",
+    "kafka_bridge.DeadLetter": "SELECT, INSERT, UPDATE",
+    "kafka_bridge.DeadLetterAct": "SELECT, INSERT",
 }
 
 
@@ -64,6 +69,8 @@ ROLES = (
             "kafka_bridge.ParkedMessage": ALL,
             "kafka_bridge.DeadLetter": "SELECT, UPDATE",
             "kafka_bridge.DeadLetterAct": "SELECT, INSERT",
+            "kafka_bridge.InboxRow": "SELECT, INSERT",
+            "kafka_bridge.RefusedMessage": "SELECT, UPDATE",
         },
     ),
     DatabaseRole(name="live", reads=("orders", "inventory", "shop", "sessions", "auth", "contenttypes")),

@@ -6,7 +6,6 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection
-from django.http import HttpResponse
 from django.test import Client
 
 from devtools.local.postgres import Postgres
@@ -47,15 +46,19 @@ def read_only(postgres_server: Postgres) -> Iterator[Switch]:
             switch.turn("off")
 
 
-def says_so(response: HttpResponse) -> bool:
+TOKEN = {"Authorization": "Bearer open-sesame"}
+
+
+def says_so(response: Any) -> bool:
     """Whether it is the page for an outage."""
     words = "Nothing is lost; please try again in a few seconds."
     return response.status_code == 503 and words in response.content.decode() and bool(response["Retry-After"])
 
 
 def test_xe5_pages_orders_and_readiness_say_so_and_recover(
-    read_only: Switch, client: Client, django_user_model: Any
+    read_only: Switch, client: Client, django_user_model: Any, settings: Any
 ) -> None:
+    settings.READYZ_TOKEN = "open-sesame"
     client.raise_request_exception = False
     django_user_model.objects.create_user("ada", password="lovelace-1815")
     book = a_book()
@@ -63,14 +66,14 @@ def test_xe5_pages_orders_and_readiness_say_so_and_recover(
     assert says_so(client.post("/sign-in/", {"username": "ada", "password": "lovelace-1815"}))
     with pytest.raises(placement.CheckoutUnavailable):
         placement.place(draft())
-    answer = client.get("/readyz")
+    answer = client.get("/readyz", headers=TOKEN)
     assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
     assert answer.json()["checks"]["postgresql"]["error"] == "ReadOnlyServer"
     connection.close_if_unusable_or_obsolete()
     assert connection.connection is None, "the connection to a server that was demoted is not kept"
     assert says_so(client.get(f"/books/{book.isbn}-x/"))
     read_only.turn("off")
-    assert client.get("/readyz").json()["checks"]["postgresql"]["ok"]
+    assert client.get("/readyz", headers=TOKEN).json()["checks"]["postgresql"]["ok"]
     placement.place(draft())
     assert client.post("/sign-in/", {"username": "ada", "password": "lovelace-1815"}).status_code == 302
 

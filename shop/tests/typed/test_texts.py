@@ -9,7 +9,7 @@ from django.db import transaction
 from django.test import Client
 
 from devtools.testing.shop.storefront import CONTACT, a_book, api_order, checkout_form, put_in_cart
-from orders import mails
+from orders import mail_sending, mails
 from orders.models import Order, OrderMail
 from shop.models import Book
 from shop.typed import emails, fields, texts
@@ -121,7 +121,7 @@ def test_a_mail_repeats_a_name_only_if_nothing_else_fits_in_it(client: Client, n
     Order.objects.update(name=name)
     with transaction.atomic():
         mails.queue(order_ids=[Order.objects.get().pk], kind=OrderMail.Kind.CONFIRMED)
-    mails.send_due()
+    mail_sending.send_due()
     [sent] = mail.outbox
     assert str(sent.body).startswith(f"Dear {name},\n" if greeted else "Dear reader,\n")
     assert "evil" not in str(sent.body)
