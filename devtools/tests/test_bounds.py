@@ -27,9 +27,12 @@ def in_the_table() -> dict[tuple[str, str], float]:
 
 def in_the_code() -> dict[tuple[str, str], float]:
     """The same as the settings and modules have it."""
-    postgresql, bridge, kafka = settings.DATABASES["default"]["OPTIONS"], conf.current(), clients.common()
-    layer: dict[str, Any] = settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"][0]
-    redis = {(c["OPTIONS"]["SOCKET_TIMEOUT"], c["OPTIONS"]["SOCKET_CONNECT_TIMEOUT"]) for c in settings.CACHES.values()}
+    databases: Any = settings.DATABASES
+    layers: Any = settings.CHANNEL_LAYERS
+    caches: Any = settings.CACHES
+    postgresql, layer = databases["default"]["OPTIONS"], layers["default"]["CONFIG"]["hosts"][0]
+    bridge, kafka = conf.current(), clients.common()
+    redis = {(c["OPTIONS"]["SOCKET_TIMEOUT"], c["OPTIONS"]["SOCKET_CONNECT_TIMEOUT"]) for c in caches.values()}
     assert {len(set(both)) for both in redis} == {1}
     assert _keepalive(postgresql["keepalives_idle"], postgresql["keepalives_interval"], postgresql["keepalives_count"])
     keepalive = redis_urls.keepalive("redis://elsewhere:6379")["socket_keepalive_options"]

@@ -15,6 +15,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import OperationalError, connection, connections
+from django.db.backends.signals import connection_created
 
 from devtools.local.postgres import Postgres
 from devtools.testing import pgbouncer, tcp_proxy
@@ -137,7 +138,7 @@ def bounded() -> Iterator[None]:
     database_bounds.bound_statements()
     connections.close_all()
     yield
-    database_bounds.connection_created.disconnect(dispatch_uid="kafka_bridge.runtime.database_bounds.statements")
+    connection_created.disconnect(dispatch_uid="kafka_bridge.runtime.database_bounds.statements")
     connections.close_all()
 
 
@@ -204,7 +205,7 @@ def _called_in_this_process() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        database_bounds.connection_created.disconnect(dispatch_uid="kafka_bridge.runtime.database_bounds.statements")
+        connection_created.disconnect(dispatch_uid="kafka_bridge.runtime.database_bounds.statements")
 
 
 def test_xe6_behind_a_pool_of_sessions_one_of_three_leads(

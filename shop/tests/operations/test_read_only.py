@@ -6,7 +6,6 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection
-from django.http import HttpResponse
 from django.test import Client
 
 from devtools.local.postgres import Postgres
@@ -47,7 +46,7 @@ def read_only(postgres_server: Postgres) -> Iterator[Switch]:
             switch.turn("off")
 
 
-def says_so(response: HttpResponse) -> bool:
+def says_so(response: Any) -> bool:
     """Whether it is the page for an outage."""
     words = "Nothing is lost; please try again in a few seconds."
     return response.status_code == 503 and words in response.content.decode() and bool(response["Retry-After"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.template import loader
 from django.test import Client
 from django.utils import timezone
 
@@ -105,7 +106,7 @@ def test_xe9_refused_for_good_is_tried_once_and_refused_for_now_again(server: Ma
 
 def test_a_template_that_breaks_is_the_matter_of_its_mail(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     broken, healthy = owed("a@example.org", "z@example.org")
-    render = mail_sending.render_to_string
+    render = loader.render_to_string
 
     def break_for_one(template: str, context: dict[str, Any]) -> str:
         if context["order"].pk == broken.order_id:
