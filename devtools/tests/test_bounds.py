@@ -27,11 +27,11 @@ def in_the_table() -> dict[tuple[str, str], float]:
 
 def in_the_code() -> dict[tuple[str, str], float]:
     """The same as the settings and modules have it."""
-    databases: dict[str, dict[str, Any]] = settings.DATABASES
-    postgresql = databases["default"]["OPTIONS"]
+    databases: Any = settings.DATABASES
+    layers: Any = settings.CHANNEL_LAYERS
+    caches: Any = settings.CACHES
+    postgresql, layer = databases["default"]["OPTIONS"], layers["default"]["CONFIG"]["hosts"][0]
     bridge, kafka = conf.current(), clients.common()
-    layer: dict[str, Any] = settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"][0]
-    caches: dict[str, dict[str, Any]] = settings.CACHES
     redis = {(c["OPTIONS"]["SOCKET_TIMEOUT"], c["OPTIONS"]["SOCKET_CONNECT_TIMEOUT"]) for c in caches.values()}
     assert {len(set(both)) for both in redis} == {1}
     assert _keepalive(postgresql["keepalives_idle"], postgresql["keepalives_interval"], postgresql["keepalives_count"])
