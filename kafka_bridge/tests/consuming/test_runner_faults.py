@@ -16,7 +16,7 @@ from django.test import Client
 
 from devtools.testing.bridge.bridge_events import created
 from devtools.testing.bridge.group_members import running
-from devtools.testing.bridge.kafka_logs import headers, put, put_all
+from devtools.testing.bridge.kafka_logs import headers, produce_all, put, put_all, record_all
 from devtools.testing.bridge.relays import read_topic
 from events import catalogue
 from kafka_bridge import testing
@@ -144,11 +144,13 @@ def test_when_all_connections_are_taken_consumers_wait_and_pages_say_so(
     """FAILURES 31."""
     settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, backoff_seconds=0.02, backoff_max_seconds=0.2)
     client = Client(raise_request_exception=False)
+    placed = [(created(), 0, datetime.now(UTC)) for _ in range(30)]
+    ids = record_all(placed)
     connection.close()
     with running(group) as member:
         testing.wait_until(lambda: len(member.assigned) == 3, what="a member", timeout_seconds=60)
         with all_connections_taken():
-            put_all([(created(), 0, datetime.now(UTC)) for _ in range(30)])
+            produce_all(placed, ids)
             testing.wait_until(lambda: "paused, try 4 follows" in caplog.text, what="refusals", timeout_seconds=60)
             assert "too many clients already" in caplog.text
             page = client.get("/")
