@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from devtools.local import ports, roles
@@ -138,8 +138,19 @@ def live_address(running_shop: Shop) -> str:
     }
     connection = http.client.HTTPConnection("127.0.0.1", running_shop.port, timeout=15)
     connection.request("POST", "/api/orders/", json.dumps(order), {"Content-Type": "application/json"})
-    answer = json.loads(connection.getresponse().read())
-    return str(answer["live_url"])
+    address = str(json.loads(connection.getresponse().read())["live_url"])
+    # Where an earlier test had stopped Redis, the first socket finds a connection that leads nowhere any more.
+    running_shop.wait_until(lambda: is_let_in(address), what="a socket")
+    return address
+
+
+def is_let_in(address: str) -> bool:
+    """Whether a socket can be opened there."""
+    try:
+        connect(address, proxy=None).close()
+    except InvalidStatus:
+        return False
+    return True
 
 
 def test_a_socket_that_says_too_much_is_closed_with_a_reason(running_shop: Shop, live_address: str) -> None:
