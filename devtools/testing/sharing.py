@@ -2,8 +2,8 @@
 
 What waits longest comes first, so that all end together: tests of the whole running shop, then those with a broker,
 then the rest. A shop is a dozen processes, so only `SHOPS` of ours have one, and nobody else gets such tests. Tests of
-a shop or of a broker go one by one, others file by file. What a file needs is read from its text, for the process that
-shares out the work sees nothing else of it.
+a shop or of a broker go one by one, except where a file says `together`; others go file by file. What a file needs is
+read from its text, for the process that shares out the work sees nothing else of it.
 """
 
 from functools import cache
@@ -74,6 +74,8 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist does not e
 def _scope(nodeid: str) -> str:
     path = nodeid.split("::", 1)[0]
     if _kind(nodeid) == _REST:
+        return path
+    if "mark.together" in _text(path):
         return path
     # What a module's tests share should be made once.
     return nodeid.split("[", 1)[0] if 'scope="module"' in _text(path) else nodeid

@@ -11,6 +11,7 @@ from django.db.models import Model
 from psycopg import errors
 
 from kafka_bridge.replaying.offsets import InvalidRequest
+from kafka_bridge.runtime.database_bounds import ReadOnlyServer
 
 _COMPARE = """
 SELECT row_to_json(u)::text, row_to_json(s)::text
@@ -121,7 +122,7 @@ def writing_to_shadows_only(group: str) -> Iterator[None]:
         with transaction.atomic():
             execute("SET LOCAL transaction_read_only = on")
             yield
-    except InternalError as error:
+    except (InternalError, ReadOnlyServer) as error:
         if isinstance(error.__cause__, errors.ReadOnlySqlTransaction):
             raise InvalidRequest(
                 f"the handlers of {group} write more than its projection ({error}), so it cannot be rebuilt"

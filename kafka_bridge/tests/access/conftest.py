@@ -58,7 +58,7 @@ class SecuredKafka:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def secured_broker(_kafka_possible: None, services: Services) -> Iterator[SecuredKafka]:
     """One broker for the run, with nothing in it."""
     folder = services.state.path / "kafka-secured"

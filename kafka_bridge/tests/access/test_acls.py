@@ -25,7 +25,7 @@ from kafka_bridge.runtime import access_errors, clients, topics
 from kafka_bridge.wire import event_types
 
 AsRole = Callable[..., AbstractContextManager[None]]
-pytestmark = [pytest.mark.kafka, pytest.mark.security]
+pytestmark = [pytest.mark.kafka, pytest.mark.security, pytest.mark.together]
 FORBIDDEN_TOPIC = KafkaError.TOPIC_AUTHORIZATION_FAILED
 FORBIDDEN_GROUP = KafkaError.GROUP_AUTHORIZATION_FAILED
 

@@ -8,7 +8,7 @@ from devtools.testing.shop import secured_shop
 from devtools.testing.shop.secured_shop import SecuredShop
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _secured_shop(_kafka_possible: None) -> Iterator[SecuredShop]:
     with secured_shop.open_shop() as shop:
         yield shop

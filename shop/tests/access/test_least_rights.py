@@ -19,7 +19,7 @@ from devtools.testing.shop import buyers as buying
 from devtools.testing.shop.buyers import Buyers
 from devtools.testing.shop.secured_shop import ROLES, SecuredShop
 
-pytestmark = [pytest.mark.kafka, pytest.mark.security, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.security, pytest.mark.slow, pytest.mark.together]
 REFUSALS = re.compile(
     r".*(?:permission denied|row-level security|NOPERM|NOAUTH|WRONGPASS|AUTHORIZATION_FAILED|_AUTHENTICATION).*"
 )
@@ -116,6 +116,9 @@ def test_xb6_facts_are_stated_by_those_only_who_may_change_what_they_are_about(s
 def test_xb6_a_group_notes_as_had_only_what_it_had_itself(shop: SecuredShop) -> None:
     assert not is_refused(shop, "orders", INTO_INBOX, "orders")
     assert is_refused(shop, "orders", INTO_INBOX, "payments")
+    buyers = Buyers(shop, buying.most_of(shop))
+    buyers.order(1)
+    buyers.wait_for("DELIVERED")
     with database(shop, "orders") as connection:
         seen = connection.execute('SELECT DISTINCT "group" FROM kafka_bridge_inboxrow').fetchall()
     assert seen == [("orders",)]
