@@ -37,6 +37,12 @@ def preview_cancelled(event: catalogue.OrderCancelled) -> str:
     return _giving_back(event, "would put all copies back")
 
 
+def preview_waiting(event: catalogue.PaymentActionRequired) -> str:
+    """Whether the order has a hold that could wait for the buyer's bank."""
+    state = _state_of(event)
+    return "would count its hold as one that waits" if state == State.HELD else f"{_words(state)}: would change nothing"
+
+
 def _giving_back(event: catalogue.OrderReduced | catalogue.OrderCancelled, would: str) -> str:
     state = _state_of(event)
     return would if state in (State.HELD, State.SOLD) else f"{_words(state)}: would free nothing"
@@ -72,3 +78,4 @@ group.preview[catalogue.OrderCreated] = preview_created
 group.preview[catalogue.PaymentConfirmed] = preview_paid
 group.preview[catalogue.OrderReduced] = preview_reduced
 group.preview[catalogue.OrderCancelled] = preview_cancelled
+group.preview[catalogue.PaymentActionRequired] = preview_waiting

@@ -48,8 +48,9 @@ def test_a_round_has_an_end_so_that_sigterm_is_heard(mail_server: MailServer, mo
     mail_server.seconds_a_mail = 0.15
     owed(*(f"reader{number}@example.org" for number in range(5)))
     assert mail_sending.send_due() is True
-    assert len(mail_server.taken) == 2
-    assert OrderMail.objects.filter(sent_at=None, attempts=0, next_attempt_at__lte=timezone.now()).count() == 3
+    taken = len(mail_server.taken)
+    assert 0 < taken < 5
+    assert OrderMail.objects.filter(sent_at=None, attempts=0, next_attempt_at__lte=timezone.now()).count() == 5 - taken
 
 
 def test_xa2_an_address_that_cannot_be_written_fails_alone(mail_server: MailServer) -> None:
