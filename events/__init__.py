@@ -28,7 +28,7 @@ What is believed: a message moves nothing before it is borne out.
 |---------------|-----------|-------------------------------------------------------------------------------------------------|-------------------------------------|
 | analytics     | orders    | order.confirmed, order.shipped, order.delivered, order.reduced, order.cancelled                 | kafka_bridge.believing.books.stated |
 | inventory     | orders    | order.created, order.reduced, order.cancelled                                                   | kafka_bridge.believing.books.stated |
-| inventory     | payments  | payment.confirmed                                                                               | kafka_bridge.believing.books.stated |
+| inventory     | payments  | payment.action_required, payment.confirmed                                                      | kafka_bridge.believing.books.stated |
 | notifications | payments  | payment.action_required, payment.refunded                                                       | kafka_bridge.believing.books.stated |
 | notifications | orders    | order.confirmed, order.shipped, order.delivered, order.reduced, order.returned, order.cancelled | kafka_bridge.believing.books.stated |
 | orders        | inventory | inventory.reserved, inventory.insufficient, inventory.expired                                   | kafka_bridge.believing.books.stated |

@@ -33,8 +33,8 @@ urlpatterns = [
     path("api/orders/", api.place_order, name="api_orders"),
     path("api/orders/<uuid:order_id>/", api.order_state, name="api_order"),
     # The same without the slash, for programs: a redirect would turn their POST into a GET.
-    path("api/orders", api.place_order),
-    path("api/orders/<uuid:order_id>", api.order_state),
+    path("api/orders", api.place_order, name="api_orders_bare"),
+    path("api/orders/<uuid:order_id>", api.order_state, name="api_order_bare"),
     path("", catalogue_views.catalogue_page, name="catalogue"),
     path("books/<isbn:isbn>-<slug:slug>/", book_views.book_page, name="book"),
     path("books/<isbn:isbn>/panel/", book_views.book_panel, name="book_panel"),

@@ -34,7 +34,8 @@ def is_sign_in_refused(error: KafkaError) -> bool:
 
 def was_refused(error: BaseException) -> bool:
     """Whether that is what an exception of the client's is about."""
-    return isinstance(error, KafkaException) and is_refusal(error.args[0])
+    said = error.args[0] if isinstance(error, KafkaException) and error.args else None
+    return isinstance(said, KafkaError) and is_refusal(said)
 
 
 def advice(error: KafkaError) -> str:

@@ -153,7 +153,7 @@ def decide(*, mail: OrderMail, do: str, email: str, user: AbstractBaseUser) -> s
         NotFailed: somebody else has decided.
         Http404: there is no such choice.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic():
         match do:
             case "again":
                 failed_mails.try_again(mail_id=mail.pk)
