@@ -163,7 +163,7 @@ def _refused(client: Client) -> Form:
 
 
 def _failed_mail(client: Client) -> Form:
-    mail = _order().mails.first()
+    mail = _order().mails.earliest("id")
     OrderMail.objects.filter(pk=mail.pk).update(failed_at=timezone.now(), last_error="550 no such user")
     return Form(page=f"/admin/orders/ordermail/{mail.pk}/decide/", data={"do": "again"})
 
