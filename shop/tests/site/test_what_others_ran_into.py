@@ -92,7 +92,7 @@ ANSWERS = (
 @contextmanager
 def redis_answering(words: str) -> Iterator[None]:
     """Every command gets this answer."""
-    error = BaseParser.parse_error(words)
+    error = BaseParser.parse_error(words)  # type: ignore[no-untyped-call]
     kinds = (redis.connection.Connection, redis.connection.UnixDomainSocketConnection)
     patches = [mock.patch.object(kind, "read_response", side_effect=error) for kind in kinds]
     with patches[0], patches[1]:
