@@ -21,7 +21,8 @@ from django_redis import get_redis_connection
 
 log = logging.getLogger(__name__)
 _QUIET_SECONDS = 5.0
-_UNREACHABLE = (redis.ConnectionError, redis.TimeoutError, OSError, asyncio.TimeoutError)
+# Also what Redis answers that it will not do now: it loads its data, is busy with a script, has lost its master.
+_UNREACHABLE = (redis.RedisError, OSError)
 _quiet_until = 0.0
 
 

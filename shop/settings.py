@@ -185,7 +185,8 @@ CHANNEL_LAYERS = {
 }
 
 # -- Sessions and accounts ----------------------------------------------------------------------
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+# Not in the cache as well: a Redis that answers and takes no writes would keep a session that has been signed out.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_SAMESITE = "Lax"
 AUTHENTICATION_BACKENDS = [
     "shop.accounts.backends.AccountBackend",

@@ -64,6 +64,14 @@ def _elsewhere(name: str) -> str:
     return f"it is in {', '.join(found)}" if found else "nor anywhere else"
 
 
+def test_each_scenario_that_others_ran_into_has_a_test() -> None:
+    text = DOCUMENT.read_text().partition("## What others ran into\n")[2].partition("\n## ")[0]
+    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    cited = [found for row in rows for found in re.findall(r"\| `([\w/]+\.py)::(\w+)` \|$", row)]
+    assert len(cited) == len(rows) >= 20
+    assert [name for path, name in cited if name not in names_in(ROOT / path)] == []
+
+
 def test_each_list_item_of_a_section_is_a_test() -> None:
     for number, text in sections().items():
         assert len(re.findall(r"^- ", text, re.MULTILINE)) == len(cited_tests(text)), f"section {number}"

@@ -16,6 +16,12 @@ class QuantityField(forms.IntegerField):
         messages = dict.fromkeys(("required", "invalid", "min_value", "max_value"), QUANTITY_ERROR)
         super().__init__(min_value=1, max_value=QUANTITY_MAX, error_messages=messages, **kwargs)
 
+    def to_python(self, value: Any) -> int | None:
+        """As a person writes numbers; Python's own way also takes 1_0 for ten."""
+        if "_" in str(value):
+            raise forms.ValidationError(QUANTITY_ERROR, code="invalid")
+        return super().to_python(value)
+
 
 class CartForm(forms.Form):
     """A book and a quantity."""

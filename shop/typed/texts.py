@@ -15,6 +15,8 @@ MARKS_MAX = 4
 """Accents on one letter; the languages of the world need three."""
 _JOINERS = "\u200c\u200d"
 _LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+# What decoders put in the place of bytes that are no UTF-8.
+_LOST = "\N{REPLACEMENT CHARACTER}"
 _BLANKS = re.compile(r"[^\S\n]+")
 # Scripts from Hebrew on; before that joiners have no use.
 _FIRST_JOINED = "\u0590"
@@ -46,6 +48,8 @@ def clean(text: str, *, max_length: int, multiline: bool = False) -> str:
 
 def _check(text: str, place: int, char: str) -> None:
     category = unicodedata.category(char)
+    if char == _LOST:
+        raise NotAllowed(f"A character got lost at position {place + 1}. Type it again.")
     if category == "Mn" and place >= MARKS_MAX and _is_heap(text[place - MARKS_MAX : place]):
         raise NotAllowed(f"Use at most {MARKS_MAX} accents on a letter.")
     if category not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") and not _is_no_character(char):

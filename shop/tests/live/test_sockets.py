@@ -61,3 +61,21 @@ def test_those_who_look_on_leave_places_for_others(settings: Any) -> None:
     addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]
     expected = [True, True, True, True, False]
     assert come_and_go(settings, most=5, per_address=5, addresses=addresses, share=0.8) == (expected, True)
+
+
+ADDRESSES = (
+    "/", "/live/", "/live/nothing/", "/live/orders/abc/", "/live/stock", "/live/stock/x", "/live/orders/%00/",
+    "/live/orders/00000000-0000-0000-0000-000000000000", "//live/stock/", "/live/../live/stock/", "/" + "x" * 5000,
+)  # fmt: skip
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("path", ADDRESSES, ids=range(len(ADDRESSES)))
+def test_an_address_that_is_none_is_refused_without_an_error(path: str) -> None:
+    """Daphne logs a traceback for what an application raises; anybody can ask for a million addresses."""
+
+    async def story() -> tuple[bool, int | None]:
+        let_in: tuple[bool, int | None] = await WebsocketCommunicator(sockets.application, path).connect()
+        return let_in
+
+    assert asyncio.run(story())[0] is False
