@@ -8,7 +8,7 @@ from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
-from django.urls import path
+from django.urls import path, re_path
 
 from orders.sockets import OrderStatusSocket
 from shop.live import stock_sockets
@@ -73,5 +73,7 @@ urlpatterns = [
     path("live/orders/<uuid:order_id>/", AuthMiddlewareStack(OrderStatusSocket.as_asgi())),
     # Availability is public, so no session is read. The share keeps room for buyers who watch their orders.
     path("live/stock/", Capped(stock_sockets.watch_stock, share=0.8)),
+    # Without it channels raises an error, and the log fills with a stranger's tracebacks.
+    re_path(r"", WebsocketDenier.as_asgi()),
 ]
 application = Capped(SameOriginOnly(URLRouter(urlpatterns)))

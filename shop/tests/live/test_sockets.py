@@ -61,3 +61,9 @@ def test_those_who_look_on_leave_places_for_others(settings: Any) -> None:
     addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]
     expected = [True, True, True, True, False]
     assert come_and_go(settings, most=5, per_address=5, addresses=addresses, share=0.8) == (expected, True)
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("path", ["/", "/live/", "/live/stock", "/live/orders/x/", "/admin/", "/live/stock/more/"])
+def test_a_socket_that_is_not_there_is_refused_without_an_error(path: str) -> None:
+    assert asyncio.run(WebsocketCommunicator(sockets.application, path).connect())[0] is False
