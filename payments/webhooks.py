@@ -97,7 +97,8 @@ def _require_storable(event: WebhookEvent) -> None:
         ("transaction_id", event.transaction_id),
     ):
         longest = GatewayNotice._meta.get_field(name).max_length or 0  # type: ignore[union-attr]
-        if len(value) > longest or "\0" in value:
+        # Names are shown to people, also in a terminal: nothing in them may steer it.
+        if len(value) > longest or not value.isprintable():
             raise NotGenuine(f"its {name} cannot be stored")
     if not event.event_id:
         raise NotGenuine("it has no id")

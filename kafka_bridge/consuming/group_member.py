@@ -18,12 +18,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.db import close_old_connections, connection
 
-from kafka_bridge.consuming import pause_notices
+from kafka_bridge.consuming import pause_notices, unreadable_batches
 from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId
 from kafka_bridge.runtime import access_errors, backoff, clients, error_classes
 from kafka_bridge.runtime.waiting import Stopped
@@ -52,6 +53,8 @@ class GroupMember:
         """Partitions that went since the loop last looked, those included that have come back since."""
         self._ends: dict[PartitionId, int] = {}
         """Partitions that have just been read to their ends, and the offsets of these."""
+        self._unreadable: dict[PartitionId, int] = {}
+        """Partitions that stand before a batch which cannot be read, and the first offsets of these."""
         self._is_paused = False
         self._commit_again = False
         self._check_connection_at = 0.0
@@ -103,7 +106,8 @@ class GroupMember:
         return [
             message
             for message in (first, *rest)
-            if not self._is_end(message) and clients.is_usable(message, reader=self.name)
+            if not (self._is_end(message) or self._is_unreadable(message))
+            and clients.is_usable(message, reader=self.name)
         ]
 
     def _is_end(self, message: Message) -> bool:
@@ -113,6 +117,36 @@ class GroupMember:
             return False
         self._ends[partition_of(message)] = offset_of(message)
         return True
+
+    def _is_unreadable(self, message: Message) -> bool:
+        if not unreadable_batches.is_of_one(message):
+            return False
+        self._unreadable[partition_of(message)] = offset_of(message)
+        return True
+
+    def _pass_over_unreadable(self) -> None:
+        """Go on behind the batches that cannot be read; see Note [Batches that cannot be read].
+
+        To be called when what was fetched is done, for that lies before them.
+
+        Raises:
+            Revoked, Stopped: as `patiently`.
+        """
+        for partition, first in self._unreadable.items():
+            if partition not in self.assigned:
+                continue
+            end = self.patiently(partial(unreadable_batches.end_of, partition, first, group=self.name))
+            log.error(
+                "%s: %s[%d]@%d-%d cannot be decompressed, and is passed over: who may write to that topic?",
+                self.name, *partition, first, end - 1,
+            )  # fmt: skip
+            self._on_passed_over(partition, first, end)
+            self._consumer.seek(TopicPartition(*partition, end))
+            self._ends[partition] = end
+        self._unreadable.clear()
+
+    def _on_passed_over(self, partition: PartitionId, first: int, end: int) -> None:
+        """The messages from `first` to before `end` are not going to be read."""
 
     # -- patience -------------------------------------------------------------------------------
     def patiently(self, action: Callable[[], T]) -> T:
@@ -237,6 +271,7 @@ class GroupMember:
         for message in messages:
             self._offsets.hold(partition_of(message), offset_of(message))
         self._ends.clear()
+        self._unreadable.clear()
         self._offsets.forget(self._revoked)
         self._restart_from_committed(self._revoked & self.assigned)
         self._revoked.clear()

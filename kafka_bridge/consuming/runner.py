@@ -128,6 +128,7 @@ class Runner(group_member.GroupMember):
             if self._revoked:
                 raise Revoked
             self._process(messages)
+            self._pass_over_unreadable()
             self._retry_due()
             self.patiently(self.unknown.store_due)
         except Revoked:
@@ -166,6 +167,10 @@ class Runner(group_member.GroupMember):
             event = type(received.event)
             raise envelope.Malformed(f"{self.name} hears {event.TYPE}, but no handler takes version {event.VERSION}")
         return received
+
+    def _on_passed_over(self, partition: PartitionId, first: int, end: int) -> None:
+        reason = envelope.Malformed(f"the batch of offsets {first} to {end - 1} cannot be decompressed")
+        self._failed.bury(records.of_unread(partition, first), reason, tries=0)
 
     def _handle_batch(self, batch: Sequence[envelope.Received]) -> None:
         """Handle a batch; what fails is found, and deferred with what follows it in its key. See Note [Pieces]."""

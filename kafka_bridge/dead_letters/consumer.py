@@ -57,6 +57,7 @@ class DeadLetterConsumer(group_member.GroupMember):
                 raise Revoked
             if messages:
                 self._store(messages)
+            self._pass_over_unreadable()
         except Revoked:
             self._start_over(messages)
         else:

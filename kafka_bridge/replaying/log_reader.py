@@ -7,6 +7,7 @@ from threading import Event as Signal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from kafka_bridge.consuming import unreadable_batches
 from kafka_bridge.consuming.group_member import offset_of, partition_of
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.replaying.offset_ranges import OffsetRange
@@ -21,14 +22,17 @@ def read_messages(
 ) -> Iterator[list[Message]]:
     """The messages of these ranges, some hundred at a time, each partition in order; ends early on `stop`.
 
+    Batches that cannot be decompressed are left out.
+
     Raises:
         KafkaException: the brokers do not answer for so long, or retention deletes the range meanwhile.
     """
     left = {each.partition_id: each.stop for each in ranges if len(each)}
+    group = f"replay-{uuid.uuid4()}"  # must be there; nothing is committed
     reader = Consumer(
         clients.common()
         | {
-            "group.id": f"{clients.conf().group_prefix}replay-{uuid.uuid4()}",  # must be there; nothing is committed
+            "group.id": clients.conf().group_prefix + group,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
@@ -46,6 +50,11 @@ def read_messages(
                 heard_at = time.monotonic()
             elif time.monotonic() - heard_at > silence_seconds:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"no message for {silence_seconds:g} s"))
+            for notice in filter(unreadable_batches.is_of_one, came):
+                end = unreadable_batches.end_of(partition_of(notice), offset_of(notice), group=group)
+                reader.seek(TopicPartition(*partition_of(notice), end))
+                if end >= left.get(partition_of(notice), 0):
+                    left.pop(partition_of(notice), None)
             if batch := _wanted(came, left):
                 yield batch
                 heard_at = time.monotonic()  # handling them may have taken long, and the brokers have no part in that

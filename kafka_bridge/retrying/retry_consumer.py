@@ -95,6 +95,7 @@ class RetryConsumer(group_member.GroupMember):
             self._take_in_hand(messages)
             # From here on the offset tracker holds what is not done; the others need not be fetched again.
             messages = []
+            self._pass_over_unreadable()
             self._turn_ends_at = time.monotonic() + TURN_SECONDS
             self._handle_due()
             self._handle_ready_keys()

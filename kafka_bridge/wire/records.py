@@ -89,6 +89,20 @@ def from_message(message: Any, *, event_id: UUID | None = None) -> Record:
     )
 
 
+def of_unread(partition: tuple[str, int], offset: int) -> Record:
+    """What stands for a message that the client could not read at all: its place, and nothing of what it holds."""
+    topic, number = partition[0].removeprefix(clients.conf().topic_prefix), partition[1]
+    return Record(
+        topic_=topic,
+        partition_=number,
+        offset_=offset,
+        key_=b"",
+        value_=b"",
+        headers_=[],
+        message_id=id_of_unreadable((topic, number, offset), "unread"),
+    )
+
+
 def id_of_unreadable(*facts: object) -> UUID:
     """The name of a message that has no event id, made of what there is about it; the same for the same facts."""
     return UUID(bytes=hashlib.sha256(repr(facts).encode()).digest()[:16])

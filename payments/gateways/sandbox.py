@@ -132,7 +132,7 @@ class SandboxGateway:
                 key=str(data["key"]),
                 at=datetime.fromtimestamp(int(event["created"]), UTC),
             )
-        except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError) as error:
             raise NotGenuine(f"the body cannot be read: {error!r}") from error
 
     # -- Calls ------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def read_webhook(*, body: bytes, headers: Mapping[str, str], secrets: Sequence[s
             return None
         subject = msgspec.json.decode(event.data, type=_WebhookData).object
         at = datetime.fromtimestamp(event.created, tz=UTC)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError, OSError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError, OSError, RecursionError) as error:
         raise NotGenuine(f"the body cannot be read ({error})") from error
     return WebhookEvent(
         event_id=event.id,

@@ -86,8 +86,12 @@ def test_bytes_that_postgresql_cannot_keep() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"event_id": ""}, {"event_id": "e" * 121}, {"kind": "k" * 81}, {"transaction_id": "t\0"}]
-)
+    "changes",
+    [
+        {"event_id": ""}, {"event_id": "e" * 121}, {"kind": "k" * 81}, {"transaction_id": "t\0"},
+        {"event_id": "\ud800"}, {"kind": "payment.\x1b[31m"}, {"transaction_id": "t\r\nBcc: a@b.example"},
+    ],
+)  # fmt: skip
 def test_what_cannot_be_stored_is_refused(changes: dict[str, str]) -> None:
     with pytest.raises(NotGenuine):
         receive(an_event(**changes))

@@ -28,7 +28,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     sku: Annotated[str, Meta(pattern=r"\A[0-9]{13}\Z")]
     quantity: Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
-    expected_price_minor: Annotated[int, Meta(ge=0)] | None = None
+    expected_price_minor: Annotated[int, Meta(ge=0, le=price_check.PRICE_MAX)] | None = None
     """If given, the order is refused where one copy costs something else now."""
 
 

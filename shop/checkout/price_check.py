@@ -9,6 +9,9 @@ import money
 from orders.placing import placement
 from shop.books import pricing
 
+PRICE_MAX = 999_999_999
+"""The highest price that a buyer can have been told, in minor units; more than Babel writes out would be an error."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WantedLine:

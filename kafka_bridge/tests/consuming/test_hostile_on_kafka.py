@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from django.conf import settings as django_settings
 
@@ -26,10 +27,11 @@ from devtools.testing.bridge.relays import read_topic, send
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing
-from kafka_bridge.consuming import consumer_process, registry
+from kafka_bridge.consuming import consumer_process, registry, unreadable_batches
 from kafka_bridge.dead_letters import consumer, letter_store, redrive_preview, redrive_sender, redriving
 from kafka_bridge.models import DeadLetter, ParkedMessage
 from kafka_bridge.publishing import outbox
+from kafka_bridge.replaying import log_reader, offset_ranges, offsets
 from kafka_bridge.runtime import clients
 from kafka_bridge.wire import envelope, message_headers
 
@@ -131,6 +133,46 @@ def test_a_message_that_was_compressed_from_more_than_a_copy_holds(group: regist
         outcome = redriving.redrive(redriving.choose(), by="ada", reason="try")
         assert len(outcome.left) == 2
         testing.wait_until(lambda: committed("notifications") == 4, what="all behind us")
+
+
+def test_a_batch_that_the_client_cannot_decompress_is_passed_over(group: registry.Group, settings: Any) -> None:
+    """FAILURES 48: 118 MB of zeros that zstd made 4 kB of, in the topic, the retries and the dead letters."""
+    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, retry_delays_seconds=(0.1,))
+    zeros = b"\x00" * 118_000_000
+    bombs = [RawMessage(topic=topic, value=zeros, partition=0, compression="zstd") for topic in (TOPIC, RETRY, DEAD)]
+    good = envelope.encode_body(created())
+    assert put_raw([raw(good, partition=0), *bombs]) == []
+    assert put_raw([raw(good, partition=0)]) == []
+    with consumers(group):
+        had(2)
+        [letter] = letters(1)
+        testing.wait_until(lambda: committed("notifications") == 3, what="all behind us")
+        send(delivered())
+        assert [each.type for each in letters(2)] == ["", "order.delivered"], "one that fails goes its way as ever"
+        testing.wait_until(lambda: committed("notifications.retry") == 2, what="the retries behind us")
+        testing.wait_until(lambda: committed("dead_letters") == 3, what="the dead letters behind us")
+    assert letter.error == "Malformed: the batch of offsets 1 to 1 cannot be decompressed"
+    assert (letter.partition, letter.offset) == (0, 1)
+
+
+def test_where_such_a_batch_ends(kafka: Any) -> None:
+    """FAILURES 48: what lies behind its sixty messages is read, also by those who read a topic again."""
+    big = Producer(
+        clients.common()
+        | {"compression.type": "zstd", "linger.ms": 2000, "batch.size": 200_000_000}
+        | {"message.max.bytes": 200_000_000, "queue.buffering.max.kbytes": 1_000_000}
+    )
+    name = clients.topic_name(TOPIC)
+    assert put_raw([raw(b"before", partition=0)]) == []
+    for _ in range(60):
+        big.produce(name, b"\x00" * 2_000_000, partition=0)
+    big.flush(30)
+    assert put_raw([raw(b"behind", partition=0)] * 2) == []
+    assert unreadable_batches.end_of((name, 0), 1, group="notifications") == 61
+    log_range = offsets.LogRange(topic=name, partition=0, start=0, end=63)
+    whole = offset_ranges.OffsetRange(log_range=log_range, start=0, stop=63)
+    read = [message.offset() for batch in log_reader.read_messages([whole]) for message in batch]
+    assert read == [0, 61, 62]
 
 
 def test_events_that_no_topic_would_take_are_refused_where_they_are_stated() -> None:

@@ -70,6 +70,9 @@ def test_other_contents_under_the_same_key_are_a_409(client: Client) -> None:
     assert Order.objects.count() == 1
 
 
+LINE = {"sku": "9795000000019", "quantity": 1}
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -84,6 +87,9 @@ def test_other_contents_under_the_same_key_are_a_409(client: Client) -> None:
         ({"lines": [{"sku": "9795000000019"}]}, "lines[0].quantity"),
         ({"lines": [{"sku": "9795000000019", "quantity": 1}] * 2}, "lines"),
         ({"lines": [{"sku": "9795000000019", "quantity": 1, "price": 1}]}, "lines[0].price"),
+        ({"lines": [{**LINE, "expected_price_minor": -1}]}, "lines[0].expected_price_minor"),
+        ({"lines": [{**LINE, "expected_price_minor": 2**63 - 1}]}, "lines[0].expected_price_minor"),
+        ({"lines": [{**LINE, "expected_price_minor": 10**40}]}, "lines[0].expected_price_minor"),
         ({"idempotency_key": "1"}, "idempotency_key"),
         ({"name": " "}, "name"),
         ({"name": "a\x00b"}, "name"),

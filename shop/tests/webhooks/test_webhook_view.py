@@ -268,3 +268,10 @@ def test_half_of_it_is_nothing(client: Client, charge: Charge) -> None:
     assert nothing_was_kept()
     assert post_webhook(client, body).content == b"Stored.\n"
     assert UUID(str(GatewayNotice.objects.get().charge_id)) == charge.pk
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("body", [b"[" * 50_000, b'{"a":' * 10_000, told_of(id="\ud800"), b'{"id":' + b"9" * 50_000])
+def test_a_genuine_body_that_makes_no_sense_is_refused(client: Client, body: bytes) -> None:
+    assert post_webhook(client, body).status_code == 400
+    assert nothing_was_kept()
