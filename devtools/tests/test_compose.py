@@ -229,6 +229,8 @@ import sys
 sys.modules.update(dict.fromkeys({modules!r}))
 from django.core.management import call_command, get_commands, load_command_class
 import django
+
+pytestmark = pytest.mark.security
 django.setup()
 call_command("check")
 print(*(name for name, app in get_commands().items() if load_command_class(app, name) and not app.startswith("django")))
