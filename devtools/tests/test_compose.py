@@ -22,6 +22,8 @@ from devtools.local import roles
 from kafka_bridge.consuming import consumer_groups
 from shop.access import database_roles
 
+pytestmark = pytest.mark.security
+
 ROOT = Path(settings.BASE_DIR)
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -229,8 +231,6 @@ import sys
 sys.modules.update(dict.fromkeys({modules!r}))
 from django.core.management import call_command, get_commands, load_command_class
 import django
-
-pytestmark = pytest.mark.security
 django.setup()
 call_command("check")
 print(*(name for name, app in get_commands().items() if load_command_class(app, name) and not app.startswith("django")))
