@@ -22,6 +22,8 @@ from devtools.local import roles
 from kafka_bridge.consuming import consumer_groups
 from shop.access import database_roles
 
+pytestmark = pytest.mark.security
+
 ROOT = Path(settings.BASE_DIR)
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

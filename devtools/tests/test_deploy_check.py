@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from django.conf import settings
 
+pytestmark = pytest.mark.security
 PRODUCTION = {
     "SECRET_KEY": secrets.token_hex(32),
     "BEHIND_TLS": "true",

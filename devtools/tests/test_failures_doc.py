@@ -50,6 +50,12 @@ def test_sections_are_numbered_without_a_gap() -> None:
     assert list(sections()) == list(range(1, len(sections()) + 1))
 
 
+def test_the_table_at_the_beginning_has_each_section_once() -> None:
+    rows = re.findall(r"^\| \[.*\) \| ([\d, ]+) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    listed = [int(number) for row in rows for number in row.split(", ")]
+    assert sorted(listed) == list(sections())
+
+
 def test_each_section_has_a_test_and_all_of_them_exist() -> None:
     wrong = [f"section {number} has no test" for number, text in sections().items() if not cited_tests(text)]
     for number, text in sections().items():

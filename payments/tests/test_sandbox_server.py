@@ -17,7 +17,7 @@ from payments.gateways import Declined, Succeeded, Unknown
 from payments.sandbox.bank import Bank
 from payments.sandbox.server import LARGEST_BODY, Manners, Server
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.security]
 ORDER_PAGE = "http://127.0.0.1:8000/orders/1/?key=a&b=c"
 
 

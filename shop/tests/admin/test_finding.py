@@ -17,7 +17,7 @@ from payments.models import Charge, Refund
 from shop.admin.orders import filters
 from shop.models import Book
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.security]
 
 
 def test_an_order_is_found_by_whatever_one_has_in_hand(book: Book, admin_client: Client) -> None:

@@ -14,7 +14,12 @@ from shop.audit import incremental, runner
 from shop.models import AuditProgress
 from shop.tests.audit.test_audit import DAMAGE
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock, pytest.mark.usefixtures("slow_carrier")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.stock,
+    pytest.mark.security,
+    pytest.mark.usefixtures("slow_carrier"),
+]
 
 
 def broken() -> dict[str, int]:

@@ -12,7 +12,12 @@ from shop import audit
 from shop.audit import kept_money
 from shop.models import AuditEntry
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money, pytest.mark.usefixtures("slow_carrier")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.money,
+    pytest.mark.security,
+    pytest.mark.usefixtures("slow_carrier"),
+]
 KEPT, PERSON = "captured - refunded = kept orders", "money that needs a person"
 
 

@@ -1,0 +1,121 @@
+"""Every address that the shop answers: who may call it, with which methods, and within which limits.
+
+The table in docs/security.md is made from it (`manage.py show_addresses --markdown`).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from shop.site import limits
+
+
+class Server(StrEnum):
+    """Which process answers."""
+
+    WEB = "web"
+    LIVE = "live"
+    BANK = "sandbox bank"
+
+
+class Who(StrEnum):
+    """Who may call an address; the note of an address says more where there is more to say."""
+
+    EVERYBODY = "everybody"
+    ACCOUNT = "who is signed in; others are sent to sign in"
+    VIEWER = "the order's owner, holders of its link, staff who may view orders; 404 for others"
+    BUYER = "the order's owner and holders of its link; 404 for others, staff too"
+    STAFF = "staff; others are sent to sign in. What they may do there is by permission"
+    GATEWAY = "who can sign as the gateway; 400 for others"
+    PROGRAM = "programs that reach its port (loopback, or the inner network); 403 for pages in a browser"
+
+
+GET = ("GET", "HEAD")
+POST = ("POST",)
+FORM = ("GET", "HEAD", "POST")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """One address; `path` is as its server's router has it."""
+
+    path: str
+    name: str = ""
+    server: Server = Server.WEB
+    methods: tuple[str, ...] = GET
+    who: Who = Who.EVERYBODY
+    rate_limits: tuple[limits.Limit, ...] = ()
+    """How often; see `shop.site.limits`."""
+    bounds: str = ""
+    """What else bounds a call, for people."""
+
+    def cells(self) -> list[str]:
+        """Its row in a table."""
+        rates = [f"{limit.name} ({limit.rate})" for limit in self.rate_limits]
+        said = "; ".join([*rates, self.bounds] if self.bounds else rates)
+        return [self.server.value, self.path, ", ".join(self.methods), self.who.value, said]
+
+
+HEADINGS = ("server", "address", "methods", "who may call it", "limits")
+_ORDERS = (limits.ORDERS_VISITOR, limits.ORDERS_NETWORK)
+_SIGN_IN = (limits.SIGN_IN_NAME, limits.SIGN_IN_NETWORK)
+_SHARE = "a share of the process's sockets, and of those of an address"
+
+ADDRESSES = (
+    Address(path="/", name="catalogue", rate_limits=(limits.SEARCH,), bounds="counted where something is searched for"),
+    Address(path="/books/<isbn:isbn>-<slug:slug>/", name="book"),
+    Address(path="/books/<isbn:isbn>/panel/", name="book_panel"),
+    Address(path="/covers/<isbn:isbn>.svg", name="cover"),
+    Address(path="/cart/", name="cart", bounds="the visitor's own cart"),
+    Address(path="/cart/add/", name="cart_add", methods=POST, bounds="the visitor's own cart"),
+    Address(path="/cart/change/", name="cart_change", methods=POST, bounds="the visitor's own cart"),
+    Address(path="/checkout/", name="checkout", methods=FORM, rate_limits=_ORDERS),
+    Address(path="/api/orders/", name="api_orders", methods=POST, rate_limits=(limits.ORDERS_NETWORK,)),
+    Address(path="/api/orders", methods=POST, rate_limits=(limits.ORDERS_NETWORK,)),
+    Address(path="/api/orders/<uuid:order_id>/", name="api_order", who=Who.VIEWER),
+    Address(path="/api/orders/<uuid:order_id>", who=Who.VIEWER),
+    Address(path="/orders/", name="my_orders", who=Who.ACCOUNT),
+    Address(path="/orders/<uuid:order_id>/", name="order", who=Who.VIEWER),
+    Address(path="/orders/<uuid:order_id>/fragment/", name="order_fragment", who=Who.VIEWER),
+    Address(path="/orders/<uuid:order_id>/again/", name="order_again", methods=POST, who=Who.VIEWER),
+    Address(path="/orders/<uuid:order_id>/pay/", name="order_pay", who=Who.BUYER),
+    Address(path="/orders/<uuid:order_id>/cancel/", name="order_cancel", methods=FORM, who=Who.BUYER),
+    Address(path="/orders/<uuid:order_id>/return/", name="order_return", methods=FORM, who=Who.BUYER),
+    Address(path="/sign-in/", name="sign_in", methods=(*FORM, "PUT"), rate_limits=_SIGN_IN),
+    Address(path="/sign-out/", name="sign_out", methods=POST),
+    Address(path="/sign-up/", name="sign_up", methods=FORM, rate_limits=(limits.SIGN_UP,)),
+    Address(path="/webhooks/payments/", name="payment_webhook", methods=POST, who=Who.GATEWAY),
+    Address(path="/healthz", name="healthz"),
+    Address(path="/readyz", name="readyz", bounds="what is wrong: only to staff and holders of READYZ_TOKEN"),
+    Address(path="/admin/login/", name="admin:login", methods=(*FORM, "PUT"), rate_limits=_SIGN_IN),
+    Address(path="/admin/", name="admin:", methods=FORM, who=Who.STAFF, bounds="every other page below it"),
+    Address(path="/live/orders/<uuid:order_id>/", server=Server.LIVE, methods=("websocket",), who=Who.VIEWER),
+    Address(path="/live/stock/", server=Server.LIVE, methods=("websocket",), bounds=_SHARE),
+    Address(path="/healthz", server=Server.LIVE),
+    Address(path="/readyz", server=Server.LIVE, bounds="as on web"),
+    Address(path="/", server=Server.BANK, methods=GET),
+    Address(path="/healthz", server=Server.BANK, methods=GET),
+    Address(path="/challenges/<transaction_id>", server=Server.BANK, methods=FORM, bounds="who knows the payment's id"),
+    Address(path="/v1/payments", server=Server.BANK, methods=FORM, who=Who.PROGRAM),
+    Address(path="/v1/payments/<transaction_id>", server=Server.BANK, methods=GET, who=Who.PROGRAM),
+    Address(path="/v1/payments/<transaction_id>/capture", server=Server.BANK, methods=POST, who=Who.PROGRAM),
+    Address(path="/v1/payments/<transaction_id>/void", server=Server.BANK, methods=POST, who=Who.PROGRAM),
+    Address(path="/v1/refunds", server=Server.BANK, methods=FORM, who=Who.PROGRAM),
+    Address(path="/v1/statement", server=Server.BANK, methods=GET, who=Who.PROGRAM),
+    Address(path="/v1/control/outage", server=Server.BANK, methods=POST, who=Who.PROGRAM),
+)
+
+
+def as_markdown(addresses: Iterable[Address] = ADDRESSES) -> str:
+    """The table for docs/security.md."""
+    rows: list[Sequence[str]] = [HEADINGS, ["---"] * len(HEADINGS)]
+    for address in addresses:
+        server, path, *rest = address.cells()
+        rows.append([server, f"`{path}`", *rest])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def as_objects(addresses: Iterable[Address] = ADDRESSES) -> list[dict[str, Any]]:
+    """What `--json` prints: each field as it is, rate limits by their names."""
+    return [asdict(address) | {"rate_limits": [limit.name for limit in address.rate_limits]} for address in addresses]
