@@ -28,7 +28,7 @@ class Who(StrEnum):
     BUYER = "the order's owner and holders of its link; 404 for others, staff too"
     STAFF = "staff; others are sent to sign in. What they may do there is by permission"
     GATEWAY = "who can sign as the gateway; 400 for others"
-    PROGRAM = "programs that reach its port (loopback, or the inner network); 403 for pages in a browser"
+    PROGRAM = "programs that reach its port (loopback, or the inner network); POST from a page in a browser: 403"
 
 
 GET = ("GET", "HEAD")
@@ -60,6 +60,7 @@ class Address:
 HEADINGS = ("server", "address", "methods", "who may call it", "limits")
 _ORDERS = (limits.ORDERS_VISITOR, limits.ORDERS_NETWORK)
 _SIGN_IN = (limits.SIGN_IN_NAME, limits.SIGN_IN_NETWORK)
+_CAPS = "so many sockets of the process, and of an address"
 _SHARE = "a share of the process's sockets, and of those of an address"
 
 ADDRESSES = (
@@ -72,9 +73,9 @@ ADDRESSES = (
     Address(path="/cart/change/", name="cart_change", methods=POST, bounds="the visitor's own cart"),
     Address(path="/checkout/", name="checkout", methods=FORM, rate_limits=_ORDERS),
     Address(path="/api/orders/", name="api_orders", methods=POST, rate_limits=(limits.ORDERS_NETWORK,)),
-    Address(path="/api/orders", methods=POST, rate_limits=(limits.ORDERS_NETWORK,)),
+    Address(path="/api/orders", name="api_orders_bare", methods=POST, rate_limits=(limits.ORDERS_NETWORK,)),
     Address(path="/api/orders/<uuid:order_id>/", name="api_order", who=Who.VIEWER),
-    Address(path="/api/orders/<uuid:order_id>", who=Who.VIEWER),
+    Address(path="/api/orders/<uuid:order_id>", name="api_order_bare", who=Who.VIEWER),
     Address(path="/orders/", name="my_orders", who=Who.ACCOUNT),
     Address(path="/orders/<uuid:order_id>/", name="order", who=Who.VIEWER),
     Address(path="/orders/<uuid:order_id>/fragment/", name="order_fragment", who=Who.VIEWER),
@@ -85,12 +86,16 @@ ADDRESSES = (
     Address(path="/sign-in/", name="sign_in", methods=(*FORM, "PUT"), rate_limits=_SIGN_IN),
     Address(path="/sign-out/", name="sign_out", methods=POST),
     Address(path="/sign-up/", name="sign_up", methods=FORM, rate_limits=(limits.SIGN_UP,)),
-    Address(path="/webhooks/payments/", name="payment_webhook", methods=POST, who=Who.GATEWAY),
+    Address(
+        path="/webhooks/payments/", name="payment_webhook", methods=POST, who=Who.GATEWAY, bounds="a body of 64 KiB"
+    ),
     Address(path="/healthz", name="healthz"),
     Address(path="/readyz", name="readyz", bounds="what is wrong: only to staff and holders of READYZ_TOKEN"),
     Address(path="/admin/login/", name="admin:login", methods=(*FORM, "PUT"), rate_limits=_SIGN_IN),
     Address(path="/admin/", name="admin:", methods=FORM, who=Who.STAFF, bounds="every other page below it"),
-    Address(path="/live/orders/<uuid:order_id>/", server=Server.LIVE, methods=("websocket",), who=Who.VIEWER),
+    Address(
+        path="/live/orders/<uuid:order_id>/", server=Server.LIVE, methods=("websocket",), who=Who.VIEWER, bounds=_CAPS
+    ),
     Address(path="/live/stock/", server=Server.LIVE, methods=("websocket",), bounds=_SHARE),
     Address(path="/healthz", server=Server.LIVE),
     Address(path="/readyz", server=Server.LIVE, bounds="as on web"),

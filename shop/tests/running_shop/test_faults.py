@@ -47,7 +47,7 @@ def untouched(buyers: Buyers) -> Iterator[None]:
     before = _figures(shop, sku)
     yield
     count = len(buyers.placed)
-    shop.wait_until(lambda: _mails(buyers) == 3 * count, what=f"{3 * count} mails")
+    shop.wait_until(lambda: _mails(buyers) == 3 * count, what=f"{3 * count} mails", timeout_seconds=120)
     shop.wait_until(lambda: _figures(shop, sku)["delivered"] == before["delivered"] + count, what="the figures")
     after = _figures(shop, sku)
     assert {name: after[name] - before[name] for name in after} == {
