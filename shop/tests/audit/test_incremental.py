@@ -37,7 +37,9 @@ def stated_long_ago() -> None:
         AuditProgress.objects.update_or_create(pk=1, defaults={"marks": [[0, cursor.fetchone()[0]]]})
 
 
-@pytest.mark.parametrize("is_old", [pytest.param(False, marks=pytest.mark.prove), True], ids=["moved", "old"])
+@pytest.mark.parametrize(
+    "is_old", [pytest.param(False, marks=pytest.mark.prove(long=True)), True], ids=["moved", "old"]
+)
 @pytest.mark.parametrize(("sql", "expected"), DAMAGE)
 def test_damage_is_found_as_by_the_full_audit(
     shop: Shop, sql: str, expected: dict[str, int], is_old: bool, monkeypatch: pytest.MonkeyPatch
@@ -158,7 +160,7 @@ def scanned(plan: Any) -> set[str]:
     return found.union(*(scanned(below) for below in plan.get("Plans", [])))
 
 
-@pytest.mark.parametrize("grown", [20_000, pytest.param(1_000_000, marks=pytest.mark.prove)], indirect=True)
+@pytest.mark.parametrize("grown", [20_000, pytest.param(1_000_000, marks=pytest.mark.prove(long=True))], indirect=True)
 def test_no_growing_table_is_read_from_end_to_end(grown: int, monkeypatch: pytest.MonkeyPatch) -> None:
     stated_long_ago()
     read: dict[str, set[str]] = {}

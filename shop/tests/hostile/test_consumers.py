@@ -179,7 +179,7 @@ def _quick(settings: Any, kafka: Any) -> None:
 
 @pytest.mark.parametrize(
     ("number", "start"),
-    [(300, 1), *(pytest.param(2500, start, marks=pytest.mark.prove) for start in range(2, 6))],
+    [(300, 1), *(pytest.param(2500, start, marks=pytest.mark.prove(long=True)) for start in range(2, 6))],
 )
 def test_nothing_that_a_message_holds_ends_or_stalls_a_consumer(number: int, start: int) -> None:
     """XB1, XB2, XB3, XE3, FAILURES 47, 48 and 49."""

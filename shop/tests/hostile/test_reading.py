@@ -84,7 +84,7 @@ def test_whatever_a_message_holds_is_read(message: RawMessage) -> None:
     read_in_every_way(Delivered(message))
 
 
-@pytest.mark.prove
+@pytest.mark.prove(long=True)
 @settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(hostile_messages.messages())
 def test_whatever_ten_thousand_messages_hold_is_read(message: RawMessage) -> None:

@@ -4,11 +4,9 @@ XE7: staff press a button twice, and stock, money and mails move once.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.contrib import admin
@@ -17,17 +15,15 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, get_resolver, reverse
-from django.utils import timezone
 
-from devtools.testing.bridge.dead_letters import a_letter
-from devtools.testing.shop.admin_desk import ORDERS, act, confirmed, place, run, told
+from devtools.testing.shop.admin_desk import ORDERS, confirmed, run, told
 from devtools.testing.shop.flash_sales import a_sale
+from devtools.testing.shop.forms import FORMS, Form
 from devtools.testing.shop.storefront import a_book
 from inventory.models import Movement
 from kafka_bridge.models import DeadLetterAct, OutboxRow, RefusedMessage
-from orders import links
-from orders.models import Order, OrderMail, ReturnRequest
-from payments.models import Charge, Refund, Review
+from orders.models import OrderMail, ReturnRequest
+from payments.models import Refund
 from shop.models import AuditEntry, AuditRun, Book, Category, FormPress
 from shop.site import one_time_forms
 
@@ -35,185 +31,11 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.money, pytest
 _TOKEN = re.compile(rf'name="{one_time_forms.FIELD}" value="([0-9a-f-]{{36}})"')
 
 
-@dataclass(frozen=True, kw_only=True)
-class Form:
-    """A form as somebody is about to send it."""
-
-    page: str
-    data: dict[str, Any]
-    to: str = ""
-    """Where it is sent; empty for the page itself."""
-
-
 @pytest.fixture(autouse=True)
 def nothing_by_itself(slow_carrier: None) -> None:
     """Orders stand where they are."""
 
 
-# -- The forms ---------------------------------------------------------------------------------------------------
-def _book() -> Book:
-    return a_book(stock=50, title="The Glasshouse Alibi")
-
-
-def _order(quantity: int = 4) -> Order:
-    return confirmed(_book(), quantity=quantity)
-
-
-def _shipped(client: Client) -> Order:
-    order = _order()
-    act(client, "ship", order.pk)
-    run()
-    order.refresh_from_db()
-    return order
-
-
-def _receive(client: Client) -> Form:
-    return Form(page="/admin/inventory/stock/receive/", data={"sku": _book().isbn, "units": "10", "reason": "delivery"})
-
-
-def _correct(client: Client) -> Form:
-    page = f"/admin/inventory/stock/correct/?sku={_book().isbn}"
-    return Form(page=page, data={"change": "-1", "reason": "damaged", "expected": "50"})
-
-
-def _reduce(client: Client) -> Form:
-    line = _order(5).lines.get()
-    return Form(page=f"{ORDERS}{line.order_id}/reduce/", data={f"copies_{line.sku}": "1", "reason": "torn"})
-
-
-def _refund(client: Client) -> Form:
-    line = _shipped(client).lines.get()
-    page = f"/admin/orders/returnrequest/refund/{line.order_id}/"
-    data = {f"copies_{line.sku}": "1", "reason": "torn", "confirmed": str(line.unit_price_minor)}
-    return Form(page=page, data=data)
-
-
-def _decline(client: Client) -> Form:
-    order = _shipped(client)
-    asked = ReturnRequest.objects.create(order=order, units={order.lines.get().sku: 1}, reason="upside down")
-    return Form(page=f"/admin/orders/returnrequest/{asked.pk}/decline/", data={"answer": "They were read."})
-
-
-def _act(name: str, **data: str) -> Callable[[Client], Form]:
-    def form(client: Client) -> Form:
-        order = _shipped(client) if name == "deliver" else _order()
-        page = f"{ORDERS}act/{name}/"
-        return Form(page=f"{page}?order={order.pk}", to=page, data={"order": str(order.pk), **data})
-
-    return form
-
-
-def _selected(name: str) -> Callable[[Client], Form]:
-    def form(client: Client) -> Form:
-        order = _shipped(client) if name == "deliver_selected" else _order()
-        return Form(page=ORDERS, data={"action": name, "_selected_action": [str(order.pk)]})
-
-    return form
-
-
-def _ask(client: Client) -> Form:
-    place(_book())
-    run(without="inventory")
-    order = Order.objects.get()
-    charge = Charge.objects.create(order_id=order.pk, flow=order.flow, amount_minor=1, currency="USD")
-    return Form(
-        page=f"/admin/payments/charge/{charge.pk}/change/", to=f"/admin/payments/charge/{charge.pk}/ask/", data={}
-    )
-
-
-def _refund_excess(client: Client) -> Form:
-    order = _order()
-    Order.objects.filter(pk=order.pk).delete()
-    page = f"/admin/payments/charge/{Charge.objects.get().pk}/refund/"
-    return Form(page=page, data={"reason": "no such order"})
-
-
-def _close(client: Client) -> Form:
-    review = Review.objects.create(kind=Review.Kind.ORPHAN_PAYMENT, subject="pay_1", detail="who?")
-    page = "/admin/payments/review/close/"
-    return Form(page=f"{page}?review={review.pk}", to=page, data={"review": str(review.pk), "note": "ours"})
-
-
-def _audit(client: Client) -> Form:
-    return Form(page="/admin/shop/auditrun/", to="/admin/shop/auditrun/now/", data={})
-
-
-def _letter(name: str) -> Callable[[Client], Form]:
-    def form(client: Client) -> Form:
-        letter = a_letter()
-        page = f"/admin/kafka_bridge/deadletter/act/{name}/"
-        return Form(page=f"{page}?letter={letter.pk}", to=page, data={"letter": str(letter.pk), "reason": "mended"})
-
-    return form
-
-
-def _edit(client: Client) -> Form:
-    letter = a_letter()
-    body = bytes(letter.value).decode()
-    return Form(page=f"/admin/kafka_bridge/deadletter/{letter.pk}/edit/", data={"body": body, "reason": "mended"})
-
-
-def _refused(client: Client) -> Form:
-    refused = RefusedMessage.objects.create(
-        group="orders", topic="payments.events", partition=0, offset=0, key="k", event_id=uuid4(),
-        type="payment.confirmed", value=b"{}", why="nobody stated it", undone="nothing",
-    )  # fmt: skip
-    page = "/admin/kafka_bridge/refusedmessage/close/"
-    return Form(page=f"{page}?message={refused.pk}", to=page, data={"message": str(refused.pk), "reason": "a test"})
-
-
-def _failed_mail(client: Client) -> Form:
-    mail = _order().mails.earliest("id")
-    OrderMail.objects.filter(pk=mail.pk).update(failed_at=timezone.now(), last_error="550 no such user")
-    return Form(page=f"/admin/orders/ordermail/{mail.pk}/decide/", data={"do": "again"})
-
-
-def _end_sale(client: Client) -> Form:
-    sale = a_sale(a_book(stock=50, title="Rush"), units=10)
-    return Form(page="/admin/shop/flashsale/", data={"action": "end_now", "_selected_action": [str(sale.pk)]})
-
-
-def _category(client: Client) -> Form:
-    return Form(page="/admin/shop/category/add/", data={"name": "Maps", "slug": "maps", "position": "3", "tagline": ""})
-
-
-def _buyer_cancel(client: Client) -> Form:
-    order = _order()
-    return Form(page=f"/orders/{order.pk}/cancel/?key={links.key_for(order.pk)}", data={})
-
-
-def _buyer_return(client: Client) -> Form:
-    order = _shipped(client)
-    data = {f"copies-{order.lines.get().sku}": "1", "reason": "a page is missing"}
-    return Form(page=f"/orders/{order.pk}/return/?key={links.key_for(order.pk)}", data=data)
-
-
-# By the name of the URL that the form is sent to, or of the action.
-FORMS: dict[str, Callable[[Client], Form]] = {
-    "inventory_stock_receive": _receive,
-    "inventory_stock_correct": _correct,
-    "orders_order_reduce": _reduce,
-    "orders_returnrequest_refund": _refund,
-    "orders_returnrequest_decline": _decline,
-    "orders_order_act": _act("cancel", reason="sold out"),
-    "orders_order_act ship": _act("ship"),
-    "orders_order_act deliver": _act("deliver"),
-    "ship_selected": _selected("ship_selected"),
-    "deliver_selected": _selected("deliver_selected"),
-    "payments_charge_ask": _ask,
-    "payments_charge_refund": _refund_excess,
-    "payments_review_close": _close,
-    "shop_auditrun_now": _audit,
-    "kafka_bridge_deadletter_act": _letter("redrive"),
-    "kafka_bridge_deadletter_act discard": _letter("discard"),
-    "kafka_bridge_deadletter_edit": _edit,
-    "kafka_bridge_refusedmessage_close": _refused,
-    "orders_ordermail_decide": _failed_mail,
-    "end_now": _end_sale,
-    "shop_category_add": _category,
-    "order_cancel": _buyer_cancel,
-    "order_return": _buyer_return,
-}
 ONLY_SHOWS = {"kafka_bridge_deadletter_kinds"}
 """Pages of the admin that have no form."""
 ONLY_ASKS = {"cancel_selected", "redrive_selected", "discard_selected", "close_selected", "delete_selected"}
@@ -288,7 +110,11 @@ def test_every_form_of_buyers_is_done_once(admin_client: Client, pattern: URLPat
 
 
 def test_the_forms_of_django_and_of_the_theme_carry_a_token(admin_client: Client) -> None:
-    order, book, user = _order(), Book.objects.get(), User.objects.get()
+    order, book, user = (
+        confirmed(a_book(stock=50, title="The Glasshouse Alibi"), quantity=4),
+        Book.objects.get(),
+        User.objects.get(),
+    )
     sale = a_sale(a_book(stock=50, title="Rush"), units=10)
     pages = ["/admin/password_change/", f"/admin/auth/user/{user.pk}/password/", f"/admin/shop/book/{book.pk}/delete/"]
     for model, row in ((Book, book), (Category, book.category), (type(sale), sale), (User, user)):
@@ -372,7 +198,7 @@ def test_one_act_each(admin_client: Client) -> None:
             _send(_again(admin_client), form, token)
     run()
     assert sorted(Refund.objects.values_list("amount_minor", flat=True)) == [1250, 1250], "one each"
-    form = _receive(admin_client)
+    form = FORMS["inventory_stock_receive"](admin_client)
     token = _token_on(admin_client, form)
     for _ in range(2):
         _send(_again(admin_client), form, token)
@@ -383,7 +209,7 @@ def test_one_act_each(admin_client: Client) -> None:
 
 # -- What is said, and what is no second press ------------------------------------------------------------------------
 def test_the_second_press_shows_what_the_first_one_said(admin_client: Client) -> None:
-    form = _receive(admin_client)
+    form = FORMS["inventory_stock_receive"](admin_client)
     data = {**form.data, one_time_forms.FIELD: _token_on(admin_client, form)}
     first = told(admin_client.post(form.page, data, follow=True))
     second = told(admin_client.post(form.page, data, follow=True))
@@ -392,7 +218,7 @@ def test_the_second_press_shows_what_the_first_one_said(admin_client: Client) ->
 
 
 def test_the_same_form_with_other_contents_is_not_done(admin_client: Client) -> None:
-    form = _receive(admin_client)
+    form = FORMS["inventory_stock_receive"](admin_client)
     data = {**form.data, one_time_forms.FIELD: _token_on(admin_client, form)}
     admin_client.post(form.page, data, follow=True)
     after = _moved()
@@ -401,7 +227,7 @@ def test_the_same_form_with_other_contents_is_not_done(admin_client: Client) -> 
 
 
 def test_a_form_with_errors_can_be_sent_again(admin_client: Client) -> None:
-    form = _receive(admin_client)
+    form = FORMS["inventory_stock_receive"](admin_client)
     data = {**form.data, one_time_forms.FIELD: _token_on(admin_client, form)}
     assert admin_client.post(form.page, {**data, "units": "0"}).status_code == 200
     assert FormPress.objects.count() == 0
@@ -409,7 +235,7 @@ def test_a_form_with_errors_can_be_sent_again(admin_client: Client) -> None:
 
 
 def test_a_token_is_of_one_person_and_one_page(admin_client: Client) -> None:
-    form = _receive(admin_client)
+    form = FORMS["inventory_stock_receive"](admin_client)
     token = _token_on(admin_client, form)
     admin_client.post(form.page, {**form.data, one_time_forms.FIELD: token})
     other = Client()
@@ -421,7 +247,7 @@ def test_a_token_is_of_one_person_and_one_page(admin_client: Client) -> None:
 
 
 def test_an_act_that_fails_leaves_no_token(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    form = _receive(admin_client)
+    form = FORMS["inventory_stock_receive"](admin_client)
     token = _token_on(admin_client, form)
     before = _moved()
     monkeypatch.setattr("shop.operations.activity_log.record", _fails)
@@ -433,7 +259,7 @@ def test_an_act_that_fails_leaves_no_token(admin_client: Client, monkeypatch: py
 
 
 def test_who_is_signed_out_can_send_the_form_after_signing_in(admin_client: Client) -> None:
-    form = _receive(admin_client)
+    form = FORMS["inventory_stock_receive"](admin_client)
     data = {**form.data, one_time_forms.FIELD: _token_on(admin_client, form)}
     assert "/admin/login/" in Client().post(form.page, data)["Location"]
     assert FormPress.objects.count() == 0
@@ -448,7 +274,7 @@ def test_a_form_whose_first_press_never_came_to_an_end_says_so(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(one_time_forms, "_WAIT_SECONDS", 0.2)
-    form = _audit(admin_client)
+    form = FORMS["shop_auditrun_now"](admin_client)
     data = {one_time_forms.FIELD: _token_on(admin_client, form)}
     monkeypatch.setattr("shop.audit.run", _fails)
     with pytest.raises(ZeroDivisionError):
