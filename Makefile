@@ -44,7 +44,7 @@ lint-js: $(NODE_MODULES) ## check scripts and style sheets alone
 # Words such as password= are everywhere in tests, so only what looks like a real key or a real login counts.
 lint-secrets: $(DEVELOPMENT) ## look for keys and passwords in what git has
 	git ls-files -z | xargs -0 -n 150 -P 2 .venv/bin/detect-secrets-hook --disable-plugin KeywordDetector \
-	--exclude-files '^(requirements\.lock|package-lock\.json)$$' --exclude-secrets '^(bookrush|0123456789ABCDEFGHJKMNPQRSTVWXYZ)$$'
+	--exclude-files '^(requirements\.lock|package-lock\.json)$$' --exclude-secrets '^(bookrush|password|0123456789ABCDEFGHJKMNPQRSTVWXYZ)$$'
 
 lock: $(DEVELOPMENT) ## requirements.lock anew: all that requirements.txt brings, with hashes, for the image
 	.venv/bin/uv pip compile --quiet requirements.txt --generate-hashes --universal --python-version 3.11 --no-header \
