@@ -185,8 +185,8 @@ CHANNEL_LAYERS = {
 }
 
 # -- Sessions and accounts ----------------------------------------------------------------------
-# Not in the cache as well: a Redis that answers and takes no writes would keep a session that has been signed out.
-SESSION_ENGINE = "django.contrib.sessions.backends.db"
+# In the cache as well, so that a checkout that is sent while PostgreSQL is away still knows its visitor and its form.
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_COOKIE_SAMESITE = "Lax"
 AUTHENTICATION_BACKENDS = [
     "shop.accounts.backends.AccountBackend",

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from devtools.testing import tcp_proxy
 from devtools.testing.bridge.bridge_events import delivered
-from devtools.testing.bridge.kafka_logs import put_all
+from devtools.testing.bridge.kafka_logs import produce_all, put_all, record_all
 from devtools.testing.bridge.manage_processes import environment_of, process
 from kafka_bridge import testing
 from kafka_bridge.models import InboxRow
@@ -121,10 +121,12 @@ def test_xe5_roles_wait_while_postgresql_takes_no_writes_and_go_on(services: Any
     ):
         state(10)
         wait_until_had(10)
+        placed = [(delivered(), number % 3, datetime.now(UTC)) for number in range(10)]
+        ids = record_all(placed)
         admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         admin.execute("SELECT pg_reload_conf()")
         try:
-            put_all([(delivered(), number % 3, datetime.now(UTC)) for number in range(10)])
+            produce_all(placed, ids)
             for role in (relay, consumer):
                 role.wait_until_said("read-only")
             assert f"{GROUP}: paused, try 2 follows" in consumer.said

@@ -43,39 +43,6 @@ def signed_in(**options: Any) -> Client:
 
 
 # -- Redis ----------------------------------------------------------------------------------------
-@contextmanager
-def taking_no_writes() -> Iterator[None]:
-    """Redis has become the replica of a server that is away: it answers what it has."""
-    client = get_redis_connection("default")
-    client.execute_command("REPLICAOF", "127.0.0.1", "1")
-    try:
-        yield
-    finally:
-        client.execute_command("REPLICAOF", "NO", "ONE")
-
-
-@pytest.mark.usefixtures("ada")
-def test_who_signed_out_stays_signed_out_while_redis_takes_no_writes() -> None:
-    browser = signed_in()
-    assert browser.get("/orders/").status_code == 200
-    cookie = browser.cookies["sessionid"].value
-    with taking_no_writes():
-        assert browser.post("/sign-out/").status_code == 302
-        thief = Client()
-        thief.cookies["sessionid"] = cookie
-        answer = thief.get("/orders/")
-    assert (answer.status_code, answer.headers.get("Location")) == (302, "/sign-in/?next=/orders/")
-
-
-def test_a_cart_changes_while_redis_takes_no_writes(client: Client) -> None:
-    first, second = a_book(), a_book()
-    put_in_cart(client, first)
-    client.get("/cart/")
-    with taking_no_writes():
-        put_in_cart(client, second)
-        assert [second.title in client.get("/cart/").content.decode() for _ in range(2)] == [True, True]
-
-
 ANSWERS = (
     "LOADING Redis is loading the dataset in memory",
     "MISCONF Redis is configured to save RDB snapshots, but it is currently not able to persist on disk",
