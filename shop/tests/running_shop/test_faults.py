@@ -11,12 +11,12 @@ from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.postgres import Postgres
 from devtools.testing.processes import Shop
 from devtools.testing.shop.buyers import Buyers
+from orders.mail_sending import LEASE_SECONDS
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 RECEIVE = """
 from django.db import transaction
 from inventory import stock_adjustments
-from orders.mail_sending import LEASE_SECONDS
 with transaction.atomic():
     stock_adjustments.receive(quantities={{"{sku}": 3000}}, reason="test")
 """
