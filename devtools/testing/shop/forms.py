@@ -140,10 +140,13 @@ def _refused(client: Client) -> Form:
     return Form(page=f"{page}?message={refused.pk}", to=page, data={"message": str(refused.pk), "reason": "a test"})
 
 
-def _failed_mail(client: Client) -> Form:
-    mail = _order().mails.earliest("id")
-    OrderMail.objects.filter(pk=mail.pk).update(failed_at=timezone.now(), last_error="550 no such user")
-    return Form(page=f"/admin/orders/ordermail/{mail.pk}/decide/", data={"do": "again"})
+def _failed_mail(do: str, **data: str) -> Callable[[Client], Form]:
+    def form(client: Client) -> Form:
+        mail = _order().mails.earliest("id")
+        OrderMail.objects.filter(pk=mail.pk).update(failed_at=timezone.now(), last_error="550 no such user")
+        return Form(page=f"/admin/orders/ordermail/{mail.pk}/decide/", data={"do": do, **data})
+
+    return form
 
 
 def _end_sale(client: Client) -> Form:
@@ -173,7 +176,7 @@ FORMS: dict[str, Callable[[Client], Form]] = {
     "orders_order_reduce": _reduce,
     "orders_returnrequest_refund": _refund,
     "orders_returnrequest_decline": _decline,
-    "orders_order_act": _act("cancel", reason="sold out"),
+    "orders_order_act cancel": _act("cancel", reason="sold out"),
     "orders_order_act ship": _act("ship"),
     "orders_order_act deliver": _act("deliver"),
     "ship_selected": _selected("ship_selected"),
@@ -182,11 +185,14 @@ FORMS: dict[str, Callable[[Client], Form]] = {
     "payments_charge_refund": _refund_excess,
     "payments_review_close": _close,
     "shop_auditrun_now": _audit,
-    "kafka_bridge_deadletter_act": _letter("redrive"),
+    "kafka_bridge_deadletter_act redrive": _letter("redrive"),
     "kafka_bridge_deadletter_act discard": _letter("discard"),
+    "kafka_bridge_deadletter_act discard-key": _letter("discard-key"),
     "kafka_bridge_deadletter_edit": _edit,
     "kafka_bridge_refusedmessage_close": _refused,
-    "orders_ordermail_decide": _failed_mail,
+    "orders_ordermail_decide again": _failed_mail("again"),
+    "orders_ordermail_decide correct": _failed_mail("correct", email="here@example.org"),
+    "orders_ordermail_decide give-up": _failed_mail("give-up"),
     "end_now": _end_sale,
     "shop_category_add": _category,
     "order_cancel": _buyer_cancel,

@@ -18,6 +18,7 @@ from orders.actions import failed_mails
 from orders.models import Order, OrderMail
 from shop.admin.site import navigation
 from shop.operations import activity_log
+from shop.typed import fields
 
 
 class SentFilter(admin.SimpleListFilter):
@@ -47,9 +48,8 @@ class SentFilter(admin.SimpleListFilter):
 class AddressForm(forms.Form):
     """Where the order's mails go."""
 
-    email = forms.EmailField(
+    email = fields.AddressField(
         label="Address",
-        max_length=254,
         widget=UnfoldAdminTextInputWidget,
         help_text="All further mails of this order go there as well.",
     )

@@ -21,9 +21,11 @@ from devtools.testing.shop.flash_sales import a_sale
 from devtools.testing.shop.forms import FORMS, Form
 from devtools.testing.shop.storefront import a_book
 from inventory.models import Movement
+from kafka_bridge.admin.dead_letter_actions import DEEDS
 from kafka_bridge.models import DeadLetterAct, OutboxRow, RefusedMessage
 from orders.models import OrderMail, ReturnRequest
 from payments.models import Refund
+from shop.admin.orders.order_actions import ACTIONS
 from shop.models import AuditEntry, AuditRun, Book, Category, FormPress
 from shop.site import one_time_forms
 
@@ -83,6 +85,14 @@ def test_every_page_of_the_admin_is_tried_here() -> None:
     tried = {name.split()[0] for name in FORMS}
     missing = _admin_names() - tried - ONLY_SHOWS
     assert not missing, "Add a form to FORMS (or the page to ONLY_SHOWS, if it has none)"
+    acts = {f"kafka_bridge_deadletter_act {name}" for name in DEEDS} | {f"orders_order_act {name}" for name in ACTIONS}
+    assert not acts - set(FORMS), "each of these pages has several acts"
+
+
+def test_every_choice_about_a_failed_mail_is_tried_here(admin_client: Client) -> None:
+    page = admin_client.get(FORMS["orders_ordermail_decide again"](admin_client).page).content.decode()
+    choices = set(re.findall(r'name="do" value="([a-z-]+)"', page))
+    assert {f"orders_ordermail_decide {name}" for name in choices} == {n for n in FORMS if "_decide " in n}
 
 
 def test_every_action_of_the_admin_is_tried_here() -> None:
