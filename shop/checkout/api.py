@@ -19,7 +19,7 @@ from orders import links, queries
 from orders.placing import placement
 from orders.placing.placement import LINES_MAX, QUANTITY_MAX
 from shop.checkout import contacts, countries, ordering, payment_form, price_check
-from shop.orderpages import order_views
+from shop.orderpages import access
 from shop.site import limits, problems, visitors
 
 
@@ -121,7 +121,7 @@ def place_order(request: HttpRequest) -> HttpResponse:
 def order_state(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """The order's snapshot, for its owner, staff and holders of its key; 404 for everybody else."""
     try:
-        order_views.visible_order(request, order_id)
+        access.visible_order(request, order_id)
         snapshot = queries.snapshot(order_id)
     except Http404:
         snapshot = None

@@ -21,55 +21,10 @@ from orders.actions import cancellation, returns
 from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Status
 from shop.books import pricing
 from shop.cart import carts
-from shop.orderpages import after_sales, forms
+from shop.orderpages import access, after_sales, forms
 from shop.site.one_time_forms import one_time
 
 ORDERS_A_PAGE = 20
-
-
-def visible_order(request: HttpRequest, order_id: UUID) -> Order:
-    """The order, if this visitor may see it.
-
-    Raises:
-        Http404: there is no such order, or it is another buyer's; the answer does not tell which.
-    """
-    order = Order.objects.filter(pk=order_id).first()
-    if order is None or not links.may_see(order=order, user=request.user, key=key_of(request)):
-        raise Http404
-    return order
-
-
-def key_of(request: HttpRequest) -> str:
-    """The key in the link, or "" if it has none."""
-    return request.GET.get("key", "")
-
-
-def buyers_order(request: HttpRequest, order_id: UUID) -> Order:
-    """The order, if this visitor is its buyer; staff may see it, but not act for the buyer.
-
-    Raises:
-        Http404: as for `visible_order`.
-    """
-    order = visible_order(request, order_id)
-    if not is_buyer(request, order):
-        raise Http404
-    return order
-
-
-def is_buyer(request: HttpRequest, order: Order) -> bool:
-    """Whether this visitor is the order's owner, or holds its link."""
-    has_key = bool(key_of(request)) and links.is_valid(order.pk, key_of(request))
-    return has_key or is_owner(request, order)
-
-
-def is_owner(request: HttpRequest, order: Order) -> bool:
-    """Whether it was ordered with the account that is signed in."""
-    return request.user.is_authenticated and order.user_id == request.user.pk
-
-
-def _is_owners(request: HttpRequest, order_id: UUID) -> bool:
-    order = Order.objects.filter(pk=order_id).first()
-    return order is not None and is_owner(request, order)
 
 
 def _address(name: str, request: HttpRequest, order_id: UUID) -> str:
@@ -78,7 +33,7 @@ def _address(name: str, request: HttpRequest, order_id: UUID) -> str:
 
 
 def _key_query(request: HttpRequest) -> str:
-    return f"?{urlencode({'key': key_of(request)})}" if key_of(request) else ""
+    return f"?{urlencode({'key': access.key_of(request)})}" if access.key_of(request) else ""
 
 
 @never_cache
@@ -86,11 +41,11 @@ def _key_query(request: HttpRequest) -> str:
 def order_page(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """The order with its timeline; complete without JavaScript, kept up to date by the socket."""
     went_to_bank = after_sales.went_to_bank(request.session, order_id)
-    if went_to_bank and not key_of(request) and not _is_owners(request, order_id):
+    if went_to_bank and not access.key_of(request) and not access.is_known_owner(request, order_id):
         # The bank sends buyers back without the key. This session went there, so it was allowed to see the order.
         return redirect(reverse("order", kwargs={"order_id": order_id}, query={"key": links.key_for(order_id)}))
-    order = visible_order(request, order_id)
-    if key_of(request) and is_owner(request, order):
+    order = access.visible_order(request, order_id)
+    if access.key_of(request) and access.is_owner(request, order):
         # The key opens the order for ever, and the browser's history outlives the session.
         return redirect("order", order_id)
     return render(request, "shop/order.html", _shown(request, order, went_to_bank=went_to_bank))
@@ -100,7 +55,7 @@ def order_page(request: HttpRequest, order_id: UUID) -> HttpResponse:
 @require_safe
 def order_fragment(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """Only the order, as its page shows it now: an open page asks for it when something has changed."""
-    order = visible_order(request, order_id)
+    order = access.visible_order(request, order_id)
     went_to_bank = after_sales.went_to_bank(request.session, order_id)
     return render(request, "shop/_order.html", _shown(request, order, went_to_bank=went_to_bank))
 
@@ -124,7 +79,7 @@ def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[st
         "went_to_bank": went_to_bank,
         "returns": _returns(order_id, lines),
         "can_return": any(_left(lines).values()),
-        "is_buyer": is_buyer(request, order),
+        "is_buyer": access.is_buyer(request, order),
         "live_path": f"/live/orders/{order_id}/{_key_query(request)}",
         "snapshot_url": _address("api_order", request, order_id),
         "fragment_url": _address("order_fragment", request, order_id),
@@ -139,7 +94,7 @@ def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[st
 @require_safe
 def order_pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """Redirect to the bank's page, where the buyer confirms the payment; if nothing is pending, back to the order."""
-    order = buyers_order(request, order_id)
+    order = access.buyers_order(request, order_id)
     if order.payment_wait != PaymentWait.ACTION or not payment_pages.is_gateways(order.payment_url):
         return redirect(_address("order", request, order_id))
     after_sales.go_to_bank(request.session, order_id)
@@ -151,7 +106,7 @@ def order_pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def order_cancel(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """The confirmation page; a POST cancels the order."""
-    order = buyers_order(request, order_id)
+    order = access.buyers_order(request, order_id)
     page = _address("order", request, order_id)
     if request.method == "POST":
         try:
@@ -176,7 +131,7 @@ def order_cancel(request: HttpRequest, order_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def order_return(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """The return form; a POST sends the request to staff."""
-    order = buyers_order(request, order_id)
+    order = access.buyers_order(request, order_id)
     page, lines = _address("order", request, order_id), list(order.lines.all())
     left = _left(lines)
     form = forms.ReturnForm(request.POST or None, left=left)
@@ -223,7 +178,7 @@ def _returns(order_id: UUID, lines: Iterable[OrderLine]) -> list[dict[str, Any]]
 @require_POST
 def order_again(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """Put the books of an order into the cart again, and go to the checkout."""
-    order = visible_order(request, order_id)
+    order = access.visible_order(request, order_id)
     offers, basket = pricing.offers(), carts.cart_of(request)
     missing = []
     for line in order.lines.all():
