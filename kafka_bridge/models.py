@@ -99,7 +99,7 @@ class ParkedMessage(models.Model):
         RETRYING = "retrying", "Waits for its next attempt"
         """A copy lies in the retry topic, with the time of the next attempt."""
         DEAD = "dead", "Among the dead letters"
-        RELEASED = "released", "Discarded by somebody"
+        RELEASED = "released", "Given up: what waits behind it goes on"
         """The head will never be handled; its followers are to be handled now."""
         WAITING = "waiting", "Waits behind another one"
 

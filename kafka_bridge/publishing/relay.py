@@ -214,7 +214,7 @@ def _report_failures(in_flight: InFlight, stop: threading.Event) -> None:
     row_id, error = in_flight.failed[0]
     if error.fatal():
         raise FatalProducerError(str(error))
-    if forbidden := [each for _, each in in_flight.failed if access_errors.is_refusal(each)]:
+    if forbidden := [each for _, each in in_flight.failed if access_errors.is_access_refused(each)]:
         # Facts of other topics go on; whoever reads the log, or the age of the oldest row, sees that these do not.
         log.error("%d rows were not delivered: %s", len(forbidden), access_errors.advice(forbidden[0]))
     log.warning(

@@ -22,7 +22,7 @@ class AccessRefused(KafkaException):
         return advice(self.args[0])
 
 
-def is_refusal(error: KafkaError) -> bool:
+def is_access_refused(error: KafkaError) -> bool:
     """Whether a person must do something before this can work."""
     return is_sign_in_refused(error) or error.code() in _FORBIDDEN
 
@@ -32,10 +32,10 @@ def is_sign_in_refused(error: KafkaError) -> bool:
     return error.code() in _UNKNOWN_TO_BROKERS
 
 
-def was_refused(error: BaseException) -> bool:
+def was_access_refused(error: BaseException) -> bool:
     """Whether that is what an exception of the client's is about."""
     said = error.args[0] if isinstance(error, KafkaException) and error.args else None
-    return isinstance(said, KafkaError) and is_refusal(said)
+    return isinstance(said, KafkaError) and is_access_refused(said)
 
 
 def advice(error: KafkaError) -> str:

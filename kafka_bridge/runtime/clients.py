@@ -154,7 +154,7 @@ def is_usable(message: Message, *, reader: str) -> bool:
     error = message.error()
     if error is None:
         return True
-    if access_errors.is_refusal(error):
+    if access_errors.is_access_refused(error):
         raise access_errors.AccessRefused(error)
     if error.fatal():
         raise KafkaException(error)

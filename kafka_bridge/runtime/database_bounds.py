@@ -74,7 +74,7 @@ def give_up_after(connection: "psycopg.Connection[Any]", seconds: float) -> None
             connection.pgconn.finish()
             raise psycopg.OperationalError(f"PostgreSQL has not answered for {seconds:g} s") from error
 
-    connection.wait = wait_so_long  # type: ignore[method-assign, assignment]
+    connection.wait = wait_so_long  # type: ignore[method-assign, assignment]  # on purpose
 
 
 def check_takes_writes(connection: "psycopg.Connection[Any]") -> None:

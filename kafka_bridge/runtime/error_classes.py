@@ -60,7 +60,7 @@ def is_conflict(error: BaseException) -> bool:
 
 def is_infrastructure(error: BaseException) -> bool:
     """PostgreSQL, Kafka or what the project names cannot be reached: pause, and try the same again later."""
-    if is_refusal(error) or access_errors.was_refused(error) or isinstance(error.__cause__, _TOO_MUCH):
+    if is_refusal(error) or access_errors.was_access_refused(error) or isinstance(error.__cause__, _TOO_MUCH):
         return False
     away: tuple[type[BaseException], ...] = (*_INFRASTRUCTURE, *conf.current().unavailable_errors)
     return (isinstance(error, away) and not is_conflict(error)) or isinstance(error.__cause__, _NO_MISTAKES)

@@ -12,7 +12,7 @@ TAKEN = "Please choose another user name."
 """Said of a name that is taken, looks like one that is, or is reserved: which one is nobody's business."""
 
 
-class SignUpForm(BaseUserCreationForm):  # type: ignore[type-arg]
+class SignUpForm(BaseUserCreationForm):  # type: ignore[type-arg]  # generic in the stubs only
     """A new account."""
 
     email = fields.AddressField(widget=forms.EmailInput(attrs={"autocomplete": "email"}))

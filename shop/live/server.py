@@ -46,7 +46,7 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
         return super().process()
 
 
-class BoundedSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
+class BoundedSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
     """A websocket that ends when its client says more than a page does.
 
     Counted here, where messages come in: a client that sends thousands at once would keep the application from ever
@@ -76,7 +76,7 @@ class BoundedSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         self.transport.pauseProducing()  # the connection is cut in a second, whether or not the client answers
 
 
-class BoundedFactory(server.HTTPFactory):  # type: ignore[misc]
+class BoundedFactory(server.HTTPFactory):  # type: ignore[misc]  # Daphne has no types
     """Connections with some seconds for their request."""
 
     def buildProtocol(self, addr: Any) -> Any:
@@ -118,7 +118,7 @@ class Unread:
         self._deadline = None
 
 
-class BoundedServer(server.Server):  # type: ignore[misc]
+class BoundedServer(server.Server):  # type: ignore[misc]  # Daphne has no types
     """Daphne's server with these bounds."""
 
     endpoints: list[str]
@@ -147,7 +147,7 @@ class BoundedServer(server.Server):  # type: ignore[misc]
         await super().handle_reply(protocol, message)
 
 
-class Cli(cli.CommandLineInterface):  # type: ignore[misc]
+class Cli(cli.CommandLineInterface):  # type: ignore[misc]  # Daphne has no types
     """Daphne's command line."""
 
     server_class = BoundedServer

@@ -162,7 +162,7 @@ class WebApplication:
             nonlocal status, headers
             status, headers = int(line[:3]), fields
 
-        answer = self._django(environ_of(scope, body), start_response)  # type: ignore[arg-type]
+        answer = self._django(environ_of(scope, body), start_response)  # type: ignore[arg-type]  # the stubs want a protocol
         protocol.response_bytes(status, headers, _whole(answer))
 
 

@@ -79,7 +79,7 @@ def _explain(error: KafkaException) -> str:
             f"The brokers at {clients.conf().bootstrap_servers} have no authorizer, so everybody may do everything: "
             "set authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer on each of them."
         )
-    if access_errors.is_refusal(kafka_error):
+    if access_errors.is_access_refused(kafka_error):
         return access_errors.advice(kafka_error)
     return (
         f"Kafka at {clients.conf().bootstrap_servers} did not do it: {error}. Is it running, and is "

@@ -32,7 +32,7 @@ class Command(BaseCommand):
             if not options["dry_run"]:
                 topics.apply(plans)
         except KafkaException as error:
-            if access_errors.was_refused(error):
+            if access_errors.was_access_refused(error):
                 raise CommandError(access_errors.advice(error.args[0]), returncode=access_errors.EXIT_CODE) from error
             raise CommandError(
                 f"Kafka at {clients.conf().bootstrap_servers} did not do it: {error}. "

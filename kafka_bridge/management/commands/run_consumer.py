@@ -159,7 +159,7 @@ def _stop(*, until_eof: bool) -> threading.Event:
 
 def _ended(group: str, error: KafkaException) -> CommandError:
     """The words, and the exit code, for a client that cannot go on."""
-    if access_errors.was_refused(error):
+    if access_errors.was_access_refused(error):
         return CommandError(f"{group}: {access_errors.advice(error.args[0])}", returncode=access_errors.EXIT_CODE)
     return CommandError(f"{group}: the Kafka client failed for good: {error}. Start it again.")
 

@@ -74,7 +74,7 @@ def leading(role: str, lock: int) -> Iterator[list[int]]:
 def test_xe5_a_refused_write_is_an_outage_and_the_connection_is_left(postgres_server: Postgres) -> None:
     connection.ensure_connection()
     with read_only(postgres_server):
-        time.sleep(0.2)
+        testing.wait_until(_takes_no_writes, what="a session that knows it")
         with connection.cursor() as cursor, pytest.raises(database_bounds.ReadOnlyServer) as refused:
             cursor.execute("CREATE TABLE bounds_probe (id int)")
         assert error_classes.is_infrastructure(refused.value)
@@ -104,9 +104,15 @@ def test_xe5_a_leader_on_a_read_only_server_leaves_it_and_leads_again_when_it_is
         with read_only(postgres_server):
             testing.wait_until(lambda: warnings(caplog), what="a word")
             assert "relay: PostgreSQL cannot be used (PostgreSQL takes no writes (read-only)" in warnings(caplog)[0]
-            time.sleep(1)
+            time.sleep(1)  # nothing is to happen: a leader that could would within half a second
             assert len(terms) == 1, "no new connection leads to a server that takes no writes"
         testing.wait_until(lambda: len(terms) == 2, what="a leader again", timeout_seconds=20)
+
+
+def _takes_no_writes() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_read_only")
+        return bool(cursor.fetchone() == ("on",))
 
 
 # -- A server that says nothing --------------------------------------------------------------------
@@ -216,6 +222,6 @@ def test_xe6_behind_a_pool_of_sessions_one_of_three_leads(
         _lead_through(monkeypatch, host, int(port))
         with leading("one", 4713) as one, leading("two", 4713) as two, leading("three", 4713) as three:
             testing.wait_until(lambda: one or two or three, what="a leader", timeout_seconds=20)
-            time.sleep(2.5)
+            time.sleep(2.5)  # nothing is to happen: one that stands by tries each second
             assert len(one) + len(two) + len(three) == 1
         connections.close_all()

@@ -120,7 +120,7 @@ class CheckedInline:
 
     def get_formset(self: Any, request: HttpRequest, obj: Model | None = None, **kwargs: Any) -> Any:
         """The usual rows, each with the check."""
-        formset: Any = super().get_formset(request, obj, **kwargs)  # type: ignore[misc]
+        formset: Any = super().get_formset(request, obj, **kwargs)  # type: ignore[misc]  # of the admin that this is mixed into
         formset.form = checked(formset.form)
         return formset
 
