@@ -1,9 +1,11 @@
 """What starting a process does, and must not do."""
 
 import pkgutil
+import re
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -39,6 +41,21 @@ def import_everything() -> int:
                 import_module(name)
                 count += 1
     return count
+
+
+def test_drills_need_no_package_that_only_tests_need() -> None:
+    """After `make demo` alone: what is listed in requirements-dev.txt is not there."""
+    lists = Path(settings.BASE_DIR, "requirements-dev.txt").read_text()
+    missing = [name.replace("-", "_") for name in re.findall(r"^([\w-]+)==", lists, re.MULTILINE)]
+    script = (
+        f"import sys; sys.modules.update(dict.fromkeys({missing!r})); import manage; "
+        "sys.argv[1:] = ['run_drill', '--list']; manage.main()"
+    )
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, "-c", script], cwd=settings.BASE_DIR, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "random-kills" in done.stdout
 
 
 def test_importing_everything_makes_no_kafka_client() -> None:

@@ -308,6 +308,11 @@ class ErrorKind:
     example: int
     """The newest of them."""
 
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether these are no events that this code knew: sent again as they are, they fail again."""
+        return self.error.startswith(UNREADABLE)
+
 
 def error_kinds(*, limit: int = 100) -> list[ErrorKind]:
     """The kinds of parked letters, most frequent first; reads parked letters only, in two queries."""

@@ -24,7 +24,9 @@ def clean(text: str) -> str:
     try:
         valid = validate_email(text.strip(), check_deliverability=False, allow_smtputf8=False, strict=True)
     except EmailNotValidError as error:
-        raise NotAnAddress(f"Enter an address that mail can be sent to. {error}") from error
+        # What it adds in brackets is for those who write mail servers.
+        words = str(error).partition(" (")[0].rstrip(".")
+        raise NotAnAddress(f"Enter an address that mail can be sent to. {words}.") from error
     return valid.ascii_email or valid.normalized
 
 

@@ -105,6 +105,17 @@ def test_kinds_are_shown_with_count_ages_and_an_example(admin_client: Client) ->
 
 
 @pytest.mark.security
+def test_what_would_only_fail_again_is_not_the_main_button_of_its_kind(admin_client: Client) -> None:
+    """XC6."""
+    a_letter()
+    assert 'class="br-button" data-kind="main"' in admin_client.get(KINDS).content.decode()
+    DeadLetter.objects.all().delete()
+    a_letter(error="Malformed: header 'ce_type' is missing")
+    page = admin_client.get(KINDS).content.decode()
+    assert "Send all again" in page
+    assert 'class="br-button" data-kind="main"' not in page
+
+
 def test_events_that_were_passed_over_are_shown_beside_the_kinds(admin_client: Client) -> None:
     """XE2: they are no dead letters, but people can see them."""
     assert "passed over" not in admin_client.get(KINDS).content.decode()

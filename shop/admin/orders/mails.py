@@ -64,7 +64,7 @@ class OrderMailAdmin(facts.FactsAdmin):
     list_select_related = ("order",)
     ordering = ("-id",)
     fields = readonly_fields = (
-        "kind", "of_order", "to", "owed", "sent", "attempts", "next_attempt_at", "last_error", "what_now",
+        "kind", "of_order", "to", "owed", "sent", "attempts", "next_attempt", "last_error", "what_now",
     )  # fmt: skip
 
     def has_act_permission(self, request: HttpRequest) -> bool:
@@ -122,6 +122,12 @@ class OrderMailAdmin(facts.FactsAdmin):
     def to(self, mail: OrderMail) -> str:
         """The buyer's address."""
         return mail.order.email
+
+    @admin.display(description="next attempt", empty_value="none")
+    def next_attempt(self, mail: OrderMail) -> str | None:
+        """When it is tried again, if it is."""
+        is_due = mail.sent_at is None and mail.failed_at is None
+        return facts.moment(mail.next_attempt_at) if is_due else None
 
     @admin.display(description="owed since")
     def owed(self, mail: OrderMail) -> str:

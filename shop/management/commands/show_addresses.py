@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from shop.site import addresses
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         elif options["json"]:
             self.stdout.write(json.dumps(addresses.as_objects(), indent=2))
         else:
-            table = Table(*addresses.HEADINGS, title="Addresses")
+            table = Table(*(Column(name, overflow="fold") for name in addresses.HEADINGS), title="Addresses")
             for address in addresses.ADDRESSES:
                 table.add_row(*address.cells())
             Console(file=self.stdout).print(table)  # type: ignore[arg-type]  # it writes text, which is all that is asked
