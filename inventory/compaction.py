@@ -13,7 +13,8 @@ lock keeps out other compactions only.
 from django.conf import settings
 from django.db.backends.utils import CursorWrapper
 
-from kafka_bridge.runtime import bulk_rows, housekeeping
+from kafka_bridge.runtime import housekeeping
+from kafka_bridge.runtime.postgresql import bulk_rows
 
 LEAST_DAYS = 90
 """The database itself refuses to delete younger movements."""

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 
 from inventory.models import Movement
 from inventory.redis_counters import admission
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime.postgresql import bulk_rows
 
 Kind = Movement.Kind
 

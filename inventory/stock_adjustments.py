@@ -12,7 +12,7 @@ from django.db import connection
 from inventory import ledger
 from inventory.ledger import Kind, MovementEntry
 from inventory.models import Stock, pool_name
-from kafka_bridge.runtime import transactions
+from kafka_bridge.runtime.postgresql import transactions
 
 MOST_AT_ONCE = 10_000_000
 

@@ -17,7 +17,8 @@ class KafkaBridgeConfig(AppConfig):
         autodiscover_modules("events", "handlers", "previews", "jobs")
         from kafka_bridge import checks as own  # noqa: PLC0415 - apps must be loaded first
         from kafka_bridge.consuming import registry  # noqa: PLC0415 - apps must be loaded first
-        from kafka_bridge.runtime import database_bounds, housekeeping  # noqa: PLC0415 - apps must be loaded first
+        from kafka_bridge.runtime import housekeeping  # noqa: PLC0415 - apps must be loaded first
+        from kafka_bridge.runtime.postgresql import database_bounds  # noqa: PLC0415 - apps must be loaded first
 
         database_bounds.refuse_read_only()
         checks.register(own.check_settings)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from events import catalogue
 from kafka_bridge.believing import books
 from kafka_bridge.consuming import registry
-from orders import mail_sending, mails
 from orders.actions import parcels
+from orders.mailing import mail_sending, mails
 from orders.models import OrderMail
 from orders.state_machine import apply_events
 

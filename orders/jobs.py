@@ -6,8 +6,8 @@ from django.db import transaction
 
 from kafka_bridge.monitoring.alarms import Alarm
 from kafka_bridge.runtime import scheduler
-from orders import mails
 from orders.actions import cancellation
+from orders.mailing import mails
 
 log = logging.getLogger(__name__)
 _mails_late = Alarm(over="mails are sent again")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connection, models
 
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime.postgresql import bulk_rows
 
 if TYPE_CHECKING:
     from orders.models import Order

@@ -6,7 +6,8 @@ import msgspec
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from orders import messages, payment_pages, timeline
+from orders import payment_pages, timeline
+from orders.mailing import messages
 from orders.models import Order, ReturnRequest, Shipment
 
 

@@ -8,7 +8,7 @@ import msgspec
 from django.db.models import F, Sum
 
 from events import catalogue
-from orders import messages
+from orders.mailing import messages
 from orders.models import Order, OrderLine, ReturnRequest, Status, TrailEntry
 
 StepState = Literal["done", "current", "waiting", "failed"]

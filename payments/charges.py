@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 from events import catalogue
 from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows, transactions
+from kafka_bridge.runtime.postgresql import bulk_rows, transactions
 from payments.models import Charge, Refund
 from payments.state_machine import unit_of_work
 from payments.state_machine.unit_of_work import UnitOfWork

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 import money
 from events import catalogue
-from kafka_bridge.runtime import transactions
+from kafka_bridge.runtime.postgresql import transactions
 from payments.models import Charge, Review
 
 

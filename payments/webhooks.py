@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from events import catalogue
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import transactions
+from kafka_bridge.runtime.postgresql import transactions
 from payments import reviews
 from payments.gateways import NotGenuine, WebhookEvent
 from payments.models import Charge, GatewayNotice, Refund, Review

@@ -8,7 +8,7 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 django_application = get_asgi_application()
 
-from kafka_bridge.runtime import database_bounds  # noqa: E402 - Django must be set up first
+from kafka_bridge.runtime.postgresql import database_bounds  # noqa: E402 - Django must be set up first
 from shop.live import http, sockets  # noqa: E402 - Django must be set up first
 
 database_bounds.bound_statements()

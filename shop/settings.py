@@ -226,7 +226,7 @@ STORAGES = {
 # -- Mail ---------------------------------------------------------------------------------------
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
-# For each step of the dialogue with the mail server; `orders/mail_sending.py` says what depends on it.
+# For each step of the dialogue with the mail server; `orders/mailing/mail_sending.py` says what depends on it.
 EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT_SECONDS", default=10.0)
 EMAIL_FILE_PATH = env.str("EMAIL_FILE_PATH", default=str(Path(STATE_DIR) / "mail"))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Bookrush <orders@bookrush.example>")
@@ -245,7 +245,7 @@ if BEHIND_TLS:
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^webhooks/payments/$"]
 # Networks of the proxies in front of the web role, whose X-Forwarded-For is believed; without any, the peer counts.
 PROXY_NETWORKS = env.list("PROXY_NETWORKS", default=[])
-# Networks from which load tests come: the limit of orders by network does not count them. See shop/site/limits.py.
+# Networks from which load tests come: the limit of orders by network does not count them. See shop/limits/limits.py.
 LOAD_TEST_NETWORKS = env.list("LOAD_TEST_NETWORKS", default=["127.0.0.0/8", "::1/128"])
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "shop.site.errors.csrf_failure"

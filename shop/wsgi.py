@@ -4,7 +4,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from kafka_bridge.runtime import database_bounds
+from kafka_bridge.runtime.postgresql import database_bounds
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 

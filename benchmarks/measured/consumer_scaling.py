@@ -27,7 +27,8 @@ from benchmarks.measured import bridge
 from devtools.local.roles import PROJECT
 from kafka_bridge.models import InboxRow
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import clients, leadership, waiting
+from kafka_bridge.runtime import clients, waiting
+from kafka_bridge.runtime.postgresql import leadership
 from orders.placing import placement
 from payments.models import Charge
 

@@ -8,7 +8,8 @@ import pytest
 from django.conf import settings
 
 from kafka_bridge.consuming import consumer_process
-from kafka_bridge.runtime import clients, conf, database_bounds
+from kafka_bridge.runtime import clients, conf
+from kafka_bridge.runtime.postgresql import database_bounds
 from orders.placing import placement
 from payments.sandbox import hooks
 from shop.operations import health

@@ -11,7 +11,7 @@ from inventory.ledger import Kind
 from inventory.models import Reservation
 from inventory.reservations import holds, reservation_rows
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import transactions
+from kafka_bridge.runtime.postgresql import transactions
 
 # If the money is being captured, or is captured already, the hold is about to become a sale: look again after this.
 _RECHECK_SECONDS = 5

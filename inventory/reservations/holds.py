@@ -15,7 +15,7 @@ from inventory.redis_counters import admission
 from inventory.reservations import allocation, reservation_rows
 from inventory.reservations.reservation_requests import HELD, ReservationOutcome, ReservationRequest, check_quantities
 from inventory.reservations.reservation_rows import NewReservation, OrderUnits
-from kafka_bridge.runtime import transactions
+from kafka_bridge.runtime.postgresql import transactions
 
 __all__ = ["HELD", "ReservationOutcome", "ReservationRequest", "give_back", "hold", "release", "sell"]
 

@@ -14,7 +14,7 @@ from django.db import connection
 from inventory.ledger import LockedPool
 from inventory.models import Reservation, sku_of_pool
 from inventory.reservations.reservation_requests import ReservationRequest
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime.postgresql import bulk_rows
 
 State = Reservation.State
 

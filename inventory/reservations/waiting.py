@@ -18,7 +18,7 @@ from inventory.ledger import LockedPool
 from inventory.models import Reservation
 from inventory.reservations import reservation_rows
 from inventory.reservations.reservation_rows import WaitingUnits
-from kafka_bridge.runtime import transactions
+from kafka_bridge.runtime.postgresql import transactions
 
 _LEAST_OF_VISITOR, _LEAST_OF_NETWORK = 2, 4
 

@@ -18,7 +18,7 @@ import msgspec
 from django.db import connection
 
 from kafka_bridge.models import DeadLetter
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime.postgresql import bulk_rows
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
 

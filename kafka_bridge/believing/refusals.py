@@ -16,7 +16,7 @@ from kafka_bridge.consuming.registry import Belief, Group
 from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.models import RefusedMessage
 from kafka_bridge.retrying import parking
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime.postgresql import bulk_rows
 from kafka_bridge.wire.envelope import Received
 
 log = logging.getLogger(__name__)

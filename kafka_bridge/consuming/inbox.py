@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import connection
 
 from kafka_bridge.models import InboxRow
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime.postgresql import bulk_rows
 from kafka_bridge.wire.envelope import Received
 
 _INSERT = """

@@ -10,7 +10,7 @@ from collections import Counter
 
 from django.db import connection
 
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime.postgresql import bulk_rows
 from kafka_bridge.wire import event_types
 from kafka_bridge.wire.envelope import NotHeard
 

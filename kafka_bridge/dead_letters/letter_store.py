@@ -29,7 +29,8 @@ from django.db import connection, transaction
 from django.db.models import Count, Max, Min, Q
 
 from kafka_bridge.models import UNREADABLE, DeadLetter, DeadLetterAct, InboxRow
-from kafka_bridge.runtime import bulk_rows, clients, conf
+from kafka_bridge.runtime import clients, conf
+from kafka_bridge.runtime.postgresql import bulk_rows
 from kafka_bridge.wire import copies, message_headers, records
 from kafka_bridge.wire.copies import Copy
 from kafka_bridge.wire.envelope import Headers

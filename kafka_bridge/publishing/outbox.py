@@ -14,7 +14,8 @@ import msgspec
 from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
-from kafka_bridge.runtime import bulk_rows, conf, transactions
+from kafka_bridge.runtime import conf
+from kafka_bridge.runtime.postgresql import bulk_rows, transactions
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.events import Event

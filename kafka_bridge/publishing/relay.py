@@ -29,8 +29,9 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import access_errors, bulk_rows, clients, database_bounds, leadership, processes
-from kafka_bridge.runtime.leadership import Connection
+from kafka_bridge.runtime import access_errors, clients, processes
+from kafka_bridge.runtime.postgresql import bulk_rows, database_bounds, leadership
+from kafka_bridge.runtime.postgresql.leadership import Connection
 from kafka_bridge.wire import envelope, event_types
 
 log = logging.getLogger(__name__)

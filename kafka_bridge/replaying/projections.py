@@ -31,7 +31,8 @@ from kafka_bridge.replaying import log_reader, offsets, shadow_tables
 from kafka_bridge.replaying.offset_ranges import OffsetRange
 from kafka_bridge.replaying.offsets import InvalidRequest, LogRange
 from kafka_bridge.replaying.shadow_tables import RowDifference, execute
-from kafka_bridge.runtime import bulk_rows, clients
+from kafka_bridge.runtime import clients
+from kafka_bridge.runtime.postgresql import bulk_rows
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
 

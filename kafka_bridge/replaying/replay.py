@@ -23,7 +23,8 @@ from kafka_bridge.consuming.registry import Group
 from kafka_bridge.models import ParkedMessage
 from kafka_bridge.replaying import log_reader
 from kafka_bridge.replaying.offset_ranges import OffsetRange
-from kafka_bridge.runtime import bulk_rows, clients, error_classes
+from kafka_bridge.runtime import clients, error_classes
+from kafka_bridge.runtime.postgresql import bulk_rows
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
 

@@ -11,7 +11,7 @@ from django.db.models import Model
 from psycopg import errors
 
 from kafka_bridge.replaying.offsets import InvalidRequest
-from kafka_bridge.runtime.database_bounds import ReadOnlyServer
+from kafka_bridge.runtime.postgresql.database_bounds import ReadOnlyServer
 
 _COMPARE = """
 SELECT row_to_json(u)::text, row_to_json(s)::text

@@ -24,7 +24,7 @@ from django.db import connection
 from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.models import ParkedMessage
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime.postgresql import bulk_rows
 from kafka_bridge.wire import envelope, records
 from kafka_bridge.wire.envelope import Headers, Received
 from kafka_bridge.wire.records import Record

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from django.db import close_old_connections, connection
 
-from kafka_bridge.runtime import database_bounds, error_classes, leadership, processes
-from kafka_bridge.runtime.leadership import Connection
+from kafka_bridge.runtime import error_classes, processes
+from kafka_bridge.runtime.postgresql import database_bounds, leadership
+from kafka_bridge.runtime.postgresql.leadership import Connection
 
 log = logging.getLogger(__name__)
 LEADER_LOCK = 0x626F6F6B74

@@ -3,7 +3,7 @@
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from kafka_bridge.runtime import transactions
+from kafka_bridge.runtime.postgresql import transactions
 from orders.models import Order, OrderMail
 
 

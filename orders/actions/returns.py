@@ -9,7 +9,8 @@ from uuid import UUID
 
 import money
 from events import catalogue
-from orders import mails, timeline
+from orders import timeline
+from orders.mailing import mails
 from orders.models import Order, OrderLine, OrderMail, ReturnRequest, Status, TrailEntry
 from orders.state_machine.transitions import Answer
 from orders.state_machine.unit_of_work import begin_one, lines_of, units_of

@@ -12,7 +12,8 @@ from django.db import DatabaseError, connection
 
 from events import catalogue
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows, error_classes, transactions
+from kafka_bridge.runtime import error_classes
+from kafka_bridge.runtime.postgresql import bulk_rows, transactions
 from orders.models import new_id
 from orders.placing.group_commit import GroupCommit
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from events import catalogue
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows, transactions
+from kafka_bridge.runtime.postgresql import bulk_rows, transactions
 from orders import live
 from orders.cancel_reasons import CancelReason
 from orders.models import Order, OrderLine, Status

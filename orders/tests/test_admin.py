@@ -7,8 +7,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from devtools.testing.shop.orders import draft
-from orders import mails
 from orders.actions import parcels
+from orders.mailing import mails
 from orders.models import Order, OrderMail, Shipment, Status
 from orders.placing import placement
 

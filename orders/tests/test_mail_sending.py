@@ -14,7 +14,7 @@ from devtools.testing.shop import mail_server as smtp
 from devtools.testing.shop.mail_server import MailServer
 from devtools.testing.shop.mails_owed import owed, send_all
 from kafka_bridge.runtime import error_classes
-from orders import mail_sending
+from orders.mailing import mail_sending
 from orders.models import OrderMail
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.security]

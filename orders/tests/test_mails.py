@@ -16,9 +16,10 @@ from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge import testing
 from kafka_bridge.wire.events import Event
-from orders import links, mail_sending, mails
+from orders import links
 from orders.actions import cancellation
 from orders.cancel_reasons import BY_BUYER
+from orders.mailing import mail_sending, mails
 from orders.models import Order, OrderMail, Status
 from orders.placing import placement
 

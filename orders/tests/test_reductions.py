@@ -10,8 +10,9 @@ from django.db import connection, transaction
 from devtools.testing.shop.orders import CHARGE, OTHER, SKU, confirmed, draft
 from events import catalogue
 from kafka_bridge import testing
-from orders import mail_sending, queries
+from orders import queries
 from orders.actions import cancellation, parcels
+from orders.mailing import mail_sending
 from orders.models import Order, OrderMail, Status
 from orders.placing import placement
 from orders.state_machine.unit_of_work import UnknownOrder

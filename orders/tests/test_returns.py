@@ -11,8 +11,8 @@ from django.db import connection, transaction
 from devtools.testing.shop.orders import OTHER, SKU, confirmed, draft
 from events import catalogue
 from kafka_bridge import testing
-from orders import mail_sending
 from orders.actions import cancellation, parcels, returns
+from orders.mailing import mail_sending
 from orders.models import Order, OrderMail, ReturnRequest, Status
 from orders.placing import placement
 from orders.state_machine.unit_of_work import UnknownOrder

@@ -10,8 +10,8 @@ from django.db import transaction
 from devtools.testing.shop.orders import SKU, draft
 from events import catalogue
 from kafka_bridge import testing
-from orders import mail_sending, mails
 from orders.actions import cancellation, parcels
+from orders.mailing import mail_sending, mails
 from orders.models import IllegalMove, Order, OrderMail, Shipment, Status
 from orders.placing import placement
 

@@ -17,7 +17,8 @@ from django.db.models import Count, Sum
 
 import money
 from events import catalogue
-from kafka_bridge.runtime import backoff, bulk_rows
+from kafka_bridge.runtime import backoff
+from kafka_bridge.runtime.postgresql import bulk_rows
 from payments import reviews
 from payments.gateways import Answer, PaymentStatus, Succeeded, Unknown
 from payments.models import Charge, ChargeEntry, Refund, Review

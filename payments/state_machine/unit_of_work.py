@@ -12,7 +12,7 @@ from django.db import connection
 
 from events.base import OrderEvent
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime import bulk_rows, transactions
+from kafka_bridge.runtime.postgresql import bulk_rows, transactions
 from payments.models import Charge, Refund
 
 State = Charge.State

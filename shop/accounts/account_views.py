@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from shop.accounts import forms
-from shop.site import limits, visitors
+from shop.limits import limits, visitors
 
 
 class SignIn(LoginView):

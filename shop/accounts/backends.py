@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 from shop.accounts import names
-from shop.site import limits, visitors
+from shop.limits import limits, visitors
 
 
 class AccountBackend(ModelBackend):

@@ -25,7 +25,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from psycopg import errors
 
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime.postgresql import bulk_rows
 from shop.audit import invariants, money, orders, stock
 from shop.audit.invariants import Invariant
 from shop.audit.report import EXAMPLES, Finding

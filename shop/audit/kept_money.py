@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 import money
-from kafka_bridge.runtime import bulk_rows
+from kafka_bridge.runtime.postgresql import bulk_rows
 from payments import reviews
 from payments.models import Charge, Review
 

@@ -5,7 +5,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from shop.books import pricing, search
-from shop.site import limits, visitors
+from shop.limits import limits, visitors
 
 # Number of books in the shop window above the list.
 WINDOW = 5

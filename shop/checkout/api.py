@@ -19,8 +19,9 @@ from orders import links, queries
 from orders.placing import placement
 from orders.placing.placement import LINES_MAX, QUANTITY_MAX
 from shop.checkout import contacts, countries, ordering, payment_form, price_check
+from shop.limits import limits, visitors
 from shop.orderpages import access
-from shop.site import limits, problems, visitors
+from shop.site import problems
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

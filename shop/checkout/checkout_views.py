@@ -24,7 +24,8 @@ from orders.placing import placement
 from shop.books import pricing
 from shop.cart import cart_views, carts
 from shop.checkout import checkout_form, ordering, owners, payment_form, price_check
-from shop.site import errors, limits, visitors
+from shop.limits import limits, visitors
+from shop.site import errors
 
 UNAVAILABLE = "We could not take your order just now, and nothing was charged. Please send it again in a few seconds."
 # What a buyer need not type again from one order to the next.

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
-from kafka_bridge.runtime import transactions
+from kafka_bridge.runtime.postgresql import transactions
 from shop.models import AuditEntry
 
 BUYER = "buyer"

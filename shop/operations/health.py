@@ -18,8 +18,9 @@ from django.views.decorators.http import require_safe
 from django_redis import get_redis_connection
 from django_redis.exceptions import ConnectionInterrupted
 
-from kafka_bridge.runtime import clients, database_bounds
-from orders import mails
+from kafka_bridge.runtime import clients
+from kafka_bridge.runtime.postgresql import database_bounds
+from orders.mailing import mails
 
 KAFKA_TIMEOUT_SECONDS = 1.0
 

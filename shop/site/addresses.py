@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from shop.site import limits
+from shop.limits import limits
 
 
 class Server(StrEnum):
@@ -46,7 +46,7 @@ class Address:
     methods: tuple[str, ...] = GET
     who: Who = Who.EVERYBODY
     rate_limits: tuple[limits.Limit, ...] = ()
-    """How often; see `shop.site.limits`."""
+    """How often; see `shop.limits.limits`."""
     bounds: str = ""
     """What else bounds a call, for people."""
 

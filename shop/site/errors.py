@@ -9,7 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template import loader
 
 from shop.checkout import ordering
-from shop.site import limits, problems
+from shop.limits import limits
+from shop.site import problems
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from shop.site import errors, limits
+from shop.limits import limits
+from shop.site import errors
 
 # Content types that a browser never executes as a document.
 _NO_DOCUMENT = ("application/json", "application/problem+json", "text/plain")

@@ -2,7 +2,7 @@
 
 from devtools.testing.shop.mail_server import MailServer
 from devtools.testing.shop.orders import draft
-from orders import mail_sending, mails
+from orders.mailing import mail_sending, mails
 from orders.models import Order, OrderMail
 from orders.placing import placement
 

@@ -17,7 +17,8 @@ from kafka_bridge.consuming import consumer_groups, consumer_process, registry, 
 from kafka_bridge.dead_letters import consumer, limit
 from kafka_bridge.retrying import policy
 from kafka_bridge.retrying.policy import RetryPolicy
-from kafka_bridge.runtime import access_errors, clients, database_bounds, processes, supervision
+from kafka_bridge.runtime import access_errors, clients, processes, supervision
+from kafka_bridge.runtime.postgresql import database_bounds
 from kafka_bridge.wire.events import Event
 
 BAD_OPTIONS = 2

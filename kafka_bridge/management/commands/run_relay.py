@@ -5,7 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from kafka_bridge.publishing import relay
-from kafka_bridge.runtime import access_errors, database_bounds, leadership, processes, supervision
+from kafka_bridge.runtime import access_errors, processes, supervision
+from kafka_bridge.runtime.postgresql import database_bounds, leadership
 
 
 class Command(BaseCommand):

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from kafka_bridge.runtime import database_bounds, leadership, processes, scheduler, supervision
+from kafka_bridge.runtime import processes, scheduler, supervision
+from kafka_bridge.runtime.postgresql import database_bounds, leadership
 
 
 class Command(BaseCommand):

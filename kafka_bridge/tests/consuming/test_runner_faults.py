@@ -23,7 +23,8 @@ from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import InboxRow
 from kafka_bridge.replaying import offsets
-from kafka_bridge.runtime import clients, error_classes, leadership
+from kafka_bridge.runtime import clients, error_classes
+from kafka_bridge.runtime.postgresql import leadership
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

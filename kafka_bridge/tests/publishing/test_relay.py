@@ -15,7 +15,7 @@ from devtools.testing.bridge.relays import read_topic, running_relay
 from kafka_bridge import testing
 from kafka_bridge.models import OutboxRow
 from kafka_bridge.publishing import outbox, relay
-from kafka_bridge.runtime import bulk_rows, leadership
+from kafka_bridge.runtime.postgresql import bulk_rows, leadership
 from kafka_bridge.wire import envelope
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.usefixtures("kafka")]

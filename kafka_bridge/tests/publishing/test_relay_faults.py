@@ -25,7 +25,8 @@ from devtools.testing.bridge.order_stream import OrderStream, count_repeats, ord
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 from kafka_bridge.publishing import outbox, relay
-from kafka_bridge.runtime import clients, leadership
+from kafka_bridge.runtime import clients
+from kafka_bridge.runtime.postgresql import leadership
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
 NAMES = ("relay-one", "relay-two")

@@ -20,7 +20,8 @@ from django.db.backends.signals import connection_created
 from devtools.local.postgres import Postgres
 from devtools.testing import pgbouncer, tcp_proxy
 from kafka_bridge import testing
-from kafka_bridge.runtime import database_bounds, error_classes, leadership, supervision
+from kafka_bridge.runtime import error_classes, supervision
+from kafka_bridge.runtime.postgresql import database_bounds, leadership
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.security, pytest.mark.faults]
 
@@ -144,7 +145,7 @@ def bounded() -> Iterator[None]:
     database_bounds.bound_statements()
     connections.close_all()
     yield
-    connection_created.disconnect(dispatch_uid="kafka_bridge.runtime.database_bounds.statements")
+    connection_created.disconnect(dispatch_uid="kafka_bridge.runtime.postgresql.database_bounds.statements")
     connections.close_all()
 
 
@@ -211,7 +212,7 @@ def _called_in_this_process() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        connection_created.disconnect(dispatch_uid="kafka_bridge.runtime.database_bounds.statements")
+        connection_created.disconnect(dispatch_uid="kafka_bridge.runtime.postgresql.database_bounds.statements")
 
 
 def test_xe6_behind_a_pool_of_sessions_one_of_three_leads(

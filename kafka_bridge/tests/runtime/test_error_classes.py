@@ -5,7 +5,8 @@ from confluent_kafka import KafkaError, KafkaException
 from django.db import OperationalError
 from psycopg import errors
 
-from kafka_bridge.runtime import bulk_rows, error_classes
+from kafka_bridge.runtime import error_classes
+from kafka_bridge.runtime.postgresql import bulk_rows
 
 pytestmark = pytest.mark.security
 

@@ -7,11 +7,11 @@ from django.core.management.base import BaseCommand
 from rich.console import Console
 from rich.table import Column, Table
 
-from shop.site import limits
+from shop.limits import limits
 
 
 class Command(BaseCommand):
-    """The table of limits, from `shop/site/limits.py`, with the refusals of the last days."""
+    """The table of limits, from `shop/limits/limits.py`, with the refusals of the last days."""
 
     help = "Show the limits on what visitors do, and how many requests each refused today and in the last week."
 

@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from devtools.testing.shop.mail_server import MailServer
 from devtools.testing.shop.mails_owed import failed, owed, send_all
-from orders import jobs, mails
+from orders import jobs
 from orders.actions import failed_mails
+from orders.mailing import mails
 from orders.models import OrderMail
 from shop import audit
 from shop.models import AuditEntry

@@ -11,7 +11,7 @@ from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.postgres import Postgres
 from devtools.testing.processes import Shop
 from devtools.testing.shop.buyers import Buyers
-from orders.mail_sending import LEASE_SECONDS
+from orders.mailing.mail_sending import LEASE_SECONDS
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 RECEIVE = """

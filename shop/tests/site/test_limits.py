@@ -16,7 +16,7 @@ from django_redis import get_redis_connection
 
 from devtools.testing.shop.storefront import a_book, api_order, checkout_form, put_in_cart
 from orders.models import Order
-from shop.site import limits, visitors
+from shop.limits import limits, visitors
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.security]
 PASSWORD = "Long-enough-17"

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.test import Client
 
 from devtools.testing.shop.storefront import CONTACT, a_book, api_order, checkout_form, put_in_cart
-from orders import mail_sending, mails
+from orders.mailing import mail_sending, mails
 from orders.models import Order, OrderMail
 from shop.models import Book
 from shop.typed import emails, fields, texts

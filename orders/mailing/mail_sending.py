@@ -30,7 +30,8 @@ from django.db.models.functions import Now
 from django.template.loader import render_to_string
 
 from kafka_bridge.runtime import backoff, error_classes
-from orders import links, mail_errors, messages
+from orders import links
+from orders.mailing import mail_errors, messages
 from orders.models import OrderMail, Status
 
 log = logging.getLogger(__name__)

@@ -43,17 +43,17 @@ class ReadOnlyServer(OperationalError):
 
 def refuse_read_only() -> None:
     """In this process a write that is refused by a read-only server counts as an outage; see Note [Read-only]."""
-    connection_created.connect(_watch, dispatch_uid="kafka_bridge.runtime.database_bounds.read_only")
+    connection_created.connect(_watch, dispatch_uid="kafka_bridge.runtime.postgresql.database_bounds.read_only")
 
 
 def bound_statements() -> None:
     """For all connections that this process opens from now on; see Note [A server that says nothing]."""
-    connection_created.connect(_bound, dispatch_uid="kafka_bridge.runtime.database_bounds.statements")
+    connection_created.connect(_bound, dispatch_uid="kafka_bridge.runtime.postgresql.database_bounds.statements")
 
 
 def end_when_silent() -> None:
     """For all connections that this process opens from now on; see Note [Frozen in a transaction]."""
-    connection_created.connect(_limit_idleness, dispatch_uid="kafka_bridge.runtime.database_bounds.idle")
+    connection_created.connect(_limit_idleness, dispatch_uid="kafka_bridge.runtime.postgresql.database_bounds.idle")
 
 
 def longest_wait_seconds() -> float:

@@ -25,7 +25,7 @@ from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 from django_redis import get_redis_connection
 
-from shop.site import visitors
+from shop.limits import visitors
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,8 @@ import psycopg
 from django.db import connections
 from psycopg import errors
 
-from kafka_bridge.runtime import backoff, clients, database_bounds, processes
+from kafka_bridge.runtime import backoff, clients, processes
+from kafka_bridge.runtime.postgresql import database_bounds
 
 log = logging.getLogger(__name__)
 Connection = psycopg.Connection[Any]

@@ -1,0 +1,1 @@
+"""How often may visitors do what? And who is one visitor?"""
