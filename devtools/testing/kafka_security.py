@@ -4,8 +4,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from devtools.local import kafka_jars
 from devtools.local.errors import LocalError
 
@@ -39,6 +37,8 @@ class KafkaSecurity:
 
     def properties(self, number: int, *, clients: str, brokers: str) -> dict[str, object]:
         """Properties of one broker; `clients` and `brokers` are the addresses (`host:port`) for these two."""
+        import yaml  # noqa: PLC0415 - drills start brokers too, without security, where the demo's packages are all
+
         environment = yaml.safe_load(_COMPOSE.read_text())["services"][f"kafka-{number}"]["environment"]
         found = {_property(name): value for name, value in environment.items() if name.startswith("KAFKA_")}
         listeners = f"INTERNAL://{clients},BROKER://{brokers}"
