@@ -104,7 +104,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "shop.site.context_processors.storefront",
             ],
-            "builtins": ["shop.templatetags.one_time_tokens"],
+            "builtins": ["shop.templatetags.one_time_tokens", "shop.templatetags.personal_parts"],
         },
     },
 ]

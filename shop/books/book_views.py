@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponsePermanentRedirect
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.cache import cache_control, never_cache
@@ -13,6 +13,7 @@ from shop import models
 from shop.books import covers, pricing, search
 from shop.checkout import price_check
 from shop.flashsales import flash_sales
+from shop.site import shared_pages
 
 NEIGHBOURS = 6
 YEAR_SECONDS = 365 * 24 * 3600
@@ -43,10 +44,14 @@ class Panel:
 
 
 @require_safe
-def book_page(request: HttpRequest, isbn: str, slug: str) -> HttpResponse:
+def book_page(request: HttpRequest, isbn: str, slug: str) -> HttpResponseBase:
     """A book with its price and stock; an outdated title in the URL redirects to the current one."""
+    return shared_pages.respond(request, lambda: _book_page(request.path, isbn))
+
+
+def _book_page(path: str, isbn: str) -> shared_pages.Page | HttpResponseBase:
     book = get_object_or_404(models.Book.objects.select_related("category"), isbn=isbn)
-    if request.path != book.get_absolute_url():
+    if path != book.get_absolute_url():
         return HttpResponsePermanentRedirect(book.get_absolute_url())
     offers, free = pricing.offers(), pricing.free()
     context = {
@@ -56,7 +61,7 @@ def book_page(request: HttpRequest, isbn: str, slug: str) -> HttpResponse:
         "offers": offers,
         "free": free,
     }
-    return render(request, "shop/book.html", context)
+    return shared_pages.Page(template="shop/book.html", context=context)
 
 
 @never_cache

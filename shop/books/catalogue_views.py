@@ -1,11 +1,14 @@
 """The catalogue: all books, searched, filtered and sorted by the URL alone."""
 
-from django.http import HttpRequest, HttpResponse
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from shop.books import pricing, search
 from shop.limits import limits, visitors
+from shop.site import shared_pages
 
 # Number of books in the shop window above the list.
 WINDOW = 5
@@ -14,16 +17,34 @@ ANNOUNCED = 4
 
 
 @require_safe
-def catalogue_page(request: HttpRequest) -> HttpResponse:
+def catalogue_page(request: HttpRequest) -> HttpResponseBase:
     """The whole page, or only the results for htmx."""
     search_request = search.SearchRequest.from_query(request.GET.dict())
     if search_request.words:
         limits.take(request, (limits.SEARCH, visitors.network_of(request)))
+    if request.htmx and not request.htmx.history_restore_request:  # type: ignore[attr-defined]
+        return _not_kept(render(request, "shop/_results.html", _context(search_request)))
+    if search_request.words:  # seldom the same, and limited
+        return _not_kept(render(request, "shop/catalogue.html", _context(search_request)))
+    return shared_pages.respond(
+        request,
+        lambda: shared_pages.Page(
+            template="shop/catalogue.html", context=_context(search_request), personal={"search": search_request}
+        ),
+    )
+
+
+def _not_kept(response: HttpResponse) -> HttpResponse:
+    response["Vary"] = "HX-Request, Cookie"
+    return response
+
+
+def _context(search_request: search.SearchRequest) -> dict[str, Any]:
     page = search.page_of(search_request)
     shelves = list(search.shelves())
     is_front = search_request == search.SearchRequest(sort=search_request.sort)
     offers = pricing.offers()
-    context = {
+    return {
         "search": search_request,
         "page": page,
         "offers": offers,
@@ -39,10 +60,6 @@ def catalogue_page(request: HttpRequest) -> HttpResponse:
         "previous": search_request.address(page=page.previous_page_number()) if page.has_previous() else "",
         "next": search_request.address(page=page.next_page_number()) if page.has_next() else "",
     }
-    is_part = request.htmx and not request.htmx.history_restore_request  # type: ignore[attr-defined]
-    response = render(request, "shop/_results.html" if is_part else "shop/catalogue.html", context)
-    response["Vary"] = "HX-Request, Cookie"
-    return response
 
 
 def _on_sale(offers: pricing.Offers) -> list[pricing.Offer]:

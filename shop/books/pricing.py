@@ -8,7 +8,7 @@ from inventory import queries as inventory_queries
 from inventory.models import pool_name
 from shop import models
 from shop.flashsales import flash_sales
-from shop.site import ttl_cache
+from shop.site import shared_pages, ttl_cache
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +65,7 @@ def _load_left() -> Units:
     )
 
 
-_usual: ttl_cache.TtlCache[Offers] = ttl_cache.TtlCache(_load_usual, max_age_seconds=1.0)
+_usual: ttl_cache.TtlCache[Offers] = ttl_cache.TtlCache(_load_usual, max_age_seconds=0.5)
 # Fresher than prices, because in a rush availability changes much faster.
 _left: ttl_cache.TtlCache[Units] = ttl_cache.TtlCache(_load_left, max_age_seconds=0.25)
 # What was derived from which cached values, so that it is not derived for every click. Threads replace each as a whole.
@@ -74,7 +74,7 @@ _known_free: tuple[Offers, Units, Units] | None = None
 
 
 def offers() -> Offers:
-    """All books for sale, by sku, at most one second old; whether a sale is running is decided now."""
+    """All books for sale, by sku, at most half a second old; whether a sale is running is decided now."""
     return _offers_of(_usual.get(), flash_sales.calendar())
 
 
@@ -99,10 +99,11 @@ def last_known() -> tuple[Offers, Units]:
 
 
 def forget() -> None:
-    """Drop this process's cached prices and availability."""
+    """Drop this process's cached prices and availability, and the pages that show them."""
     flash_sales.forget()
     _usual.forget()
     _left.forget()
+    shared_pages.forget()
 
 
 def _offers_of(usual: Offers, calendar: flash_sales.Calendar) -> Offers:

@@ -14,6 +14,7 @@ from orders.placing.placement import LINES_MAX, QUANTITY_MAX
 from shop.books import pricing
 from shop.cart import carts, forms
 from shop.checkout import price_check
+from shop.site.same_origin import same_origin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,7 @@ def cart_page(request: HttpRequest) -> HttpResponse:
     return render(request, "shop/cart.html", context)
 
 
+@same_origin
 @require_POST
 def add(request: HttpRequest) -> HttpResponse:
     """Add copies of a book; `then=checkout` (Buy now) continues to the checkout."""

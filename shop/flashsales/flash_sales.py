@@ -104,7 +104,7 @@ def _load() -> Sales:
     return found
 
 
-_sales: ttl_cache.TtlCache[Sales] = ttl_cache.TtlCache(_load, max_age_seconds=1.0)
+_sales: ttl_cache.TtlCache[Sales] = ttl_cache.TtlCache(_load, max_age_seconds=0.5)
 # The calendar of a set of sales. Threads replace the pair as a whole, so no lock is needed.
 _known: tuple[Sales, Calendar] | None = None
 

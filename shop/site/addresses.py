@@ -69,7 +69,7 @@ ADDRESSES = (
     Address(path="/books/<isbn:isbn>/panel/", name="book_panel"),
     Address(path="/covers/<isbn:isbn>.svg", name="cover"),
     Address(path="/cart/", name="cart", bounds="the visitor's own cart"),
-    Address(path="/cart/add/", name="cart_add", methods=POST, bounds="the visitor's own cart"),
+    Address(path="/cart/add/", name="cart_add", methods=POST, bounds="the visitor's own cart; from our own pages"),
     Address(path="/cart/change/", name="cart_change", methods=POST, bounds="the visitor's own cart"),
     Address(path="/checkout/", name="checkout", methods=FORM, rate_limits=_ORDERS),
     Address(path="/api/orders/", name="api_orders", methods=POST, rate_limits=(limits.ORDERS_NETWORK,)),

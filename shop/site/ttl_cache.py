@@ -21,20 +21,21 @@ class TtlCache(Generic[T]):
         self._lock = threading.Lock()
         self._held: tuple[float, T] | None = None
 
-    def get(self) -> T:
-        """The value; loads it at most once per half of the maximum age."""
+    def get(self, load: Callable[[], T] | None = None) -> T:
+        """The value; loads it (by `load`, if given) at most once per half of the maximum age."""
+        load = load or self._load
         held = self._held
         if held is not None:
             age_seconds = time.monotonic() - held[0]
             if age_seconds < self._max_age_seconds / 2:
                 return held[1]
             if age_seconds < self._max_age_seconds:
-                return self._reload_unless_another_thread_does(held[1])
+                return self._reload_unless_another_thread_does(held[1], load)
         with self._lock:
             fresh = self._held
             if fresh is not None and fresh is not held:
                 return fresh[1]
-            return self._reload()
+            return self._reload(load)
 
     def last_known(self) -> T:
         """The value of any age, for a page that must be shown without the database."""
@@ -45,16 +46,16 @@ class TtlCache(Generic[T]):
         """Drop the value, after a change of what it is made of."""
         self._held = None
 
-    def _reload_unless_another_thread_does(self, held: T) -> T:
+    def _reload_unless_another_thread_does(self, held: T, load: Callable[[], T]) -> T:
         if not self._lock.acquire(blocking=False):
             return held
         try:
-            return self._reload()
+            return self._reload(load)
         finally:
             self._lock.release()
 
-    def _reload(self) -> T:
+    def _reload(self, load: Callable[[], T]) -> T:
         started = time.monotonic()
-        value = self._load()
+        value = load()
         self._held = (started, value)
         return value

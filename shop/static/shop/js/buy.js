@@ -130,7 +130,7 @@ function prepare(place) {
     input.addEventListener("input", () => { typedQuantity = input.value; });
   }
   // As the page was made just now. Where it was kept by the browser, the socket's first message puts the clock right.
-  if (known(place.dataset.sku) === undefined) clockOffset = moment(place.dataset.now) - Date.now();
+  if (place.dataset.now && known(place.dataset.sku) === undefined) clockOffset = moment(place.dataset.now) - Date.now();
   place.append(makeConnection());
   showState(state);
   tick();
