@@ -46,6 +46,10 @@ SECRET_KEY = env.str("SECRET_KEY", default="django-insecure-bookrush-on-loopback
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 # Who sends it as `Authorization: Bearer …` reads in /readyz what is wrong, as staff do; others read only whether it is.
 READYZ_TOKEN = env.str("READYZ_TOKEN", default="")
+# Who sends this one reads /metrics of the roles web and live; without one, nobody does.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# Which processes should run, such as `web,live,relay:2,timekeeper,orders:3`; empty: one of each role.
+EXPECTED_PROCESSES = env.str("EXPECTED_PROCESSES", default="")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
@@ -321,6 +325,12 @@ KAFKA_BRIDGE = BridgeSettings(
     schema_folder=str(BASE_DIR / "docs" / "events"),
     ready_file=READY_FILE,
     role_variable="BOOKRUSH_ROLE",
+    version=env.str("BOOKRUSH_VERSION", default=""),
+    heartbeat_stores=("shop.operations.processes.redis_store.RedisHeartbeats",),
+    metrics_prefix="bookrush",
+    metrics_host=env.str("METRICS_HOST", default="127.0.0.1"),
+    metrics_port=env.int("METRICS_PORT", default=0),
+    metrics_port_variable="METRICS_PORT",
     variables={
         "bootstrap_servers": "KAFKA_BOOTSTRAP_SERVERS",
         "security_protocol": "KAFKA_SECURITY_PROTOCOL",

@@ -15,6 +15,7 @@ from kafka_bridge.dead_letters.limit import DeadLetterLimit
 from kafka_bridge.retrying import parking, retry_topic
 from kafka_bridge.retrying.parking import State
 from kafka_bridge.runtime import error_classes
+from kafka_bridge.telemetry import partition_counts
 from kafka_bridge.wire.envelope import Malformed, Received
 from kafka_bridge.wire.records import Record
 
@@ -47,7 +48,9 @@ class FailedMessages:
         due = time.time() + delay
         # First the row: a copy without one is dropped, while a row without a copy is found when it is overdue.
         state = self._patiently(partial(park, state=State.RETRYING, delay_seconds=delay))
-        self.parked += state is not None
+        if state is not None:
+            self.parked += 1
+            self._count("parked", record)
         if state == State.RETRYING:
             self.send_copy(record, attempt=1, tries=tries, due=due, error=reason)
             log.warning(
@@ -98,8 +101,12 @@ class FailedMessages:
             )
         )
         self.dead += 1
+        self._count("dead", record)
         if not isinstance(error, Malformed | Reject):
             self._limit.count()
+
+    def _count(self, outcome: partition_counts.Outcome, record: Record) -> None:
+        partition_counts.current.count(outcome, self._group.name, record.topic(), record.partition())
 
     def handled(self) -> None:
         """A message of the group was handled: whatever died before was not a series."""

@@ -18,6 +18,11 @@ from typing import Any
 from daphne import cli, http_protocol, server, ws_protocol
 from django.conf import settings
 from twisted.internet import reactor as _reactor
+from twisted.internet import task
+
+from kafka_bridge.monitoring import reporting
+from kafka_bridge.telemetry import activity
+from shop.operations.processes import expected
 
 reactor: Any = _reactor  # what it is depends on the machine
 # Codes from 4000 on are for applications (RFC 6455, section 7.4.2); this one is after the status 429.
@@ -26,6 +31,7 @@ REQUEST_SECONDS = 10
 BACKLOG = 1024
 UNREAD_BYTES_MAX = 32 * 1024
 UNREAD_SECONDS = 20
+TURN_SECONDS = 1.0
 
 
 class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne has no types
@@ -128,6 +134,7 @@ class BoundedServer(server.Server):  # type: ignore[misc]  # Daphne has no types
         self.endpoints = [
             f"{endpoint}:backlog={BACKLOG}" if endpoint.startswith("tcp:") else endpoint for endpoint in self.endpoints
         ]
+        reactor.callWhenRunning(_report)
         super().run()
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
@@ -151,6 +158,13 @@ class Cli(cli.CommandLineInterface):  # type: ignore[misc]  # Daphne has no type
     """Daphne's command line."""
 
     server_class = BoundedServer
+
+
+def _report() -> None:
+    """Say that this process lives, and that its loop goes round."""
+    activity.current.say("working", "serves live pages")
+    task.LoopingCall(activity.current.turn).start(TURN_SECONDS)
+    reactor.addSystemEventTrigger("before", "shutdown", reporting.start(expected.LIVE).stop)
 
 
 def _end_unless_asked(protocol: Any) -> None:
