@@ -124,6 +124,7 @@ class Shop:
             environment=self.environment,
             run=self._folder,
             accounts=self._accounts,
+            metrics_port=ports.pick_neighbours(count=20),
         )
         self.ensure_running()
 

@@ -32,7 +32,7 @@ from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.publishing import outbox
 from kafka_bridge.retrying import parking
 from kafka_bridge.retrying.parking import Head
-from kafka_bridge.telemetry import activity, partition_counts
+from kafka_bridge.telemetry import activity, log_context, partition_counts
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.records import Record
@@ -206,8 +206,13 @@ def _call_handlers(group: Group, fresh: Sequence[Received], attempt: Attempt) ->
             if handler.form is CallStyle.ONE:
                 for message in calls:
                     attempt.suspects = (message,)
-                    handler.call(attempt.suspects)
+                    with log_context.about(message.ids):
+                        handler.call(attempt.suspects)
                 attempt.suspects = calls
+            elif len(calls) == 1:
+                attempt.suspects = calls
+                with log_context.about(calls[0].ids):
+                    handler.call(calls)
             else:
                 attempt.suspects = calls
                 handler.call(calls)

@@ -59,6 +59,7 @@ class Reporter:
         self._host = socket.gethostname()[:100]
         self._started_at = time.time()
         self._instance = f"{role}-{self._host}-{os.getpid()}-{int(self._started_at * 1000):x}"
+        activity.current.role, activity.current.instance = role, self._instance
         self._stop = threading.Event()
         self._metrics_url = ""
         self._threads = [

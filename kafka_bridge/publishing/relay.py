@@ -40,14 +40,22 @@ log = logging.getLogger(__name__)
 
 LEADER_LOCK = 0x626F6F6B72  # any number will do, so long as nobody else in this database uses it
 
-EVENTS = metrics.counter("relay_events", "Events that the relay has brought to Kafka, which acknowledged them")
-BATCHES = metrics.counter("relay_batches", "Batches of events that the relay has worked through")
-FAILURES = metrics.counter("relay_delivery_failures", "Events that Kafka did not take; they stay first in line")
-WAITING = metrics.gauge(
-    "relay_outbox_rows", "Unsent events that the relay found at its last look, up to the size of a batch"
+EVENTS = metrics.counter(
+    "relay_events", "Events that the relay has brought to Kafka, which acknowledged them", by="relay"
 )
-OLDEST = metrics.gauge("relay_outbox_oldest_seconds", "Age of the oldest unsent event at the relay's last look")
-SENDING = metrics.histogram("relay_batch_seconds", "How long a batch took from its first row to the last report")
+BATCHES = metrics.counter("relay_batches", "Batches of events that the relay has worked through", by="relay")
+FAILURES = metrics.counter(
+    "relay_delivery_failures", "Events that Kafka did not take; they stay first in line", by="relay"
+)
+WAITING = metrics.gauge(
+    "relay_outbox_rows", "Unsent events that the relay found at its last look, up to the size of a batch", by="relay"
+)
+OLDEST = metrics.gauge(
+    "relay_outbox_oldest_seconds", "Age of the oldest unsent event at the relay's last look", by="relay"
+)
+SENDING = metrics.histogram(
+    "relay_batch_seconds", "How long a batch took from its first row to the last report", by="relay"
+)
 
 _UNSENT = """
 SELECT id, event_id, topic, key, type, version, correlation_id, causation_id, traceparent, body, created_at

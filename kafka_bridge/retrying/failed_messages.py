@@ -15,7 +15,7 @@ from kafka_bridge.dead_letters.limit import DeadLetterLimit
 from kafka_bridge.retrying import parking, retry_topic
 from kafka_bridge.retrying.parking import State
 from kafka_bridge.runtime import error_classes
-from kafka_bridge.telemetry import partition_counts
+from kafka_bridge.telemetry import log_context, partition_counts
 from kafka_bridge.wire.envelope import Malformed, Received
 from kafka_bridge.wire.records import Record
 
@@ -53,14 +53,11 @@ class FailedMessages:
             self._count("parked", record)
         if state == State.RETRYING:
             self.send_copy(record, attempt=1, tries=tries, due=due, error=reason)
-            log.warning(
-                "%s: %s[%d]@%d is parked for %.0f s after %d attempts: %s",
-                self._group.name,
-                *record.coordinates,
-                delay,
-                tries,
-                reason,
-            )
+            with log_context.about(message.ids):
+                log.warning(
+                    "%s: %s[%d]@%d is parked for %.0f s after %d attempts: %s",
+                    self._group.name, *record.coordinates, delay, tries, reason,
+                )  # fmt: skip
 
     def send_copy(self, record: Record, *, attempt: int, tries: int, due: float, error: str) -> None:
         """A copy in the retry topic: it comes back when it is due (seconds since the epoch).

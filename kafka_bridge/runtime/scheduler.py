@@ -21,9 +21,11 @@ from kafka_bridge.runtime.postgresql.leadership import Connection
 from kafka_bridge.telemetry import activity, metrics
 
 log = logging.getLogger(__name__)
-RUNS = metrics.counter("job_runs", "How often the timekeeper has run a job", ["job"])
-FAILURES = metrics.counter("job_failures", "How often a job of the timekeeper's has raised an error", ["job"])
-SECONDS = metrics.histogram("job_seconds", "How long a run of a job took", ["job"])
+RUNS = metrics.counter("job_runs", "How often the timekeeper has run a job", ["job"], by="timekeeper")
+FAILURES = metrics.counter(
+    "job_failures", "How often a job of the timekeeper's has raised an error", ["job"], by="timekeeper"
+)
+SECONDS = metrics.histogram("job_seconds", "How long a run of a job took", ["job"], by="timekeeper")
 LEADER_LOCK = 0x626F6F6B74
 
 

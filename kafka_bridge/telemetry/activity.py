@@ -26,6 +26,9 @@ class Activity:
     """Of one process; any thread may write, and any may read."""
 
     def __init__(self) -> None:
+        self.role = ""
+        self.instance = ""
+        """Unique among all that ever ran; empty until heartbeats begin."""
         self.state: State = "starting"
         self.doing = ""
         """In a few words for people."""

@@ -21,9 +21,13 @@ from twisted.internet import reactor as _reactor
 from twisted.internet import task
 
 from kafka_bridge.monitoring import reporting
-from kafka_bridge.telemetry import activity
+from kafka_bridge.telemetry import activity, metrics
 from shop.operations.processes import expected
 
+PUSHED = metrics.counter("live_messages_pushed", "Messages that were sent to live pages", by="live")
+CUT_OFF = metrics.counter(
+    "live_sockets_cut_off", "Sockets that were ended, as their client was too slow or too loud", ["why"], by="live"
+)
 reactor: Any = _reactor  # what it is depends on the machine
 # Codes from 4000 on are for applications (RFC 6455, section 7.4.2); this one is after the status 429.
 TOO_MANY_MESSAGES = 4429
@@ -78,6 +82,7 @@ class BoundedSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]  # Dap
             return
         self.application_queue.put_nowait({"type": "websocket.disconnect", "code": TOO_MANY_MESSAGES})
         self.muted = True
+        CUT_OFF.labels("too many messages").inc()
         self.sendClose(TOO_MANY_MESSAGES, "Too many messages.")
         self.transport.pauseProducing()  # the connection is cut in a second, whether or not the client answers
 
@@ -149,8 +154,12 @@ class BoundedServer(server.Server):  # type: ignore[misc]  # Daphne has no types
         if getattr(protocol, "muted", False):
             return
         if unread is not None and unread.is_too_much:
+            CUT_OFF.labels("reads too slowly").inc()
             protocol.transport.abortConnection()
             return
+        if message["type"] == "websocket.send":
+            PUSHED.inc()
+            activity.current.progress()
         await super().handle_reply(protocol, message)
 
 

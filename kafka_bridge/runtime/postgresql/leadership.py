@@ -31,7 +31,9 @@ from kafka_bridge.runtime.postgresql import database_bounds
 from kafka_bridge.telemetry import activity, metrics
 
 log = logging.getLogger(__name__)
-LEADING = metrics.gauge("leader", "Whether this process leads: 1, or 0 while another one does", ["role"])
+LEADING = metrics.gauge(
+    "leader", "Whether this process leads: 1, or 0 while another one does", ["role"], by="relay, timekeeper"
+)
 Connection = psycopg.Connection[Any]
 _FIRST_PAUSE_SECONDS = 0.5
 # How often a standby asks for the lock; so long a takeover takes at most.
