@@ -5,8 +5,11 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
+
+from kafka_bridge.telemetry import metrics
 
 ANSWER_SECONDS = 0.2
 # Addresses are anybody's to make up, and an answer is some tens of kilobytes.
@@ -14,6 +17,8 @@ ANSWERS_MAX = 500
 IS_SHARED = "X-Is-Shared"
 """The header by which the web process knows such an answer; it does not leave the process."""
 Header = tuple[str, str]
+_MARK = (IS_SHARED, "1")
+_SENT = metrics.counter("http_shared_answers", "Pages sent from memory, which Django was not asked for", by="web")
 Address = tuple[str, ...]
 """All that such an answer depends on: scheme, host, path, query."""
 
@@ -75,3 +80,40 @@ class Answers:
 
 
 answers = Answers()
+
+
+def find(scope: Any) -> Answer | None:
+    """For a request (an RSGI scope), what was answered a moment ago to somebody else without cookies."""
+    headers = scope.headers
+    if scope.method != "GET" or "hx-request" in headers or not is_stranger(headers.get("cookie") or ""):
+        return None
+    answer = answers.find(_address(scope))
+    if answer is not None:
+        _SENT.inc()
+    return answer
+
+
+def keep(scope: Any, status: int, headers: list[Header], body: bytes) -> Answer | None:
+    """Keep an answer that others may get; None if this is none. The header that says so is removed."""
+    if _MARK not in headers:
+        return None
+    headers.remove(_MARK)
+    sets_cookies = any(name.lower() == "set-cookie" for name, _ in headers)
+    if scope.method != "GET" or status != 200 or sets_cookies:
+        return None
+    return answers.keep(_address(scope), headers, body)
+
+
+def send(protocol: Any, scope: Any, answer: Answer) -> None:
+    """Send it, or that the browser has it already."""
+    if scope.headers.get("if-none-match") == answer.etag:
+        protocol.response_empty(304, [header for header in answer.headers if header[0].lower() != "content-length"])
+    else:
+        protocol.response_bytes(200, answer.headers, answer.body)
+
+
+def _address(scope: Any) -> Address:
+    """Whoever forwards says the scheme in a header."""
+    headers = scope.headers
+    host = headers.get("host") or scope.authority
+    return scope.scheme, headers.get("x-forwarded-proto") or "", host or "", scope.path, scope.query_string

@@ -44,7 +44,6 @@ TURN_SECONDS = 1.0
 URL_BYTES_MAX = 8 * 1024
 
 Header = tuple[str, str]
-_IS_SHARED = (shared_answers.IS_SHARED, "1")
 Request = tuple[Any, Any, bytes, "asyncio.Future[None]"]
 
 
@@ -91,8 +90,8 @@ class WebApplication:
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""
-        if (shared := _shared_answer(scope)) is not None:
-            _send(protocol, scope, shared)
+        if (shared := shared_answers.find(scope)) is not None:
+            shared_answers.send(protocol, scope, shared)
             return
         try:
             body = await self._body(scope, protocol)
@@ -188,38 +187,10 @@ class WebApplication:
 
         answer = self._django(environ_of(scope, body), start_response)  # type: ignore[arg-type]  # the stubs want a protocol
         whole = _whole(answer)
-        if _IS_SHARED in headers:
-            headers.remove(_IS_SHARED)
-            if scope.method == "GET" and status == 200 and not _sets_cookies(headers):
-                _send(protocol, scope, shared_answers.answers.keep(_address(scope), headers, whole))
-                return
+        if (shared := shared_answers.keep(scope, status, headers, whole)) is not None:
+            shared_answers.send(protocol, scope, shared)
+            return
         protocol.response_bytes(status, headers, whole)
-
-
-def _shared_answer(scope: Any) -> shared_answers.Answer | None:
-    """What was answered a moment ago to somebody else without cookies; see `shared_answers`."""
-    headers = scope.headers
-    if scope.method != "GET" or "hx-request" in headers or not shared_answers.is_stranger(headers.get("cookie") or ""):
-        return None
-    return shared_answers.answers.find(_address(scope))
-
-
-def _address(scope: Any) -> shared_answers.Address:
-    """All that the answer depends on, if the request has no cookies: whoever forwards says the scheme in a header."""
-    headers = scope.headers
-    host = headers.get("host") or scope.authority
-    return scope.scheme, headers.get("x-forwarded-proto") or "", host or "", scope.path, scope.query_string
-
-
-def _sets_cookies(headers: Iterable[Header]) -> bool:
-    return any(name.lower() == "set-cookie" for name, _ in headers)
-
-
-def _send(protocol: Any, scope: Any, answer: shared_answers.Answer) -> None:
-    if scope.headers.get("if-none-match") == answer.etag:
-        protocol.response_empty(304, [header for header in answer.headers if header[0].lower() != "content-length"])
-    else:
-        protocol.response_bytes(200, answer.headers, answer.body)
 
 
 def environ_of(scope: Any, body: bytes) -> dict[str, Any]:
