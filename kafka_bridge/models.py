@@ -1,5 +1,5 @@
 """The tables: outbox and inbox, which make a message take effect once; lag samples and heartbeats; messages that are
-parked, dead or refused.
+parked, dead or refused; controls of groups.
 """
 
 from typing import Any
@@ -319,3 +319,47 @@ class ProcessHeartbeat(models.Model):
 
     def __str__(self) -> str:
         return self.instance
+
+
+class GroupControl(models.Model):
+    """What a person has a consumer group do: stand still, or one of its members leave and come back."""
+
+    class Kind(models.TextChoices):
+        """What is to be done."""
+
+        PAUSE = "pause", "Pause"
+        REJOIN = "rejoin", "Leave and come back"
+
+    kind = models.CharField(max_length=10, choices=Kind)
+    group = models.CharField(max_length=60)
+    topic = models.CharField(max_length=120, blank=True)
+    """Without the prefix; empty for all that the group hears."""
+    partition = models.IntegerField(null=True)
+    """None for all of the topic."""
+    member_id = models.CharField(max_length=200, blank=True)
+    """Who is to leave and come back, as the brokers call it."""
+    who = models.CharField(max_length=150)
+    reason = models.CharField(max_length=500)
+    at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    """When a pause was ended; None while it is in force."""
+    ended_by = models.CharField(max_length=150, blank=True)
+    ended_because = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        verbose_name = "control of a group"
+        verbose_name_plural = "controls of groups"
+        ordering = ("-id",)
+        permissions = (("control_groups", "Can pause and resume consumer groups"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["group", "topic", "partition"],
+                name="group_control_one_pause",
+                condition=models.Q(kind="pause", ended_at=None),
+                nulls_distinct=False,
+            ),
+        )
+        indexes = (models.Index(fields=["group", "at"], name="group_control_group"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.group} {self.topic or 'all topics'}"

@@ -11,6 +11,10 @@ still has. So a message is either handled by the member that has its partition, 
 Not every offset is a message. A transaction of Kafka's, such as a stranger may make, ends with a marker that consumers
 never see; and compaction leaves gaps. A group that committed only what lies behind its last message would be one behind
 for good. So the client tells when it has read a partition to its end, and that is committed like a message.
+
+# Note [Held by a person]
+A partition that a person paused (see `controls.py`) is treated as one that went and came back: what is in hand of it is
+forgotten. Then it stays paused, through rebalances and pauses of our own, until nobody wants that any more.
 """
 
 import logging
@@ -24,7 +28,7 @@ from typing import TypeVar, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.db import close_old_connections, connection
 
-from kafka_bridge.consuming import pause_notices, unreadable_batches
+from kafka_bridge.consuming import controls, pause_notices, unreadable_batches
 from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId
 from kafka_bridge.runtime import access_errors, backoff, clients, error_classes
 from kafka_bridge.runtime.waiting import Stopped
@@ -61,6 +65,11 @@ class GroupMember:
         self._unreadable: dict[PartitionId, int] = {}
         """Partitions that stand before a batch which cannot be read, and the first offsets of these."""
         self._is_paused = False
+        self._controls = controls.ControlReader(self._controlled_as)
+        self._held: set[PartitionId] = set()
+        """Those of ours that a person paused; see Note [Held by a person]."""
+        self._is_leaving = False
+        """A person asked us to leave and come back."""
         self._commit_again = False
         self._check_connection_at = 0.0
         self._refused: KafkaError | None = None
@@ -71,6 +80,30 @@ class GroupMember:
         self._tell_member_at = 0.0
         self._brokers_away = ""
         """The error since which no broker has answered; empty while one does."""
+
+    @property
+    def _controlled_as(self) -> str:
+        """The group that people pause when they mean us."""
+        return self.name
+
+    def _run(self, topics: list[str], step: Callable[[], None]) -> None:
+        """Take step after step as a member that reads these topics, until told to stop; leave and come back if asked.
+
+        Raises:
+            KafkaException: the client is beyond repair.
+        """
+        while not self.stop.is_set():
+            with self._joined(topics):
+                while not (self.stop.is_set() or self._is_leaving):
+                    step()
+            self._forget_all()
+
+    def _forget_all(self) -> None:
+        """What was in hand when we left, comes again to whoever has the partitions now."""
+        self._offsets = OffsetTracker()
+        for found in (self.assigned, self._revoked, self._held, self._ends, self._unreadable):
+            found.clear()
+        self._is_leaving = self._commit_again = False
 
     @contextmanager
     def _joined(self, topics: list[str]) -> Iterator[None]:
@@ -107,6 +140,7 @@ class GroupMember:
             KafkaException: the client is beyond repair.
         """
         self._note_turn()
+        self._look_at_controls()
         first = self._consumer.poll(max(0.0, min(wait_seconds, POLL_SECONDS)))
         if first is not None:
             self._note_brokers()
@@ -131,9 +165,34 @@ class GroupMember:
             if self.loop == activity.MAIN and not self._waits_for:
                 self._note_state()
 
+    def _look_at_controls(self) -> None:
+        """Do what a person has us do now. The caller finds in `_revoked` what is to be forgotten."""
+        self._controls.look()
+        if self._controls.must_rejoin(self._consumer.memberid()):
+            log.info("%s: leaves and comes back, as a person asked", self.name)
+            self._is_leaving = True
+        held = {partition for partition in self.assigned if self._is_held(partition)}
+        if held == self._held:
+            return
+        newly, freed = held - self._held, self._held - held
+        self._held, self._tell_member_at = held, 0.0
+        self._revoked |= newly
+        self._consumer.pause(_topic_partitions(newly))
+        self._consumer.resume(_topic_partitions(freed))
+        for what, partitions in (("paused by a person", newly), ("goes on", freed)):
+            if partitions:
+                log.info("%s: %s: %s", self.name, what, _names(_topic_partitions(partitions)))
+
+    def _is_held(self, partition: PartitionId) -> bool:
+        """Whether a person paused it."""
+        topic, number = partition
+        return self._controls.is_paused(topic.removeprefix(self._options.topic_prefix), number)
+
     def _note_state(self) -> None:
         if self._brokers_away:
             activity.current.say("waiting", f"no broker of Kafka's answers ({self._brokers_away})")
+        elif self._held and self._held == self.assigned:
+            activity.current.say("paused", f"a person paused all that it reads of {self.name}")
         elif self.assigned:
             activity.current.say("working", f"reads {len(self.assigned)} partitions of {self.name}")
         else:
@@ -270,7 +329,7 @@ class GroupMember:
                     self._pause_notices.publish("paused", self._waits_for, self.assigned)
         finally:
             self._is_paused = False
-            self._consumer.resume(_topic_partitions(self.assigned))
+            self._consumer.resume(_topic_partitions(self.assigned - self._held))
 
     # -- offsets and partitions -----------------------------------------------------------------
     def _commit(self) -> None:
@@ -329,6 +388,7 @@ class GroupMember:
         if returned:
             self._consumer.incremental_unassign(_topic_partitions(returned))
             self._consumer.incremental_assign(_topic_partitions(returned))  # from what the group has committed
+            self._consumer.pause(_topic_partitions(returned & self._held))
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
@@ -340,6 +400,9 @@ class GroupMember:
         self._note_brokers()
         # A pause outlives the loss of a partition: one that was paused then would stand still for ever.
         (consumer.pause if self._is_paused else consumer.resume)(partitions)
+        held = {partition for partition in _partition_ids(partitions) if self._is_held(partition)}
+        consumer.pause(_topic_partitions(held))
+        self._held |= held
         log.info("%s: assigned %s", self.name, _names(partitions))
         self._on_joined()
 
@@ -373,6 +436,7 @@ class GroupMember:
     def _give_up(self, partitions: list[TopicPartition]) -> None:
         self._revoked |= _partition_ids(partitions)
         self.assigned -= _partition_ids(partitions)
+        self._held -= _partition_ids(partitions)
 
 
 def partition_of(message: Message) -> PartitionId:

@@ -113,10 +113,15 @@ class Runner(group_member.GroupMember):
         Raises:
             KafkaException: the client is beyond repair; end the process with an error, a new one starts afresh.
         """
-        with self._joined([topic.name for topic in self.group.topics]):
-            while not self.stop.is_set():
-                self._step()
-                self._report()
+        self._run([topic.name for topic in self.group.topics], self._turn)
+
+    def _turn(self) -> None:
+        self._step()
+        self._report()
+
+    def _forget_all(self) -> None:
+        super()._forget_all()
+        self._deferred.clear()
 
     def _step(self) -> None:
         messages: list[Message] = []

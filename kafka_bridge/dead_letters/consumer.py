@@ -44,9 +44,7 @@ class DeadLetterConsumer(group_member.GroupMember):
         sender = workers.Worker(redrive_sender.send_due, self.stop)
         sender.start()
         try:
-            with self._joined([topic.name for topic in DEAD_LETTERS.topics]):
-                while not self.stop.is_set():
-                    self._step()
+            self._run([topic.name for topic in DEAD_LETTERS.topics], self._step)
         finally:
             sender.wake()
             sender.join(timeout=5)

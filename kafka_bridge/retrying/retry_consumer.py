@@ -24,6 +24,7 @@ from confluent_kafka import Message
 from kafka_bridge.consuming import group_member, message_processing
 from kafka_bridge.consuming.group_member import Revoked
 from kafka_bridge.consuming.message_processing import Attempt
+from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.consuming.registry import Group, Reject
 from kafka_bridge.dead_letters.limit import DeadLetterLimit
 from kafka_bridge.retrying import parking, retry_topic, waiting_heads
@@ -57,8 +58,10 @@ class RetryConsumer(group_member.GroupMember):
         after_commit: Callable[[], None] = lambda: None,
         dead_letter_limit: DeadLetterLimit | None = None,
     ) -> None:
+        self._group_name = group.name
         super().__init__(topics.retry_group_name(group.name), stop)
         self.group = group
+        self._topics = {topics.retry_topic_name(topic.name, group.name): topic.name for topic in group.topics}
         self.after_commit = after_commit
         self.handled = self.failed = 0
         self._failed = FailedMessages(group, self, dead_letter_limit or DeadLetterLimit(group.name, stop))
@@ -82,9 +85,20 @@ class RetryConsumer(group_member.GroupMember):
         Raises:
             KafkaException: the client is beyond repair; end the process with an error, a new one starts afresh.
         """
-        with self._joined([topics.retry_topic_name(topic.name, self.group.name) for topic in self.group.topics]):
-            while not self.stop.is_set():
-                self._step()
+        self._run([topics.retry_topic_name(topic.name, self.group.name) for topic in self.group.topics], self._step)
+
+    @property
+    def _controlled_as(self) -> str:
+        return self._group_name
+
+    def _is_held(self, partition: PartitionId) -> bool:
+        """Its group is, or the topic whose messages are tried again here."""
+        return self._controls.is_paused(self._topics[partition[0].removeprefix(self._options.topic_prefix)])
+
+    def _forget_all(self) -> None:
+        super()._forget_all()
+        self._in_hand.clear()
+        self._ready_keys.clear()
 
     def _step(self) -> None:
         messages: list[Message] = []
@@ -138,6 +152,8 @@ class RetryConsumer(group_member.GroupMember):
 
     def _handle_ready_keys(self) -> None:
         """See Note [Who follows a head]."""
+        if self._controls.is_paused():
+            return
         if time.monotonic() - self._found_at >= FIND_EVERY_SECONDS:
             self._find_ready_keys()
         for key in list(self._ready_keys):
