@@ -6,30 +6,22 @@ The runner, the retry consumer and the dead letter consumer are members; each ad
 The callbacks of a rebalance run inside `poll`, also inside that of `_wait`. They only note which partitions went. The
 loop then raises `Revoked` at a place where it knows what it has in hand, forgets all of it, and fetches again what it
 still has. So a message is either handled by the member that has its partition, or not at all.
-
-# Note [Gaps at the end]
-Not every offset is a message. A transaction of Kafka's, such as a stranger may make, ends with a marker that consumers
-never see; and compaction leaves gaps. A group that committed only what lies behind its last message would be one behind
-for good. So the client tells when it has read a partition to its end, and that is committed like a message.
-
-# Note [Held by a person]
-A partition that a person paused (see `controls.py`) is treated as one that went and came back: what is in hand of it is
-forgotten. Then it stays paused, through rebalances and pauses of our own, until nobody wants that any more.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, Message, TopicPartition
 from django.db import close_old_connections, connection
 
-from kafka_bridge.consuming import controls, pause_notices, unreadable_batches
-from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId
+from kafka_bridge.consuming import pause_notices, unreadable_batches
+from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId, offset_of, partition_of
+from kafka_bridge.consuming.partition_holder import PartitionHolder, topic_partitions
 from kafka_bridge.runtime import access_errors, backoff, clients, error_classes
 from kafka_bridge.runtime.waiting import Stopped
 from kafka_bridge.telemetry import activity
@@ -45,46 +37,19 @@ class Revoked(Exception):
     """Partitions went to another member while messages were in hand; what is still ours is fetched again."""
 
 
-class GroupMember:
+class GroupMember(PartitionHolder):
     """One member of one consumer group, in one thread."""
 
     loop = activity.MAIN
     """What its loop is called among those of the process."""
 
     def __init__(self, name: str, stop: threading.Event) -> None:
-        self.name = name
+        super().__init__(name)
         self.stop = stop
-        self.assigned: set[PartitionId] = set()
-        self._options = clients.conf()
-        self._consumer: Consumer
-        self._offsets = OffsetTracker()
-        self._revoked: set[PartitionId] = set()
-        """Partitions that went since the loop last looked, those included that have come back since."""
-        self._ends: dict[PartitionId, int] = {}
-        """Partitions that have just been read to their ends, and the offsets of these."""
-        self._unreadable: dict[PartitionId, int] = {}
-        """Partitions that stand before a batch which cannot be read, and the first offsets of these."""
-        self._is_paused = False
-        self._controls = controls.ControlReader(self._controlled_as)
-        self._held: set[PartitionId] = set()
-        """Those of ours that a person paused; see Note [Held by a person]."""
-        self._is_leaving = False
-        """A person asked us to leave and come back."""
-        self._commit_again = False
         self._check_connection_at = 0.0
-        self._refused: KafkaError | None = None
-        """Why a broker did not let us in, while we have no partitions."""
         self._pause_notices: pause_notices.PauseNotices
         self._waits_for = ""
         """The error that keeps a transaction from being done; empty while nothing does."""
-        self._tell_member_at = 0.0
-        self._brokers_away = ""
-        """The error since which no broker has answered; empty while one does."""
-
-    @property
-    def _controlled_as(self) -> str:
-        """The group that people pause when they mean us."""
-        return self.name
 
     def _run(self, topics: list[str], step: Callable[[], None]) -> None:
         """Take step after step as a member that reads these topics, until told to stop; leave and come back if asked.
@@ -164,29 +129,6 @@ class GroupMember:
             activity.current.member_ids[self.name] = self._consumer.memberid() or ""
             if self.loop == activity.MAIN and not self._waits_for:
                 self._note_state()
-
-    def _look_at_controls(self) -> None:
-        """Do what a person has us do now. The caller finds in `_revoked` what is to be forgotten."""
-        self._controls.look()
-        if self._controls.must_rejoin(self._consumer.memberid()):
-            log.info("%s: leaves and comes back, as a person asked", self.name)
-            self._is_leaving = True
-        held = {partition for partition in self.assigned if self._is_held(partition)}
-        if held == self._held:
-            return
-        newly, freed = held - self._held, self._held - held
-        self._held, self._tell_member_at = held, 0.0
-        self._revoked |= newly
-        self._consumer.pause(_topic_partitions(newly))
-        self._consumer.resume(_topic_partitions(freed))
-        for what, partitions in (("paused by a person", newly), ("goes on", freed)):
-            if partitions:
-                log.info("%s: %s: %s", self.name, what, _names(_topic_partitions(partitions)))
-
-    def _is_held(self, partition: PartitionId) -> bool:
-        """Whether a person paused it."""
-        topic, number = partition
-        return self._controls.is_paused(topic.removeprefix(self._options.topic_prefix), number)
 
     def _note_state(self) -> None:
         if self._brokers_away:
@@ -315,7 +257,7 @@ class GroupMember:
         """
         until = time.monotonic() + seconds
         self._is_paused = True
-        self._consumer.pause(_topic_partitions(self.assigned))
+        self._consumer.pause(topic_partitions(self.assigned))
         try:
             while (left := until - time.monotonic()) > 0:
                 if self.stop.is_set():
@@ -329,135 +271,4 @@ class GroupMember:
                     self._pause_notices.publish("paused", self._waits_for, self.assigned)
         finally:
             self._is_paused = False
-            self._consumer.resume(_topic_partitions(self.assigned - self._held))
-
-    # -- offsets and partitions -----------------------------------------------------------------
-    def _commit(self) -> None:
-        """Store, then commit without arguments: a commit that names a message can rewind after a revoke."""
-        for partition, end in self._ends.items():
-            if end and partition in self.assigned:
-                self._offsets.take(partition, end - 1)
-        self._ends.clear()
-        offsets = self._offsets.to_store(self.assigned)
-        if offsets:
-            self._consumer.store_offsets(offsets=offsets)
-        if offsets or self._commit_again:
-            self._commit_again = False
-            # Not awaited: the offset may lag behind its effects, which the inbox makes harmless.
-            self._consumer.commit(asynchronous=True)
-
-    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        """A commit was refused, as happens while members come and go: what is stored is committed once more.
-
-        The next message would do that as well, but there may be none for hours, and until then a lag is shown.
-        """
-        errors = [each for each in (error, *(partition.error for partition in partitions)) if each is not None]
-        if any(each.code() != KafkaError._NO_OFFSET for each in errors):
-            self._commit_again = True
-
-    def _on_error(self, error: KafkaError) -> None:
-        """A broker that does not know us ends a member that has nothing; with partitions in hand, another one does."""
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._brokers_away = error.name()
-            activity.current.note_use("kafka", error=error.name())
-        if access_errors.is_sign_in_refused(error) and not self.assigned:
-            self._refused = error
-
-    def _start_over(self, messages: Iterable[Message]) -> None:
-        """Forget all that is in hand, these messages too, and fetch again what is still ours.
-
-        See Note [Partitions that go while messages are in hand].
-        """
-        for message in messages:
-            self._offsets.hold(partition_of(message), offset_of(message))
-        self._ends.clear()
-        self._unreadable.clear()
-        self._offsets.forget(self._revoked)
-        self._restart_from_committed(self._revoked & self.assigned)
-        self._revoked.clear()
-        for partition in self.assigned:
-            start = self._offsets.rewind(partition)
-            if start is not None:
-                self._consumer.seek(TopicPartition(*partition, start))
-
-    def _restart_from_committed(self, returned: set[PartitionId]) -> None:
-        """Partitions that went and came back within one call of ours, as after we were frozen for too long.
-
-        Messages in hand may be from before or from after, and those from after would not come again by themselves.
-        """
-        if returned:
-            self._consumer.incremental_unassign(_topic_partitions(returned))
-            self._consumer.incremental_assign(_topic_partitions(returned))  # from what the group has committed
-            self._consumer.pause(_topic_partitions(returned & self._held))
-
-    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        consumer.incremental_assign(partitions)
-        # What we knew of a partition that we had before is out of date: another member has had it meanwhile.
-        self._offsets.forget(_partition_ids(partitions))
-        self.assigned |= _partition_ids(partitions)
-        self._refused = None
-        self._tell_member_at = 0.0
-        self._note_brokers()
-        # A pause outlives the loss of a partition: one that was paused then would stand still for ever.
-        (consumer.pause if self._is_paused else consumer.resume)(partitions)
-        held = {partition for partition in _partition_ids(partitions) if self._is_held(partition)}
-        consumer.pause(_topic_partitions(held))
-        self._held |= held
-        log.info("%s: assigned %s", self.name, _names(partitions))
-        self._on_joined()
-
-    def _note_brokers(self) -> None:
-        """They have just answered."""
-        activity.current.note_use("kafka")
-        if self._brokers_away:
-            self._brokers_away, self._tell_member_at = "", 0.0
-
-    def _on_joined(self) -> None:
-        """Partitions have come; the first time says that the member is ready."""
-
-    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._give_up(partitions)
-        self._tell_member_at = 0.0
-        try:
-            # Synchronous: once this returns, the next owner may have the partitions, and begins where this commit ends.
-            consumer.commit(asynchronous=False)
-        except KafkaException as error:
-            # Nothing stored, or the coordinator is away: the next owner gets some messages twice, which is harmless.
-            log.debug("%s: no commit on revoke: %s", self.name, error)
-        consumer.incremental_unassign(partitions)
-        log.info("%s: gave back %s", self.name, _names(partitions))
-
-    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """The group went on without us: drop the partitions, and never commit for them."""
-        self._give_up(partitions)
-        consumer.incremental_unassign(partitions)
-        log.warning("%s: lost %s", self.name, _names(partitions))
-
-    def _give_up(self, partitions: list[TopicPartition]) -> None:
-        self._revoked |= _partition_ids(partitions)
-        self.assigned -= _partition_ids(partitions)
-        self._held -= _partition_ids(partitions)
-
-
-def partition_of(message: Message) -> PartitionId:
-    """A message's topic, as the cluster calls it, and partition."""
-    return cast(str, message.topic()), cast(int, message.partition())
-
-
-def offset_of(message: Message) -> int:
-    """Of a message that is no error, so it has one."""
-    return cast(int, message.offset())
-
-
-def _partition_ids(partitions: Iterable[TopicPartition]) -> set[PartitionId]:
-    return {(partition.topic, partition.partition) for partition in partitions}
-
-
-def _topic_partitions(partitions: Iterable[PartitionId]) -> list[TopicPartition]:
-    return [TopicPartition(*partition) for partition in partitions]
-
-
-def _names(partitions: list[TopicPartition]) -> str:
-    return (
-        ", ".join(f"{p.topic}[{p.partition}]" for p in sorted(partitions, key=lambda p: (p.topic, p.partition))) or "-"
-    )
+            self._consumer.resume(topic_partitions(self.assigned - self._held))

@@ -6,10 +6,21 @@ end of what was taken only where nothing is in hand.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import cast
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import Message, TopicPartition
 
 PartitionId = tuple[str, int]
+
+
+def partition_of(message: Message) -> PartitionId:
+    """A message's topic, as the cluster calls it, and partition."""
+    return cast(str, message.topic()), cast(int, message.partition())
+
+
+def offset_of(message: Message) -> int:
+    """Of a message that is no error, so it has one."""
+    return cast(int, message.offset())
 
 
 class OffsetTracker:

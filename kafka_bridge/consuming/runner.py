@@ -39,7 +39,7 @@ from confluent_kafka import Message
 from kafka_bridge.consuming import group_member, message_processing
 from kafka_bridge.consuming.group_member import Revoked
 from kafka_bridge.consuming.message_processing import Attempt
-from kafka_bridge.consuming.offset_tracker import PartitionId
+from kafka_bridge.consuming.offset_tracker import PartitionId, offset_of, partition_of
 from kafka_bridge.consuming.registry import Group, Reject
 from kafka_bridge.consuming.unknown_events import UnknownEvents
 from kafka_bridge.dead_letters.limit import DeadLetterLimit
@@ -143,7 +143,7 @@ class Runner(group_member.GroupMember):
         else:
             # Only now: had we died above, none of these would count as taken, and all would come again.
             for message in messages:
-                self._offsets.take(group_member.partition_of(message), group_member.offset_of(message))
+                self._offsets.take(partition_of(message), offset_of(message))
             self._commit()
             self._publish_what_waits()
 

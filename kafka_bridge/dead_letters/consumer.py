@@ -17,6 +17,7 @@ from django.db import connection
 from kafka_bridge.consuming import group_member, workers
 from kafka_bridge.consuming.consumer_groups import DEAD_LETTERS
 from kafka_bridge.consuming.group_member import Revoked
+from kafka_bridge.consuming.offset_tracker import offset_of, partition_of
 from kafka_bridge.dead_letters import letter_store, redrive_sender
 from kafka_bridge.dead_letters.letter_store import DeadLetterCopy
 from kafka_bridge.runtime import error_classes, processes
@@ -62,13 +63,13 @@ class DeadLetterConsumer(group_member.GroupMember):
             self._start_over(messages)
         else:
             for message in messages:
-                self._offsets.take(group_member.partition_of(message), group_member.offset_of(message))
+                self._offsets.take(partition_of(message), offset_of(message))
             self._commit()
 
     def _store(self, messages: Sequence[Message]) -> None:
         began = time.perf_counter()
         new = self.patiently(partial(_store, messages))
-        places = map(group_member.partition_of, messages)
+        places = map(partition_of, messages)
         partition_counts.current.count_handled(self.name, places, time.perf_counter() - began)
         activity.current.progress()
         self.stored += new

@@ -8,8 +8,7 @@ from threading import Event as Signal
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from kafka_bridge.consuming import unreadable_batches
-from kafka_bridge.consuming.group_member import offset_of, partition_of
-from kafka_bridge.consuming.offset_tracker import PartitionId
+from kafka_bridge.consuming.offset_tracker import PartitionId, offset_of, partition_of
 from kafka_bridge.replaying.offset_ranges import OffsetRange
 from kafka_bridge.runtime import clients
 

@@ -17,8 +17,7 @@ from confluent_kafka import Message
 from django.db import connection
 
 from kafka_bridge.consuming import message_processing
-from kafka_bridge.consuming.group_member import offset_of, partition_of
-from kafka_bridge.consuming.offset_tracker import PartitionId
+from kafka_bridge.consuming.offset_tracker import PartitionId, offset_of, partition_of
 from kafka_bridge.consuming.registry import Group
 from kafka_bridge.models import ParkedMessage
 from kafka_bridge.replaying import log_reader

@@ -24,7 +24,7 @@ from confluent_kafka import Message
 from kafka_bridge.consuming import group_member, message_processing
 from kafka_bridge.consuming.group_member import Revoked
 from kafka_bridge.consuming.message_processing import Attempt
-from kafka_bridge.consuming.offset_tracker import PartitionId
+from kafka_bridge.consuming.offset_tracker import PartitionId, offset_of, partition_of
 from kafka_bridge.consuming.registry import Group, Reject
 from kafka_bridge.dead_letters.limit import DeadLetterLimit
 from kafka_bridge.retrying import parking, retry_topic, waiting_heads
@@ -124,7 +124,7 @@ class RetryConsumer(group_member.GroupMember):
 
     def _take_in_hand(self, messages: list[Message]) -> None:
         for message in messages:
-            partition, offset = group_member.partition_of(message), group_member.offset_of(message)
+            partition, offset = partition_of(message), offset_of(message)
             self._offsets.take(partition, offset)
             try:
                 copy = retry_topic.parse_copy(message, self.group)
@@ -147,8 +147,8 @@ class RetryConsumer(group_member.GroupMember):
             self._handle_copy(copy)
             # Only now: should that have raised, the copy stays in hand and its offset stays held.
             heapq.heappop(self._in_hand)
-            partition_counts.current.count("handled", self.name, *group_member.partition_of(message))
-            self._offsets.release(group_member.partition_of(message), group_member.offset_of(message))
+            partition_counts.current.count("handled", self.name, *partition_of(message))
+            self._offsets.release(partition_of(message), offset_of(message))
 
     def _handle_ready_keys(self) -> None:
         """See Note [Who follows a head]."""
