@@ -29,7 +29,7 @@ _stall_detector = stall_detector.StallDetector(seconds=STANDSTILL_SECONDS)
 def sample_lag() -> None:
     """Note how far every group is behind; nothing is noted while Kafka does not answer."""
     try:
-        found = lag.read_lag()
+        found = lag.with_pauses(lag.read_lag())
     except KafkaException as error:
         log.warning("no lag sample: Kafka does not answer (%s)", error)
         _stall_detector.forget()

@@ -2,6 +2,7 @@
 
 from kafka_bridge.admin.dead_letter_page import state_label as letter_label
 from kafka_bridge.admin.dead_letters import DeadLetterAdmin
+from kafka_bridge.admin.group_controls import GroupControlAdmin
 from kafka_bridge.admin.outbox import Backlog, Hearing, OutboxRowAdmin, backlog, hearings
 from kafka_bridge.admin.pages import (
     COUNT_LIMIT,
@@ -30,6 +31,7 @@ __all__ = [
     "FactsAdmin",
     "FactsChangeList",
     "FactsInline",
+    "GroupControlAdmin",
     "Hearing",
     "OutboxRowAdmin",
     "PlainAdmin",

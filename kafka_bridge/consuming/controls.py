@@ -195,12 +195,13 @@ class ControlReader:
 
     def is_paused(self, topic: str = "", partition: int | None = None) -> bool:
         """Whether this stands still: by itself, with its topic, or with its group. Topics without the prefix."""
-        return any(_covers(each, topic, partition) for each in self._pauses)
+        return any(covers(each, topic, partition) for each in self._pauses)
 
     def must_rejoin(self, member_id: str | None) -> bool:
         """Whether this member was asked to leave and come back."""
         return member_id in self._rejoining
 
 
-def _covers(control: GroupControl, topic: str, partition: int | None) -> bool:
+def covers(control: GroupControl, topic: str, partition: int | None) -> bool:
+    """Whether this pause of a group holds this topic or partition of it."""
     return not control.topic or (control.topic == topic and control.partition in (None, partition))

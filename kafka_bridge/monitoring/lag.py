@@ -27,12 +27,13 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from kafka_bridge.consuming import consumer_groups, pause_notices
+from kafka_bridge.consuming import consumer_groups, controls, pause_notices
 from kafka_bridge.consuming.offset_tracker import PartitionId
+from kafka_bridge.models import GroupControl
 from kafka_bridge.replaying import offsets
 from kafka_bridge.retrying import waiting_heads
 from kafka_bridge.retrying.waiting_heads import ParkedCounts
-from kafka_bridge.runtime import clients
+from kafka_bridge.runtime import clients, topics
 
 _ANSWER_SECONDS = 10.0
 # Reading one old message of each partition that lags; what has not come by then is told without its age.
@@ -62,6 +63,8 @@ class PartitionLag:
     """When it was paused, or when the oldest of what is tried again began to wait."""
     reason: str = ""
     """Why it is paused, or why a message is tried again: the error, on one line."""
+    paused_by: str = ""
+    """Who paused it; empty where no person did."""
     parked: ParkedCounts | None = None
     """Messages put down out of their sequence; None where that was not asked, or PostgreSQL did not say."""
 
@@ -111,6 +114,24 @@ def with_parked_counts(found: Sequence[PartitionLag]) -> list[PartitionLag]:
     counted = waiting_heads.count_parked()
     nothing = (ParkedCounts(), None)
     return [_with_parked(row, *counted.get((row.group, row.topic, row.partition), nothing)) for row in found]
+
+
+def with_pauses(found: Sequence[PartitionLag]) -> list[PartitionLag]:
+    """These lags, with what people have paused.
+
+    Raises:
+        django.db.Error: PostgreSQL cannot be reached.
+    """
+    pauses = controls.current()
+    return [_with_pause(row, pauses) for row in found]
+
+
+def _with_pause(row: PartitionLag, pauses: Sequence[GroupControl]) -> PartitionLag:
+    for pause in pauses:
+        is_whole_retry = row.group == topics.retry_group_name(pause.group) and not pause.topic
+        if is_whole_retry or (row.group == pause.group and controls.covers(pause, row.topic, row.partition)):
+            return replace(row, state="paused", since=pause.at, reason=pause.reason, paused_by=pause.who)
+    return row
 
 
 def _with_parked(row: PartitionLag, parked: ParkedCounts, retrying: waiting_heads.OldestRetry | None) -> PartitionLag:

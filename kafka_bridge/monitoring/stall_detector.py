@@ -39,8 +39,8 @@ class StallDetector:
 
 
 def _should_move(row: PartitionLag) -> bool:
-    """There is something to read, and no copy that waits for its time on purpose."""
-    return row.messages > 0 and not row.topic.endswith(".retry")
+    """There is something to read, nobody paused it, and it is no copy that waits for its time on purpose."""
+    return row.messages > 0 and not row.paused_by and not row.topic.endswith(".retry")
 
 
 def _partition_of(row: PartitionLag) -> _GroupPartition:

@@ -24,6 +24,7 @@ _BRIDGE_OF_GROUPS = {
     "kafka_bridge.UnknownEvent": "SELECT, INSERT, UPDATE",
     "kafka_bridge.DeadLetter": "SELECT, INSERT, UPDATE",
     "kafka_bridge.DeadLetterAct": "SELECT, INSERT",
+    "kafka_bridge.GroupControl": "SELECT",
 }
 # Every process says that it lives.
 _OF_PROCESSES = {"kafka_bridge.ProcessHeartbeat": "SELECT, INSERT, UPDATE"}
@@ -74,6 +75,7 @@ ROLES = (
             "kafka_bridge.DeadLetterAct": "SELECT, INSERT",
             "kafka_bridge.InboxRow": "SELECT, INSERT",
             "kafka_bridge.RefusedMessage": "SELECT, UPDATE",
+            "kafka_bridge.GroupControl": "SELECT, INSERT, UPDATE",
         },
     ),
     DatabaseRole(
@@ -101,7 +103,7 @@ ROLES = (
     DatabaseRole(
         name="dead_letters",
         writes=("kafka_bridge.DeadLetter", "kafka_bridge.DeadLetterAct", "kafka_bridge.ParkedMessage"),
-        reads=("kafka_bridge.InboxRow",),
+        reads=("kafka_bridge.InboxRow", "kafka_bridge.GroupControl"),
         also=_OF_PROCESSES,
     ),
     DatabaseRole(name="postgres_exporter", member_of=("pg_monitor",)),

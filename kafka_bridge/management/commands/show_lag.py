@@ -26,10 +26,10 @@ class Command(BaseCommand):
     help = (
         "How far each consumer group is behind, partition by partition: what it has committed, where the partition "
         "ends, the messages between the two, the age of the oldest of them, when nothing will be left at the pace of "
-        "the last minutes, and who reads it. Below that, what stands still: partitions that are paused until something "
-        "can be reached, and messages that are parked. Asked of the brokers; only the parked ones are counted in "
-        "PostgreSQL. “none yet” is a group that never committed: all that lies there is still to be read. Exit code: "
-        "0, 1 if Kafka does not answer, 2 for options that make no sense."
+        "the last minutes, and who reads it. Below that, what stands still: partitions that are paused, by a person or "
+        "until something can be reached, and messages that are parked. Asked of the brokers; parked messages and "
+        "people's pauses are read in PostgreSQL. “none yet” is a group that never committed: all that lies there is "
+        "still to be read. Exit code: 0, 1 if Kafka does not answer, 2 for options that make no sense."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -101,7 +101,7 @@ def _read(groups: Sequence[str]) -> list[lag.PartitionLag]:
             returncode=NO_KAFKA,
         ) from error
     try:
-        return lag.with_parked_counts(found)
+        return lag.with_pauses(lag.with_parked_counts(found))
     except DatabaseError:
         return found  # all but that needs only Kafka
 

@@ -86,7 +86,8 @@ def _sentence(rows: Sequence[lag.PartitionLag]) -> Text:
     first = min(rows, key=lambda row: row.since or datetime.max)
     for_long = (timezone.now() - (first.since or timezone.now())).total_seconds()
     places = ", ".join(f"{row.topic}[{row.partition}]" for row in rows)
-    said = f"{first.group} is {first.state}, {places}, for {duration(max(0.0, for_long))}: {first.reason}"
+    state = f"paused by {first.paused_by}" if first.paused_by else first.state
+    said = f"{first.group} is {state}, {places}, for {duration(max(0.0, for_long))}: {first.reason}"
     return Text(said, style=STYLES[first.state])
 
 

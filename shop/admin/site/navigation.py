@@ -40,6 +40,7 @@ _PAGES = {
         ("Outbox", "outbox", "kafka_bridge", "outboxrow"),
         ("Dead letters", "mark_email_unread", "kafka_bridge", "deadletter"),
         ("Refused messages", "gpp_bad", "kafka_bridge", "refusedmessage"),
+        ("Controls of groups", "pause_circle", "kafka_bridge", "groupcontrol"),
     ],
     "Control": [
         ("Audits", "fact_check", "shop", "auditrun"),
