@@ -10,6 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Generator, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,12 @@ def _quick_database(django_db_setup: None, django_db_blocker: pytest_django.Djan
     if connection.settings_dict["NAME"] != postgres.USER:
         with django_db_blocker.unblock():
             emptying.Emptying().install()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pages() -> None:
+    """The admin's pages come with the URLs; some tests look at all of them before any address is asked for."""
+    import_module(django_settings.ROOT_URLCONF)
 
 
 @pytest.fixture(scope="session", autouse=True)
