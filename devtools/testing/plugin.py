@@ -265,9 +265,12 @@ def real_kafka(_kafka_possible: None, services: Services) -> ApacheKafka:
     return services.kafka()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kafka_cluster(_kafka_possible: None, services: Services) -> Iterator[ApacheKafka]:
-    """Three brokers of the test's own, with nothing in them; they are gone afterwards."""
+    """Three brokers for the tests of a file; whoever stops or kills some starts them again. They are gone afterwards.
+
+    To start them takes some fifteen seconds of a core.
+    """
     folder = services.state.path / "kafka-cluster"
     shutil.rmtree(folder, ignore_errors=True)
     cluster = ApacheKafka(services.supervisor, folder=folder, jars=services.jars, brokers=3, name="cluster")
