@@ -28,6 +28,7 @@ class IsbnConverter:
 
 
 register_converter(IsbnConverter, "isbn")
+admin.autodiscover()
 
 urlpatterns = [
     # First, because Django tries URLs in sequence and a rush of orders comes through here.

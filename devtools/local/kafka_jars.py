@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from functools import cache
 from pathlib import Path
 
 from devtools.local.errors import LocalError
@@ -110,15 +111,22 @@ def java_version() -> int:
         JavaMissing: there is none, or it is too old.
     """
     java = shutil.which("java")
-    printed = subprocess.run([java, "-version"], capture_output=True, text=True, check=False) if java else None  # noqa: S603
-    found = re.search(r'version "(?:1\.)?(\d+)', printed.stderr) if printed and printed.returncode == 0 else None
+    found = _version_of(java) if java else None
     if found is None:
         raise JavaMissing(f"Apache Kafka needs Java {LEAST_JAVA} or newer, and there is no `java` here: install it.")
-    if int(found[1]) < LEAST_JAVA:
+    if found < LEAST_JAVA:
         raise JavaMissing(
-            f"Apache Kafka needs Java {LEAST_JAVA} or newer; `java` here is {found[1]}: install a newer one."
+            f"Apache Kafka needs Java {LEAST_JAVA} or newer; `java` here is {found}: install a newer one."
         )
-    return int(found[1])
+    return found
+
+
+# Asked before each test that needs a broker, and each time costs the start of a JVM.
+@cache
+def _version_of(java: str) -> int | None:
+    printed = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603
+    found = re.search(r'version "(?:1\.)?(\d+)', printed.stderr) if printed.returncode == 0 else None
+    return int(found[1]) if found else None
 
 
 def _maven(target: Path) -> list[str]:

@@ -10,6 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Generator, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,12 @@ def _quick_database(django_db_setup: None, django_db_blocker: pytest_django.Djan
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _pages() -> None:
+    """The admin's pages come with the URLs; some tests look at all of them before any address is asked for."""
+    import_module(django_settings.ROOT_URLCONF)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _quick_passwords() -> Iterator[None]:
     """Passwords are hashed at once; what guards those of real accounts takes half a second each."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
@@ -258,9 +265,12 @@ def real_kafka(_kafka_possible: None, services: Services) -> ApacheKafka:
     return services.kafka()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kafka_cluster(_kafka_possible: None, services: Services) -> Iterator[ApacheKafka]:
-    """Three brokers of the test's own, with nothing in them; they are gone afterwards."""
+    """Three brokers for the tests of a file; whoever stops or kills some starts them again. They are gone afterwards.
+
+    To start them takes some fifteen seconds of a core.
+    """
     folder = services.state.path / "kafka-cluster"
     shutil.rmtree(folder, ignore_errors=True)
     cluster = ApacheKafka(services.supervisor, folder=folder, jars=services.jars, brokers=3, name="cluster")

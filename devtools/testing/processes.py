@@ -1,9 +1,6 @@
 """A whole shop in processes of its own, for tests of what happens between them."""
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,8 @@ import psycopg
 
 from devtools.local import ports, roles
 from devtools.local.redis import Redis
-from devtools.local.roles import PROJECT, Roles
+from devtools.local.roles import Roles
+from devtools.testing.manage_server import ManageServer
 from devtools.testing.services import Services
 from kafka_bridge.runtime import waiting
 from kafka_bridge.runtime.conf import BridgeSettings
@@ -68,6 +66,7 @@ class Shop:
         self.gateway_url = f"http://127.0.0.1:{self.port + 2}"
         self.environment: dict[str, str] = {}
         self.roles: Roles
+        self._manager: ManageServer | None = None
 
     @property
     def ledger_path(self) -> Path:
@@ -134,6 +133,7 @@ class Shop:
 
     def close(self) -> None:
         """Stop every role and the Redis."""
+        self._end_manager()
         self.roles.stop()
         self.redis.stop()
 
@@ -194,19 +194,18 @@ class Shop:
         Raises:
             AssertionError: it failed; the message has its output.
         """
-        done = subprocess.run(  # noqa: S603 - our own command line
-            [sys.executable, "manage.py", *arguments],
-            env=self.environment_of_commands(),
-            cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        if done.returncode:
-            raise AssertionError(f"manage.py {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
-        return done.stdout
+        if self._manager is None or self._manager.environment != self.environment:
+            self._end_manager()
+            self._manager = ManageServer(self.environment)
+        done = self._manager.run(*arguments)
+        if done.code:
+            raise AssertionError(f"manage.py {' '.join(arguments)}:\n{done.output}{done.errors}")
+        return done.output
+
+    def _end_manager(self) -> None:
+        if self._manager is not None:
+            self._manager.close()
+            self._manager = None
 
     def environment_of_commands(self, **more: str) -> dict[str, str]:
         """The environment in which a command finds this shop."""

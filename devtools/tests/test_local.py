@@ -195,12 +195,15 @@ def test_java_missing_or_old_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(kafka_jars.JavaMissing, match="no `java` here"):
         kafka_jars.java_version()
-    java = tmp_path / "java"
-    java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n")
-    java.chmod(0o755)
+    for version in ("11.0.2", "21"):
+        java = tmp_path / version / "java"
+        java.parent.mkdir()
+        java.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\" 2019-01-15' >&2\n")
+        java.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "11.0.2"))
     with pytest.raises(kafka_jars.JavaMissing, match="`java` here is 11"):
         kafka_jars.java_version()
-    java.write_text("#!/bin/sh\necho 'openjdk version \"21\" 2023-09-19' >&2\n")
+    monkeypatch.setenv("PATH", str(tmp_path / "21"))
     with pytest.raises(kafka_jars.MavenMissing, match="install Maven"):
         kafka_jars.Jars(tmp_path / "jars").check()
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from kafka_bridge.consuming import registry
-from kafka_bridge.dead_letters import letter_store
+from kafka_bridge.dead_letters import error_kinds
 from kafka_bridge.models import DeadLetter
 
 _AGES = {"1": "Over an hour ago", "24": "Over a day ago", "168": "Over a week ago"}
@@ -38,7 +38,7 @@ class KindFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices, and the kind that is chosen already."""
-        found = [(kind.fingerprint, kind.error[:60]) for kind in letter_store.error_kinds(limit=12)]
+        found = [(kind.fingerprint, kind.error[:60]) for kind in error_kinds.waiting(limit=12)]
         chosen = request.GET.get(self.parameter_name, "")
         return found if not chosen or chosen in dict(found) else [*found, (chosen, f"kind {chosen[:16]}")]
 

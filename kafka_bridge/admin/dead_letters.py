@@ -25,7 +25,7 @@ from kafka_bridge.admin import dead_letter_page as letter_page
 from kafka_bridge.admin import outbox, pages
 from kafka_bridge.admin.dead_letter_actions import DEEDS, DISCARD, DISCARD_KEY, REDRIVE, Action, EditForm, ReasonForm
 from kafka_bridge.admin.dead_letter_filters import AgeFilter, GroupFilter, KindFilter
-from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redriving, rights
+from kafka_bridge.dead_letters import error_kinds, key_discarding, redrive_preview, redriving, rights
 from kafka_bridge.models import DeadLetter, UnknownEvent
 
 State = DeadLetter.State
@@ -155,7 +155,7 @@ class DeadLetterAdmin(pages.FactsAdmin):
         """What waits, grouped by why."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        kinds = letter_store.error_kinds()
+        kinds = error_kinds.waiting()
         context = {
             **self._frame(request, "Dead letters by kind"),
             "kinds": [(kind, pages.as_age(timezone.now() - kind.last)) for kind in kinds],

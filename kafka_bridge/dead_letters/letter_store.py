@@ -1,4 +1,4 @@
-"""Dead letters in PostgreSQL: how a message in Kafka becomes a row, when the row is closed, which kinds there are.
+"""Dead letters in PostgreSQL: how a message in Kafka becomes a row, and when the row is closed.
 
 # Note [A letter and its deaths]
 A letter is named by what names its message, see Note [What names a message] in `records.py`. It may die several times:
@@ -24,9 +24,8 @@ from typing import Any
 from uuid import UUID
 
 from confluent_kafka import Message
-from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import connection, transaction
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Q
 
 from kafka_bridge.models import UNREADABLE, DeadLetter, DeadLetterAct, InboxRow
 from kafka_bridge.runtime import clients, conf
@@ -291,64 +290,3 @@ def _close(state: DeadLetter.State, group: str, event_id: UUID, reason: str = ""
 def count_waiting(*, limit: int) -> int:
     """How many wait for a person; counts no further than the limit."""
     return DeadLetter.objects.filter(state=DeadLetter.State.PARKED).order_by()[:limit].count()
-
-
-# -- Kinds ---------------------------------------------------------------------------------------------
-@dataclass(frozen=True, kw_only=True)
-class ErrorKind:
-    """Letters that wait for a person for the same reason."""
-
-    fingerprint: str
-    error: str
-    handler: str
-    type: str
-    groups: list[str]
-    count: int
-    first: datetime
-    last: datetime
-    example: int
-    """The newest of them."""
-
-    @property
-    def is_unreadable(self) -> bool:
-        """Whether these are no events that this code knew: sent again as they are, they fail again."""
-        return self.error.startswith(UNREADABLE)
-
-
-def error_kinds(*, limit: int = 100) -> list[ErrorKind]:
-    """The kinds of parked letters, most frequent first; reads parked letters only, in two queries."""
-    counted = (
-        DeadLetter.objects.filter(state=DeadLetter.State.PARKED)
-        .order_by()
-        .values("fingerprint")
-        .annotate(
-            number=Count("pk"),
-            first=Min("died_at"),
-            last=Max("died_at"),
-            example=Max("pk"),
-            groups=ArrayAgg("group", distinct=True),
-        )
-        .order_by("-number", "fingerprint")[:limit]
-    )
-    found = list(counted)
-    examples = DeadLetter.objects.defer("value", "edited_value", "traceback").in_bulk([row["example"] for row in found])
-    return [_kind(row, examples[row["example"]]) for row in found if row["example"] in examples]
-
-
-def error_kind(fingerprint: str) -> ErrorKind | None:
-    """One of them, if any of its letters waits."""
-    return next((kind for kind in error_kinds(limit=10_000) if kind.fingerprint == fingerprint), None)
-
-
-def _kind(row: Mapping[str, Any], example: DeadLetter) -> ErrorKind:
-    return ErrorKind(
-        fingerprint=row["fingerprint"],
-        error=example.error,
-        handler=example.handler,
-        type=example.type,
-        groups=sorted(row["groups"]),
-        count=row["number"],
-        first=row["first"],
-        last=row["last"],
-        example=example.pk,
-    )

@@ -1,6 +1,7 @@
 """Consumer groups of the tests' own, and a cluster with the catalogue's topics."""
 
 import dataclasses
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,15 @@ __all__ = ["make_group"]
 
 @pytest.fixture
 def brokers(kafka_cluster: Any, settings: Any) -> Any:
-    """Three brokers with topics of which two must have a copy before a fact counts as written."""
+    """Three brokers with topics of the test's own, of which two must have a copy before a fact counts as written."""
+    kafka_cluster.resume(*(number for number in kafka_cluster.brokers if kafka_cluster.is_running(number)))
+    kafka_cluster.start()
+    prefix = f"t{uuid.uuid4().hex[:8]}."
     settings.KAFKA_BRIDGE = dataclasses.replace(
         settings.KAFKA_BRIDGE,
         bootstrap_servers=kafka_cluster.bootstrap_servers,
-        topic_prefix="",
-        group_prefix="",
+        topic_prefix=prefix,
+        group_prefix=prefix,
         group_protocol="consumer",
         replication_factor=3,
         min_insync_replicas=2,

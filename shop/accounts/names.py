@@ -5,7 +5,6 @@ from collections.abc import Collection
 from functools import cache
 from typing import Any
 
-from confusable_homoglyphs.confusables import confusables_data
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
@@ -37,6 +36,9 @@ def _latin(char: str) -> str:
     """The ASCII letters that the character looks like, by Unicode's table of confusables; else itself."""
     if char.isascii():
         return char
+    # Half a megabyte of tables, for names that most processes never see.
+    from confusable_homoglyphs.confusables import confusables_data  # noqa: PLC0415
+
     alike = [entry["c"] for entry in confusables_data.get(char, ()) if entry["c"].isascii() and entry["c"].isalnum()]
     return str(min(alike, key=lambda letters: (len(letters), letters.casefold()))) if alike else char
 

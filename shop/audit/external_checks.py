@@ -12,7 +12,7 @@ import redis
 
 from inventory.redis_counters import admission, counter_sync
 from kafka_bridge.believing import refusals
-from kafka_bridge.dead_letters import letter_store
+from kafka_bridge.dead_letters import error_kinds
 from shop.audit.invariants import Rule
 from shop.audit.report import EXAMPLES, Finding
 
@@ -105,7 +105,7 @@ def finding(rule: Rule, examples: Iterable[str] = (), *, note: str = "") -> Find
 # -- Messages that wait for a person ---------------------------------------------------------------------
 def dead_letter_finding() -> Finding:
     """Count what waits for a person, by kind. What the group `dead_letters` has not stored yet is in its lag."""
-    kinds = letter_store.error_kinds()
+    kinds = error_kinds.waiting()
     found = finding(DEAD_LETTERS, (f"{kind.count} of {', '.join(kind.groups)}: {kind.error}" for kind in kinds))
     return replace(found, count=sum(kind.count for kind in kinds))
 

@@ -4,9 +4,9 @@ import secrets
 from uuid import UUID
 
 from django.http import HttpRequest
-from django.utils.crypto import salted_hmac
 
 from orders.models import Order
+from shop.site.pseudonyms import pseudonym
 
 _OWNER, _PLACED, _PLACED_MOST = "checkout_owner", "placed_orders", 50
 
@@ -22,7 +22,7 @@ def owner_of(request: HttpRequest) -> str:
 
 def pseudonym_of(owner: str) -> str:
     """An owner as 32 hex digits that do not reveal who it is, for events and stock."""
-    return salted_hmac("shop.checkout.owners", owner, algorithm="sha256").hexdigest()[:32]
+    return pseudonym("shop.checkout.owners", owner)
 
 
 def remember(request: HttpRequest, order_id: UUID) -> None:

@@ -11,11 +11,11 @@ from enum import StrEnum
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
 
 from inventory import stock_adjustments
 from shop import models
 from shop.site import ttl_cache
+from shop.site.pseudonyms import pseudonym
 from shop.typed import emails
 
 # How long a book's page says that its sale is over.
@@ -161,7 +161,7 @@ def customer_of(user_id: int | None, email: str) -> str:
     address of the order, so that neither a second address nor signing out gets around it.
     """
     whom = f"guest:{emails.canonical(email)}" if user_id is None else f"account:{user_id}"
-    return salted_hmac("shop.flash_sales.customer", whom, algorithm="sha256").hexdigest()[:32]
+    return pseudonym("shop.flash_sales.customer", whom)
 
 
 def closes_at(sale: models.FlashSale) -> datetime:

@@ -22,11 +22,11 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.http import HttpRequest
-from django.utils.crypto import salted_hmac
 from django_redis import get_redis_connection
 
 from kafka_bridge.telemetry import metrics
 from shop.limits import visitors
+from shop.site.pseudonyms import pseudonym
 
 REFUSALS = metrics.counter("limit_refusals", "Requests that a limit refused (429)", ["limit"], by="web")
 log = logging.getLogger(__name__)
@@ -249,16 +249,12 @@ def _microseconds(limit: Limit) -> int:
 
 
 def _key(limit: Limit, whom: str) -> str:
-    return f"{{limits}}:{limit.name}:{_hashed(whom)}"
+    return f"{{limits}}:{limit.name}:{pseudonym('shop.site.limits', whom)}"
 
 
 @cache
 def _refusals_key(day: date) -> str:
     return f"{{limits}}:refused:{day.isoformat()}"
-
-
-def _hashed(whom: str) -> str:
-    return salted_hmac("shop.site.limits", whom, algorithm="sha256").hexdigest()[:32]
 
 
 def _duration(seconds: int) -> str:

@@ -5,7 +5,8 @@ from functools import lru_cache
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.utils.crypto import salted_hmac
+
+from shop.site.pseudonyms import pseudonym
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # One household or office gets a /64 of IPv6, and may use any of its addresses for each request.
@@ -26,7 +27,7 @@ def network_of(request: HttpRequest) -> str:
 
 def pseudonym_of(request: HttpRequest) -> str:
     """The network as 32 hex digits that do not reveal it, for events and stock."""
-    return salted_hmac("shop.site.visitors", network_of(request), algorithm="sha256").hexdigest()[:32]
+    return pseudonym("shop.site.visitors", network_of(request))
 
 
 @lru_cache(maxsize=4096)

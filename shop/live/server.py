@@ -53,6 +53,11 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
         """Called when the request is complete."""
         self.channel.persistent = False
         self.channel.is_asked = True
+        # Daphne refuses strange bytes in all that it reads but this, which it would answer with a 500.
+        if not all(value.isascii() for value in self.requestHeaders.getRawHeaders(b"Sec-WebSocket-Protocol", ())):
+            self.request_start = time.time()
+            self.basic_error(400, b"Bad Request", "Invalid Sec-WebSocket-Protocol")
+            return None
         return super().process()
 
 

@@ -79,5 +79,6 @@ def open_shop() -> Iterator[SecuredShop]:
         shop = SecuredShop(services)
         shop.open()
         yield shop
+        shop.close()
     finally:
         services.stop()

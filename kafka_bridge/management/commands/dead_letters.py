@@ -16,7 +16,14 @@ from django.db.models import QuerySet
 from rich.console import Console, RenderableType
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redrive_sender, redriving
+from kafka_bridge.dead_letters import (
+    error_kinds,
+    key_discarding,
+    letter_store,
+    redrive_preview,
+    redrive_sender,
+    redriving,
+)
 from kafka_bridge.management.output import dead_letters as output
 from kafka_bridge.models import DeadLetter
 from kafka_bridge.runtime import clients
@@ -89,7 +96,7 @@ class Command(BaseCommand):
     # -- Looking -----------------------------------------------------------------------------------
     def _list(self, options: Mapping[str, Any]) -> None:
         if options["kinds"]:
-            kinds = letter_store.error_kinds(limit=options["limit"])
+            kinds = error_kinds.waiting(limit=options["limit"])
             self._out(
                 options, {"kinds": [output.kind_as_json(kind) for kind in kinds]}, lambda: output.kinds_table(kinds)
             )

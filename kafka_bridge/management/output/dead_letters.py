@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kafka_bridge.dead_letters import key_discarding, letter_store, redrive_preview, redriving
+from kafka_bridge.dead_letters import error_kinds, key_discarding, redrive_preview, redriving
 from kafka_bridge.models import DeadLetter
 
 # C0 but for tab and newline, DEL, C1: what a terminal would obey instead of showing it.
@@ -38,7 +38,7 @@ def letter_as_json(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def kind_as_json(kind: letter_store.ErrorKind) -> dict[str, Any]:
+def kind_as_json(kind: error_kinds.ErrorKind) -> dict[str, Any]:
     """A kind of error, for machines."""
     return {
         "kind": kind.fingerprint,
@@ -101,7 +101,7 @@ def letters_table(letters: Sequence[DeadLetter], *, of: int) -> RenderableType:
     return table
 
 
-def kinds_table(kinds: Sequence[letter_store.ErrorKind]) -> RenderableType:
+def kinds_table(kinds: Sequence[error_kinds.ErrorKind]) -> RenderableType:
     """Kinds of errors, one a line."""
     if not kinds:
         return "No dead letter waits."

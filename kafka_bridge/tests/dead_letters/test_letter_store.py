@@ -9,7 +9,7 @@ from confluent_kafka import Message
 
 from devtools.testing.bridge.bridge_events import cancelled, created
 from devtools.testing.bridge.dead_letters import Copy, a_letter, copy_of, headers_of
-from kafka_bridge.dead_letters import letter_store
+from kafka_bridge.dead_letters import error_kinds, letter_store
 from kafka_bridge.models import DeadLetter, InboxRow
 from kafka_bridge.wire import envelope
 
@@ -236,7 +236,7 @@ def test_kinds_are_counted_over_what_waits() -> None:
     a_letter(error="KeyError: 'x'")
     DeadLetter.objects.filter(pk=other.pk).update(state=State.DISCARDED)
 
-    found = letter_store.error_kinds()
+    found = error_kinds.waiting()
     assert found[0].count == 3
     assert sorted((kind.count, kind.groups, kind.type) for kind in found) == [
         (1, ["notifications"], "order.created"),
@@ -244,5 +244,4 @@ def test_kinds_are_counted_over_what_waits() -> None:
         (3, ["notifications"], "order.created"),
     ]
     assert (found[0].first.timestamp(), found[0].last.timestamp(), found[0].example) == (1, 3, letters[2].pk)
-    assert letter_store.error_kind(found[0].fingerprint) == found[0]
-    assert letter_store.error_kind("none") is None
+    assert error_kinds.waiting(limit=1) == found[:1]

@@ -12,7 +12,13 @@ from devtools.testing.bridge.relays import running_relay
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.kafka,
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.together,
+]
 
 
 @pytest.fixture

@@ -1,14 +1,17 @@
 # ruff: noqa: RUF001 - letters that look like others are what this is about
 """Signing up, in and out."""
 
+import importlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
 from devtools.testing.shop.storefront import a_book, put_in_cart
+from shop.models import AccountName
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "Long-enough-17"
@@ -103,6 +106,23 @@ def test_accounts_of_before_that_clash_both_sign_in(client: Client) -> None:
         response = client.post("/sign-in/", {"username": typed, "password": f"{PASSWORD}-{whose}"})
         assert response.status_code == 302
         assert client.get("/").wsgi_request.user.get_username() == whose
+
+
+@pytest.mark.security
+def test_accounts_that_clash_when_names_come_to_be_kept(client: Client) -> None:
+    """XA8: the migration gives the older of two its name, leaves the other one without, and loses neither."""
+    names = ["Reader", "reader", "Bo", "rеader"]
+    for name in names:
+        User.objects.create_user(name, password=f"{PASSWORD}-{name}")
+    AccountName.objects.all().delete()
+    note_names = importlib.import_module("shop.migrations.0007_account_names").note_names
+    note_names(apps, None)
+    note_names(apps, None)  # interrupted, and run again
+    assert set(AccountName.objects.values_list("user__username", "canonical")) == {("Reader", "reader"), ("Bo", "bo")}
+    for name in names:
+        fields = {"username": name, "password": f"{PASSWORD}-{name}"}
+        assert Client().post("/sign-in/", fields).status_code == 302
+    assert sign_up(client, "READER") == 422
 
 
 @pytest.mark.django_db(transaction=True)

@@ -13,6 +13,7 @@ from websockets.typing import Origin
 
 from devtools.testing.processes import Shop
 from devtools.testing.shop.buyers import Buyers, most_of
+from orders import links
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -55,13 +56,7 @@ def place(buyers: Buyers) -> tuple[str, str]:
     """An order of a guest: its id and its key."""
     buyers.order(1)
     order = buyers.placed[-1]
-    return order, key_of(buyers.shop, order)
-
-
-def key_of(shop: Shop, order: str) -> str:
-    """The key that the shop gives the guest."""
-    code = f"from orders import links; print(links.key_for('{order}'))"
-    return shop.manage("shell", "--no-imports", "-c", code).strip()
+    return order, links.key_for(order)
 
 
 def test_a_snapshot_first_then_every_step_with_growing_versions(buyers: Buyers) -> None:

@@ -84,6 +84,19 @@ def test_a_body_that_breaks_off_is_no_body(running_shop: Shop) -> None:
             assert client.recv(65536)[:12] in (b"", b"HTTP/1.1 400")
 
 
+@pytest.mark.security
+@pytest.mark.parametrize(("protocol", "status"), [(b"ch\xc3\xa4t", b"400"), (b"chat, \xff", b"400"), (b"chat", b"101")])
+def test_a_strange_protocol_of_a_socket_is_refused(running_shop: Shop, protocol: bytes, status: bytes) -> None:
+    head = (
+        b"GET /live/stock/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Origin: %b\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+        b"Sec-WebSocket-Protocol: %b\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", running_shop.port + 1), timeout=15) as client:
+        client.sendall(head % (running_shop.url.encode(), protocol))
+        assert client.recv(65536)[:12] == b"HTTP/1.1 " + status
+
+
 def check_problem(answer: httpx.Response, status: int, code: str) -> None:
     """RFC 9457, and what there was before it."""
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json"), answer.text
