@@ -1,5 +1,6 @@
 """A whole shop in processes of its own, for tests of what happens between them."""
 
+import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
