@@ -30,7 +30,7 @@ from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients
 
 TOPIC, GROUP = "orders.events", "notifications"
-WHY = {"who": "ada", "reason": "looking into it"}
+WHY: dict[str, Any] = {"who": "ada", "reason": "looking into it"}
 ON_KAFKA = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.operations, pytest.mark.usefixtures("kafka")]
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
 Told = dict[UUID, list[str]]
