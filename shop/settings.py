@@ -29,6 +29,8 @@ env.read_env(Path(STATE_DIR) / "demo.env")
 ROLE = env.str("BOOKRUSH_ROLE", default="bookrush")
 # A file that a background role touches once it is ready, for the process that started it.
 READY_FILE = env.str("BOOKRUSH_READY_FILE", default="")
+# Another one, whose modification time says when the role's loop came round last.
+ALIVE_FILE = env.str("BOOKRUSH_ALIVE_FILE", default="")
 # Who this process is to PostgreSQL, Redis and Kafka, such as `payments`, and its password; without one, their addresses
 # say who.
 ACCOUNT_PREFIX = env.str("ACCOUNT_PREFIX", default="bookrush_")
@@ -327,6 +329,7 @@ KAFKA_BRIDGE = BridgeSettings(
     unavailable_errors=(redis.ConnectionError, redis.TimeoutError),
     schema_folder=str(BASE_DIR / "docs" / "events"),
     ready_file=READY_FILE,
+    alive_file=ALIVE_FILE,
     role_variable="BOOKRUSH_ROLE",
     version=env.str("BOOKRUSH_VERSION", default=""),
     heartbeat_stores=("shop.operations.processes.redis_store.RedisHeartbeats",),
