@@ -54,7 +54,7 @@ class HandlingRates:
     """Remembers the counters of the last minute."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, _Counters]] = deque()
+        self._seen: deque[tuple[float, set[str], _Counters]] = deque()
 
     def update(self, heartbeats: Iterable[Heartbeat], now: float) -> dict[Place, Handling]:
         """What was done since a minute ago, or since the first look, by partition; `now` in seconds since the epoch."""
@@ -62,21 +62,16 @@ class HandlingRates:
         counters = {(beat.instance, _place(each)): each for beat in beats for each in beat.counters}
         while len(self._seen) > 1 and self._seen[1][0] <= now - WINDOW_SECONDS:
             self._seen.popleft()
-        self._seen.append((now, counters))
-        looked_at, before = self._seen[0]
-        # A process that was there before the first look has counted for longer than that; a later one began with 0.
-        young = {beat.instance for beat in beats if beat.started_at >= looked_at}
+        self._seen.append((now, {beat.instance for beat in beats}, counters))
+        looked_at, known, before = self._seen[0]
+        # One that was not heard of then, though it ran, has counted for longer than that.
+        comparable = known | {beat.instance for beat in beats if beat.started_at >= looked_at}
         found: dict[Place, Handling] = {}
         for (instance, place), each in counters.items():
-            earlier = before.get((instance, place))
-            if earlier is not None or instance in young or self._is_new_here(instance, before):
-                found.setdefault(place, Handling()).add(_between(earlier, each))
+            if instance in comparable:
+                # What was not there then began with 0.
+                found.setdefault(place, Handling()).add(_between(before.get((instance, place)), each))
         return found
-
-    @staticmethod
-    def _is_new_here(instance: str, before: _Counters) -> bool:
-        """Whether the process was known then, without this partition: it began with it since."""
-        return any(known == instance for known, _ in before)
 
 
 def _place(counters: PartitionCounters) -> Place:

@@ -1,12 +1,13 @@
 """Health checks: is this process alive, and can the shop take orders?"""
 
+import time
 from collections.abc import Callable
 
 import redis
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import DisallowedHost
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
@@ -29,6 +30,9 @@ def readyz(request: HttpRequest) -> HttpResponse:
     """Readiness: 200 if orders can be taken, 503 if not; to staff and to holders of the token, with what is wrong."""
     answers = readiness.check_all()
     stopped = not all(answers[name]["ok"] for name in readiness.vital())
+    if stopped:
+        # Or this thread would go on asking a server that was the primary once.
+        connection.close_at = time.monotonic()
     degraded = any(not answer["ok"] for answer in answers.values())
     status = "unavailable" if stopped else "degraded" if degraded else "ok"
     may_know = _may_know(request, can_ask=not stopped)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import redis
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 from django_redis import get_redis_connection
 from django_redis.exceptions import ConnectionInterrupted
 
@@ -63,10 +63,17 @@ class Check:
 
 
 def _ask_postgresql() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW transaction_read_only")
-        if cursor.fetchone()[0] == "on":
-            raise database_bounds.ReadOnlyServer
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_read_only")
+            is_read_only = cursor.fetchone()[0] == "on"
+    except OperationalError as error:
+        # libpq makes no connection to such a server (target_session_attrs).
+        is_read_only = "read-only" in str(error)
+        if not is_read_only:
+            raise
+    if is_read_only:
+        raise database_bounds.ReadOnlyServer
 
 
 def _ask_mails() -> None:
