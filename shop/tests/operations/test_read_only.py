@@ -13,6 +13,7 @@ from devtools.testing.shop.orders import draft
 from devtools.testing.shop.storefront import a_book, put_in_cart
 from kafka_bridge import testing
 from orders.placing import placement
+from shop.operations import readiness
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.security, pytest.mark.faults]
 
@@ -63,6 +64,7 @@ def test_xe5_pages_orders_and_readiness_say_so_and_recover(
     django_user_model.objects.create_user("ada", password="lovelace-1815")
     book = a_book()
     read_only.turn("on")
+    readiness.forget()
     assert says_so(client.post("/sign-in/", {"username": "ada", "password": "lovelace-1815"}))
     with pytest.raises(placement.CheckoutUnavailable):
         placement.place(draft())
@@ -73,6 +75,7 @@ def test_xe5_pages_orders_and_readiness_say_so_and_recover(
     assert connection.connection is None, "the connection to a server that was demoted is not kept"
     assert says_so(client.get(f"/books/{book.isbn}-x/"))
     read_only.turn("off")
+    readiness.forget()
     assert client.get("/readyz", headers=TOKEN).json()["checks"]["postgresql"]["ok"]
     placement.place(draft())
     assert client.post("/sign-in/", {"username": "ada", "password": "lovelace-1815"}).status_code == 302
