@@ -12,6 +12,7 @@ from devtools.tests import test_compose
 from devtools.tests.kubernetes import manifests
 from kafka_bridge.consuming import registry
 from kafka_bridge.runtime import clients
+from shop.operations.processes import expected
 
 pytestmark = pytest.mark.operations
 ROLES = [*test_compose.DEMO_ROLES, "setup"]
@@ -34,6 +35,8 @@ ONLY_ON_KUBERNETES = {
     "KAFKA_PARTITIONS",
     "PAYMENT_GATEWAY",
     "DEFAULT_FROM_EMAIL",
+    "EXPECTED_PROCESSES",
+    "LOG_FORMAT",
 }
 
 
@@ -155,6 +158,24 @@ def test_consumers_are_scaled_by_the_lag_of_what_they_hear_up_to_the_partitions(
         assert {each["bootstrapServers"].partition(".")[0] for each in triggers} == {"kafka-kafka-bootstrap"}
 
 
+def test_as_many_processes_are_expected_as_there_are_at_least() -> None:
+    deployments = manifests.of_kind("production", "Deployment")
+    scaled = manifests.of_kind("production", "ScaledObject")
+    pages = manifests.of_kind("production", "HorizontalPodAutoscaler")
+    least = {role: deployments[role.replace("_", "-")]["spec"].get("replicas", 1) for role in test_compose.DEMO_ROLES}
+    least |= {name: each["spec"]["minReplicaCount"] for name, each in scaled.items()}
+    least |= {name: each["spec"]["minReplicas"] for name, each in pages.items()}
+    assert expected.parse(manifests.shared_settings("production")["EXPECTED_PROCESSES"]) == least
+
+
+def test_metrics_are_shown_where_they_are_looked_for() -> None:
+    port = manifests.shared_settings("production")["METRICS_PORT"]
+    for role in ROLES:
+        assert pod(role)["metadata"]["annotations"]["prometheus.io/port"] == port
+    (rule,) = manifests.of_kind("production", "NetworkPolicy")["metrics"]["spec"]["ingress"]
+    assert [each["port"] for each in rule["ports"]] == [int(port)]
+
+
 def test_pages_are_scaled_by_what_they_use() -> None:
     scaler = manifests.of_kind("production", "HorizontalPodAutoscaler")["web"]["spec"]
     assert scaler["scaleTargetRef"]["name"] == "web"
@@ -214,15 +235,20 @@ def test_what_roles_may_reach_is_what_they_are_told_to_use() -> None:
 
 
 def test_the_brokers_administrator_gets_a_certificate_that_they_believe_for_a_day(tmp_path: Path) -> None:
-    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    authority = ["openssl", "req", "-x509", *new_key, "-days", "2", "-subj", "/CN=clients"]
-    subprocess.run([*authority, "-keyout", tmp_path / "ca.key", "-out", tmp_path / "ca.crt"], check=True)  # noqa: S603
-    script = manifests.FOLDER / "shop" / "administrator.sh"
-    subprocess.run(["sh", script, tmp_path, tmp_path], check=True)  # noqa: S603, S607
-    verify = ["openssl", "verify", "-purpose", "sslclient", "-CAfile", tmp_path / "ca.crt", tmp_path / "admin.pem"]
-    subprocess.run(verify, check=True)  # noqa: S603
-    show = ["openssl", "x509", "-in", tmp_path / "admin.pem", "-noout", "-subject", "-nameopt", "RFC2253"]
-    assert subprocess.run(show, check=True, capture_output=True, text=True).stdout.strip() == "subject=CN=admin"  # noqa: S603
-    is_over = ["openssl", "x509", "-in", tmp_path / "admin.pem", "-noout", "-checkend", str(25 * 3600)]
-    assert subprocess.run(is_over, check=False).returncode == 1  # noqa: S603
-    assert "PRIVATE KEY" in (tmp_path / "admin.pem").read_text()
+    authority, own = str(tmp_path / "ca.crt"), str(tmp_path / "admin.pem")
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", str(tmp_path / "ca.key")]
+    run("openssl", "req", "-x509", *new_key, "-days", "2", "-subj", "/CN=clients", "-out", authority)
+    run("sh", str(manifests.FOLDER / "shop" / "administrator.sh"), str(tmp_path), str(tmp_path))
+    assert "OK" in run("openssl", "verify", "-purpose", "sslclient", "-CAfile", authority, own)
+    subject = run("openssl", "x509", "-in", own, "-noout", "-subject", "-nameopt", "RFC2253")
+    assert subject.strip() == "subject=CN=admin"
+    tomorrow = run("openssl", "x509", "-in", own, "-noout", "-checkend", str(25 * 3600), is_failure=True)
+    assert "will expire" in tomorrow
+    assert "PRIVATE KEY" in Path(own).read_text()
+
+
+def run(*command: str, is_failure: bool = False) -> str:
+    """What a program prints."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - our own command line
+    assert bool(done.returncode) is is_failure, done.stderr
+    return done.stdout

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.operations
 
 
 @pytest.mark.parametrize("path", list(manifests.files()), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_every_file_is_valid_by_itself(path: manifests.Path) -> None:
+def test_every_file_is_valid_by_itself(path: Path) -> None:
     for document in manifests.documents(path):
         manifests.refuse_invalid(document)
 
