@@ -87,6 +87,14 @@ def test_setup_makes_an_account_for_every_role_that_signs_in() -> None:
 
 
 @pytest.mark.parametrize("overlay", manifests.OVERLAYS)
+def test_what_setup_reads_is_applied_with_it(overlay: str) -> None:
+    first = [each for each in manifests.built(overlay) if each["metadata"].get("labels", {}).get("applied") == "first"]
+    assert {each["metadata"]["name"].partition("-")[0] for each in first} == {"setup", "settings", "administrator"}
+    setup = str(manifests.roles(overlay)["setup"])
+    assert all(each["metadata"]["name"] in setup for each in first if each["kind"] == "ConfigMap")
+
+
+@pytest.mark.parametrize("overlay", manifests.OVERLAYS)
 def test_roles_have_no_rights_on_their_node_and_none_in_the_cluster(overlay: str) -> None:
     for role, each in manifests.roles(overlay).items():
         spec = each["spec"]

@@ -20,6 +20,11 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     connections: dict[str, int]
     """By role, sessions with PostgreSQL."""
 
+    @property
+    def total_ms(self) -> float:
+        """Of all processes but the sandbox bank, which is nobody's gateway."""
+        return sum(ms for name, ms in self.ms_per_order.items() if name != "gateway")
+
 
 class OrderCost(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about an order that a plan is made of; sizes in bytes."""

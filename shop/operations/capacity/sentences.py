@@ -29,7 +29,7 @@ def size(count: float) -> str:
 
 def _measured(measurement: Measurement) -> str:
     cost, machine = measurement.cost, measurement.machine
-    steady, busy = (sum(load.ms_per_order.values()) for load in (cost.steady, cost.busy))
+    steady, busy = cost.steady.total_ms, cost.busy.total_ms
     return (
         f"Measured {cost.at[:10]} at commit {cost.commit or 'unknown'} on {machine.get('cores', '?')} cores with a "
         f"load of {machine.get('load', '?')}, {machine.get('system', '')}: {steady:.0f} ms of processor time an order "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -59,6 +60,23 @@ def test_what_is_recorded_knows_every_role() -> None:
     assert set(GROUPS) - {"dead_letters"} <= set(recorded.handled_per_order)
     assert recorded.commit
     assert not recorded.commit.endswith("-dirty")
+
+
+def test_the_page_shows_what_is_recorded() -> None:
+    """A table to paste where it does not."""
+    page = (Path(settings.BASE_DIR) / "docs" / "past-one-machine.md").read_text()
+    recorded = cost.read()
+    found = recorded.cost
+    names = ["web", "live", "relay", "timekeeper", *GROUPS, "postgres", "kafka-1", "redis"]
+    rows = [
+        f"| {name} | {found.steady.ms_per_order[name]:.1f} | {found.busy.ms_per_order[name]:.1f} "
+        f"| {found.ms_per_second_at_rest[name]:.1f} |"
+        for name in names
+    ]
+    rows.append(f"| together | {found.steady.total_ms:.1f} | {found.busy.total_ms:.1f} | |")
+    assert "\n".join(rows) in page
+    assert f"commit {found.commit}" in page
+    assert f"load of {recorded.machine['load']}" in page
 
 
 def test_cores_are_the_rate_times_the_cost_and_what_is_taken_at_rest() -> None:
