@@ -192,11 +192,15 @@ def test_pages_are_scaled_by_what_they_use() -> None:
 
 def test_one_origin_as_the_proxy_of_compose_gives_it() -> None:
     caddyfile = (test_compose.ROOT / "deploy" / "caddy" / "Caddyfile").read_text()
-    assert "handle /live/* {" in caddyfile
+    (matcher,) = re.findall(r"handle (\S+) \{\s*reverse_proxy \{\s*dynamic a live ", caddyfile)
+    named = re.search(rf"{matcher} path (.*)", caddyfile)
+    to_live = (named[1] if named else matcher).split()
     (rule,) = manifests.of_kind("small", "Ingress")["shop"]["spec"]["rules"]
     services = manifests.of_kind("small", "Service")
     routes = {path["path"]: path["backend"]["service"] for path in rule["http"]["paths"]}
-    assert {path: service["name"] for path, service in routes.items()} == {"/live/": "live", "/": "web"}
+    assert {path: service["name"] for path, service in routes.items()} == {"/live/": "live", "/ops": "live", "/": "web"}
+    led_there = tuple(path for path, service in routes.items() if service["name"] == "live")
+    assert all(path.startswith(led_there) for path in to_live)
     for service in routes.values():
         (port,) = services[service["name"]]["spec"]["ports"]
         assert (port["name"], f"--port={port['port']}") in {
