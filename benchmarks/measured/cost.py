@@ -46,7 +46,7 @@ _DESCRIBE = ("git", "describe", "--always", "--dirty")
 Connection = psycopg.Connection[Any]
 
 
-class _Meter:
+class Meter:
     """Reads what the processes have taken so far."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
@@ -95,7 +95,7 @@ def measure(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
         "steady": steady,
         "busy": busy,
         "ms_per_page": pages,
-        **_per_order(sizes, grown, steady["orders"]),
+        **per_order(sizes, grown, steady["orders"]),
     }
     return outcome
 
@@ -122,7 +122,7 @@ def _orders(bench: BenchmarkEnvironment, connection: Connection, plan: load.Load
 
 def _at_rest(pids: Mapping[str, int], seconds: float) -> dict[str, float]:
     """Processor seconds that each process takes in a second in which nobody wants anything."""
-    meter = _Meter(pids)
+    meter = Meter(pids)
     time.sleep(seconds)
     spent, passed = meter.spent()
     return {name: each / passed for name, each in spent.items()}
@@ -136,7 +136,7 @@ def _cost(
     plan: load.LoadPlan,
 ) -> dict[str, Any]:
     """What orders sent by this plan cost, until the last is delivered and its mails are sent."""
-    meter = _Meter(pids)
+    meter = Meter(pids)
     orders = _orders(bench, connection, plan)
     spent, seconds = meter.spent(at_rest=at_rest)
     return {
@@ -161,9 +161,10 @@ def _sizes(connection: Connection, folder: Path) -> dict[str, dict[str, int]]:
     }
 
 
-def _per_order(
+def per_order(
     before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]], orders: int
 ) -> dict[str, dict[str, float]]:
+    """By what was counted and its name, how much more there is, divided by the orders; nothing where nothing came."""
     return {
         f"{what}_per_order": {
             name: round((count - before[what].get(name, 0)) / orders, 2)
@@ -178,7 +179,7 @@ def _pages(pids: Mapping[str, int], at_rest: Mapping[str, float], port: int, cou
     """Processor time of the front page and a book's page in equal parts, as a visitor without a session gets them."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=load.ANSWER_SECONDS)
     book = _first_book(_get(connection, "/"))
-    meter = _Meter(pids)
+    meter = Meter(pids)
     for _, path in zip(range(count), itertools.cycle(("/", book)), strict=False):
         _get(connection, path)
     spent, _ = meter.spent(at_rest=at_rest)
