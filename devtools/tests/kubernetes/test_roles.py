@@ -1,7 +1,9 @@
 """Roles on Kubernetes are those of docker-compose.yml: the same commands, told the same, with as few rights."""
 
+import os
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +132,28 @@ def test_pages_and_sockets_are_asked_whether_they_live_and_whether_they_are_read
 
 
 @pytest.mark.parametrize("role", BACKGROUND)
-def test_a_role_without_a_port_is_ready_by_its_file(role: str) -> None:
+def test_a_role_without_a_port_is_asked_by_its_files(role: str) -> None:
     container = manifests.container(pod(role))
     for probe in ("startup", "readiness"):
         assert "$BOOKRUSH_READY_FILE" in container[f"{probe}Probe"]["exec"]["command"][-1]
+    assert "$BOOKRUSH_ALIVE_FILE" in container["livenessProbe"]["exec"]["command"][-1]
+
+
+def test_a_role_whose_file_is_old_or_missing_is_started_again(tmp_path: Path) -> None:
+    command = manifests.container(pod("orders"))["livenessProbe"]["exec"]["command"]
+    file = tmp_path / "alive"
+
+    def lives() -> bool:
+        environment = {**os.environ, "BOOKRUSH_ALIVE_FILE": str(file)}
+        return subprocess.run(command, env=environment, check=False, stderr=subprocess.DEVNULL).returncode == 0  # noqa: S603
+
+    assert not lives()
+    file.touch()
+    assert lives()
+    os.utime(file, (time.time() - 100,) * 2)
+    assert lives()
+    os.utime(file, (time.time() - 300,) * 2)
+    assert not lives()
 
 
 def test_leaders_have_a_standby_and_every_role_a_budget() -> None:
