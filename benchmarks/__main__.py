@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks import machine, report
 from benchmarks.environment import BenchmarkEnvironment, TaskFailed
-from benchmarks.measured import checkout, relay, saga, sale
+from benchmarks.measured import checkout, cost, relay, saga, sale
 from benchmarks.profile import QUICK, BenchmarkOutcome, Profile
 from benchmarks.results import Results
 from devtools.local import kafka_choice
@@ -115,6 +115,7 @@ PARTS: dict[str, Callable[[BenchmarkEnvironment, Profile], BenchmarkOutcome]] = 
     "restart": restart,
     "relay": relay.measure,
     "saga": saga.measure,
+    "cost": cost.measure,
     "stock": stock,
     "sale": sale.measure,
 }

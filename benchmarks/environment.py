@@ -118,6 +118,11 @@ class BenchmarkEnvironment:
         }
         return Roles(self._supervisor, host="127.0.0.1", port=port, environment=served, run=self._folder.run), port
 
+    @property
+    def folder(self) -> Path:
+        """Where the services keep their data."""
+        return self._folder.path
+
     def pids(self, roles: Roles | None = None) -> dict[str, int]:
         """The process ids of all services, and of all running roles, by name."""
         kafka = self._choice.kafka

@@ -22,6 +22,11 @@ class Profile:
     click_rate: float = 100.0
     click_seconds: float = 10.0
     stock_seconds: float = 4.0
+    rest_seconds: float = 20.0
+    cost_rate: float = 20.0
+    cost_seconds: float = 60.0
+    busy_seconds: float = 10.0
+    pages: int = 300
     sale_buyers: int = 5000
     sale_units: int = 100
 
@@ -36,6 +41,10 @@ QUICK = Profile(
     relay_rows=20_000,
     saga_seconds=12.0,
     click_seconds=6.0,
+    rest_seconds=8.0,
+    cost_seconds=15.0,
+    busy_seconds=3.0,
+    pages=60,
     stock_seconds=2.0,
 )
 

@@ -91,6 +91,10 @@ METRICS = (
         better=Better.LOWER,
         aim=10.0,
     ),
+    Metric(
+        name="cost_steady_ms", title="Processor time of an order, all processes, 20/s", unit="ms", better=Better.LOWER
+    ),
+    Metric(name="cost_busy_ms", title="… as fast as orders are taken", unit="ms", better=Better.LOWER),
     Metric(name="memory_mib", title="Memory of all processes", unit="MiB", better=Better.LOWER),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}

@@ -38,16 +38,35 @@ def apply(passwords: Mapping[str, str]) -> None:
             _execute(sql.SQL(statement).format(database=_database()))
         for role in database_roles.ROLES:
             if password := passwords.get(role.name):
-                _make(role_name(role.name), password)
+                make_account(role_name(role.name), password)
             if _exists(role_name(role.name)):
                 _grant(role)
         _secure_rows()
 
 
-def _make(name: str, password: str) -> None:
-    verb = "ALTER" if _exists(name) else "CREATE"
-    statement = f"{verb} ROLE {{name}} WITH {_ATTRIBUTES} PASSWORD {{password}}"
+def make_account(name: str, password: str) -> None:
+    """Make a role that signs in with this password and is nothing special; one that is there is brought to that.
+
+    An owner who is no superuser may not even repeat that a role is none, so only what is untrue is changed.
+
+    Raises:
+        django.db.Error: this user may not.
+    """
+    if not _exists(name):
+        statement = f"CREATE ROLE {{name}} WITH {_ATTRIBUTES} PASSWORD {{password}}"
+    elif _is_special(name):
+        statement = f"ALTER ROLE {{name}} WITH {_ATTRIBUTES} PASSWORD {{password}}"
+    else:
+        statement = "ALTER ROLE {name} WITH LOGIN PASSWORD {password}"
     _execute(sql.SQL(statement).format(name=sql.Identifier(name), password=sql.Literal(password)))
+
+
+def _is_special(name: str) -> bool:
+    special = "rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {special} FROM pg_roles WHERE rolname = %s", [name])  # noqa: S608 - our own text
+        (answer,) = cursor.fetchone()
+    return bool(answer)
 
 
 def _exists(name: str) -> bool:

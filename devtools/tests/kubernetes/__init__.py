@@ -1,0 +1,1 @@
+"""What can be checked of deploy/kubernetes without a cluster."""
