@@ -9,6 +9,7 @@ from django.utils import timezone
 from kafka_bridge.runtime import housekeeping, scheduler
 from shop import audit
 from shop.models import AuditRun
+from shop.operations.alerts import watching
 from shop.operations.overview import collector, samples
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,20 @@ housekeeping.register(
         old="SELECT ctid FROM shop_formpress WHERE at < %(before)s ORDER BY at LIMIT %(limit)s",
     )
 )
+# Of alerts that are over; their notices go first.
+for _table, _is_old in {
+    "shop_alertnotice": "alert_id IN (SELECT id FROM shop_alertrecord WHERE cleared_at < %(before)s)",
+    "shop_alertrecord": "cleared_at < %(before)s",
+    "shop_alertsilence": "until < %(before)s",
+}.items():
+    housekeeping.register(
+        housekeeping.RetentionPolicy(
+            table=_table,
+            setting="KEEP_ALERTS_DAYS",
+            days=lambda: settings.KEEP_ALERTS_DAYS,
+            old=f"SELECT ctid FROM {_table} WHERE {_is_old} LIMIT %(limit)s",  # noqa: S608 - ours
+        )
+    )
 # Two weeks after the last change, unless the session says otherwise; then it lets nobody in any more.
 housekeeping.register(
     housekeeping.RetentionPolicy(
@@ -97,3 +112,9 @@ def _prune() -> None:
 # After hours of downtime the jobs need a moment to catch up; an audit before that would report false alarms.
 if settings.AUDIT_SECONDS > 0:
     scheduler.every(seconds=settings.AUDIT_SECONDS, after_seconds=settings.AUDIT_SECONDS, background=True)(audit_shop)
+
+
+@scheduler.every(seconds=watching.EVERY_SECONDS, after_seconds=watching.FIRST_AFTER_SECONDS, background=True)
+def evaluate_alerts() -> None:
+    """Hold the rules against what is seen, and have people told."""
+    watching.of_timekeeper().lead()

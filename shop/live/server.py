@@ -181,6 +181,7 @@ def _report() -> None:
     task.LoopingCall(activity.current.turn).start(TURN_SECONDS)
     # It needs the apps, which are loaded with the application only.
     import_string("shop.operations.overview.collector.start")()
+    import_string("shop.operations.alerts.watching.stand_by_forever")()
     reactor.addSystemEventTrigger("before", "shutdown", reporting.start(expected.LIVE).stop)
 
 

@@ -21,11 +21,22 @@ class MailServer:
     """The reply to a recipient, such as `550 no such user`, by what its address contains."""
     taken: list[str] = field(default_factory=list)
     """The recipient of each mail that was accepted, in sequence."""
+    texts: list[str] = field(default_factory=list)
+    """Each of these mails, with its headers."""
 
 
 @contextlib.contextmanager
 def serving(settings: Any) -> Iterator[MailServer]:
     """One that runs meanwhile, and is the shop's."""
+    with running() as state:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", state.port, 10
+        yield state
+
+
+@contextlib.contextmanager
+def running() -> Iterator[MailServer]:
+    """One that runs meanwhile."""
     state = MailServer()
 
     class Dialogue(socketserver.StreamRequestHandler):
@@ -37,8 +48,6 @@ def serving(settings: Any) -> Iterator[MailServer]:
         server.daemon_threads = True
         state.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", state.port, 10
         yield state
         server.shutdown()
 
@@ -58,10 +67,12 @@ def _talk(state: MailServer, read: Any, write: Any) -> None:
                 reply = next((said for part, said in state.refused.items() if part in recipient), "250 ok")
             case "DATA":
                 write.write(b"354 go on\r\n")
-                while read.readline() not in (b".\r\n", b""):
-                    pass
+                lines = []
+                while (part := read.readline()) not in (b".\r\n", b""):
+                    lines.append(part)
                 time.sleep(state.seconds_a_mail)
                 state.taken.append(recipient)
+                state.texts.append(b"".join(lines).decode())
                 reply = "250 taken"
             case "QUIT":
                 reply = "221 bye"

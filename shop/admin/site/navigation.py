@@ -43,6 +43,8 @@ _PAGES = {
         ("Controls of groups", "pause_circle", "kafka_bridge", "groupcontrol"),
     ],
     "Control": [
+        ("Alerts", "notifications", "shop", "alertrecord"),
+        ("Silences", "notifications_off", "shop", "alertsilence"),
         ("Audits", "fact_check", "shop", "auditrun"),
         ("Who did what", "history_edu", "shop", "auditentry"),
     ],
