@@ -1,5 +1,5 @@
-"""Plain HTTP on the sockets' port: health checks and the operations page, and nothing else that could keep this process
-from its sockets.
+"""Plain HTTP on the sockets' port: health checks, metrics and the operations page, and nothing else that could keep this
+process from its sockets.
 """
 
 from collections.abc import Awaitable, Callable
@@ -9,12 +9,12 @@ from shop.live import ops, ops_http
 from shop.site import problems
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
-PATHS = ("/healthz", "/readyz")
+PATHS = ("/healthz", "/readyz", "/metrics")
 OPS_PATHS = ("/ops/", "/ops/<page>/", "/ops/static/<file>")
 
 
 class FewPages:
-    """Passes health checks on, shows the operations page; everything else is a 404."""
+    """Passes health checks and the question for metrics on, shows the operations page; everything else is a 404."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
