@@ -73,7 +73,16 @@ ROLES = (
             "kafka_bridge.RefusedMessage": "SELECT, UPDATE",
         },
     ),
-    DatabaseRole(name="live", reads=("orders", "inventory", "shop", "sessions", "auth", "contenttypes")),
+    # It writes of alerts alone: it evaluates them where no timekeeper does.
+    DatabaseRole(
+        name="live",
+        reads=("orders", "inventory", "shop", "sessions", "auth", "contenttypes"),
+        also={
+            "shop.AlertRecord": "SELECT, INSERT, UPDATE",
+            "shop.AlertNotice": "SELECT, INSERT, UPDATE",
+            "shop.AlertEvaluation": "SELECT, INSERT, UPDATE",
+        },
+    ),
     # The outbox and nothing else; of a row it changes where it lies now.
     DatabaseRole(name="relay", also={"kafka_bridge.OutboxRow": 'SELECT, UPDATE (published_at, partition, "offset")'}),
     # Runs every app's jobs by the clock, audits all books, and deletes what is old.
