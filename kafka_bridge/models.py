@@ -1,5 +1,5 @@
-"""The tables: outbox and inbox, which make a message take effect once; lag samples; messages that are parked, dead or
-refused.
+"""The tables: outbox and inbox, which make a message take effect once; lag samples and heartbeats; messages that are
+parked, dead or refused.
 """
 
 from typing import Any
@@ -299,3 +299,23 @@ class RefusedMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.group} {self.type} {self.topic}[{self.partition}]@{self.offset}"
+
+
+class ProcessHeartbeat(models.Model):
+    """What a process said of itself last; `monitoring/heartbeats.py` has what is in the body."""
+
+    instance = models.CharField(max_length=200, primary_key=True)
+    role = models.CharField(max_length=80)
+    started_at = models.DateTimeField()
+    beat_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    """When it said that it ends; None for one that runs, or has ended without a word."""
+    body = models.TextField()
+
+    class Meta:
+        verbose_name = "heartbeat of a process"
+        verbose_name_plural = "heartbeats of processes"
+        indexes = (models.Index(fields=["beat_at"], name="process_heartbeat_at"),)
+
+    def __str__(self) -> str:
+        return self.instance

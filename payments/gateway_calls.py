@@ -4,32 +4,68 @@ They run in threads of the gateway worker, without the database. From `ASKS_FROM
 what the gateway knows; only if it has not done the step is the call made (again, with the same key).
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from django.conf import settings
 
+from kafka_bridge.telemetry import activity, metrics
 from payments import gateways
 from payments.gateways import Answer, Declined, Gateway, PaymentStatus, RequiresAction, Succeeded, Unknown
 from payments.models import Charge, Refund
 from payments.state_machine.transitions import GatewayAnswer
 
+CALLS = metrics.counter(
+    "gateway_calls", "Steps of payments that the gateway was asked for", ["step", "outcome"], by="payments"
+)
+SECONDS = metrics.histogram("gateway_call_seconds", "How long the gateway took for a step", ["step"], by="payments")
 State = Charge.State
 ASKS_FROM = 4
 
 
 def carry_out(charge: Charge) -> GatewayAnswer | Unknown:
     """Take the step that this charge is at, as it was claimed; it blocks."""
-    return _STEPS[State(charge.state)](charge, gateways.current())
+    state = State(charge.state)
+    with _counted(state.value) as outcome:
+        answer = _STEPS[state](charge, gateways.current())
+        outcome.append("unknown" if isinstance(answer, Unknown) else _name_of(answer))
+    return answer
 
 
 def give_back(refund: Refund) -> Answer:
     """Have a refund made; it blocks."""
+    with _counted("refund") as outcome:
+        answer = _give_back(refund)
+        outcome.append(type(answer).__name__.lower())
+    return answer
+
+
+def _give_back(refund: Refund) -> Answer:
     gateway, key, transaction_id = gateways.current(), str(refund.pk), refund.charge.transaction_id
     if refund.attempts >= ASKS_FROM:
         found = gateway.find_refund(key=key, transaction_id=transaction_id)
         if isinstance(found, Succeeded | Unknown):
             return found
     return gateway.refund(key=key, transaction_id=transaction_id, amount_minor=refund.amount_minor)
+
+
+@contextmanager
+def _counted(step: str) -> Iterator[list[str]]:
+    """Count a step by its outcome, which the caller puts into the list; one that raised has none."""
+    outcome, began = list[str](), time.perf_counter()
+    try:
+        yield outcome
+    finally:
+        seconds, ended = time.perf_counter() - began, outcome[0] if outcome else "error"
+        CALLS.labels(step, ended).inc()
+        SECONDS.labels(step).observe(seconds)
+        error = "no answer" if ended in ("unknown", "error") else ""
+        activity.current.note_use("gateway", error=error, answer_seconds=seconds)
+
+
+def _name_of(answer: GatewayAnswer) -> str:
+    return answer.standing.name.lower() if answer.standing is not None else "not found"
 
 
 def capture_key(charge: Charge) -> str:

@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.contrib.auth.signals import user_logged_in
+from django.core import checks as checks_registry
 from django.db.models.signals import post_save
 
 
@@ -17,8 +18,10 @@ class ShopConfig(AppConfig):
         from shop.accounts import names  # noqa: PLC0415
         from shop.cart import carts  # noqa: PLC0415
         from shop.operations import letter_log  # noqa: PLC0415
+        from shop.operations.processes import expected  # noqa: PLC0415
         from shop.site import checks  # noqa: F401, PLC0415
 
+        checks_registry.register(expected.check_setting)
         acts.noted.connect(letter_log.record, dispatch_uid="shop.operations.letter_log.record")
         user_logged_in.connect(carts.merge_on_sign_in, dispatch_uid="shop.cart.merge_on_sign_in")
         post_save.connect(names.note_on_save, sender="auth.User", dispatch_uid="shop.accounts.note_on_save")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import environ
 import redis
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 
 from kafka_bridge import BridgeSettings
@@ -48,6 +49,10 @@ SECRET_KEY = env.str("SECRET_KEY", default="django-insecure-bookrush-on-loopback
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 # Who sends it as `Authorization: Bearer …` reads in /readyz what is wrong, as staff do; others read only whether it is.
 READYZ_TOKEN = env.str("READYZ_TOKEN", default="")
+# Who sends this one reads /metrics of the roles web and live; without one, nobody does.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# Which processes should run, such as `web,live,relay:2,timekeeper,orders:3`; empty: one of each role.
+EXPECTED_PROCESSES = env.str("EXPECTED_PROCESSES", default="")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
@@ -79,6 +84,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "shop.operations.processes.request_metrics.RequestMetricsMiddleware",
     "shop.operations.health.ProbeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -323,6 +329,12 @@ KAFKA_BRIDGE = BridgeSettings(
     schema_folder=str(BASE_DIR / "docs" / "events"),
     ready_file=READY_FILE,
     role_variable="BOOKRUSH_ROLE",
+    version=env.str("BOOKRUSH_VERSION", default=""),
+    heartbeat_stores=("shop.operations.processes.redis_store.RedisHeartbeats",),
+    metrics_prefix="bookrush",
+    metrics_host=env.str("METRICS_HOST", default="127.0.0.1"),
+    metrics_port=env.int("METRICS_PORT", default=0),
+    metrics_port_variable="METRICS_PORT",
     variables={
         "bootstrap_servers": "KAFKA_BOOTSTRAP_SERVERS",
         "security_protocol": "KAFKA_SECURITY_PROTOCOL",
@@ -451,12 +463,19 @@ UNFOLD = {
 
 # -- Logs ---------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+# plain, or json for programs that collect logs.
+LOG_FORMAT = env.str("LOG_FORMAT", default="plain")
+if LOG_FORMAT not in ("plain", "json"):
+    raise ImproperlyConfigured(f"LOG_FORMAT is plain or json, not {LOG_FORMAT!r}")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "plain": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"},
+        "json": {"()": "shop.site.logs.JsonLines"},
+    },
     "filters": {"strangers": {"()": "shop.site.logs.StrangersInOneLine"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["strangers"]}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["strangers"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         # One line per request is the proxy's job; here only what went wrong.

@@ -9,6 +9,7 @@ from shop.books import book_views, catalogue_views
 from shop.cart import cart_views
 from shop.checkout import api, checkout_views
 from shop.operations import health
+from shop.operations.processes import metrics_view
 from shop.orderpages import order_views
 
 
@@ -56,6 +57,7 @@ urlpatterns = [
     path("webhooks/payments/", webhooks.payment_webhook, name="payment_webhook"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics_view.show_metrics, name="metrics"),
     path("admin/", admin.site.urls),
 ]
 

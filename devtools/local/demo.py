@@ -31,6 +31,8 @@ from kafka_bridge.runtime.waiting import Stopped
 
 # Together less than ten seconds: first the roles, then the services that they use.
 ROLES_STOP_SECONDS, SERVICES_STOP_SECONDS = 5.0, 3.5
+# From the shop's port to those on which roles show their metrics, and how many of these there may be.
+METRICS_AFTER, METRICS_PORTS, HIGHEST_PORT = 1100, 100, 65_535
 # What a reset deletes; downloads and the folders of test runs stay.
 DEMO_PARTS = (
     *("demo.env", "kafka", "logs", "mail", "postgres", "postgres.new", "redis", "run"),
@@ -155,6 +157,7 @@ class Demo:
             port=self.options.port,
             environment=self._environment,
             run=self._state.run,
+            metrics_port=self._metrics_port(),
         )
         with self._step("the roles") as done:
             self._roles.start()
@@ -177,6 +180,11 @@ class Demo:
             "EMAIL_FILE_PATH": str(self._state.path / "mail"),
             "SHOW_DEMO_HINTS": "true",
         }
+
+    def _metrics_port(self) -> int:
+        """The first role's, and the others follow; on the usual port of the shop it is 9100, as in compose."""
+        first = self.options.port + METRICS_AFTER
+        return first if first < HIGHEST_PORT - METRICS_PORTS else 0
 
     def _other_hosts(self) -> list[str]:
         """Host names for browsers on other machines; ALLOWED_HOSTS adds names that cannot be guessed."""
@@ -265,6 +273,7 @@ class Demo:
             "Kafka": self._choice.kafka.bootstrap_servers,
             "Mail sent": _short(self._state.path / "mail"),
             "Logs": _short(self._state.logs),
+            **self._metrics_line(),
             "Stop": "Ctrl-C",
             "In a second terminal": f"{python} manage.py run_consumer --list   (what listens to what)",
             "": f"{python} manage.py run_consumer {'analytics' if self._is_embedded else 'inventory --instances 2'}",
@@ -276,6 +285,10 @@ class Demo:
         self._say("Ready")
         if self.options.open_browser:
             webbrowser.open(f"{url}/")
+
+    def _metrics_line(self) -> dict[str, str]:
+        first, last = (self._roles.metrics_port(name) for name in (roles.WEB, self._roles.names[-1]))
+        return {"Metrics": f"http://127.0.0.1:{first}/metrics to :{last}   (manage.py show_processes)"} if first else {}
 
     # -- stopping -------------------------------------------------------------------------------------
     def _end(self) -> None:

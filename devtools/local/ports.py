@@ -37,9 +37,9 @@ def pick(count: int, *, preferred: tuple[int, ...] = ()) -> list[int]:
     return picked
 
 
-def pick_neighbours() -> int:
-    """A free loopback port followed by two more (for the shop, its sockets and the sandbox gateway)."""
+def pick_neighbours(count: int = 3) -> int:
+    """A free loopback port followed by others; three are for the shop, its sockets and the sandbox gateway."""
     while True:
         (port,) = pick(1)
-        if is_free(port + 1) and is_free(port + 2):
+        if all(is_free(port + further) for further in range(1, count)):
             return port

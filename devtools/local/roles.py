@@ -49,16 +49,19 @@ class Roles:
         environment: Mapping[str, str],
         run: Path,
         accounts: Mapping[str, Mapping[str, str]] | None = None,
+        metrics_port: int = 0,
     ) -> None:
         """Live sockets use the port after `port`; the sandbox gateway, if it is in use, the next one. The folder `run`
         is for the files with which roles signal that they are ready. `accounts` are environment variables of single
-        roles, by which they sign in.
+        roles, by which they sign in. The first role shows its metrics on `metrics_port`, each other one on the next
+        port; on 0 none does.
         """
         self._accounts = accounts or {}
         self._supervisor = supervisor
         self._host, self._port = host, port
         self._environment = environment
         self._run = run
+        self._metrics_port = metrics_port
         # The gateway first, because payments calls it.
         gateway = [GATEWAY] if environment.get("PAYMENT_GATEWAY", settings.PAYMENT_GATEWAY) == SANDBOX else []
         self.names = [*gateway, WEB, LIVE, RELAY, *group_names(), TIMEKEEPER]
@@ -72,6 +75,7 @@ class Roles:
                 **self._accounts.get(name, {}),
                 "BOOKRUSH_ROLE": name,
                 "BOOKRUSH_READY_FILE": str(self._ready_file(name)),
+                "METRICS_PORT": str(self.metrics_port(name)),
                 "PYTHONUNBUFFERED": "1",
             }
             arguments = [sys.executable, *self._role(name).arguments]
@@ -90,6 +94,12 @@ class Roles:
     def stop(self, *names: str, within_seconds: float = 10) -> None:
         """Send SIGTERM to these roles (default: all), and SIGKILL to those that take longer."""
         self._supervisor.stop(*(names or self.names), within_seconds=within_seconds)
+
+    def metrics_port(self, name: str) -> int:
+        """Where a role shows its metrics; 0 where it does not, as the sandbox gateway never does."""
+        if name == GATEWAY or not self._metrics_port:
+            return 0
+        return self._metrics_port + [role for role in self.names if role != GATEWAY].index(name)
 
     def kill(self, name: str) -> None:
         """SIGKILL one role."""

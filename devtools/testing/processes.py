@@ -124,6 +124,7 @@ class Shop:
             environment=self.environment,
             run=self._folder,
             accounts=self._accounts,
+            metrics_port=ports.pick_neighbours(count=20),
         )
         self.ensure_running()
 
@@ -195,7 +196,7 @@ class Shop:
         """
         done = subprocess.run(  # noqa: S603 - our own command line
             [sys.executable, "manage.py", *arguments],
-            env={**os.environ, **self.environment},
+            env=self.environment_of_commands(),
             cwd=PROJECT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -206,6 +207,10 @@ class Shop:
         if done.returncode:
             raise AssertionError(f"manage.py {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
         return done.stdout
+
+    def environment_of_commands(self, **more: str) -> dict[str, str]:
+        """The environment in which a command finds this shop."""
+        return {**os.environ, **self.environment, **more}
 
     def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of the shop's database, read past Django, whose own connection is another database's."""

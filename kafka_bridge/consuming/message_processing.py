@@ -17,6 +17,7 @@ goes into the first wave in which all earlier messages of its key are in earlier
 same kind. Waves run one after the other.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.publishing import outbox
 from kafka_bridge.retrying import parking
 from kafka_bridge.retrying.parking import Head
+from kafka_bridge.telemetry import activity, log_context, partition_counts
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.records import Record
@@ -62,8 +64,15 @@ class Attempt:
     """and the message itself."""
     parked_themselves: list[tuple[Received, Head]] = field(default_factory=list)
     """Messages that are parked, and have come once more: their copies may never have been made."""
-    put_behind: int = 0
+    behind: Sequence[Received] = _NOTHING
     """Messages that were put behind a parked one."""
+    began: float = 0.0
+    """When its transaction began, by the performance counter."""
+
+    @property
+    def put_behind(self) -> int:
+        """How many were put behind a parked one."""
+        return len(self.behind)
 
     @property
     def handler_name(self) -> str:
@@ -82,9 +91,11 @@ def handle(group: Group, messages: Sequence[Received], attempt: Attempt | None =
     if not relevant:
         return Handled(0, 0)
     attempt = attempt or Attempt()
+    attempt.began = time.perf_counter()
     with transaction.atomic(durable=True):
         free, fresh = _take_free(group, refusals.sift(group, relevant), attempt)
         _call_handlers(group, fresh, attempt)
+    _count(group, free, fresh, attempt)
     return Handled(len(fresh), len(free) - len(fresh))
 
 
@@ -94,12 +105,14 @@ def handle_alone(group: Group, message: Received, attempt: Attempt) -> Handled:
     Raises:
         Exception: as `handle`.
     """
+    attempt.began = time.perf_counter()
     with transaction.atomic(durable=True):
         believed = refusals.sift(group, [message])
         free, fresh = _take_free(group, believed, attempt)
         _call_handlers(group, fresh, attempt)
         if free or not believed:
             _close_letter(group, message, is_refused=not believed)
+    _count(group, free, fresh, attempt)
     return Handled(len(fresh), len(free) - len(fresh))
 
 
@@ -113,6 +126,7 @@ def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], attem
         Malformed: the parked message cannot be read.
         Exception: as `handle`; the attempt has the head.
     """
+    attempt.began, fresh = time.perf_counter(), _NOTHING
     with transaction.atomic(durable=True):
         attempt.head = parking.lock_heads(group=group.name, keys=[key]).get(key)
         if attempt.head is None or not is_wanted(attempt.head):
@@ -124,17 +138,36 @@ def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], attem
             inbox.take(group=group.name, messages=[message])
         else:
             believed = refusals.sift(group, [message])
-            _call_handlers(group, inbox.take(group=group.name, messages=believed), attempt)
+            fresh = inbox.take(group=group.name, messages=believed)
+            _call_handlers(group, fresh, attempt)
             _close_letter(group, message, is_refused=not believed)
         parking.remove(attempt.head)
+    _count(group, fresh, fresh, attempt)
     return True
+
+
+def _count(group: Group, free: Sequence[Received], fresh: Sequence[Received], attempt: Attempt) -> None:
+    """After the commit; once for all messages of a transaction, so that it costs each of them next to nothing."""
+    counts = partition_counts.current
+    counts.count_handled(group.name, _places(fresh), time.perf_counter() - attempt.began)
+    if len(free) > len(fresh):
+        new = set(map(id, fresh))
+        counts.count_all("seen_before", group.name, _places([m for m in free if id(m) not in new]))
+    if attempt.behind:
+        counts.count_all("parked", group.name, _places(attempt.behind))
+    activity.current.progress()
+    activity.current.note_use("postgresql")
+
+
+def _places(messages: Sequence[Received]) -> list[tuple[str, int]]:
+    return [(message.topic, message.partition) for message in messages]
 
 
 def _take_free(
     group: Group, messages: Sequence[Received], attempt: Attempt
 ) -> tuple[Sequence[Received], Sequence[Received]]:
     """Those whose keys are free, and of them those that are new to the group. See Note [Nothing parked]."""
-    attempt.handler, attempt.suspects, attempt.parked_themselves, attempt.put_behind = None, _NOTHING, [], 0
+    attempt.handler, attempt.suspects, attempt.parked_themselves, attempt.behind = None, _NOTHING, [], _NOTHING
     if not messages:
         return _NOTHING, _NOTHING
     fresh = inbox.take_unless_parked(group=group.name, messages=messages)
@@ -159,7 +192,7 @@ def _set_parked_apart(group: Group, messages: Sequence[Received], attempt: Attem
         else:
             behind.append(message)
     parking.wait_behind(group=group.name, messages=behind)
-    attempt.put_behind = len(behind)
+    attempt.behind = behind
     return free
 
 
@@ -173,8 +206,13 @@ def _call_handlers(group: Group, fresh: Sequence[Received], attempt: Attempt) ->
             if handler.form is CallStyle.ONE:
                 for message in calls:
                     attempt.suspects = (message,)
-                    handler.call(attempt.suspects)
+                    with log_context.about(message.ids):
+                        handler.call(attempt.suspects)
                 attempt.suspects = calls
+            elif len(calls) == 1:
+                attempt.suspects = calls
+                with log_context.about(calls[0].ids):
+                    handler.call(calls)
             else:
                 attempt.suspects = calls
                 handler.call(calls)

@@ -47,6 +47,7 @@ from kafka_bridge.retrying import parking, republish
 from kafka_bridge.retrying.failed_messages import FailedMessages
 from kafka_bridge.runtime import error_classes, processes
 from kafka_bridge.runtime.waiting import Stopped
+from kafka_bridge.telemetry import partition_counts
 from kafka_bridge.wire import envelope, records
 
 log = logging.getLogger(__name__)
@@ -246,6 +247,8 @@ class Runner(group_member.GroupMember):
     def _is_done_with(self, item: Deferred) -> bool:
         """One more attempt; False if there will be another one in this place."""
         attempt = Attempt()
+        if item.tried:
+            partition_counts.current.count("retried", self.name, *item.partition)
         try:
             self._handle([item.received], attempt)
         except (Revoked, Stopped):
@@ -263,6 +266,7 @@ class Runner(group_member.GroupMember):
 
     def _is_tried_again_here(self, item: Deferred, error: Exception, attempt: Attempt) -> bool:
         item.tried += 1
+        partition_counts.current.count("failed", self.name, *item.partition)
         pause = self.group.policy(item.received.event).pause(item.tried)
         if isinstance(error, Reject):
             self._failed.bury(parking.original(item.received), error, tries=item.tried, handler=attempt.handler_name)

@@ -6,6 +6,7 @@ nothing. Beside it a worker sends the letters that are redriven.
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,6 +20,7 @@ from kafka_bridge.consuming.group_member import Revoked
 from kafka_bridge.dead_letters import letter_store, redrive_sender
 from kafka_bridge.dead_letters.letter_store import DeadLetterCopy
 from kafka_bridge.runtime import error_classes, processes
+from kafka_bridge.telemetry import activity, partition_counts
 
 log = logging.getLogger(__name__)
 NAME = DEAD_LETTERS.name
@@ -66,7 +68,11 @@ class DeadLetterConsumer(group_member.GroupMember):
             self._commit()
 
     def _store(self, messages: Sequence[Message]) -> None:
+        began = time.perf_counter()
         new = self.patiently(partial(_store, messages))
+        places = map(group_member.partition_of, messages)
+        partition_counts.current.count_handled(self.name, places, time.perf_counter() - began)
+        activity.current.progress()
         self.stored += new
         self.seen_before += len(messages) - new
 
@@ -78,6 +84,7 @@ class DeadLetterConsumer(group_member.GroupMember):
         reason = error_classes.describe(error)
         connection.close()
         self._waits_for = reason
+        self._note_waiting()
         log.error("%s: not stored, try %d follows: %s", self.name, failures + 1, reason)
 
     def _on_joined(self) -> None:

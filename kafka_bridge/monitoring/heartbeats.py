@@ -2,6 +2,8 @@
 
 import msgspec
 
+from kafka_bridge.telemetry import buckets
+
 
 class PartitionCounters(msgspec.Struct, frozen=True, kw_only=True):
     """What a process has done with one partition for one group since it began; rates come from two heartbeats."""
@@ -53,6 +55,9 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """What it does now, in a few words for people."""
     progressed_at: float | None
     """When it last finished something: a batch, a request, a job; None where it never has."""
+    turned_at: float | None = None
+    """When the loop came round that is the most behind; one that stays behind hangs, though its process lives. None
+    where there is none yet."""
     memory_bytes: int
     cpu_seconds: float
     metrics_url: str = ""
@@ -63,7 +68,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     dependencies: tuple[Dependency, ...] = ()
 
 
-BUCKET_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+BUCKET_SECONDS = buckets.BUCKET_SECONDS
 EVERY_SECONDS = 5.0
 MISSED_AFTER_SECONDS = 15.0
 """A process that has said nothing for so long is missing."""

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -32,11 +33,29 @@ from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import access_errors, clients, processes
 from kafka_bridge.runtime.postgresql import bulk_rows, database_bounds, leadership
 from kafka_bridge.runtime.postgresql.leadership import Connection
+from kafka_bridge.telemetry import activity, metrics
 from kafka_bridge.wire import envelope, event_types
 
 log = logging.getLogger(__name__)
 
 LEADER_LOCK = 0x626F6F6B72  # any number will do, so long as nobody else in this database uses it
+
+EVENTS = metrics.counter(
+    "relay_events", "Events that the relay has brought to Kafka, which acknowledged them", by="relay"
+)
+BATCHES = metrics.counter("relay_batches", "Batches of events that the relay has worked through", by="relay")
+FAILURES = metrics.counter(
+    "relay_delivery_failures", "Events that Kafka did not take; they stay first in line", by="relay"
+)
+WAITING = metrics.gauge(
+    "relay_outbox_rows", "Unsent events that the relay found at its last look, up to the size of a batch", by="relay"
+)
+OLDEST = metrics.gauge(
+    "relay_outbox_oldest_seconds", "Age of the oldest unsent event at the relay's last look", by="relay"
+)
+SENDING = metrics.histogram(
+    "relay_batch_seconds", "How long a batch took from its first row to the last report", by="relay"
+)
 
 _UNSENT = """
 SELECT id, event_id, topic, key, type, version, correlation_id, causation_id, traceparent, body, created_at
@@ -117,9 +136,11 @@ def _lead(connection: Connection, stop: threading.Event, counts: list[int]) -> N
     refused: list[KafkaError] = []
     producer = clients.producer(on_error=partial(_note_refusal, refused))
     processes.announce_ready()
+    activity.current.say("working", "brings events to Kafka")
     sent = 0
     try:
         while not stop.is_set():
+            activity.current.turn()
             count = relay_batch(connection, producer, stop, refused)
             database_bounds.check_takes_writes(connection)
             sent += count
@@ -151,12 +172,14 @@ def relay_batch(
     """
     in_flight, refused = InFlight(), [] if refused is None else refused
     refused.clear()  # of before: what is still so comes again, each time the producer tries
+    began = time.perf_counter()
     for row in first_of_each_key(connection):
         _produce(producer, row, in_flight, stop)
     while not in_flight.is_complete and not stop.is_set():
         if producer.flush(0.25):
             # A sign of life, see Note [A leader that is silent]; and it raises if we lead no longer.
             connection.execute("SELECT 1")
+            activity.current.turn()
         if refused and not in_flight.delivered:
             raise access_errors.AccessRefused(refused[-1])
     if stop.is_set():
@@ -164,15 +187,34 @@ def relay_batch(
         producer.flush(2)
     if in_flight.delivered:
         connection.execute(_SENT, [bulk_rows.as_json(in_flight.delivered)])
+    _count(in_flight, time.perf_counter() - began)
     _report_failures(in_flight, stop)
     return len(in_flight.delivered)
+
+
+def _count(in_flight: InFlight, seconds: float) -> None:
+    if not in_flight.expected:
+        return
+    EVENTS.inc(len(in_flight.delivered))
+    FAILURES.inc(len(in_flight.failed))
+    BATCHES.inc()
+    SENDING.observe(seconds)
+    if in_flight.delivered:
+        activity.current.progress()
+        activity.current.note_use("kafka", answer_seconds=seconds)
+    elif in_flight.failed:
+        activity.current.note_use("kafka", error=in_flight.failed[0][1].name())
 
 
 def first_of_each_key(connection: Connection) -> list[ClaimedRow]:
     """Of the oldest unsent rows those that may go now; see Note [One row per key at a time]."""
     first: dict[str, ClaimedRow] = {}
+    unsent = connection.execute(_UNSENT, [clients.conf().relay_batch_size]).fetchall()
+    WAITING.set(len(unsent))
+    OLDEST.set((datetime.now(UTC) - unsent[0][-1]).total_seconds() if unsent else 0)
+    activity.current.note_use("postgresql")
     # The rows are not locked: another relay that reads them too sends repeats, see Note [Two leaders].
-    for row in map(ClaimedRow._make, connection.execute(_UNSENT, [clients.conf().relay_batch_size])):
+    for row in map(ClaimedRow._make, unsent):
         first.setdefault(row.key, row)
     return list(first.values())
 

@@ -15,6 +15,7 @@ from kafka_bridge.dead_letters.limit import DeadLetterLimit
 from kafka_bridge.retrying import parking, retry_topic
 from kafka_bridge.retrying.parking import State
 from kafka_bridge.runtime import error_classes
+from kafka_bridge.telemetry import log_context, partition_counts
 from kafka_bridge.wire.envelope import Malformed, Received
 from kafka_bridge.wire.records import Record
 
@@ -47,17 +48,16 @@ class FailedMessages:
         due = time.time() + delay
         # First the row: a copy without one is dropped, while a row without a copy is found when it is overdue.
         state = self._patiently(partial(park, state=State.RETRYING, delay_seconds=delay))
-        self.parked += state is not None
+        if state is not None:
+            self.parked += 1
+            self._count("parked", record)
         if state == State.RETRYING:
             self.send_copy(record, attempt=1, tries=tries, due=due, error=reason)
-            log.warning(
-                "%s: %s[%d]@%d is parked for %.0f s after %d attempts: %s",
-                self._group.name,
-                *record.coordinates,
-                delay,
-                tries,
-                reason,
-            )
+            with log_context.about(message.ids):
+                log.warning(
+                    "%s: %s[%d]@%d is parked for %.0f s after %d attempts: %s",
+                    self._group.name, *record.coordinates, delay, tries, reason,
+                )  # fmt: skip
 
     def send_copy(self, record: Record, *, attempt: int, tries: int, due: float, error: str) -> None:
         """A copy in the retry topic: it comes back when it is due (seconds since the epoch).
@@ -98,8 +98,12 @@ class FailedMessages:
             )
         )
         self.dead += 1
+        self._count("dead", record)
         if not isinstance(error, Malformed | Reject):
             self._limit.count()
+
+    def _count(self, outcome: partition_counts.Outcome, record: Record) -> None:
+        partition_counts.current.count(outcome, self._group.name, record.topic(), record.partition())
 
     def handled(self) -> None:
         """A message of the group was handled: whatever died before was not a series."""

@@ -32,6 +32,7 @@ from kafka_bridge.retrying.parking import Head, State
 from kafka_bridge.retrying.retry_topic import RetryCopy
 from kafka_bridge.runtime import error_classes, topics
 from kafka_bridge.runtime.waiting import Stopped
+from kafka_bridge.telemetry import partition_counts
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.records import Record
 
@@ -45,6 +46,8 @@ IN_HAND_AT_MOST = 5000
 
 class RetryConsumer(group_member.GroupMember):
     """One member of a group's retry consumers. `run` may be called once."""
+
+    loop = "retries"
 
     def __init__(
         self,
@@ -130,6 +133,7 @@ class RetryConsumer(group_member.GroupMember):
             self._handle_copy(copy)
             # Only now: should that have raised, the copy stays in hand and its offset stays held.
             heapq.heappop(self._in_hand)
+            partition_counts.current.count("handled", self.name, *group_member.partition_of(message))
             self._offsets.release(group_member.partition_of(message), group_member.offset_of(message))
 
     def _handle_ready_keys(self) -> None:
@@ -186,13 +190,16 @@ class RetryConsumer(group_member.GroupMember):
         except envelope.Malformed as error:
             self._failed.bury(copy.record, error, tries=copy.tries + 1)
         except Reject as error:
+            self._count_attempt("failed", copy.record)
             record = parking.original(received)
             self._failed.bury(record, error, tries=copy.tries + 1, handler=attempt.handler_name)
         except Exception as error:
             self.failed += 1
+            self._count_attempt("failed", copy.record)
             self._failed.park(received, error, tries=copy.tries + 1, handler=attempt.handler_name)
         else:
             self._count(handled.new)
+        self._count_attempt("retried", copy.record)
 
     # -- a key, from its head on ------------------------------------------------------------------
     def _handle_key(self, key: str, is_wanted: Callable[[Head], bool], *, tries: int | None = None) -> None:
@@ -207,9 +214,12 @@ class RetryConsumer(group_member.GroupMember):
             except Exception as error:
                 if attempt.head is None or attempt.record is None:
                     raise  # no message's fault
+                self._count_attempt("failed", attempt.record)
+                self._count_retry(attempt)
                 if not self._is_given_up(attempt.head, attempt.record, error, attempt.handler_name, tries):
                     return
             else:
+                self._count_retry(attempt)
                 self._count(1)
             if self._is_turn_over():
                 self._ready_keys[key] = None  # the next turn goes on with it
@@ -234,6 +244,15 @@ class RetryConsumer(group_member.GroupMember):
             self._failed.send_copy(record, attempt=attempts, tries=tries, due=time.time() + delay, error=reason)
         self.patiently(partial(parking.record_failure, head, attempts=attempts, delay_seconds=delay, error=reason))
         return False
+
+    def _count_attempt(self, outcome: partition_counts.Outcome, record: Record) -> None:
+        """Where the message lies itself, not its copy: so it counts for its group."""
+        partition_counts.current.count(outcome, self.group.name, record.topic(), record.partition())
+
+    def _count_retry(self, attempt: Attempt) -> None:
+        """One that was not the first of its message: those behind a head have had none."""
+        if attempt.head is not None and attempt.record is not None and attempt.head.state == State.RETRYING:
+            self._count_attempt("retried", attempt.record)
 
     def _count(self, handled: int) -> None:
         self.handled += handled

@@ -109,6 +109,20 @@ class BridgeSettings:
     """A file that a long-running command touches once it is at work, for whoever started it; empty: none."""
     role_variable: str = ""
     """The environment variable that tells a child of `run_consumer` its name; empty: none does."""
+    version: str = ""
+    """What is deployed, as heartbeats say it; empty: the bridge's own version."""
+    heartbeat_stores: tuple[str, ...] = ()
+    """Classes that keep the heartbeats of processes beside the table, by their dotted paths: a Redis, for one."""
+    heartbeat_table_seconds: float = 60.0
+    """How often a process writes its heartbeat into PostgreSQL; where no other store has it, every 5 seconds or so."""
+    metrics_prefix: str = "kafka_bridge"
+    """What the names of metrics begin with."""
+    metrics_host: str = "127.0.0.1"
+    """The address on which a process shows its metrics to Prometheus."""
+    metrics_port: int = 0
+    """The port of that; with `--instances` the first one's, and the others take the next ones; 0: it shows none."""
+    metrics_port_variable: str = ""
+    """The environment variable that tells a child of `run_consumer` its port; empty: none does."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """What the project calls these options outside, such as `{"inbox_days": "KEEP_INBOX_DAYS"}`; messages say it so."""
 

@@ -66,6 +66,16 @@ def is_infrastructure(error: BaseException) -> bool:
     return (isinstance(error, away) and not is_conflict(error)) or isinstance(error.__cause__, _NO_MISTAKES)
 
 
+def dependency_of(error: BaseException) -> str:
+    """What cannot be reached, as heartbeats name it; the client's package where it is none of the bridge's own."""
+    if isinstance(error, InterfaceError | OperationalError):
+        return "postgresql"
+    if isinstance(error, KafkaException):
+        return "kafka"
+    package = type(error).__module__.partition(".")[0]
+    return "" if package in ("builtins", "kafka_bridge") else package
+
+
 def describe(error: BaseException) -> str:
     """The error on one line: its class and its message, 500 characters at most."""
     try:

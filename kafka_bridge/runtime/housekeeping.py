@@ -239,6 +239,16 @@ register(
         old="SELECT ctid FROM kafka_bridge_unknownevent WHERE last_at < %(before)s LIMIT %(limit)s",
     )
 )
+register(
+    RetentionPolicy(
+        table="kafka_bridge_processheartbeat",
+        setting="sample_days",
+        days=lambda: clients.conf().sample_days,
+        old="""
+        SELECT ctid FROM kafka_bridge_processheartbeat WHERE beat_at < %(before)s ORDER BY beat_at LIMIT %(limit)s
+        """,
+    )
+)
 # A parked message goes when it is handled or given up, however long that takes. Only where there is no such group any
 # more nobody will ever do either.
 register(

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Never
 
 from kafka_bridge.runtime import conf
+from kafka_bridge.telemetry import activity
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ def stop_on_signals() -> threading.Event:
     def request_stop(number: int, _: object) -> None:
         log.info("%s: finishing what is under way, then stopping", signal.Signals(number).name)
         stop.set()
+        activity.current.say("stopping", "finishes what is under way")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, request_stop)

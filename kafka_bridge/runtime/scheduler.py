@@ -18,8 +18,14 @@ from django.db import close_old_connections, connection
 from kafka_bridge.runtime import error_classes, processes
 from kafka_bridge.runtime.postgresql import database_bounds, leadership
 from kafka_bridge.runtime.postgresql.leadership import Connection
+from kafka_bridge.telemetry import activity, metrics
 
 log = logging.getLogger(__name__)
+RUNS = metrics.counter("job_runs", "How often the timekeeper has run a job", ["job"], by="timekeeper")
+FAILURES = metrics.counter(
+    "job_failures", "How often a job of the timekeeper's has raised an error", ["job"], by="timekeeper"
+)
+SECONDS = metrics.histogram("job_seconds", "How long a run of a job took", ["job"], by="timekeeper")
 LEADER_LOCK = 0x626F6F6B74
 
 
@@ -66,7 +72,9 @@ def run(stop: threading.Event) -> None:
 
 def _lead(leader: Connection, stop: threading.Event) -> None:
     processes.announce_ready()
+    activity.current.say("working", f"runs {len(_jobs)} jobs by the clock")
     while not stop.is_set():
+        activity.current.turn()
         leader.execute("SELECT 1")  # raises once the lock's connection is gone, and with it the lock
         database_bounds.check_takes_writes(leader)
         for job in _jobs:
@@ -94,13 +102,20 @@ def _run_and_hang_up(job: Job) -> None:
 
 
 def _run(job: Job) -> None:
+    name, began = job.function.__name__, time.perf_counter()
     try:
         close_old_connections()
         job.function()
     except Exception as error:
+        FAILURES.labels(name).inc()
         if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
-            log.warning("%s: %s; it runs again when due", job.function.__name__, error_classes.describe(error))
+            log.warning("%s: %s; it runs again when due", name, error_classes.describe(error))
             connection.close()
         else:
-            log.exception("%s failed; it runs again when due", job.function.__name__)
+            log.exception("%s failed; it runs again when due", name)
+    else:
+        activity.current.progress()
+        activity.current.note_use("postgresql")
+    RUNS.labels(name).inc()
+    SECONDS.labels(name).observe(time.perf_counter() - began)
     job.due_at = time.monotonic() + job.seconds

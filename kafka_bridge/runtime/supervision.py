@@ -38,7 +38,10 @@ def supervise(commands: dict[str, list[str]], stop: threading.Event) -> ExitOutc
 
     Their standard input is a pipe that ends with this process; see Note [Orphans].
     """
-    children = [Child(name, partial(_spawn, name, arguments), RESTART) for name, arguments in commands.items()]
+    children = [
+        Child(name, partial(_spawn, arguments, _environment(name, number)), RESTART)
+        for number, (name, arguments) in enumerate(commands.items())
+    ]
     given_up: set[str] = set()
     try:
         while not stop.is_set() and len(given_up) < len(children):
@@ -75,21 +78,26 @@ def _has_given_up(child: Child) -> bool:
     return False
 
 
-def _spawn(name: str, arguments: list[str]) -> Process:
+def _spawn(arguments: list[str], environment: dict[str, str]) -> Process:
     # A new process, not a fork: Kafka clients and database connections must not be inherited.
     return subprocess.Popen(  # noqa: S603 - our own command line
         [sys.executable, "manage.py", *arguments],
-        env={**os.environ, **_named(name)},
+        env={**os.environ, **environment},
         stdin=subprocess.PIPE,
         # Or Ctrl-C in a terminal would reach the children beside the SIGTERM that they get from here.
         start_new_session=True,
     )
 
 
-def _named(name: str) -> dict[str, str]:
-    """What tells the child its name, where the project wants that."""
-    variable = conf.current().role_variable
-    return {variable: name} if variable else {}
+def _environment(name: str, number: int) -> dict[str, str]:
+    """What tells the child its name, and where to show its metrics, where the project wants that."""
+    options = conf.current()
+    told = {}
+    if options.role_variable:
+        told[options.role_variable] = name
+    if options.metrics_port_variable and options.metrics_port:
+        told[options.metrics_port_variable] = str(options.metrics_port + number)
+    return told
 
 
 def _end(process: Process) -> None:

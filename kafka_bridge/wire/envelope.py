@@ -54,6 +54,12 @@ class Received:
     raw: Any = field(default=None, compare=False, repr=False)
     """The message it was decoded from, if there is one."""
 
+    def ids(self) -> dict[str, str]:
+        """What log lines about it name."""
+        headers = message_headers.read(self.raw) if self.raw is not None else []
+        trace = next((value for name, value in headers if name == "ce_traceparent" and value), b"")
+        return {"key": self.event.key, "event": str(self.id), "trace": trace[:55].decode("ascii", "replace")}
+
 
 def encode_body(event: Event) -> bytes:
     """The event's fields as JSON."""

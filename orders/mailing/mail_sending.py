@@ -30,10 +30,13 @@ from django.db.models.functions import Now
 from django.template.loader import render_to_string
 
 from kafka_bridge.runtime import backoff, error_classes
+from kafka_bridge.telemetry import activity, metrics
 from orders import links
 from orders.mailing import mail_errors, messages
 from orders.models import OrderMail, Status
 
+SENT = metrics.counter("mails_sent", "Mails that the mail server took", by="notifications")
+FAILED = metrics.counter("mails_failed", "Attempts to send a mail that failed", ["then"], by="notifications")
 log = logging.getLogger(__name__)
 LEASE_SECONDS = 180.0
 ROUND_SECONDS = 3.0
@@ -107,6 +110,7 @@ def _send(mail: OrderMail, server: BaseEmailBackend) -> None:
             raise
         _note_failure(mail, error)
     else:
+        SENT.inc()
         OrderMail.objects.filter(pk=mail.pk).update(sent_at=Now(), failed_at=None, last_error="")
     finally:
         # It may hang up first, or say nothing more: the mail's fate is decided by then.
@@ -115,9 +119,12 @@ def _send(mail: OrderMail, server: BaseEmailBackend) -> None:
 
 
 def _open(server: BaseEmailBackend) -> None:
+    began = time.monotonic()
     try:
         server.open()
+        activity.current.note_use("mail", answer_seconds=time.monotonic() - began)
     except OSError as error:  # smtplib's errors are OSErrors too
+        activity.current.note_use("mail", error=type(error).__name__)
         raise error_classes.Unavailable(f"no mail server (EMAIL_URL): {mail_errors.in_words(error)}") from error
 
 
@@ -143,10 +150,12 @@ def _note_failure(mail: OrderMail, error: Exception) -> None:
     reason = mail_errors.in_words(error)
     if mail_errors.is_permanent(error) or mail.attempts >= ATTEMPTS:
         log.error("mail %d has failed for good (%s); the admin shows why", mail.pk, type(error).__name__)
+        FAILED.labels("given up").inc()
         claimed.update(failed_at=Now(), last_error=reason)
         return
     pause = backoff.exponential(
         mail.attempts, first_seconds=_FIRST_PAUSE_SECONDS, longest_seconds=_LONGEST_PAUSE_SECONDS
     )
     log.warning("mail %d was not sent (%s), next try in %.0f s", mail.pk, type(error).__name__, pause)
+    FAILED.labels("tried again").inc()
     claimed.update(next_attempt_at=Now() + timedelta(seconds=pause), last_error=reason)

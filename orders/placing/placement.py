@@ -14,9 +14,11 @@ from events import catalogue
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import error_classes
 from kafka_bridge.runtime.postgresql import bulk_rows, transactions
+from kafka_bridge.telemetry import metrics
 from orders.models import new_id
 from orders.placing.group_commit import GroupCommit
 
+PLACED = metrics.counter("orders_placed", "Orders that were saved", ["flow"], by="web")
 QUANTITY_MAX = 20
 LINES_MAX = 50
 ANSWER_SECONDS = 10.0
@@ -113,13 +115,16 @@ def place(draft: Draft) -> Placed:
     """
     validate(draft)
     try:
-        return _commits.submit(draft, timeout_seconds=ANSWER_SECONDS)
+        placed = _commits.submit(draft, timeout_seconds=ANSWER_SECONDS)
     except TimeoutError as error:
         raise CheckoutUnavailable("The shop is too busy to take the order. Please try again.") from error
     except DatabaseError as error:
         if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
             raise CheckoutUnavailable("The order could not be saved. Please try again.") from error
         raise
+    if placed.created:
+        PLACED.labels(draft.flow).inc()
+    return placed
 
 
 def validate(draft: Draft) -> None:

@@ -5,6 +5,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from kafka_bridge.telemetry import metrics
+
+OPEN = metrics.gauge("gateway_breaker_open", "Whether the gateway is left alone for a while: 1, or 0", by="payments")
+
 
 class Ticket(NamedTuple):
     """The right to make one call."""
@@ -49,11 +53,13 @@ class CircuitBreaker:
             self._is_probing = False
             if answered:
                 self._failures, self._opened_at = 0, None
+                OPEN.set(0)
                 return
             self._failures += 1
             if self._opened_at is not None or self._failures >= self._most_failures:
                 self._opened_at = self._now()
                 self._era += 1
+                OPEN.set(1)
 
     def room(self, wanted: int) -> int:
         """How many of so many calls may be begun now; nothing is promised, another thread may be quicker."""

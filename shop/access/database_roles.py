@@ -25,6 +25,8 @@ _BRIDGE_OF_GROUPS = {
     "kafka_bridge.DeadLetter": "SELECT, INSERT, UPDATE",
     "kafka_bridge.DeadLetterAct": "SELECT, INSERT",
 }
+# Every process says that it lives.
+_OF_PROCESSES = {"kafka_bridge.ProcessHeartbeat": "SELECT, INSERT, UPDATE"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ class DatabaseRole:
 
 
 def _group(name: str, *, writes: tuple[str, ...] = (), reads: tuple[str, ...] = ()) -> DatabaseRole:
-    return DatabaseRole(name=name, writes=writes, reads=reads, also=_BRIDGE_OF_GROUPS, group=name)
+    return DatabaseRole(name=name, writes=writes, reads=reads, also=_BRIDGE_OF_GROUPS | _OF_PROCESSES, group=name)
 
 
 ROLES = (
@@ -64,7 +66,8 @@ ROLES = (
         name="web",
         writes=("orders", "inventory", "payments", "shop", "auth", "sessions", "admin"),
         reads=("contenttypes", "kafka_bridge"),
-        also={
+        also=_OF_PROCESSES
+        | {
             "kafka_bridge.OutboxRow": "SELECT, INSERT",
             "kafka_bridge.ParkedMessage": ALL,
             "kafka_bridge.DeadLetter": "SELECT, UPDATE",
@@ -73,18 +76,22 @@ ROLES = (
             "kafka_bridge.RefusedMessage": "SELECT, UPDATE",
         },
     ),
-    # It writes of alerts alone: it evaluates them where no timekeeper does.
+    # It evaluates the alerts where no timekeeper does.
     DatabaseRole(
         name="live",
         reads=("orders", "inventory", "shop", "sessions", "auth", "contenttypes"),
-        also={
+        also=_OF_PROCESSES
+        | {
             "shop.AlertRecord": "SELECT, INSERT, UPDATE",
             "shop.AlertNotice": "SELECT, INSERT, UPDATE",
             "shop.AlertEvaluation": "SELECT, INSERT, UPDATE",
         },
     ),
     # The outbox and nothing else; of a row it changes where it lies now.
-    DatabaseRole(name="relay", also={"kafka_bridge.OutboxRow": 'SELECT, UPDATE (published_at, partition, "offset")'}),
+    DatabaseRole(
+        name="relay",
+        also=_OF_PROCESSES | {"kafka_bridge.OutboxRow": 'SELECT, UPDATE (published_at, partition, "offset")'},
+    ),
     # Runs every app's jobs by the clock, audits all books, and deletes what is old.
     DatabaseRole(
         name="timekeeper",
@@ -101,6 +108,7 @@ ROLES = (
         name="dead_letters",
         writes=("kafka_bridge.DeadLetter", "kafka_bridge.DeadLetterAct", "kafka_bridge.ParkedMessage"),
         reads=("kafka_bridge.InboxRow",),
+        also=_OF_PROCESSES,
     ),
     DatabaseRole(name="postgres_exporter", member_of=("pg_monitor",)),
 )

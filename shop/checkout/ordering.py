@@ -7,6 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
+from kafka_bridge.telemetry import activity, metrics
 from orders import queries
 from orders.placing import placement
 from shop.books import pricing
@@ -15,6 +16,7 @@ from shop.flashsales import flash_sales
 
 # What a browser or a tool is told to wait before it tries again.
 RETRY_AFTER_SECONDS = 5
+REFUSED = metrics.counter("orders_refused", "Orders that were not taken, by what was in the way", ["reason"], by="web")
 
 
 class Changed(Exception):
@@ -53,11 +55,20 @@ def place(
         found = price_check.differences_from(lines, offers)
         # A key that has its order already gives that order, whatever became of prices and stock meanwhile.
         if found and not queries.is_placed(idempotency_key):
+            REFUSED.labels(found[0].code).inc()
             raise Changed(found)
         draft = _draft(idempotency_key, lines, contact, payment_method, user_id, offers)
         return placement.place(replace(draft, owner=owner, visitor=visitor, network=network))
     except (OperationalError, InterfaceError) as error:
+        REFUSED.labels("unavailable").inc()
+        activity.current.note_use("postgresql", error=type(error).__name__)
         raise placement.CheckoutUnavailable from error
+    except placement.CheckoutUnavailable:
+        REFUSED.labels("unavailable").inc()
+        raise
+    except placement.IdempotencyConflict:
+        REFUSED.labels("key_of_another_order").inc()
+        raise
 
 
 def _draft(

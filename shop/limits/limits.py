@@ -25,8 +25,10 @@ from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 from django_redis import get_redis_connection
 
+from kafka_bridge.telemetry import metrics
 from shop.limits import visitors
 
+REFUSALS = metrics.counter("limit_refusals", "Requests that a limit refused (429)", ["limit"], by="web")
 log = logging.getLogger(__name__)
 
 
@@ -128,6 +130,7 @@ class Refused(Exception):
     """A limit is reached. Nothing was done; try again after `retry_after_seconds`."""
 
     def __init__(self, limit: Limit, retry_after_seconds: int) -> None:
+        REFUSALS.labels(limit.name).inc()
         super().__init__(f"{limit.sentence} Please try again in {_duration(retry_after_seconds)}.")
         self.limit = limit
         self.retry_after_seconds = retry_after_seconds

@@ -1,4 +1,4 @@
-"""Plain HTTP on the sockets' port: health checks, and nothing else that could keep this process from its sockets."""
+"""Plain HTTP on the sockets' port: health checks and metrics, nothing that could keep this process from its sockets."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from shop.site import problems
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
-PATHS = ("/healthz", "/readyz")
+PATHS = ("/healthz", "/readyz", "/metrics")
 
 
 class HealthOnly:
-    """Passes health checks on; everything else is a 404."""
+    """Passes health checks and the question for metrics on; everything else is a 404."""
 
     def __init__(self, application: Application) -> None:
         self._application = application

@@ -18,7 +18,16 @@ from typing import Any
 from daphne import cli, http_protocol, server, ws_protocol
 from django.conf import settings
 from twisted.internet import reactor as _reactor
+from twisted.internet import task
 
+from kafka_bridge.monitoring import reporting
+from kafka_bridge.telemetry import activity, metrics
+from shop.operations.processes import expected
+
+PUSHED = metrics.counter("live_messages_pushed", "Messages that were sent to live pages", by="live")
+CUT_OFF = metrics.counter(
+    "live_sockets_cut_off", "Sockets that were ended, as their client was too slow or too loud", ["why"], by="live"
+)
 reactor: Any = _reactor  # what it is depends on the machine
 # Codes from 4000 on are for applications (RFC 6455, section 7.4.2); this one is after the status 429.
 TOO_MANY_MESSAGES = 4429
@@ -26,6 +35,7 @@ REQUEST_SECONDS = 10
 BACKLOG = 1024
 UNREAD_BYTES_MAX = 32 * 1024
 UNREAD_SECONDS = 20
+TURN_SECONDS = 1.0
 
 
 class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne has no types
@@ -72,6 +82,7 @@ class BoundedSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]  # Dap
             return
         self.application_queue.put_nowait({"type": "websocket.disconnect", "code": TOO_MANY_MESSAGES})
         self.muted = True
+        CUT_OFF.labels("too many messages").inc()
         self.sendClose(TOO_MANY_MESSAGES, "Too many messages.")
         self.transport.pauseProducing()  # the connection is cut in a second, whether or not the client answers
 
@@ -128,6 +139,7 @@ class BoundedServer(server.Server):  # type: ignore[misc]  # Daphne has no types
         self.endpoints = [
             f"{endpoint}:backlog={BACKLOG}" if endpoint.startswith("tcp:") else endpoint for endpoint in self.endpoints
         ]
+        reactor.callWhenRunning(_report)
         super().run()
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
@@ -142,8 +154,12 @@ class BoundedServer(server.Server):  # type: ignore[misc]  # Daphne has no types
         if getattr(protocol, "muted", False):
             return
         if unread is not None and unread.is_too_much:
+            CUT_OFF.labels("reads too slowly").inc()
             protocol.transport.abortConnection()
             return
+        if message["type"] == "websocket.send":
+            PUSHED.inc()
+            activity.current.progress()
         await super().handle_reply(protocol, message)
 
 
@@ -151,6 +167,13 @@ class Cli(cli.CommandLineInterface):  # type: ignore[misc]  # Daphne has no type
     """Daphne's command line."""
 
     server_class = BoundedServer
+
+
+def _report() -> None:
+    """Say that this process lives, and that its loop goes round."""
+    activity.current.say("working", "serves live pages")
+    task.LoopingCall(activity.current.turn).start(TURN_SECONDS)
+    reactor.addSystemEventTrigger("before", "shutdown", reporting.start(expected.LIVE).stop)
 
 
 def _end_unless_asked(protocol: Any) -> None:

@@ -10,9 +10,14 @@ from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.urls import path, re_path
 
+from kafka_bridge.telemetry import activity, metrics
 from orders.sockets import OrderStatusSocket
 from shop.live import stock_sockets
 
+OPEN = metrics.gauge("live_sockets_open", "Sockets that are open, to orders and to the stock of sales", by="live")
+REFUSED = metrics.counter(
+    "live_sockets_refused", "Sockets that were refused, as there were too many, or by origin", ["why"], by="live"
+)
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
 
 
@@ -30,6 +35,7 @@ class SameOriginOnly:
         headers = dict(scope["headers"])
         origin = headers.get(b"origin", b"").decode("latin1").lower()
         if origin and origin not in self._allowed(scope, headers):
+            REFUSED.labels("origin").inc()
             return await WebsocketDenier()(scope, receive, send)
         return await self._application(scope, receive, send)
 
@@ -59,6 +65,7 @@ class Capped:
             self._open.total() >= settings.LIVE_SOCKETS_MAX * self._share
             or self._open[address] >= settings.LIVE_SOCKETS_PER_ADDRESS_MAX * self._share
         ):
+            REFUSED.labels("too many").inc()
             return await WebsocketDenier()(scope, receive, send)
         self._open[address] += 1
         try:
@@ -76,4 +83,18 @@ urlpatterns = [
     # Without it, the router raises for every address that a stranger makes up, and the log fills with tracebacks.
     re_path(r"", WebsocketDenier.as_asgi()),
 ]
-application = Capped(SameOriginOnly(URLRouter(urlpatterns)))
+
+
+class Counted:
+    """Counts the sockets that are let in."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        with OPEN.track_inprogress():
+            activity.current.progress()
+            return await self._application(scope, receive, send)
+
+
+application = Capped(SameOriginOnly(Counted(URLRouter(urlpatterns))))

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import DisallowedHost
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -21,6 +21,7 @@ from django_redis.exceptions import ConnectionInterrupted
 from kafka_bridge.runtime import clients
 from kafka_bridge.runtime.postgresql import database_bounds
 from orders.mailing import mails
+from shop.operations.processes import metrics_view
 
 KAFKA_TIMEOUT_SECONDS = 1.0
 
@@ -141,14 +142,17 @@ class ProbeMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
-        self._probes = {"/healthz": healthz, "/readyz": readyz}
+        self._probes = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics_view.show_metrics}
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         probe = self._probes.get(request.path_info)
         if probe is None or _is_known_host(request):
             return self._get_response(request)
         request.user = AnonymousUser()
-        return probe(request)
+        try:
+            return probe(request)
+        except Http404:
+            return HttpResponse("not found\n", status=404, content_type="text/plain")
 
 
 def _is_known_host(request: HttpRequest) -> bool:

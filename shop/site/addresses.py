@@ -27,6 +27,7 @@ class Who(StrEnum):
     VIEWER = "the order's owner, holders of its link, staff who may view orders; 404 for others"
     BUYER = "the order's owner and holders of its link; 404 for others, staff too"
     STAFF = "staff; others are sent to sign in. What they may do there is by permission"
+    SCRAPER = "who sends METRICS_TOKEN; 404 for others"
     GATEWAY = "who can sign as the gateway; 400 for others"
     PROGRAM = "programs that reach its port (loopback, or the inner network); POST from a page in a browser: 403"
 
@@ -91,6 +92,9 @@ ADDRESSES = (
     ),
     Address(path="/healthz", name="healthz"),
     Address(path="/readyz", name="readyz", bounds="what is wrong: only to staff and holders of READYZ_TOKEN"),
+    Address(
+        path="/metrics", name="metrics", who=Who.SCRAPER, bounds="each process also has a port for it, METRICS_PORT"
+    ),
     Address(path="/admin/login/", name="admin:login", methods=(*FORM, "PUT"), rate_limits=_SIGN_IN),
     Address(path="/admin/", name="admin:", methods=FORM, who=Who.STAFF, bounds="every other page below it"),
     Address(
@@ -99,6 +103,7 @@ ADDRESSES = (
     Address(path="/live/stock/", server=Server.LIVE, methods=("websocket",), bounds=_SHARE),
     Address(path="/healthz", server=Server.LIVE),
     Address(path="/readyz", server=Server.LIVE, bounds="as on web"),
+    Address(path="/metrics", server=Server.LIVE, who=Who.SCRAPER, bounds="as on web"),
     Address(path="/", server=Server.BANK, methods=GET),
     Address(path="/healthz", server=Server.BANK, methods=GET),
     Address(path="/challenges/<transaction_id>", server=Server.BANK, methods=FORM, bounds="who knows the payment's id"),

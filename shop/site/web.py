@@ -23,6 +23,9 @@ from collections.abc import Iterable
 from typing import Any
 from wsgiref.types import WSGIApplication
 
+from kafka_bridge.monitoring import reporting
+from kafka_bridge.telemetry import activity
+from shop.operations.processes import expected
 from shop.site import problems
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ SWEEP_SECONDS = 0.05
 BOUND_AFTER_SECONDS = 0.5
 UNREAD_SECONDS = 20
 RETRY_AFTER_SECONDS = 5
+TURN_SECONDS = 1.0
 URL_BYTES_MAX = 8 * 1024
 
 Header = tuple[str, str]
@@ -61,6 +65,7 @@ class WebApplication:
         self._answered: deque[asyncio.Future[None]] = deque()
         self._is_sweeping = False
         self._waiting = 0
+        self._reporter: reporting.Reporter
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian once in the process that serves, before it listens."""
@@ -68,6 +73,20 @@ class WebApplication:
             threading.Thread(target=self._work, name=f"web-{number}", daemon=True).start()
         _allow_many_connections()
         loop.call_later(BOUND_AFTER_SECONDS, _bound_unread_answers, loop)
+        activity.current.say("working", "serves pages")
+        self._turn(loop)
+        self._reporter = reporting.start(expected.WEB)
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by granian when the process ends."""
+        self._reporter.stop()
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note that requests come in, and, while none waits for a thread, that they are served."""
+        activity.current.turn()
+        if self._requests.empty():
+            activity.current.turn("threads")
+        loop.call_later(TURN_SECONDS, self._turn, loop)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""
@@ -153,6 +172,7 @@ class WebApplication:
                 log.exception("A request was not answered")
             finally:
                 self._answered.append(answered)
+                activity.current.progress()
 
     def _serve(self, scope: Any, protocol: Any, body: bytes) -> None:
         """Run Django and hand its answer over; without one, granian says 500."""

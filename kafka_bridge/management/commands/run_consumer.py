@@ -15,6 +15,7 @@ from rich.table import Table
 
 from kafka_bridge.consuming import consumer_groups, consumer_process, registry, workers
 from kafka_bridge.dead_letters import consumer, limit
+from kafka_bridge.monitoring import reporting
 from kafka_bridge.retrying import policy
 from kafka_bridge.retrying.policy import RetryPolicy
 from kafka_bridge.runtime import access_errors, clients, processes, supervision
@@ -61,7 +62,9 @@ class Command(BaseCommand):
         if not 1 <= instances <= 64:
             raise CommandError("--instances takes a number from 1 to 64.", returncode=BAD_OPTIONS)
         if len(groups) == instances == 1:
-            self._run(groups[0], _stop(until_eof=options["until_eof"]))
+            stop = _stop(until_eof=options["until_eof"])
+            with reporting.reporting(groups[0].name):
+                self._run(groups[0], stop)
         else:
             self._supervise(groups, instances, _stop(until_eof=options["until_eof"]))
 

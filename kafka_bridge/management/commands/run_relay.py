@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from kafka_bridge.monitoring import reporting
 from kafka_bridge.publishing import relay
 from kafka_bridge.runtime import access_errors, processes, supervision
 from kafka_bridge.runtime.postgresql import database_bounds, leadership
@@ -23,7 +24,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         database_bounds.bound_statements()
         try:
-            sent = relay.run(processes.stop_on_signals())
+            with reporting.reporting("relay"):
+                sent = relay.run(processes.stop_on_signals())
         except relay.FatalProducerError as error:
             raise CommandError(f"The producer failed for good: {error}. Start the relay again.") from error
         except leadership.SharedSession as error:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from kafka_bridge.monitoring import reporting
 from kafka_bridge.runtime import processes, scheduler, supervision
 from kafka_bridge.runtime.postgresql import database_bounds, leadership
 
@@ -21,7 +22,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         database_bounds.bound_statements()
         try:
-            scheduler.run(processes.stop_on_signals())
+            with reporting.reporting("timekeeper"):
+                scheduler.run(processes.stop_on_signals())
         except leadership.SharedSession as error:
             raise CommandError(f"timekeeper: {error}", returncode=supervision.NEEDS_A_PERSON) from error
         self.stderr.write("timekeeper: stopped")

@@ -28,8 +28,12 @@ from psycopg import errors
 
 from kafka_bridge.runtime import backoff, clients, processes
 from kafka_bridge.runtime.postgresql import database_bounds
+from kafka_bridge.telemetry import activity, metrics
 
 log = logging.getLogger(__name__)
+LEADING = metrics.gauge(
+    "leader", "Whether this process leads: 1, or 0 while another one does", ["role"], by="relay, timekeeper"
+)
 Connection = psycopg.Connection[Any]
 _FIRST_PAUSE_SECONDS = 0.5
 # How often a standby asks for the lock; so long a takeover takes at most.
@@ -76,14 +80,19 @@ def run_as_leader(lock_id: int, *, role: str, stop: threading.Event, work: Calla
             with _leadership(lock_id, role=role, stop=stop) as connection:
                 if connection is not None:
                     failures = 0
+                    LEADING.labels(role).set(1)
                     work(connection)
         except (psycopg.OperationalError, errors.ReadOnlySqlTransaction) as error:
             failures += 1
+            activity.current.say("waiting", "PostgreSQL cannot be used")
+            activity.current.note_use("postgresql", error=type(error).__name__)
             pause = backoff.exponential(
                 failures, first_seconds=_FIRST_PAUSE_SECONDS, longest_seconds=clients.conf().backoff_max_seconds
             )
             log.warning("%s: PostgreSQL cannot be used (%s); next try in %.1f s", role, str(error).strip(), pause)
             stop.wait(pause)
+        finally:
+            LEADING.labels(role).set(0)
 
 
 @contextmanager
@@ -94,6 +103,7 @@ def _leadership(lock_id: int, *, role: str, stop: threading.Event) -> Iterator[C
         _check_session(connection)
         is_standing_by = False
         while not stop.is_set():
+            activity.current.turn()
             # Tried, not waited for: a session that waits for a lock could not hear `stop`.
             row = connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_id]).fetchone()
             if row and row[0]:
@@ -103,6 +113,8 @@ def _leadership(lock_id: int, *, role: str, stop: threading.Event) -> Iterator[C
             if not is_standing_by:
                 log.info("%s: another one leads; standing by", role)
                 processes.announce_ready()
+                activity.current.say("standing by", "another one leads")
+                activity.current.note_use("postgresql")
             is_standing_by = True
             _end_silent_leader(connection, lock_id, role=role)
             stop.wait(_STANDBY_SECONDS)

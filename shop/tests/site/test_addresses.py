@@ -101,8 +101,16 @@ ALLOWED = {
     Who.BUYER: {"owner", "link"},
     Who.STAFF: {"staff", "watcher"},
     Who.GATEWAY: set[str](),
+    Who.SCRAPER: set[str](),
 }
-REFUSED = {Who.ACCOUNT: "sign in", Who.VIEWER: 404, Who.BUYER: 404, Who.STAFF: "sign in", Who.GATEWAY: 400}
+REFUSED = {
+    Who.ACCOUNT: "sign in",
+    Who.VIEWER: 404,
+    Who.BUYER: 404,
+    Who.STAFF: "sign in",
+    Who.GATEWAY: 400,
+    Who.SCRAPER: 404,
+}
 
 
 def test_who_may_call_it_is_let_in_and_nobody_else() -> None:

@@ -1,0 +1,1 @@
+"""Which of the shop's processes run, and which should."""

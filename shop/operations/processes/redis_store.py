@@ -1,0 +1,96 @@
+"""Heartbeats in Redis: a few seconds old, and gone by themselves a minute after a process has fallen silent.
+
+# Note [Keys]
+`heartbeat:<role>:<instance>` is what a process said last, and `heartbeats` an index of these keys by the time when that
+was. A role may write keys of its own name only (deploy/redis/users.acl), so it cannot speak for another one; the index
+says nothing but where to look.
+"""
+
+import time
+from typing import cast
+
+import msgspec
+import redis
+from django.conf import settings
+
+from kafka_bridge.monitoring import heartbeat_table
+from kafka_bridge.monitoring.heartbeats import EVERY_SECONDS, Heartbeat
+from kafka_bridge.telemetry import activity
+from shop.site import redis_urls
+
+INDEX = "heartbeats"
+KEPT_SECONDS = 60
+"""So long one that has fallen silent is still shown, as missing."""
+ANSWER_SECONDS = 1.0
+READ_MAX = 500
+"""So many processes are looked at; more than a shop has."""
+BYTES_MAX = 256 * 1024
+"""What is longer is no heartbeat."""
+
+
+class RedisHeartbeats:
+    """The shop's store of heartbeats, for one thread."""
+
+    every_seconds = EVERY_SECONDS
+
+    def __init__(self) -> None:
+        self._client = _client()
+
+    def write(self, heartbeat: Heartbeat) -> None:
+        """Keep it for a minute."""
+        key, began = _key(heartbeat), time.monotonic()
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.set(key, msgspec.json.encode(heartbeat), ex=KEPT_SECONDS)
+                pipeline.zadd(INDEX, {key: heartbeat.beat_at})
+                pipeline.zremrangebyscore(INDEX, "-inf", heartbeat.beat_at - KEPT_SECONDS)
+                pipeline.execute()
+        except redis.RedisError as error:
+            activity.current.note_use("redis", error=type(error).__name__)
+            raise
+        activity.current.note_use("redis", answer_seconds=time.monotonic() - began)
+
+    def end(self, heartbeat: Heartbeat) -> None:
+        """Nobody is to miss it."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.delete(_key(heartbeat))
+            pipeline.zrem(INDEX, _key(heartbeat))
+            pipeline.execute()
+
+
+def read() -> list[Heartbeat]:
+    """What the processes have said last, those included that have been silent for less than a minute.
+
+    Raises:
+        redis.RedisError: Redis cannot be asked.
+    """
+    client = _client()
+    try:
+        found = cast(list[bytes], client.zrevrange(INDEX, 0, READ_MAX - 1))
+        keys = [key for key in found if key.startswith(b"heartbeat:")]
+        with client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.getrange(key, 0, BYTES_MAX)
+            texts = cast(list[bytes], pipeline.execute())
+    finally:
+        client.close()
+    return [heartbeat for key, text in zip(keys, texts, strict=True) if (heartbeat := _decode(key, text)) is not None]
+
+
+def _decode(key: bytes, text: bytes) -> Heartbeat | None:
+    """None where it has expired meanwhile, or is no heartbeat of who may write there."""
+    heartbeat = heartbeat_table.decode(text) if len(text) <= BYTES_MAX else None
+    return heartbeat if heartbeat is not None and _key(heartbeat).encode() == key else None
+
+
+def _key(heartbeat: Heartbeat) -> str:
+    return f"heartbeat:{heartbeat.role}:{heartbeat.instance}"
+
+
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(
+        redis_urls.with_database(settings.REDIS_URL, 3),
+        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=ANSWER_SECONDS,
+        retry=None,
+    )
