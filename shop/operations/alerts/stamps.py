@@ -19,6 +19,8 @@ from shop.models import AlertEvaluation
 
 TAKEOVER_SECONDS = 20
 """With the time that a missing process takes to be missed and told, also the timekeeper's own end is told in 30 s."""
+SILENT_SECONDS = 60
+"""Nobody has evaluated for so long: what is known is old."""
 _KEY = "alerts:evaluator"
 _NO_DATABASE = (DatabaseError, InterfaceError)
 _NO_REDIS = (redis.RedisError, ConnectionInterrupted, OSError)
