@@ -34,6 +34,20 @@ housekeeping.register(
         old="SELECT ctid FROM shop_formpress WHERE at < %(before)s ORDER BY at LIMIT %(limit)s",
     )
 )
+# Of alerts that are over; their notices go first.
+for _table, _is_old in {
+    "shop_alertnotice": "alert_id IN (SELECT id FROM shop_alertrecord WHERE cleared_at < %(before)s)",
+    "shop_alertrecord": "cleared_at < %(before)s",
+    "shop_alertsilence": "until < %(before)s",
+}.items():
+    housekeeping.register(
+        housekeeping.RetentionPolicy(
+            table=_table,
+            setting="KEEP_ALERTS_DAYS",
+            days=lambda: settings.KEEP_ALERTS_DAYS,
+            old=f"SELECT ctid FROM {_table} WHERE {_is_old} LIMIT %(limit)s",  # noqa: S608 - ours
+        )
+    )
 # Two weeks after the last change, unless the session says otherwise; then it lets nobody in any more.
 housekeeping.register(
     housekeeping.RetentionPolicy(

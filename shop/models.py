@@ -14,6 +14,10 @@ from django.urls import reverse
 from django.utils.text import slugify
 
 from shop.books import isbn as isbns
+from shop.operations.alerts.tables import AlertEvaluation as AlertEvaluation
+from shop.operations.alerts.tables import AlertNotice as AlertNotice
+from shop.operations.alerts.tables import AlertRecord as AlertRecord
+from shop.operations.alerts.tables import AlertSilence as AlertSilence
 
 
 def searchable(*texts: str) -> str:

@@ -16,6 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 
 from kafka_bridge import BridgeSettings
+from shop.operations.alerts import limits
+from shop.operations.alerts.telling import addresses
 from shop.site import redis_urls
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -415,6 +417,20 @@ INVENTORY_PAYMENT_CHECK = "payments.queries.paid_orders"
 ORDERS_PAYMENT_CHECK = "payments.queries.captured"
 # And before it gives up a hold, this one to see to it that the order is never charged.
 INVENTORY_PAYMENT_STOP = "payments.charges.prevent_charge"
+
+# -- Alerts -------------------------------------------------------------------------------------
+# Who is told, and how; each one that is named is used, by itself. docs/operations.md says what is sent.
+ALERT_MAIL_TO = addresses.mail_addresses(env.list("ALERT_MAIL_TO", default=[]))
+ALERT_WEBHOOK_URL = addresses.checked("ALERT_WEBHOOK_URL", env.str("ALERT_WEBHOOK_URL", default=""))
+ALERT_WEBHOOK_SECRET = addresses.secret_for(ALERT_WEBHOOK_URL, env.str("ALERT_WEBHOOK_SECRET", default=""))
+ALERT_CHAT_URL = addresses.checked("ALERT_CHAT_URL", env.str("ALERT_CHAT_URL", default=""))
+# Called every minute while alerts are evaluated; who is called there notices when that ends.
+ALERT_HEARTBEAT_URL = addresses.checked("ALERT_HEARTBEAT_URL", env.str("ALERT_HEARTBEAT_URL", default=""))
+# An alert that holds is told again after so long.
+ALERT_REPEAT_SECONDS = limits.repeat_seconds(env.float("ALERT_REPEAT_SECONDS", default=4 * 3600.0))
+# Other limits than those of shop/operations/alerts/limits.py, such as lag=5000,mail_seconds=600.
+ALERT_LIMITS = limits.parse(env.str("ALERT_LIMITS", default=""))
+KEEP_ALERTS_DAYS = env.float("KEEP_ALERTS_DAYS", default=400.0)
 
 # -- The admin ----------------------------------------------------------------------------------
 UNFOLD = {

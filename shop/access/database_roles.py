@@ -76,10 +76,16 @@ ROLES = (
             "kafka_bridge.RefusedMessage": "SELECT, UPDATE",
         },
     ),
+    # It evaluates the alerts where no timekeeper does.
     DatabaseRole(
         name="live",
         reads=("orders", "inventory", "shop", "sessions", "auth", "contenttypes"),
-        also=_OF_PROCESSES,
+        also=_OF_PROCESSES
+        | {
+            "shop.AlertRecord": "SELECT, INSERT, UPDATE",
+            "shop.AlertNotice": "SELECT, INSERT, UPDATE",
+            "shop.AlertEvaluation": "SELECT, INSERT, UPDATE",
+        },
     ),
     # The outbox and nothing else; of a row it changes where it lies now.
     DatabaseRole(

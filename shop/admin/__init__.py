@@ -10,7 +10,7 @@ from events import catalogue
 from kafka_bridge import admin as facts
 from kafka_bridge.dead_letters import redrive_preview, rights
 from orders.models import Order
-from shop.admin.operations import activity_log_admin, audits
+from shop.admin.operations import activity_log_admin, alerts, audits, silences
 from shop.admin.orders import mails, order_admin, returns
 from shop.admin.payments import charges, reviews
 from shop.admin.sales import books, flash_sales, sales_figures
@@ -19,6 +19,7 @@ from shop.admin.stock import stock_admin
 
 __all__ = [
     "activity_log_admin",
+    "alerts",
     "audits",
     "books",
     "charges",
@@ -28,6 +29,7 @@ __all__ = [
     "returns",
     "reviews",
     "sales_figures",
+    "silences",
     "stock_admin",
     "users",
 ]

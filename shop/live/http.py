@@ -1,5 +1,6 @@
-"""Plain HTTP on the sockets' port: health checks, metrics and the operations page, and nothing else that could keep this
-process from its sockets.
+"""Plain HTTP on the sockets' port: health checks, metrics and the operations page.
+
+Nothing else is there that could keep this process from its sockets.
 """
 
 from collections.abc import Awaitable, Callable

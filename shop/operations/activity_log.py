@@ -36,6 +36,8 @@ ACTIONS = (
     "sale changed",
     "sale ended",
     "sale deleted",
+    "alert silenced",
+    "silence ended",
 )
 """All recorded actions; the admin offers them as a filter."""
 

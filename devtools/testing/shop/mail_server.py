@@ -21,6 +21,8 @@ class MailServer:
     """The reply to a recipient, such as `550 no such user`, by what its address contains."""
     taken: list[str] = field(default_factory=list)
     """The recipient of each mail that was accepted, in sequence."""
+    texts: list[str] = field(default_factory=list)
+    """Each of these mails, with its headers."""
 
 
 @contextlib.contextmanager
@@ -58,10 +60,12 @@ def _talk(state: MailServer, read: Any, write: Any) -> None:
                 reply = next((said for part, said in state.refused.items() if part in recipient), "250 ok")
             case "DATA":
                 write.write(b"354 go on\r\n")
-                while read.readline() not in (b".\r\n", b""):
-                    pass
+                lines = []
+                while (part := read.readline()) not in (b".\r\n", b""):
+                    lines.append(part)
                 time.sleep(state.seconds_a_mail)
                 state.taken.append(recipient)
+                state.texts.append(b"".join(lines).decode())
                 reply = "250 taken"
             case "QUIT":
                 reply = "221 bye"

@@ -1,1 +1,1 @@
-"""Audits and the activity log in the admin."""
+"""Alerts, their silences, audits and the activity log in the admin."""

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import split_domain_port
 from django.shortcuts import redirect
 from django.urls import path
@@ -11,17 +11,20 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from shop.admin.site import navigation
-from shop.operations.pages import passes
+from shop.operations.pages import passes, rendering
 
 
 @never_cache
 @require_safe
-def open_page(request: HttpRequest) -> HttpResponse:
-    """Give the pass to whoever may look, and go there; a path below /ops/ may be named by `next`."""
+def open_page(request: HttpRequest, page: str = "") -> HttpResponse:
+    """Give the pass to whoever may look, and go to that page."""
     user = navigation.person(request)
     if not request.user.has_perm(passes.PERMISSION):
         raise PermissionDenied
-    response = redirect(ops_origin(request) + _next(request))
+    found = rendering.find(page)
+    if found is None:
+        raise Http404
+    response = redirect(ops_origin(request) + found.url)
     passes.grant(response, user)
     return response
 
@@ -34,11 +37,7 @@ def ops_origin(request: HttpRequest) -> str:
     return f"{request.scheme}://{domain}:{settings.LIVE_PORT}"
 
 
-def _next(request: HttpRequest) -> str:
-    wanted = request.GET.get("next", "")
-    return wanted if wanted.startswith(passes.PATH) else passes.PATH
-
-
 urlpatterns = [
     path("operations/", admin.site.admin_view(open_page), name="operations"),
+    path("operations/<slug:page>/", admin.site.admin_view(open_page), name="operations_page"),
 ]

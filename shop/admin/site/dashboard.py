@@ -27,6 +27,7 @@ from shop.admin.orders import filters, order_labels
 from shop.admin.site import navigation
 from shop.admin.stock import stock_queries
 from shop.models import AuditRun, Book, DailySales
+from shop.operations.alerts import board, stamps
 from shop.templatetags.shop_words import FEW
 
 DAYS = 14
@@ -124,6 +125,8 @@ def read_figures(request: HttpRequest) -> Figures:
 
 
 def _figures(request: HttpRequest, statuses: list[StatusCount], days: list[DailySales]) -> Iterable[Figure]:
+    if navigation.may_see(request, "shop", "alertrecord"):
+        yield _alerts()
     if navigation.may_see(request, "orders", "order"):
         orders = reverse("admin:orders_order_changelist")
         yield Figure(
@@ -184,6 +187,18 @@ def _count(title: str, rows: QuerySet[Any], detail: str, url: str, *, is_alarmin
     value = f"{number:,}" if number <= facts.COUNT_LIMIT else f"more than {facts.COUNT_LIMIT:,}"
     alarming = number > 0 if is_alarming is None else is_alarming
     return Figure(title=title, value=value, detail=detail, url=url, is_alarming=alarming)
+
+
+def _alerts() -> Figure:
+    url, found = reverse("admin:shop_alertrecord_changelist"), board.current()
+    last = stamps.last()
+    if last is None or timezone.now() - last[1] > timedelta(seconds=stamps.SILENT_SECONDS):
+        since = f"not for {facts.as_age(timezone.now() - last[1])}" if last else "not yet"
+        return Figure(title="Alerts", value="unknown", detail=f"evaluated {since}: is a timekeeper running?",
+                      url=url, is_alarming=last is not None)  # fmt: skip
+    critical = sum(alert.severity == "critical" for alert in found)
+    detail = f"{critical} critical: {found[0].message}" if critical else found[0].message if found else "all is well"
+    return Figure(title="Alerts", value=str(len(found)), detail=detail, url=f"{url}?state=now", is_alarming=bool(found))
 
 
 def _outbox() -> Figure:

@@ -44,6 +44,8 @@ _PAGES = {
         ("Refused messages", "gpp_bad", "kafka_bridge", "refusedmessage"),
     ],
     "Control": [
+        ("Alerts", "notifications", "shop", "alertrecord"),
+        ("Silences", "notifications_off", "shop", "alertsilence"),
         ("Audits", "fact_check", "shop", "auditrun"),
         ("Who did what", "history_edu", "shop", "auditentry"),
     ],

@@ -1,8 +1,9 @@
 """One alert, as pages, commands, mails and webhooks show it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
+from uuid import UUID, uuid4
 
 Severity = Literal["critical", "warning"]
 
@@ -31,3 +32,18 @@ class Alert:
     silenced_because: str = ""
     url: str = ""
     """The page that shows more, without the origin."""
+    id: UUID = field(default_factory=uuid4)
+    """Of this time that it was raised; the same in every notice of it."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Which alert this is; of each there is at most one that holds."""
+        return self.name, self.subject
+
+    def is_silenced(self, now: datetime) -> bool:
+        """Whether a person has said that nobody is to be told."""
+        return self.silenced_until is not None and self.silenced_until > now
+
+    def silenced(self, *, until: datetime | None, because: str) -> "Alert":
+        """The same, silenced until then, or not at all."""
+        return replace(self, silenced_until=until, silenced_because=because)

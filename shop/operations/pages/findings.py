@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from shop.operations.alerts.alert import Alert
 from shop.operations.overview.figures import Seen, WaitingOrders
@@ -87,13 +88,14 @@ def _answers(value: Any) -> str:
 def _of_alert(state: State, alert: Alert) -> Finding:
     known = {group.name for group in state.groups}
     help_ = advice.of_group(state, alert.subject) if alert.subject in known else None
-    links = [Link("More", alert.url, is_of_web=not alert.url.startswith("/ops/"))] if alert.url else []
-    links += [link for link in help_.links if link.url != alert.url] if help_ else []
+    more = [_more(alert.url)] if alert.url else []
+    links = more + [link for link in help_.links if link not in more] if help_ else more
     waits = _waiting_for(state, alert.subject)
     links += [Link("These orders", one.url, is_of_web=True) for one in waits]
     sentences = [help_.why] if help_ and help_.why != alert.message else []
     sentences += [one.sentence for one in waits]
-    silence = advice.act("Silence…", "silence", name=alert.name, subject=alert.subject)
+    query = urlencode({"name": alert.name, "subject": alert.subject})
+    silence = Link("Silence…", f"/admin/shop/alertsilence/new/?{query}", is_of_web=True)
     return Finding(
         level="bad" if alert.severity == "critical" else "warn",
         sentence=alert.message,
@@ -106,6 +108,12 @@ def _of_alert(state: State, alert: Alert) -> Finding:
         silenced_until=alert.silenced_until,
         silenced_because=alert.silenced_because,
     )
+
+
+def _more(url: str) -> Link:
+    """The page that an alert names; what leads to the operations page from elsewhere is a page of it from here."""
+    own = url.replace("/admin/operations/", "/ops/", 1) if url.startswith("/admin/operations/") else ""
+    return Link("More", own) if own else Link("More", url, is_of_web=True)
 
 
 def _is_process(alert: Alert) -> bool:

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
-from devtools.testing.shop import overviews
+from devtools.testing.shop import operations_scenes as scenes
 from shop.live import ops_sockets
 from shop.live.ops_feed import Feed
 from shop.live.ops_http import Ops
@@ -66,7 +66,7 @@ def pass_for(user: User) -> tuple[Client, str]:
 @pytest.mark.security
 def test_the_page_opens_with_the_pass_of_the_admin_and_no_other_way(operator: User) -> None:
     client, value = pass_for(operator)
-    application = Ops(feed_of(overviews.all_well()), passes.Checks())
+    application = Ops(feed_of(scenes.all_well()), passes.Checks())
     for path in ("/ops/", *(page.url for page in rendering.PAGES)):
         assert asyncio.run(get(application, path, cookie=value))[0] == 200
         status, text = asyncio.run(get(application, path))
@@ -133,13 +133,13 @@ def now_of(make: Any) -> Overview:
 
 
 def test_all_is_well() -> None:
-    text = shown(now_of(overviews.all_well))
+    text = shown(now_of(scenes.all_well))
     assert text.startswith("All is well") and "What to do" not in text
     assert "2 paid orders wait for shipping, the oldest for 4 s." in text
 
 
 def test_the_stopped_group_the_orders_that_wait_and_what_to_do() -> None:
-    text = shown(now_of(overviews.shipping_stopped))
+    text = shown(now_of(scenes.shipping_stopped))
     assert text.startswith("shipping is not running, and 17 orders wait")
     assert "17 paid orders wait for shipping, the oldest for 2 min 14 s." in text
     assert "python manage.py run_consumer shipping" in text and "These orders" in text
@@ -150,7 +150,7 @@ def test_the_stopped_group_the_orders_that_wait_and_what_to_do() -> None:
     [("database", "PostgreSQL"), ("kafka", "Kafka"), ("redis", "Redis"), ("processes", "Processes")],
 )
 def test_a_source_that_is_away_is_said_and_the_rest_goes_on(source: str, name: str) -> None:
-    overview = overviews.away(now_of(overviews.all_well), source, "it is away")
+    overview = scenes.away(now_of(scenes.all_well), source, "it is away")
     text = shown(overview)
     assert f"{name} cannot be read: it is away" in text
     assert "1 min old" in text and "All is well" not in text
@@ -167,9 +167,9 @@ def test_nothing_is_claimed_before_anything_was_read() -> None:
 
 def test_what_a_person_has_paused_is_shown_with_the_reason() -> None:
     held = (Held(group="shipping", place="", who="ada", reason="the carrier is on strike", since=None),)
-    text = shown(now_of(overviews.shipping_stopped), held=lambda: held)
+    text = shown(now_of(scenes.shipping_stopped), held=lambda: held)
     assert "shipping is paused by ada: the carrier is on strike" in text
-    page = shown(now_of(overviews.shipping_stopped), "groups", {"group": "shipping"}, held=lambda: held)
+    page = shown(now_of(scenes.shipping_stopped), "groups", {"group": "shipping"}, held=lambda: held)
     assert "the carrier is on strike" in page
 
 
@@ -218,7 +218,7 @@ def test_one_page_at_a_time_goes_to_a_browser_and_none_without_a_pass(
 ) -> None:
     _, value = pass_for(operator)
     monkeypatch.setattr(ops_sockets, "EVERY_SECONDS", 0.05)
-    sockets = ops_sockets.OpsSockets(feed_of(now_of(overviews.all_well)), passes.Checks())
+    sockets = ops_sockets.OpsSockets(feed_of(now_of(scenes.all_well)), passes.Checks())
 
     async def play() -> tuple[Browser, ...]:
         return tuple(
@@ -240,7 +240,7 @@ def test_one_page_at_a_time_goes_to_a_browser_and_none_without_a_pass(
 def test_only_so_many_look_at_once(operator: User, monkeypatch: pytest.MonkeyPatch) -> None:
     _, value = pass_for(operator)
     monkeypatch.setattr(ops_sockets, "SOCKETS_MAX", 2)
-    sockets = ops_sockets.OpsSockets(feed_of(now_of(overviews.all_well)), passes.Checks())
+    sockets = ops_sockets.OpsSockets(feed_of(now_of(scenes.all_well)), passes.Checks())
 
     async def play() -> list[Browser]:
         return list(await asyncio.gather(*(Browser(sockets, value).look(0.3) for _ in range(4))))

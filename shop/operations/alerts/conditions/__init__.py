@@ -1,0 +1,1 @@
+"""What may be wrong with the shop: each condition finds its subjects in an overview."""
