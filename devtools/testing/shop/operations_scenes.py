@@ -170,3 +170,8 @@ def database(now: datetime = NOW) -> DatabaseFigures:
         audit=AuditFigures(at=now, is_clean=True, wrong=0, names=()), parked={}, connections=34, connections_max=100,
         size_bytes=42_000_000, answer_seconds=0.0006, clock_ahead_seconds=0.0, is_read_only=False,
     )  # fmt: skip
+
+
+def without_postgresql(now: datetime = NOW) -> Overview:
+    """PostgreSQL has been away for a minute."""
+    return away(all_well(now), "database", "OperationalError")
