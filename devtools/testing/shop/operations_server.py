@@ -1,6 +1,7 @@
-"""The operations page of made-up shops, as the role live serves it: `python -m devtools.testing.shop.operations_server`.
+"""The operations page of made-up shops, as the role live serves it.
 
-Arguments: a port, and a file that holds the name of the scene to show, of `operations_scenes`.
+`python -m devtools.testing.shop.operations_server PORT FILE`, where the file has the name of a scene to show, of
+`operations_scenes`.
 """
 
 import os

@@ -93,7 +93,7 @@ def _of_alert(state: State, alert: Alert) -> Finding:
     waits = _waiting_for(state, alert.subject)
     links += [Link("These orders", one.url, is_of_web=True) for one in waits]
     sentences = [help_.why] if help_ and help_.why != alert.message else []
-    sentences += [one.sentence for one in waits]
+    sentences += [words.sentence(one.sentence) for one in waits]
     query = urlencode({"name": alert.name, "subject": alert.subject})
     silence = Link("Silence…", f"/admin/shop/alertsilence/new/?{query}", is_of_web=True)
     return Finding(
@@ -147,7 +147,7 @@ def _missing(state: State, told: set[str]) -> Iterator[Finding]:
             level="bad",
             sentence=f"{one.role} is not running{many}.",
             since=one.since,
-            why=" ".join(each.sentence for each in waits),
+            why=" ".join(words.sentence(each.sentence) for each in waits),
             todo=help_.todo,
             links=[
                 *(Link("These orders", each.url, is_of_web=True) for each in waits),
@@ -177,7 +177,7 @@ def _late(state: State, told: set[str]) -> Iterator[Finding]:
         help_ = advice.of_group(state, waiting.group)
         yield Finding(
             level="warn",
-            sentence=waiting.sentence,
+            sentence=words.sentence(waiting.sentence),
             since=read_at - timedelta(seconds=waiting.oldest_seconds),
             why=help_.why,
             todo=help_.todo,

@@ -1,4 +1,7 @@
-"""What the figures were in the last hour, kept in memory: charts that need no PostgreSQL."""
+"""What the figures were in the last day, kept in memory: charts that need no PostgreSQL.
+
+The last hour is kept with every look, the rest with one a minute.
+"""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -9,6 +12,8 @@ from shop.operations.pages.charts import Point, Series
 EVERY_SECONDS = 5.0
 KEEP = 720
 """An hour."""
+THINNED_SECONDS, KEEP_THINNED = 60.0, 1440
+"""A day."""
 SERIES_MAX = 200
 
 
@@ -17,7 +22,8 @@ class Recent:
 
     def __init__(self) -> None:
         self._points: dict[tuple[str, str], deque[Point]] = {}
-        self._noted_at = 0.0
+        self._thinned: dict[tuple[str, str], deque[Point]] = {}
+        self._noted_at = self._thinned_at = 0.0
 
     def note(self, overview: Overview) -> None:
         """Remember these figures, if the last ones are old enough."""
@@ -25,13 +31,23 @@ class Recent:
         if at - self._noted_at < EVERY_SECONDS:
             return
         self._noted_at = at
+        is_kept_long = at - self._thinned_at >= THINNED_SECONDS
+        if is_kept_long:
+            self._thinned_at = at
         for figure, name, value in _figures(overview):
-            if (figure, name) in self._points or len(self._points) < SERIES_MAX:
-                self._points.setdefault((figure, name), deque(maxlen=KEEP)).append((at, value))
+            if (figure, name) not in self._points and len(self._points) >= SERIES_MAX:
+                continue
+            self._points.setdefault((figure, name), deque(maxlen=KEEP)).append((at, value))
+            if is_kept_long:
+                self._thinned.setdefault((figure, name), deque(maxlen=KEEP_THINNED)).append((at, value))
 
     def series(self) -> Sequence[Series]:
         """All that is remembered."""
-        return [Series(figure, name, list(points)) for (figure, name), points in sorted(self._points.items())]
+        return [Series(*key, self._all_of(key)) for key in sorted(self._points)]
+
+    def _all_of(self, key: tuple[str, str]) -> list[Point]:
+        recent = self._points[key]
+        return [point for point in self._thinned.get(key, ()) if point[0] < recent[0][0]] + list(recent)
 
 
 def _figures(overview: Overview) -> Iterator[tuple[str, str, float | None]]:

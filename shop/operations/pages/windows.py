@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
-SPANS = ((300, "5 min"), (900, "15 min"), (3600, "1 h"), (21_600, "6 h"), (86_400, "1 day"), (604_800, "1 week"))
+SPANS = ((300, "5 min"), (900, "15 min"), (3600, "1 h"), (21_600, "6 h"), (86_400, "1 day"))
 DEFAULT_SECONDS = 900
-SHORTEST_SECONDS, LONGEST_SECONDS = 30, 31 * 86_400
+SHORTEST_SECONDS, LONGEST_SECONDS = 30, 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True)

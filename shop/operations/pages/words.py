@@ -82,3 +82,8 @@ def clock(at: datetime | float | None) -> str:
 def plural(count: int, one: str, many: str = "") -> str:
     """The number with its word."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def sentence(text: str) -> str:
+    """With a full stop at its end."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
