@@ -9,6 +9,8 @@ from shop.operations.pages import words
 from shop.operations.pages.state import State
 
 STALLED_SECONDS = 60.0
+ACTS = frozenset[str]()
+"""Acts that have a form at /admin/operations/."""
 _COMMANDS = {
     "relay": "run_relay",
     "timekeeper": "run_timekeeper",
@@ -65,7 +67,7 @@ def of_group(state: State, name: str) -> Advice:
         return Advice(
             f"{what} is paused by {held.who}: {held.reason}",
             "Resume it when the reason is gone.",
-            (page, act("Resume…", "resume", group=name)),
+            (page, *act("Resume…", "resume", group=name)),
         )
     if _is_missing(state, name):
         found = of_role(name)
@@ -96,7 +98,7 @@ def _of_running(state: State, name: str, group: GroupFigures, page: Link) -> Adv
         return Advice(
             f"{name} runs, and yet nothing moves.",
             "Ask its member to leave and come back, or start it again; its log says what it was doing.",
-            (page, act("Ask to rejoin…", "rejoin", group=name)),
+            (page, *act("Ask to rejoin…", "rejoin", group=name)),
             (f"docker compose restart {name}",),
         )
     if group.messages:
@@ -143,6 +145,9 @@ def group_url(name: str) -> str:
     return f"/ops/groups/?{urlencode({'group': name})}"
 
 
-def act(title: str, form: str, **fields: str) -> Link:
-    """The form for an act; it is the role web's."""
-    return Link(title, f"/admin/operations/{form}/?{urlencode(fields)}", is_of_web=True)
+def act(title: str, form: str, **fields: str) -> tuple[Link, ...]:
+    """The form for an act, which is the role web's; none where there is no such form."""
+    if form not in ACTS:
+        return ()
+    link = Link(title, f"/admin/operations/{form}/?{urlencode(fields)}", is_of_web=True)
+    return (link,)

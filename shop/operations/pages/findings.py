@@ -91,7 +91,7 @@ def _of_alert(state: State, alert: Alert) -> Finding:
     more = [_more(alert.url)] if alert.url else []
     links = more + [link for link in help_.links if link not in more] if help_ else more
     waits = _waiting_for(state, alert.subject)
-    links += [Link("These orders", one.url, is_of_web=True) for one in waits]
+    links = [*(Link("These orders", one.url, is_of_web=True) for one in waits), *links]
     sentences = [help_.why] if help_ and help_.why != alert.message else []
     sentences += [words.sentence(one.sentence) for one in waits]
     query = urlencode({"name": alert.name, "subject": alert.subject})

@@ -57,6 +57,7 @@ def fragment(page: Page, query: Mapping[str, str], state: State, *, web: str) ->
             "now": state.now,
             "web": web,
             "window": window,
+            "acts": advice.ACTS,
             "findings": found,
             "level": level,
             "verdict": sentence,
