@@ -31,6 +31,8 @@ env.read_env(Path(STATE_DIR) / "demo.env")
 ROLE = env.str("BOOKRUSH_ROLE", default="bookrush")
 # A file that a background role touches once it is ready, for the process that started it.
 READY_FILE = env.str("BOOKRUSH_READY_FILE", default="")
+# Another one, whose modification time says when the role's loop came round last.
+ALIVE_FILE = env.str("BOOKRUSH_ALIVE_FILE", default="")
 # Who this process is to PostgreSQL, Redis and Kafka, such as `payments`, and its password; without one, their addresses
 # say who.
 ACCOUNT_PREFIX = env.str("ACCOUNT_PREFIX", default="bookrush_")
@@ -307,7 +309,8 @@ KAFKA_BRIDGE = BridgeSettings(
     ssl_key_location=env.str("KAFKA_SSL_KEY_LOCATION", default=""),
     principal_prefix=ACCOUNT_PREFIX,
     role_passwords=ROLE_PASSWORDS,
-    observers=tuple(env.list("KAFKA_OBSERVERS", default=["kafka_ui", "kafka_exporter"])),
+    # The live role shows the page of operations.
+    observers=("live", *env.list("KAFKA_OBSERVERS", default=["kafka_ui", "kafka_exporter"])),
     group_prefix=env.str("KAFKA_GROUP_PREFIX", default="bookrush."),
     topic_prefix=env.str("KAFKA_TOPIC_PREFIX", default=""),
     group_protocol=env.str("KAFKA_GROUP_PROTOCOL", default="consumer"),
@@ -329,6 +332,7 @@ KAFKA_BRIDGE = BridgeSettings(
     unavailable_errors=(redis.ConnectionError, redis.TimeoutError),
     schema_folder=str(BASE_DIR / "docs" / "events"),
     ready_file=READY_FILE,
+    alive_file=ALIVE_FILE,
     role_variable="BOOKRUSH_ROLE",
     version=env.str("BOOKRUSH_VERSION", default=""),
     heartbeat_stores=("shop.operations.processes.redis_store.RedisHeartbeats",),
@@ -372,6 +376,7 @@ AUDIT_GRACE_SECONDS = env.float("AUDIT_GRACE_SECONDS", default=60.0)
 KEEP_WEBHOOKS_DAYS = env.float("KEEP_WEBHOOKS_DAYS", default=90.0)
 KEEP_MOVEMENTS_DAYS = env.float("KEEP_MOVEMENTS_DAYS", default=400.0)
 KEEP_AUDIT_LOG_DAYS = env.float("KEEP_AUDIT_LOG_DAYS", default=1100.0)
+KEEP_OVERVIEW_DAYS = env.float("KEEP_OVERVIEW_DAYS", default=30.0)
 KEEP_FORMS_DAYS = env.float("KEEP_FORMS_DAYS", default=7.0)
 # After they have expired.
 KEEP_SESSIONS_DAYS = env.float("KEEP_SESSIONS_DAYS", default=1.0)

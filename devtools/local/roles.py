@@ -75,6 +75,7 @@ class Roles:
                 **self._accounts.get(name, {}),
                 "BOOKRUSH_ROLE": name,
                 "BOOKRUSH_READY_FILE": str(self._ready_file(name)),
+                "BOOKRUSH_ALIVE_FILE": str(self._run / f"{name}.alive"),
                 "METRICS_PORT": str(self.metrics_port(name)),
                 "PYTHONUNBUFFERED": "1",
             }

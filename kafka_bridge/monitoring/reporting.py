@@ -30,6 +30,7 @@ from kafka_bridge.runtime import conf, error_classes
 from kafka_bridge.telemetry import activity, metrics_server, partition_counts
 
 log = logging.getLogger(__name__)
+ALIVE_SECONDS = 1.0
 STOP_SECONDS = 2.0
 """A store that does not answer does not hold up the end of a process for longer."""
 PARTITIONS_MAX = 500
@@ -66,6 +67,9 @@ class Reporter:
             threading.Thread(target=self._report, args=[store], name=f"heartbeats-{number}", daemon=True)
             for number, store in enumerate(stores)
         ]
+        if alive_file := conf.current().alive_file:
+            touching = threading.Thread(target=self._touch, args=[Path(alive_file)], name="alive", daemon=True)
+            self._threads.append(touching)
 
     def start(self, *, metrics_url: str = "") -> None:
         """Say so now, and again and again."""
@@ -121,6 +125,17 @@ class Reporter:
             self._stop.wait(min(store.every_seconds, EVERY_SECONDS * 2**failures) if failures else store.every_seconds)
         if not failures:
             _end(store, self.heartbeat())
+
+    def _touch(self, alive_file: Path) -> None:
+        """Give the file the time of the loop's last turn, not of this thread's: that one hangs with nothing."""
+        while not self._stop.wait(ALIVE_SECONDS):
+            if (turned_at := activity.current.turned_at) is not None:
+                try:
+                    alive_file.touch()
+                    os.utime(alive_file, (turned_at, turned_at))
+                except OSError as error:
+                    log.warning("the alive file cannot be touched: %s", error_classes.describe(error))
+                    return
 
     def _write(self, store: HeartbeatStore, failures: int) -> bool:
         name = type(store).__name__

@@ -107,6 +107,8 @@ class BridgeSettings:
     """Where `write_schemas` puts the events' JSON Schemas, unless it is told."""
     ready_file: str = ""
     """A file that a long-running command touches once it is at work, for whoever started it; empty: none."""
+    alive_file: str = ""
+    """A file whose modification time is when a long-running command's loop came round last; empty: none."""
     role_variable: str = ""
     """The environment variable that tells a child of `run_consumer` its name; empty: none does."""
     version: str = ""

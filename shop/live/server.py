@@ -17,6 +17,7 @@ from typing import Any
 
 from daphne import cli, http_protocol, server, ws_protocol
 from django.conf import settings
+from django.utils.module_loading import import_string
 from twisted.internet import reactor as _reactor
 from twisted.internet import task
 
@@ -69,6 +70,14 @@ class BoundedSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]  # Dap
         """Called after the handshake."""
         self._allowance, self._since = float(settings.LIVE_MESSAGES_MAX), time.monotonic()
         super().onOpen()
+
+    def sendMessage(self, payload: bytes, *args: Any, **options: Any) -> None:
+        """Called with each message to the client. How long one may be is meant for what clients say."""
+        most, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
+        try:
+            super().sendMessage(payload, *args, **options)
+        finally:
+            self.maxMessagePayloadSize = most
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Called with each message."""
@@ -173,6 +182,9 @@ def _report() -> None:
     """Say that this process lives, and that its loop goes round."""
     activity.current.say("working", "serves live pages")
     task.LoopingCall(activity.current.turn).start(TURN_SECONDS)
+    # They need the apps, which are loaded with the application only.
+    import_string("shop.operations.overview.collector.start")()
+    import_string("shop.live.ops.start")()
     reactor.addSystemEventTrigger("before", "shutdown", reporting.start(expected.LIVE).stop)
 
 

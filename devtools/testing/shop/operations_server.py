@@ -15,6 +15,7 @@ django.setup()
 
 from django.utils import timezone  # noqa: E402 - Django must be set up first
 
+from devtools.local import roles  # noqa: E402
 from devtools.testing.shop import operations_scenes  # noqa: E402
 from shop.live import ops, server  # noqa: E402
 from shop.operations.overview.figures import Overview  # noqa: E402
@@ -29,7 +30,13 @@ def main(port: str, scene: str) -> None:
         return made
 
     ops.reader.use(Sources(overview=overview))
-    server.main(["-b", "127.0.0.1", "-p", port, "-v", "0", "shop.asgi:application"])
+    bounds = [
+        "--websocket-max-message-size",
+        roles.FRAME_LIMIT_BYTES,
+        "--websocket-max-frame-size",
+        roles.FRAME_LIMIT_BYTES,
+    ]
+    server.main(["-b", "127.0.0.1", "-p", port, "-v", "0", *bounds, "shop.asgi:application"])
 
 
 if __name__ == "__main__":
