@@ -21,6 +21,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 from django.db import transaction
@@ -149,18 +150,17 @@ def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], attem
 def _count(group: Group, free: Sequence[Received], fresh: Sequence[Received], attempt: Attempt) -> None:
     """After the commit; once for all messages of a transaction, so that it costs each of them next to nothing."""
     counts = partition_counts.current
-    counts.count_handled(group.name, _places(fresh), time.perf_counter() - attempt.began)
+    counts.count_handled(group.name, map(_place, fresh), time.perf_counter() - attempt.began)
     if len(free) > len(fresh):
         new = set(map(id, fresh))
-        counts.count_all("seen_before", group.name, _places([m for m in free if id(m) not in new]))
+        counts.count_all("seen_before", group.name, [_place(m) for m in free if id(m) not in new])
     if attempt.behind:
-        counts.count_all("parked", group.name, _places(attempt.behind))
+        counts.count_all("parked", group.name, map(_place, attempt.behind))
     activity.current.progress()
     activity.current.note_use("postgresql")
 
 
-def _places(messages: Sequence[Received]) -> list[tuple[str, int]]:
-    return [(message.topic, message.partition) for message in messages]
+_place = attrgetter("topic", "partition")
 
 
 def _take_free(
