@@ -118,6 +118,7 @@ def test_what_breaks_is_told_once_and_that_it_is_over_once(watched: Watched) -> 
     broken = [missed, ("mails_given_up", ""), ("needs_a_person", ""), ("audit_finding", "")]
     watched.wait_for("raised", *broken)
     # -- mended
+    watched.mails.refused = {}
     shop.query("UPDATE inventory_stock SET held = held - 1 WHERE bin = %s RETURNING bin", sku)
     shop.query("UPDATE payments_review SET closed_at = now() WHERE subject = 'of a test' RETURNING id")
     shop.query("UPDATE orders_ordermail SET closed_at = now() WHERE failed_at IS NOT NULL RETURNING id")
