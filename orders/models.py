@@ -111,6 +111,18 @@ class Order(models.Model):
                 name="order_unconfirmed",
                 condition=models.Q(confirmed_at=None) & ~models.Q(status="CANCELLED"),
             ),
+            # Who waits for what, and for how long; see shop/operations/overview/waiting_orders.py.
+            models.Index(
+                fields=["confirmed_at"],
+                name="order_to_ship",
+                condition=models.Q(status="PAID", confirmed_at__isnull=False),
+            ),
+            models.Index(fields=["shipped_at"], name="order_to_deliver", condition=models.Q(status="SHIPPED")),
+            models.Index(
+                fields=["cancelled_at"],
+                name="order_to_refund",
+                condition=models.Q(status="CANCELLED", refunded_at=None) & ~models.Q(payment_reference=""),
+            ),
         )
         constraints = (
             models.CheckConstraint(condition=models.Q(status__in=Status.values), name="order_status_known"),

@@ -6,7 +6,7 @@ import msgspec
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from orders import payment_pages, timeline
+from orders import payment_pages, timeline, usual_times
 from orders.mailing import messages
 from orders.models import Order, ReturnRequest, Shipment
 
@@ -48,6 +48,8 @@ class OrderSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     returns: int
     paid_back_minor: int
     """What copies cost that came back, in minor units."""
+    slow: str
+    """A sentence for the buyer where the next step has taken longer than usual; else empty."""
     steps: list[timeline.Step]
 
 
@@ -81,6 +83,7 @@ def snapshot(order_id: UUID) -> OrderSnapshot | None:
         returned_minor=cancelled_minor,
         returns=sum(what in timeline.OF_RETURNS for what, _ in events),
         paid_back_minor=paid_back_minor,
+        slow=usual_times.slow_sentence(order, timezone.now()),
         steps=steps,
     )
 

@@ -10,6 +10,7 @@ from kafka_bridge.runtime import housekeeping, scheduler
 from shop import audit
 from shop.models import AuditRun
 from shop.operations.alerts import watching
+from shop.operations.overview import collector, samples
 
 log = logging.getLogger(__name__)
 BY = "timekeeper"
@@ -58,6 +59,29 @@ housekeeping.register(
         old="SELECT ctid FROM django_session WHERE expire_date < %(before)s ORDER BY expire_date LIMIT %(limit)s",
     )
 )
+housekeeping.register(
+    housekeeping.RetentionPolicy(
+        table="shop_overviewsample",
+        setting="KEEP_OVERVIEW_DAYS",
+        days=lambda: settings.KEEP_OVERVIEW_DAYS,
+        old=samples.OLD,
+    )
+)
+
+
+@scheduler.every(seconds=samples.SECONDS, after_seconds=samples.SECONDS, background=True)
+def write_overview_sample() -> None:
+    """Keep what is seen of the shop now, for charts; this process begins to look when it first leads."""
+    collector.start()
+    now = collector.overview()
+    if now.database.value is not None and not now.database.error:
+        samples.write(now)
+
+
+@scheduler.every(seconds=60, after_seconds=30, background=True)
+def thin_overview_samples() -> None:
+    """Make coarser samples of those of the last minutes."""
+    samples.thin()
 
 
 def audit_shop() -> None:

@@ -194,6 +194,25 @@ class AuditRun(models.Model):
         return "clean" if self.is_clean else "something is off"
 
 
+class OverviewSample(models.Model):
+    """What the operators' charts show of one moment; see `shop/operations/overview/samples.py`."""
+
+    resolution = models.PositiveSmallIntegerField()
+    """For how many seconds it stands."""
+    at = models.DateTimeField()
+    """When it was taken; where it stands for several, the beginning of that time."""
+    averages = models.JSONField()
+    """By series, a number."""
+    maxima = models.JSONField(default=dict)
+    """The same where the sample stands for several; a series that is not here was the same all the time."""
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["resolution", "at"], name="overview_sample_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} for {self.resolution} s"
+
+
 class AuditProgress(models.Model):
     """How far the timekeeper's audits have come; one row. See Note [What moved, and the round]."""
 

@@ -306,7 +306,8 @@ KAFKA_BRIDGE = BridgeSettings(
     ssl_key_location=env.str("KAFKA_SSL_KEY_LOCATION", default=""),
     principal_prefix=ACCOUNT_PREFIX,
     role_passwords=ROLE_PASSWORDS,
-    observers=tuple(env.list("KAFKA_OBSERVERS", default=["kafka_ui", "kafka_exporter"])),
+    # The live role shows the page of operations.
+    observers=("live", *env.list("KAFKA_OBSERVERS", default=["kafka_ui", "kafka_exporter"])),
     group_prefix=env.str("KAFKA_GROUP_PREFIX", default="bookrush."),
     topic_prefix=env.str("KAFKA_TOPIC_PREFIX", default=""),
     group_protocol=env.str("KAFKA_GROUP_PROTOCOL", default="consumer"),
@@ -371,6 +372,7 @@ AUDIT_GRACE_SECONDS = env.float("AUDIT_GRACE_SECONDS", default=60.0)
 KEEP_WEBHOOKS_DAYS = env.float("KEEP_WEBHOOKS_DAYS", default=90.0)
 KEEP_MOVEMENTS_DAYS = env.float("KEEP_MOVEMENTS_DAYS", default=400.0)
 KEEP_AUDIT_LOG_DAYS = env.float("KEEP_AUDIT_LOG_DAYS", default=1100.0)
+KEEP_OVERVIEW_DAYS = env.float("KEEP_OVERVIEW_DAYS", default=30.0)
 KEEP_FORMS_DAYS = env.float("KEEP_FORMS_DAYS", default=7.0)
 # After they have expired.
 KEEP_SESSIONS_DAYS = env.float("KEEP_SESSIONS_DAYS", default=1.0)

@@ -18,6 +18,7 @@ from kafka_bridge.runtime import waiting
 from kafka_bridge.runtime.conf import BridgeSettings
 
 DATABASE = "whole_shop"
+TOKEN = "whole-shop"
 PREFIX = "shop."
 
 
@@ -99,6 +100,7 @@ class Shop:
             "KAFKA_MIN_INSYNC_REPLICAS": "2" if kafka.copies > 2 else "1",
             "LIVE_PORT": str(self.port + 1),
             "LIVE_ORIGINS": self.url,
+            "READYZ_TOKEN": TOKEN,
             "EMAIL_URL": "filemail://",
             "ORDER_FLOW": "reserve_first",
             "CARRIER_SHIP_DELAY_SECONDS": "0.5",

@@ -12,7 +12,7 @@ from kafka_bridge.runtime import clients, conf
 from kafka_bridge.runtime.postgresql import database_bounds
 from orders.placing import placement
 from payments.sandbox import hooks
-from shop.operations import health
+from shop.operations import readiness
 from shop.site import redis_urls
 
 pytestmark = pytest.mark.security
@@ -57,7 +57,7 @@ def in_the_code() -> dict[tuple[str, str], float]:
         ("Kafka", "connecting"): kafka["socket.connection.setup.timeout.ms"] / 1000,
         ("Kafka", "a request, also to a broker that is frozen"): kafka["socket.timeout.ms"] / 1000,
         ("Kafka, relay", "a delivery, with all that the client itself tries"): bridge.delivery_timeout_seconds,
-        ("Kafka, `/readyz`", "connecting"): health.KAFKA_TIMEOUT_SECONDS,
+        ("Kafka, `/readyz`", "connecting"): readiness.KAFKA_TIMEOUT_SECONDS,
         ("mail server", "each step of the dialogue"): settings.EMAIL_TIMEOUT,
         ("payment gateway", "a call, with its answer"): settings.PAYMENT_TIMEOUT_SECONDS,
         ("sandbox's webhooks to the shop", "a call, with its answer"): hooks.ANSWER_SECONDS,

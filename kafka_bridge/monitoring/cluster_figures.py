@@ -16,7 +16,8 @@ class BrokerFigures:
     id: int
     address: str
     is_up: bool
-    is_controller: bool
+    is_controller: bool | None
+    """None where several brokers run and none exports it: to clients a cluster with KRaft names any broker."""
     leads: int
     """Partitions that it is the leader of."""
     heap_bytes: int | None = None

@@ -14,8 +14,7 @@ left the partition's sequence to be tried again are in PostgreSQL, and can be co
 
 import time
 import uuid
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypedDict
@@ -25,9 +24,10 @@ from confluent_kafka import (
     IsolationLevel,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, MemberDescription, OffsetSpec, TopicMetadata
 
 from kafka_bridge.consuming import consumer_groups, pause_notices
+from kafka_bridge.consuming.consumer_groups import Subscriber
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.replaying import offsets
 from kafka_bridge.retrying import waiting_heads
@@ -66,6 +66,44 @@ class PartitionLag:
     """Messages put down out of their sequence; None where that was not asked, or PostgreSQL did not say."""
 
 
+Committed = Mapping[PartitionId, tuple[int, pause_notices.PauseNotice | None]]
+"""What a group has committed, and what was said beside it."""
+
+
+class GroupMember(NamedTuple):
+    """A member of a group, as the group's coordinator knows it."""
+
+    id: str
+    client_id: str
+    host: str
+    partitions: tuple[PartitionId, ...]
+    """Topics as the cluster calls them."""
+
+    @property
+    def words(self) -> str:
+        """The end of its id, its client's and its host."""
+        return f"{self.id[-8:]} {self.client_id} {self.host}"
+
+
+class GroupState(NamedTuple):
+    """A group, as its coordinator knows it."""
+
+    state: str
+    """`STABLE`, `EMPTY`, `DEAD` where it has never been, …"""
+    members: tuple[GroupMember, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LagReading:
+    """All that the brokers said of groups at one moment. Partitions are called as the cluster calls them."""
+
+    rows: list[PartitionLag]
+    """In the order of group, topic, partition."""
+    starts: dict[PartitionId, int]
+    ends: dict[PartitionId, int]
+    groups: dict[str, GroupState]
+
+
 def read_lag(groups: Sequence[str] = (), *, with_age: bool = True) -> list[PartitionLag]:
     """Every partition that these groups (or all) hear, in the order of group, topic, partition.
 
@@ -80,26 +118,44 @@ def read_lag(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Parti
     wanted = [consumer_groups.find_with_lag(name) for name in groups] or consumer_groups.groups_with_lag()
     admin = AdminClient(clients.common() | {"log_level": 0})  # what is wrong is raised
     present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
+    return read_groups(admin, wanted, present, with_age=with_age).rows
+
+
+def read_groups(
+    admin: AdminClient,
+    wanted: Sequence[Subscriber],
+    present: Mapping[str, TopicMetadata],
+    *,
+    with_age: bool = True,
+    topics: Iterable[str] = (),
+    committed_of: Callable[[str, Iterable[PartitionId]], Committed] = offsets.committed_with_notices,
+) -> LagReading:
+    """The same for these groups, with these clients and the topics that are present, and where further topics stand.
+
+    Raises:
+        KafkaException: the brokers do not answer.
+    """
     partitions = {
-        group.name: [
-            (name, number)
-            for name in map(clients.topic_name, (topic.name for topic in group.topics))
-            if name in present
-            for number in sorted(present[name].partitions)
-        ]
+        group.name: _partitions_of(map(clients.topic_name, (topic.name for topic in group.topics)), present)
         for group in wanted
     }
-    asked = sorted({partition for found in partitions.values() for partition in found})
+    asked = sorted({*_partitions_of(topics, present), *(each for found in partitions.values() for each in found)})
     earliest, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
     starts, ends = _offsets(admin, asked, earliest), _offsets(admin, asked, latest)
-    committed = {group: offsets.committed_with_notices(group, heard) for group, heard in partitions.items()}
-    owners = _owners(admin, list(partitions))
+    committed = {group: committed_of(group, heard) for group, heard in partitions.items()}
+    states = _groups(admin, list(partitions))
+    owners = {name: _owners(group.members) for name, group in states.items()}
     found = [
         replace(_lag(group, each, _offset_in(committed[group], each), starts[each], ends[each]), **activity)
         for group, heard in partitions.items()
         for each, activity in _activities(heard, committed[group], owners[group])
     ]
-    return _with_ages(found, starts) if with_age else found
+    rows = _with_ages(found, starts) if with_age else found
+    return LagReading(rows=rows, starts=starts, ends=ends, groups=states)
+
+
+def _partitions_of(topics: Iterable[str], present: Mapping[str, TopicMetadata]) -> list[PartitionId]:
+    return [(name, number) for name in topics if name in present for number in sorted(present[name].partitions)]
 
 
 def with_parked_counts(found: Sequence[PartitionLag]) -> list[PartitionLag]:
@@ -120,9 +176,7 @@ def _with_parked(row: PartitionLag, parked: ParkedCounts, retrying: waiting_head
     return replace(row, state="retrying", since=datetime.fromtimestamp(retrying.since, UTC), reason=retrying.error)
 
 
-def _offset_in(
-    committed: Mapping[PartitionId, tuple[int, pause_notices.PauseNotice | None]], partition: PartitionId
-) -> int | None:
+def _offset_in(committed: Committed, partition: PartitionId) -> int | None:
     return committed[partition][0] if partition in committed else None
 
 
@@ -158,7 +212,7 @@ class _Activity(TypedDict, total=False):
 
 def _activities(
     partitions: Iterable[PartitionId],
-    committed: Mapping[PartitionId, tuple[int, pause_notices.PauseNotice | None]],
+    committed: Committed,
     owners: Mapping[PartitionId, _Owner],
 ) -> Iterator[tuple[PartitionId, _Activity]]:
     """See Note [What a partition does]. A member that is paused is so with all it has, also where
@@ -192,16 +246,24 @@ def _offsets(admin: AdminClient, partitions: Iterable[PartitionId], which: Offse
     return {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
 
 
-def _owners(admin: AdminClient, groups: Sequence[str]) -> dict[str, dict[PartitionId, _Owner]]:
+def _groups(admin: AdminClient, groups: Sequence[str]) -> dict[str, GroupState]:
     prefix = clients.conf().group_prefix
     futures = admin.describe_consumer_groups([prefix + group for group in groups], request_timeout=_ANSWER_SECONDS)
-    found: dict[str, dict[PartitionId, _Owner]] = defaultdict(dict)
-    for name, future in futures.items():
-        for member in future.result().members:
-            words = f"{member.member_id[-8:]} {member.client_id} {member.host.removeprefix('/')}"
-            for each in member.assignment.topic_partitions if member.assignment else ():
-                found[name.removeprefix(prefix)][each.topic, each.partition] = _Owner(member.member_id, words)
-    return found
+    answers = {name.removeprefix(prefix): future.result() for name, future in futures.items()}
+    return {
+        name: GroupState(answer.state.name, tuple(_member(member) for member in answer.members))
+        for name, answer in answers.items()
+    }
+
+
+def _member(member: MemberDescription) -> GroupMember:
+    assigned = member.assignment.topic_partitions if member.assignment else ()
+    partitions = tuple((each.topic, each.partition) for each in assigned)
+    return GroupMember(member.member_id, member.client_id, member.host.removeprefix("/"), partitions)
+
+
+def _owners(members: Iterable[GroupMember]) -> dict[PartitionId, _Owner]:
+    return {each: _Owner(member.id, member.words) for member in members for each in member.partitions}
 
 
 # -- How old the oldest unread message is -----------------------------------------------------------------

@@ -33,6 +33,11 @@ class StallDetector:
                 stuck.append(row)
         return stuck
 
+    def stalled_seconds(self, row: PartitionLag) -> float:
+        """For how long this partition had not moved when it was looked at last; 0 while it moves."""
+        since = self._since.get(_partition_of(row))
+        return 0.0 if since is None else max(0.0, self._now() - since[1])
+
     def forget(self) -> None:
         """There was no sample: which groups have moved meanwhile is not known."""
         self._since.clear()

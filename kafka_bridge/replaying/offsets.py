@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeVar
@@ -177,11 +177,40 @@ def committed_with_notices(
     Raises:
         KafkaException: the brokers do not answer.
     """
-    asked = [TopicPartition(*partition) for partition in partitions]
+    asked = list(partitions)
     if not asked:
         return {}
     with _outsider(group) as consumer:
-        found = _once_found(lambda: consumer.committed(asked, timeout=_ANSWER_SECONDS))
+        return _committed(consumer, asked)
+
+
+class CommittedReader:
+    """Asks the same again and again, with a client a group that stays connected. Not for several threads."""
+
+    def __init__(self) -> None:
+        self._clients = ExitStack()
+        self._by_group: dict[str, Consumer] = {}
+
+    def __call__(
+        self, group: str, partitions: Iterable[PartitionId]
+    ) -> dict[PartitionId, tuple[int, pause_notices.PauseNotice | None]]:
+        """As `committed_with_notices`."""
+        asked = list(partitions)
+        if asked and group not in self._by_group:
+            self._by_group[group] = self._clients.enter_context(_outsider(group))
+        return _committed(self._by_group[group], asked) if asked else {}
+
+    def close(self) -> None:
+        """End its clients; it makes new ones when it is asked again."""
+        self._by_group.clear()
+        self._clients.close()
+
+
+def _committed(
+    consumer: Consumer, partitions: Iterable[PartitionId]
+) -> dict[PartitionId, tuple[int, pause_notices.PauseNotice | None]]:
+    asked = [TopicPartition(*partition) for partition in partitions]
+    found = _once_found(lambda: consumer.committed(asked, timeout=_ANSWER_SECONDS))
     return {
         (each.topic, each.partition): (each.offset, pause_notices.parse_notice(each.metadata))
         for each in found

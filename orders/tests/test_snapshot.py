@@ -17,7 +17,7 @@ WIRE = (
     'you have confirmed it, your order goes on.", "reason": "", "payment_reference": "", "payment_wait": "action", '
     '"payment_url": "https://bank.example/3ds", "payment_until": "2020-01-02T03:04:05+00:00", '
     '"payment_seconds_left": 0, "tracking_number": "", "reductions": 0, "returned_minor": 0, "returns": 0, '
-    '"paid_back_minor": 0, "steps": [{"code": "placed", "label": "Order placed", "state": "done", '
+    '"paid_back_minor": 0, "slow": "", "steps": [{"code": "placed", "label": "Order placed", "state": "done", '
     '"at": "2020-01-01T00:00:00+00:00"}, {"code": "held", "label": "Books set aside", "state": "current", '
     '"at": null}, {"code": "paid", "label": "Your bank asks you to confirm", "state": "current", "at": null}, '
     '{"code": "confirmed", "label": "Confirmed", "state": "waiting", "at": null}, {"code": "shipped", '

@@ -17,6 +17,7 @@ from typing import Any
 
 from daphne import cli, http_protocol, server, ws_protocol
 from django.conf import settings
+from django.utils.module_loading import import_string
 from twisted.internet import reactor as _reactor
 from twisted.internet import task
 
@@ -173,6 +174,9 @@ def _report() -> None:
     """Say that this process lives, and that its loop goes round."""
     activity.current.say("working", "serves live pages")
     task.LoopingCall(activity.current.turn).start(TURN_SECONDS)
+    # It needs the apps, which are loaded with the application only.
+    import_string("shop.operations.overview.collector.start")()
+    import_string("shop.operations.alerts.watching.stand_by_forever")()
     reactor.addSystemEventTrigger("before", "shutdown", reporting.start(expected.LIVE).stop)
 
 

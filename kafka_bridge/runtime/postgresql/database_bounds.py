@@ -105,9 +105,14 @@ def _raise_read_only(
         raise ReadOnlyServer(_READ_ONLY) from error.__cause__
 
 
+def bound(connection: BaseDatabaseWrapper, seconds: float) -> None:
+    """For this connection, which is open; see Note [A server that says nothing]."""
+    give_up_after(connection.connection, seconds * _LATER)
+    _set(connection, "statement_timeout", seconds)
+
+
 def _bound(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    give_up_after(connection.connection, longest_wait_seconds())
-    _set(connection, "statement_timeout", conf.current().database_answer_seconds)
+    bound(connection, conf.current().database_answer_seconds)
 
 
 def _limit_idleness(connection: BaseDatabaseWrapper, **_: Any) -> None:

@@ -42,11 +42,11 @@ function catchUp(snapshot) {
 }
 
 function agrees(snapshot) {
-  const { version: number, final, reductions, returns } = order.dataset;
+  const { version: number, final, reductions, returns, slow } = order.dataset;
   const shown = stepsOf(order).map((step) => [step.dataset.code, step.dataset.state]);
   const told = snapshot.steps.map((step) => [step.code, step.state]);
   return Number(number) === snapshot.version && final === String(snapshot.final)
-    && Number(reductions) === snapshot.reductions && Number(returns) === snapshot.returns
+    && Number(reductions) === snapshot.reductions && Number(returns) === snapshot.returns && slow === snapshot.slow
     && JSON.stringify(shown) === JSON.stringify(told);
 }
 
