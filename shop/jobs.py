@@ -9,6 +9,7 @@ from django.utils import timezone
 from kafka_bridge.runtime import housekeeping, scheduler
 from shop import audit
 from shop.models import AuditRun
+from shop.operations.alerts import watching
 from shop.operations.overview import collector, samples
 
 log = logging.getLogger(__name__)
@@ -111,3 +112,9 @@ def _prune() -> None:
 # After hours of downtime the jobs need a moment to catch up; an audit before that would report false alarms.
 if settings.AUDIT_SECONDS > 0:
     scheduler.every(seconds=settings.AUDIT_SECONDS, after_seconds=settings.AUDIT_SECONDS, background=True)(audit_shop)
+
+
+@scheduler.every(seconds=watching.EVERY_SECONDS, after_seconds=watching.FIRST_AFTER_SECONDS, background=True)
+def evaluate_alerts() -> None:
+    """Hold the rules against what is seen, and have people told."""
+    watching.of_timekeeper().lead()

@@ -1,4 +1,8 @@
-"""The alerts as the operations page shows them: from memory, read again every few seconds while PostgreSQL answers."""
+"""The alerts as the operations page shows them.
+
+Those that hold stand on this process's board, which `alerts.watching` keeps up to date; those that are over are read
+again every few seconds while PostgreSQL answers.
+"""
 
 import logging
 import threading
@@ -10,7 +14,7 @@ from shop.operations.alerts import board
 from shop.operations.alerts.alert import Alert
 
 log = logging.getLogger(__name__)
-EVERY_SECONDS = 5.0
+EVERY_SECONDS = 10.0
 PAST_MAX = 50
 
 
@@ -26,7 +30,7 @@ class AlertReader:
         threading.Thread(target=self._read_for_ever, name="ops-alerts", daemon=True).start()
 
     def current(self) -> Sequence[Alert]:
-        """Alerts that hold, as last read."""
+        """Alerts that hold, as the board has them."""
         return self._board.current()
 
     def past(self) -> Sequence[Alert]:
@@ -38,7 +42,6 @@ class AlertReader:
         while not waiting.wait(EVERY_SECONDS):
             try:
                 close_old_connections()
-                self._board.refresh()
                 self._past = [alert for alert in board.history(PAST_MAX) if alert.cleared_at]
             except (DatabaseError, InterfaceError):
                 log.debug("alerts cannot be read now", exc_info=True)

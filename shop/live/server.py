@@ -65,6 +65,7 @@ class BoundedSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]  # Dap
     """
 
     muted: bool
+    maxMessagePayloadSize: int
 
     def onOpen(self) -> None:
         """Called after the handshake."""
@@ -185,6 +186,7 @@ def _report() -> None:
     # They need the apps, which are loaded with the application only.
     import_string("shop.operations.overview.collector.start")()
     import_string("shop.live.ops.start")()
+    import_string("shop.operations.alerts.watching.stand_by_forever")()
     reactor.addSystemEventTrigger("before", "shutdown", reporting.start(expected.LIVE).stop)
 
 

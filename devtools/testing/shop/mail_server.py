@@ -28,6 +28,15 @@ class MailServer:
 @contextlib.contextmanager
 def serving(settings: Any) -> Iterator[MailServer]:
     """One that runs meanwhile, and is the shop's."""
+    with running() as state:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", state.port, 10
+        yield state
+
+
+@contextlib.contextmanager
+def running() -> Iterator[MailServer]:
+    """One that runs meanwhile."""
     state = MailServer()
 
     class Dialogue(socketserver.StreamRequestHandler):
@@ -39,8 +48,6 @@ def serving(settings: Any) -> Iterator[MailServer]:
         server.daemon_threads = True
         state.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", state.port, 10
         yield state
         server.shutdown()
 

@@ -4,7 +4,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
     """A permission for those who may look at the operations page."""
 
-    dependencies = [("shop", "0010_alerts")]
+    dependencies = [("shop", "0011_alerts")]
 
     operations = [
         migrations.AlterModelOptions(

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shop', '0009_audit_progress'),
+        ('shop', '0010_overview_samples'),
     ]
 
     operations = [
