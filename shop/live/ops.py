@@ -15,7 +15,7 @@ sockets = OpsSockets(_feed, _checks)
 
 
 def start() -> None:
-    """Show what this process collects; before that, nothing is known."""
+    """Show what this process collects; before this, nothing is known."""
     alerts = AlertReader()
     alerts.start()
     reader.use(reading.Sources(overview=collector.overview, alerts=alerts.current, past_alerts=alerts.past))

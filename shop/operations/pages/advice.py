@@ -9,6 +9,8 @@ from shop.operations.pages import words
 from shop.operations.pages.state import State
 
 STALLED_SECONDS = 60.0
+RETRY = ".retry"
+"""A group's retry topics are read by the same process, as a group of its own."""
 ACTS = frozenset[str]()
 """Acts that have a form at /admin/operations/."""
 _COMMANDS = {
@@ -70,7 +72,7 @@ def of_group(state: State, name: str) -> Advice:
             (page, *act("Resume…", "resume", group=name)),
         )
     if _is_missing(state, name):
-        found = of_role(name)
+        found = of_role(name.removesuffix(RETRY))
         return Advice(found.why, found.todo, (page, *found.links), found.commands)
     if error := state.overview.kafka.error:
         return Advice(
@@ -132,7 +134,7 @@ def _of_relay(state: State, name: str, page: Link) -> Advice:
 
 def _is_missing(state: State, role: str) -> bool:
     """Whether no process of this role says that it runs."""
-    seen = state.overview.processes
+    role, seen = role.removesuffix(RETRY), state.overview.processes
     if seen.value is not None and not seen.error:
         missing = next((one for one in seen.value.missing if one.role == role), None)
         return missing is not None and missing.present == 0
