@@ -1,4 +1,7 @@
-"""What the role live serves: the websockets, and health checks. Pages are the role web's (`shop.rsgi`)."""
+"""What the role live serves: the websockets, health checks and the operations page.
+
+All other pages are the role web's (`shop.rsgi`).
+"""
 
 import os
 
@@ -13,4 +16,4 @@ from shop.live import http, sockets  # noqa: E402 - Django must be set up first
 
 database_bounds.bound_statements()
 
-application = ProtocolTypeRouter({"http": http.HealthOnly(django_application), "websocket": sockets.application})
+application = ProtocolTypeRouter({"http": http.FewPages(django_application), "websocket": sockets.application})

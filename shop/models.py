@@ -189,6 +189,7 @@ class AuditRun(models.Model):
 
     class Meta:
         ordering = ("-started_at",)
+        permissions = (("view_operations", "Can view the operations page"),)
 
     def __str__(self) -> str:
         return "clean" if self.is_clean else "something is off"

@@ -5,6 +5,7 @@ from django.urls import path, register_converter
 
 from shop import webhooks
 from shop.accounts import account_views
+from shop.admin.operations import operations_page
 from shop.books import book_views, catalogue_views
 from shop.cart import cart_views
 from shop.checkout import api, checkout_views
@@ -59,7 +60,7 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", metrics_view.show_metrics, name="metrics"),
-    path("admin/", admin.site.urls),
+    path("admin/", ([*operations_page.urlpatterns, *admin.site.urls[0]], "admin", admin.site.name)),
 ]
 
 handler400 = "shop.site.errors.bad_request"

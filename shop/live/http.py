@@ -1,16 +1,21 @@
-"""Plain HTTP on the sockets' port: health checks and metrics, nothing that could keep this process from its sockets."""
+"""Plain HTTP on the sockets' port: health checks, metrics and the operations page.
+
+Nothing else is there that could keep this process from its sockets.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from shop.live import ops, ops_http
 from shop.site import problems
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
 PATHS = ("/healthz", "/readyz", "/metrics")
+OPS_PATHS = ("/ops/", "/ops/<page>/", "/ops/static/<file>")
 
 
-class HealthOnly:
-    """Passes health checks and the question for metrics on; everything else is a 404."""
+class FewPages:
+    """Passes health checks and the question for metrics on, shows the operations page; everything else is a 404."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -18,6 +23,8 @@ class HealthOnly:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         if scope["path"] in PATHS:
             return await self._application(scope, receive, send)
+        if scope["path"].startswith(ops_http.PREFIX) or scope["path"] == ops_http.PREFIX.rstrip("/"):
+            return await ops.pages(scope, receive, send)
         problem = problems.Problem(404, "not_found", "Only live updates are here; the shop is at its own address.")
         headers = [(b"content-type", problems.CONTENT_TYPE.encode())]
         await send({"type": "http.response.start", "status": problem.status, "headers": headers})

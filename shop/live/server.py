@@ -70,11 +70,20 @@ class BoundedSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]  # Dap
     """
 
     muted: bool
+    maxMessagePayloadSize: int
 
     def onOpen(self) -> None:
         """Called after the handshake."""
         self._allowance, self._since = float(settings.LIVE_MESSAGES_MAX), time.monotonic()
         super().onOpen()
+
+    def sendMessage(self, payload: bytes, *args: Any, **options: Any) -> None:
+        """Called with each message to the client. How long one may be is meant for what clients say."""
+        most, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
+        try:
+            super().sendMessage(payload, *args, **options)
+        finally:
+            self.maxMessagePayloadSize = most
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Called with each message."""
@@ -179,8 +188,9 @@ def _report() -> None:
     """Say that this process lives, and that its loop goes round."""
     activity.current.say("working", "serves live pages")
     task.LoopingCall(activity.current.turn).start(TURN_SECONDS)
-    # It needs the apps, which are loaded with the application only.
+    # They need the apps, which are loaded with the application only.
     import_string("shop.operations.overview.collector.start")()
+    import_string("shop.live.ops.start")()
     import_string("shop.operations.alerts.watching.stand_by_forever")()
     reactor.addSystemEventTrigger("before", "shutdown", reporting.start(expected.LIVE).stop)
 

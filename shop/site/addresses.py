@@ -27,6 +27,7 @@ class Who(StrEnum):
     VIEWER = "the order's owner, holders of its link, staff who may view orders; 404 for others"
     BUYER = "the order's owner and holders of its link; 404 for others, staff too"
     STAFF = "staff; others are sent to sign in. What they may do there is by permission"
+    OPERATOR = "who holds the pass that /admin/operations/ gives; 403 for others"
     SCRAPER = "who sends METRICS_TOKEN; 404 for others"
     GATEWAY = "who can sign as the gateway; 400 for others"
     PROGRAM = "programs that reach its port (loopback, or the inner network); POST from a page in a browser: 403"
@@ -63,6 +64,7 @@ _ORDERS = (limits.ORDERS_VISITOR, limits.ORDERS_NETWORK)
 _SIGN_IN = (limits.SIGN_IN_NAME, limits.SIGN_IN_NETWORK)
 _CAPS = "so many sockets of the process, and of an address"
 _SHARE = "a share of the process's sockets, and of those of an address"
+_OPS = "one hundred sockets of the process, and a page at a time"
 
 ADDRESSES = (
     Address(path="/", name="catalogue", rate_limits=(limits.SEARCH,), bounds="counted where something is searched for"),
@@ -98,9 +100,17 @@ ADDRESSES = (
     Address(path="/admin/login/", name="admin:login", methods=(*FORM, "PUT"), rate_limits=_SIGN_IN),
     Address(path="/admin/", name="admin:", methods=FORM, who=Who.STAFF, bounds="every other page below it"),
     Address(
+        path="/admin/operations/", name="admin:operations", who=Who.STAFF, bounds="with the permission view_operations"
+    ),
+    Address(
         path="/live/orders/<uuid:order_id>/", server=Server.LIVE, methods=("websocket",), who=Who.VIEWER, bounds=_CAPS
     ),
     Address(path="/live/stock/", server=Server.LIVE, methods=("websocket",), bounds=_SHARE),
+    Address(path="/ops/", server=Server.LIVE, who=Who.OPERATOR),
+    Address(path="/ops/<page>/", server=Server.LIVE, who=Who.OPERATOR),
+    Address(path="/ops/static/<file>", server=Server.LIVE, bounds="style sheets, scripts and fonts of these pages"),
+    Address(path="/ops/socket/", server=Server.LIVE, methods=("websocket",), who=Who.OPERATOR, bounds=_OPS),
+    Address(path="/ops/socket/<slug:page>/", server=Server.LIVE, methods=("websocket",), who=Who.OPERATOR, bounds=_OPS),
     Address(path="/healthz", server=Server.LIVE),
     Address(path="/readyz", server=Server.LIVE, bounds="as on web"),
     Address(path="/metrics", server=Server.LIVE, who=Who.SCRAPER, bounds="as on web"),

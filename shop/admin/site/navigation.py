@@ -9,6 +9,8 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 
+from shop.operations.pages import passes
+
 admin.site.index_title = "Start"
 
 # Title, icon (of Material Symbols), app and model, by heading.
@@ -65,6 +67,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     headings: list[dict[str, Any]] = [
         {"items": [{"title": "Start", "icon": "space_dashboard", "link": reverse("admin:index")}]}
     ]
+    if request.user.has_perm(passes.PERMISSION):
+        link = reverse("admin:operations")
+        headings[0]["items"].append({"title": "Operations", "icon": "monitor_heart", "link": link})
     for heading, pages in _PAGES.items():
         items = [
             {"title": title, "icon": symbol, "link": reverse(f"admin:{app}_{model}_changelist")}

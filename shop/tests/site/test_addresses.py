@@ -42,7 +42,7 @@ def test_every_url_is_in_the_table_and_the_other_way_round() -> None:
 def test_every_socket_is_in_the_table_and_the_other_way_round() -> None:
     # The last route, for everything else, only refuses.
     routes = {f"/{route.pattern}" for route in sockets.urlpatterns if str(route.pattern)}
-    assert routes | set(http.PATHS) == paths_of(Server.LIVE)
+    assert routes | set(http.PATHS) | set(http.OPS_PATHS) == paths_of(Server.LIVE)
 
 
 def test_every_address_of_the_bank_is_in_the_table_and_the_other_way_round(tmp_path: Path) -> None:
@@ -78,6 +78,8 @@ class Shop:
         self.accounts = {name: User.objects.create_user(name) for name in ("owner", "other", "staff", "watcher")}
         User.objects.filter(username__in=["staff", "watcher"]).update(is_staff=True)
         self.accounts["watcher"].user_permissions.add(Permission.objects.get(codename="view_order"))
+        for name in ("staff", "watcher"):
+            self.accounts[name].user_permissions.add(Permission.objects.get(codename="view_operations"))
         Order.objects.filter(pk=self.order.pk).update(user_id=self.accounts["owner"].pk)
 
     def status(self, visitor: str, address: Address, method: str) -> int | str:

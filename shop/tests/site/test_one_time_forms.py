@@ -38,7 +38,7 @@ def nothing_by_itself(slow_carrier: None) -> None:
     """Orders stand where they are."""
 
 
-ONLY_SHOWS = {"kafka_bridge_deadletter_kinds"}
+ONLY_SHOWS = {"kafka_bridge_deadletter_kinds", "operations", "operations_page"}
 """Pages of the admin that have no form."""
 ONLY_ASKS = {"cancel_selected", "redrive_selected", "discard_selected", "close_selected", "delete_selected"}
 """Actions that lead to a page with a form; that one is in `FORMS`, or Django's own."""

@@ -58,8 +58,8 @@ export function keepSocket({
       if (socket !== opened) return;
       heard();
       const message = JSON.parse(event.data);
-      if (message.type === "ping") send({ type: "pong" });
-      else if (hear(message)) attempts = 0;
+      if (message.type !== "ping" && hear(message)) attempts = 0;
+      if (message.type === "ping" || message.ping) send({ type: "pong" });
     });
     opened.addEventListener("close", (event) => {
       if (socket !== opened) return;

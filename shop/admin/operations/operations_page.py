@@ -1,0 +1,43 @@
+"""The way from the admin to the operations page, which another role serves: a pass, and its address."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.request import split_domain_port
+from django.shortcuts import redirect
+from django.urls import path
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from shop.admin.site import navigation
+from shop.operations.pages import passes, rendering
+
+
+@never_cache
+@require_safe
+def open_page(request: HttpRequest, page: str = "") -> HttpResponse:
+    """Give the pass to whoever may look, and go to that page."""
+    user = navigation.person(request)
+    if not request.user.has_perm(passes.PERMISSION):
+        raise PermissionDenied
+    found = rendering.find(page)
+    if found is None:
+        raise Http404
+    response = redirect(ops_origin(request) + found.url)
+    passes.grant(response, user)
+    return response
+
+
+def ops_origin(request: HttpRequest) -> str:
+    """Where the role live is for this browser; empty where it has the same origin (behind a proxy)."""
+    if not settings.LIVE_PORT:
+        return ""
+    domain, _ = split_domain_port(request.get_host())
+    return f"{request.scheme}://{domain}:{settings.LIVE_PORT}"
+
+
+urlpatterns = [
+    path("operations/", admin.site.admin_view(open_page), name="operations"),
+    path("operations/<slug:page>/", admin.site.admin_view(open_page), name="operations_page"),
+]

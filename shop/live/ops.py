@@ -1,0 +1,21 @@
+"""The operations page of this process: its pages and its sockets, which share what they show."""
+
+from shop.live.ops_alerts import AlertReader
+from shop.live.ops_feed import Feed
+from shop.live.ops_http import Ops
+from shop.live.ops_sockets import OpsSockets
+from shop.operations.overview import collector
+from shop.operations.pages import reading
+from shop.operations.pages.passes import Checks
+
+reader = reading.Reader()
+_feed, _checks = Feed(reader.read), Checks()
+pages = Ops(_feed, _checks)
+sockets = OpsSockets(_feed, _checks)
+
+
+def start() -> None:
+    """Show what this process collects; before this, nothing is known."""
+    alerts = AlertReader()
+    alerts.start()
+    reader.use(reading.Sources(overview=collector.overview, alerts=alerts.current, past_alerts=alerts.past))
