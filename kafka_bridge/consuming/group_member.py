@@ -24,12 +24,10 @@ from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId, of
 from kafka_bridge.consuming.partition_holder import PartitionHolder, topic_partitions
 from kafka_bridge.runtime import access_errors, backoff, clients, error_classes
 from kafka_bridge.runtime.waiting import Stopped
-from kafka_bridge.telemetry import activity
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 _CHECK_CONNECTION_SECONDS = 1.0
-_TELL_MEMBER_SECONDS = 5.0
 T = TypeVar("T")
 
 
@@ -39,9 +37,6 @@ class Revoked(Exception):
 
 class GroupMember(PartitionHolder):
     """One member of one consumer group, in one thread."""
-
-    loop = activity.MAIN
-    """What its loop is called among those of the process."""
 
     def __init__(self, name: str, stop: threading.Event) -> None:
         super().__init__(name)
@@ -90,7 +85,7 @@ class GroupMember(PartitionHolder):
         finally:
             # Leaves the group: others get the partitions now, and not after the session has timed out.
             self._consumer.close()
-            activity.current.end_turns(self.loop)
+            self._activity.end()
             connection.close()
 
     # -- messages -------------------------------------------------------------------------------
@@ -104,11 +99,11 @@ class GroupMember(PartitionHolder):
             AccessRefused: the brokers do not let us in, or not at what we read.
             KafkaException: the client is beyond repair.
         """
-        self._note_turn()
         self._look_at_controls()
+        self._activity.turn(self._consumer, self.assigned, self._held, self._waits_for)
         first = self._consumer.poll(max(0.0, min(wait_seconds, POLL_SECONDS)))
         if first is not None:
-            self._note_brokers()
+            self._activity.note_polled(first)
         if self._refused is not None:
             raise access_errors.AccessRefused(self._refused)
         if first is None or self._is_end(first):
@@ -120,25 +115,6 @@ class GroupMember(PartitionHolder):
             if not (self._is_end(message) or self._is_unreadable(message))
             and clients.is_usable(message, reader=self.name)
         ]
-
-    def _note_turn(self) -> None:
-        """The process's heartbeats say that this loop goes round, and who it is to the brokers."""
-        activity.current.turn(self.loop)
-        if time.monotonic() >= self._tell_member_at:
-            self._tell_member_at = time.monotonic() + _TELL_MEMBER_SECONDS
-            activity.current.member_ids[self.name] = self._consumer.memberid() or ""
-            if self.loop == activity.MAIN and not self._waits_for:
-                self._note_state()
-
-    def _note_state(self) -> None:
-        if self._brokers_away:
-            activity.current.say("waiting", f"no broker of Kafka's answers ({self._brokers_away})")
-        elif self._held and self._held == self.assigned:
-            activity.current.say("paused", f"a person paused all that it reads of {self.name}")
-        elif self.assigned:
-            activity.current.say("working", f"reads {len(self.assigned)} partitions of {self.name}")
-        else:
-            activity.current.say("standing by", f"has no partition of {self.name}")
 
     def _is_end(self, message: Message) -> bool:
         """Whether it says that a partition has been read to its end; see Note [Gaps at the end]."""
@@ -219,15 +195,8 @@ class GroupMember(PartitionHolder):
         # A connection that has seen an error may be half dead, and would fail the next attempt as well.
         connection.close()
         self._waits_for = reason
-        self._note_waiting()
-        if name := error_classes.dependency_of(error):
-            activity.current.note_use(name, error=type(error).__name__)
+        self._activity.wait(reason, error)
         log.warning("%s: paused, try %d follows: %s", self.name, failures + 1, reason)
-
-    def _note_waiting(self) -> None:
-        if self.loop == activity.MAIN:
-            activity.current.say("waiting", self._waits_for)
-            self._tell_member_at = 0.0
 
     def _check_connection(self) -> None:
         """Leave one that is too old or broken; once a second is enough, for asking costs a round trip.
@@ -262,7 +231,7 @@ class GroupMember(PartitionHolder):
             while (left := until - time.monotonic()) > 0:
                 if self.stop.is_set():
                     raise Stopped
-                activity.current.turn(self.loop)
+                self._activity.turn(self._consumer, self.assigned, self._held, self._waits_for)
                 # All partitions are paused, so this returns no message; it keeps the member in its group.
                 self._consumer.poll(min(left, POLL_SECONDS))
                 if self._revoked:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from kafka_bridge.consuming import controls
+from kafka_bridge.consuming.member_activity import MemberActivity
 from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId, offset_of, partition_of
 from kafka_bridge.runtime import access_errors, clients
 from kafka_bridge.telemetry import activity
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 class PartitionHolder:
     """Part of one member of one consumer group, in one thread."""
+
+    loop = activity.MAIN
+    """What its loop is called among those of the process."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -47,9 +51,7 @@ class PartitionHolder:
         self._commit_again = False
         self._refused: KafkaError | None = None
         """Why a broker did not let us in, while we have no partitions."""
-        self._tell_member_at = 0.0
-        self._brokers_away = ""
-        """The error since which no broker has answered; empty while one does."""
+        self._activity = MemberActivity(name, self.loop)
 
     @property
     def _controlled_as(self) -> str:
@@ -66,7 +68,8 @@ class PartitionHolder:
         if held == self._held:
             return
         newly, freed = held - self._held, self._held - held
-        self._held, self._tell_member_at = held, 0.0
+        self._held = held
+        self._activity.look_again()
         self._revoked |= newly
         self._consumer.pause(topic_partitions(newly))
         self._consumer.resume(topic_partitions(freed))
@@ -104,9 +107,7 @@ class PartitionHolder:
 
     def _on_error(self, error: KafkaError) -> None:
         """A broker that does not know us ends a member that has nothing; with partitions in hand, another one does."""
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._brokers_away = error.name()
-            activity.current.note_use("kafka", error=error.name())
+        self._activity.note_error(error)
         if access_errors.is_sign_in_refused(error) and not self.assigned:
             self._refused = error
 
@@ -143,8 +144,8 @@ class PartitionHolder:
         self._offsets.forget(_partition_ids(partitions))
         self.assigned |= _partition_ids(partitions)
         self._refused = None
-        self._tell_member_at = 0.0
-        self._note_brokers()
+        self._activity.look_again()
+        self._activity.note_answer()
         # A pause outlives the loss of a partition: one that was paused then would stand still for ever.
         (consumer.pause if self._is_paused else consumer.resume)(partitions)
         held = {partition for partition in _partition_ids(partitions) if self._is_held(partition)}
@@ -153,18 +154,12 @@ class PartitionHolder:
         log.info("%s: assigned %s", self.name, names_of(partitions))
         self._on_joined()
 
-    def _note_brokers(self) -> None:
-        """They have just answered."""
-        activity.current.note_use("kafka")
-        if self._brokers_away:
-            self._brokers_away, self._tell_member_at = "", 0.0
-
     def _on_joined(self) -> None:
         """Partitions have come; the first time says that the member is ready."""
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._give_up(partitions)
-        self._tell_member_at = 0.0
+        self._activity.look_again()
         try:
             # Synchronous: once this returns, the next owner may have the partitions, and begins where this commit ends.
             consumer.commit(asynchronous=False)
