@@ -16,14 +16,16 @@ class ShopConfig(AppConfig):
         """Connect what follows a sign-in, a new account, and what is done to messages and groups; check the wiring."""
         from kafka_bridge.consuming import controls  # noqa: PLC0415 - models must be loaded first
         from kafka_bridge.dead_letters import acts  # noqa: PLC0415 - models must be loaded first
+        from kafka_bridge.replaying import offset_resets  # noqa: PLC0415
         from shop.accounts import names  # noqa: PLC0415
         from shop.cart import carts  # noqa: PLC0415
-        from shop.operations import control_log, letter_log  # noqa: PLC0415
+        from shop.operations import control_log, letter_log, reset_log  # noqa: PLC0415
         from shop.operations.processes import expected  # noqa: PLC0415
         from shop.site import checks  # noqa: F401, PLC0415
 
         checks_registry.register(expected.check_setting)
         acts.noted.connect(letter_log.record, dispatch_uid="shop.operations.letter_log.record")
         controls.noted.connect(control_log.record, dispatch_uid="shop.operations.control_log.record")
+        offset_resets.noted.connect(reset_log.record, dispatch_uid="shop.operations.reset_log.record")
         user_logged_in.connect(carts.merge_on_sign_in, dispatch_uid="shop.cart.merge_on_sign_in")
         post_save.connect(names.note_on_save, sender="auth.User", dispatch_uid="shop.accounts.note_on_save")

@@ -32,6 +32,7 @@ ACTIONS = (
     "group paused",
     "group resumed",
     "member asked to rejoin",
+    "offsets reset",
     "stock received",
     "stock corrected",
     "book changed",

@@ -2,19 +2,24 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 
 from django.utils import timezone
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from kafka_bridge.monitoring import lag, throughput
 from kafka_bridge.retrying.waiting_heads import ParkedCounts
 
+_FIGURES = ("committed", "end", "behind", "oldest", "gone in")
+_WIDEST = 1000
 STYLES = {"nobody": "", "reading": "dim", "paused": "bold red", "retrying": "bold yellow"}
 
 
@@ -42,20 +47,60 @@ def page(found: Sequence[lag.PartitionLag], paces: Mapping[throughput.Key, throu
     """A table for people, and below it what stands still."""
     if not found:
         return _summary(found)
-    table = Table(title="Consumer lag", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    # Where the terminal is narrow, the last column gives way.
-    table.add_column("group and partition", no_wrap=True, min_width=21)
-    for column, width in {"committed": 9, "end": 5, "behind": 6, "oldest": 6, "gone in": 7}.items():
-        table.add_column(column, justify="right", no_wrap=True, min_width=width)
-    table.add_column("state", no_wrap=True, min_width=8)
-    table.add_column("read by", no_wrap=True)
-    group = ""
-    for row in found:
-        if row.group != group:
-            group = row.group
+    return Group(_LagTable(found, paces), *_standing_still(found), *_parked(found), _summary(found))
+
+
+class _LagTable:
+    """Every partition, in a table where the terminal is wide enough; else who reads, or all of it, stands in lines."""
+
+    def __init__(
+        self, found: Sequence[lag.PartitionLag], paces: Mapping[throughput.Key, throughput.Throughput]
+    ) -> None:
+        self._found, self._paces = found, paces
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for with_owner in (True, False):
+            table = self._table(with_owner=with_owner)
+            if Measurement.get(console, options.update(width=_WIDEST), table).maximum <= options.max_width:
+                yield table
+                yield from () if with_owner else self._readers()
+                return
+        yield from self._lines()
+
+    def _table(self, *, with_owner: bool) -> Table:
+        table = Table(title="Consumer lag", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("group and partition", no_wrap=True)
+        for column in _FIGURES:
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        if with_owner:
+            table.add_column("read by", no_wrap=True)
+        for group, rows in groupby(self._found, key=attrgetter("group")):
             table.add_row(Text(group, style="bold"))
-        table.add_row(*_cells(row, paces.get(throughput.key_of(row))))
-    return Group(table, *_standing_still(found), *_parked(found), _summary(found))
+            for row in rows:
+                cells = self._cells(row)
+                table.add_row(*(cells if with_owner else cells[:-1]))
+        return table
+
+    def _readers(self) -> Iterator[Text]:
+        for (group, owner), rows in groupby(self._found, key=attrgetter("group", "owner")):
+            if owner:
+                places = ", ".join(f"{row.topic}[{row.partition}]" for row in rows)
+                yield Text(f"{group}: {owner} reads {places}", style="dim")
+
+    def _lines(self) -> Iterator[Text]:
+        yield Text("Consumer lag")
+        for group, rows in groupby(self._found, key=attrgetter("group")):
+            yield Text(group, style="bold")
+            for row in rows:
+                place, *figures, state, owner = self._cells(row)
+                told = [Text.assemble(name, " ", each) for name, each in zip(_FIGURES, figures, strict=True) if each]
+                yield Text.assemble(
+                    place, ": ", Text(", ").join([*told, Text.assemble(state)]), f", {owner}" * bool(owner)
+                )
+
+    def _cells(self, row: lag.PartitionLag) -> list[str | Text]:
+        return _cells(row, self._paces.get(throughput.key_of(row)))
 
 
 def _cells(row: lag.PartitionLag, speed: throughput.Throughput | None) -> list[str | Text]:
@@ -68,8 +113,8 @@ def _cells(row: lag.PartitionLag, speed: throughput.Throughput | None) -> list[s
         behind,
         _age(row),
         _drain(row, speed),
-        Text("" if row.state == "nobody" else row.state, style=STYLES[row.state]),
-        row.owner or nobody,
+        nobody if row.state == "nobody" else Text(row.state, style=STYLES[row.state]),
+        row.owner,
     ]
 
 

@@ -14,6 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
+from rich.console import Console
 
 from devtools.testing.bridge.bridge_events import created, delivered
 from devtools.testing.bridge.group_members import committed, running
@@ -23,6 +24,7 @@ from devtools.testing.bridge.relays import send
 from events import catalogue
 from kafka_bridge import jobs, testing
 from kafka_bridge.consuming import pause_notices, registry
+from kafka_bridge.management.output import lag as output
 from kafka_bridge.models import LagSample
 from kafka_bridge.monitoring import lag, throughput
 from kafka_bridge.monitoring.alarms import Alarm
@@ -171,6 +173,25 @@ def test_the_command_says_none_yet_and_nobody(group: registry.Group, monkeypatch
         testing.wait_until(lambda: committed("notifications") == 12, what="12 committed")
     assert "Every group has read everything." in show("notifications")
     assert "Nothing is behind." in show("notifications", "--behind")
+
+
+@pytest.mark.parametrize("width", [200, 80, 40])
+def test_nothing_is_cut_off_however_narrow_the_terminal_is(width: int) -> None:
+    """XC10."""
+    rows = [
+        lag.PartitionLag(
+            group="inventory.retry", topic="payments.events.inventory.retry", partition=number, committed=1_234_567,
+            end=2_345_678, messages=1_111_111, owner="4fa3b2c1 bookrush-1 127.0.0.1", state="reading",
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    out = io.StringIO()
+    Console(file=out, width=width).print(output.page(rows, {}))
+    assert max(map(len, out.getvalue().splitlines())) <= width
+    said = "".join(out.getvalue().split())
+    assert "\N{HORIZONTAL ELLIPSIS}" not in said
+    for words in ("payments.events.inventory.retry[1]", "1,234,567", "2,345,678", "1,111,111", "bookrush-1"):
+        assert words in said
 
 
 @pytest.mark.parametrize(

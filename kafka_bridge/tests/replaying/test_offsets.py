@@ -12,7 +12,7 @@ from devtools.testing.bridge.kafka_logs import forget, member, put, said, told
 from devtools.testing.bridge.replays import PROTOCOLS, TOPIC, consuming, had, use
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
-from kafka_bridge.replaying import offsets
+from kafka_bridge.replaying import offset_resets, offsets
 from kafka_bridge.runtime import clients
 
 pytestmark = [
@@ -91,3 +91,33 @@ def test_a_place_that_is_not_there_is_refused(seen: Counter[str]) -> None:
         code, text = said(*RESET, place, "--partition", "0")
         assert (code, text) == (2, f"orders.events[0] has the offsets 3 to 5, so not {place}")
     assert moves("beginning", "--partition", "0") == [(None, 3, 0, 0)]
+
+
+def test_a_reset_is_shown_first_and_noted_with_who_and_why(seen: Counter[str]) -> None:
+    """E12: as a page does it."""
+    for partition in range(3):
+        put(created(), created(), partition=partition)
+    with consuming():
+        testing.wait_until(lambda: committed() == [2, 2, 2], what="6 committed")
+        while_running = offset_resets.preview(group="notifications", topic=TOPIC, to="beginning")
+        assert "Stop them first" in while_running.obstacle
+        with pytest.raises(offsets.InvalidRequest, match="Stop them first"):
+            offset_resets.reset(while_running, who="ann", reason="a lost mail")
+    shown = offset_resets.preview(group="notifications", topic=TOPIC, partition=1, to="1")
+    assert (shown.again, shown.skipped, shown.obstacle) == (1, 0, "")
+    with pytest.raises(offsets.InvalidRequest, match="who does it, and why"):
+        offset_resets.reset(shown, who="ann", reason=" ")
+    noted: list[offset_resets.OffsetReset] = []
+
+    def note(*, act: offset_resets.OffsetReset, **_: object) -> None:
+        noted.append(act)
+
+    offset_resets.noted.connect(note)
+    offset_resets.reset(shown, who="ann", reason="a lost mail")
+    assert committed() == [2, 1, 2]
+    assert [(act.preview, act.who, act.reason) for act in noted] == [(shown, "ann", "a lost mail")]
+    forward = offset_resets.preview(group="notifications", topic=TOPIC, partition=1, to="end")
+    with pytest.raises(offsets.InvalidRequest, match="would never be handled"):
+        offset_resets.reset(forward, who="ann", reason="a lost mail")
+    assert committed() == [2, 1, 2]
+    assert len(noted) == 1

@@ -113,6 +113,26 @@ def test_xe5_roles_told_to_stop_while_nobody_answers_end_within_seconds(services
         proxy.freeze()
 
 
+@pytest.mark.prove
+def test_xe5_a_consumer_told_to_stop_while_kafka_says_nothing_ends_within_seconds_and_another_goes_on(
+    kafka: Any, services: Any, tmp_path: Any
+) -> None:
+    with tcp_proxy.proxy_to(str(services.postgres.sockets / ".s.PGSQL.5432")) as proxy:
+        with roles(proxy.port, tmp_path) as (_, consumer):
+            state(10)
+            wait_until_had(10)
+            kafka.pause()
+            try:
+                consumer.stop()
+            finally:
+                kafka.resume()
+        for name in ("relay", "consumer"):
+            (tmp_path / name).unlink(missing_ok=True)
+        with roles(proxy.port, tmp_path):
+            state(10)
+            wait_until_had(20)
+
+
 def test_xe5_roles_wait_while_postgresql_takes_no_writes_and_go_on(services: Any, tmp_path: Any) -> None:
     with (
         psycopg.connect(services.postgres.url("postgres"), autocommit=True) as admin,
