@@ -25,7 +25,10 @@ _SENTENCES = {
 
 def usual_seconds(stage: str) -> float:
     """How long orders wait in this stage when all is well, at most."""
-    delays = {SHIPPING: settings.CARRIER_SHIP_DELAY_SECONDS, DELIVERY: settings.CARRIER_DELIVER_DELAY_SECONDS}
+    delays: dict[str, float] = {
+        SHIPPING: settings.CARRIER_SHIP_DELAY_SECONDS,
+        DELIVERY: settings.CARRIER_DELIVER_DELAY_SECONDS,
+    }
     return delays.get(stage, 0.0) + SLACK_SECONDS
 
 

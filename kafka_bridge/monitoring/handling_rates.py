@@ -63,15 +63,19 @@ class HandlingRates:
         while len(self._seen) > 1 and self._seen[1][0] <= now - WINDOW_SECONDS:
             self._seen.popleft()
         self._seen.append((now, {beat.instance for beat in beats}, counters))
-        looked_at, known, before = self._seen[0]
-        # One that was not heard of then, though it ran, has counted for longer than that.
-        comparable = known | {beat.instance for beat in beats if beat.started_at >= looked_at}
+        began_at = self._seen[0][0]
         found: dict[Place, Handling] = {}
-        for (instance, place), each in counters.items():
-            if instance in comparable:
+        for beat in beats:
+            before = {} if beat.started_at >= began_at else self._first_of(beat.instance)
+            for each in beat.counters:
+                place = _place(each)
                 # What was not there then began with 0.
-                found.setdefault(place, Handling()).add(_between(before.get((instance, place)), each))
+                found.setdefault(place, Handling()).add(_between(before.get((beat.instance, place)), each))
         return found
+
+    def _first_of(self, instance: str) -> _Counters:
+        """The counters of the first look at which this process was heard of."""
+        return next(counters for _, known, counters in self._seen if instance in known)
 
 
 def _place(counters: PartitionCounters) -> Place:

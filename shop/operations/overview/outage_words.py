@@ -19,6 +19,8 @@ _KAFKA = {
     KafkaError._SSL: "no TLS connection can be made",
 }
 _IN_TEXT = (
+    ("permission denied", "permission denied"),
+    ("no permissions", "permission denied"),
     ("refused", _REFUSED),
     ("statement timeout", _SILENT),
     ("timed out", _SILENT),

@@ -79,6 +79,13 @@ def test_xb6_orders_go_their_whole_way_and_no_role_is_refused_anything(shop: Sec
     settings.REDIS_URL = shop.redis_url("live", 3)
     shop.wait_until(lambda: {beat.role for beat in redis_store.read()} == set(ROLES), what="heartbeats of every role")
     assert {role for (role,) in shop.query("SELECT role FROM kafka_bridge_processheartbeat")} == set(ROLES)
+    # The timekeeper sees processes, Kafka, PostgreSQL and Redis, and so does live.
+    series = ["processes.present", "group.orders.lag", "outbox.rows", "redis.memory_bytes"]
+    shop.wait_until(
+        lambda: shop.query("SELECT 1 FROM shop_overviewsample WHERE jsonb_exists_all(averages, %s)", series),
+        what="a sample with all sources",
+    )
+    assert "overview.collector" not in shop.log("live").read_text()
 
 
 @pytest.mark.parametrize("role", ROLES)
