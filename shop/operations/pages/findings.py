@@ -205,4 +205,4 @@ def verdict(state: State, found: Sequence[Finding]) -> tuple[Level, str]:
         late = _waiting_for(state, open_[0].subject)
         rest = f", and {words.plural(sum(one.orders for one in late), 'order')} wait" if late else ""
         return level, open_[0].sentence.rstrip(".") + rest * (open_[0].level == "bad")
-    return level, f"{len(open_)} things need you"
+    return level, f"{open_[0].sentence.rstrip('.')}, and {words.plural(len(open_) - 1, 'more thing')}"

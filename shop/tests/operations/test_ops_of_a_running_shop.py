@@ -131,7 +131,7 @@ def away_and_back(page: Page, name: str, stop: Callable[[], None], start: Callab
     """The page says that it is away and goes on with the rest, opens anew meanwhile, and is well again afterwards."""
     stop()
     try:
-        expect(page.get_by_role("heading", level=1)).to_contain_text(name, timeout=SEEN_MS)
+        expect(page.locator(".ops-finding", has_text=f"{name} cannot be read")).to_be_visible(timeout=SEEN_MS)
         expect(page.locator(".ops-sources li", has_text=name)).to_have_attribute("data-level", "bad", timeout=SEEN_MS)
         page.reload(timeout=SEEN_MS)
         expect(page.locator(".ops-sources li", has_text=name)).to_have_attribute("data-level", "bad")
