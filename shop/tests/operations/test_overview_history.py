@@ -147,6 +147,6 @@ def test_the_alive_file_is_as_old_as_the_loops_last_turn(tmp_path: Path, setting
         reporter.stop()
 
 
-def mtime(file: Path) -> float | None:
+def mtime(file: Path) -> Any:
     """Its modification time, as near as a float comes."""
     return pytest.approx(file.stat().st_mtime, abs=1e-3) if file.exists() else None
