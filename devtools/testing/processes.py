@@ -13,6 +13,7 @@ import psycopg
 from devtools.local import ports, roles
 from devtools.local.redis import Redis
 from devtools.local.roles import PROJECT, Roles
+from devtools.local.supervisor import Supervisor
 from devtools.testing.services import Services
 from kafka_bridge.runtime import waiting
 from kafka_bridge.runtime.conf import BridgeSettings
@@ -68,6 +69,11 @@ class Shop:
         self.gateway_url = f"http://127.0.0.1:{self.port + 2}"
         self.environment: dict[str, str] = {}
         self.roles: Roles
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """What runs its processes, for tests that run others beside them."""
+        return self._supervisor
 
     @property
     def ledger_path(self) -> Path:
