@@ -46,7 +46,7 @@ _processor = BatchSpanProcessor(OTLPSpanExporter())
 
 @atexit.register
 def _end() -> None:
-    """What has not left goes now, but nobody waits long for that: neither the exporter nor a shutdown has such an end."""
+    """What has not left goes now, but nobody waits long for that, as the exporter itself would."""
     with contextlib.suppress(RuntimeError):  # newer Pythons may refuse a thread so late
         last = threading.Thread(target=_processor.force_flush, daemon=True)
         last.start()

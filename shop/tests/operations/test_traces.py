@@ -153,12 +153,16 @@ def test_a_back_end_that_never_answers_keeps_nobody_waiting() -> None:
             "DJANGO_SETTINGS_MODULE": "shop.settings",
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
         }
-        began = time.monotonic()
-        done = subprocess.run(  # noqa: S603 - our own lines
-            [sys.executable, "-c", RECORD], env=environment, capture_output=True, text=True, timeout=60, check=True
-        )
-    recording, whole = float(done.stdout), time.monotonic() - began
-    assert recording < 10  # half a millisecond a span, on a machine that is as busy as that
-    assert whole < recording + 15
+        with subprocess.Popen(  # noqa: S603 - our own lines
+            [sys.executable, "-c", RECORD], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdout and process.stderr
+            recording, ended_from = float(process.stdout.readline()), time.monotonic()
+            said = process.stderr.read()
+        ending = time.monotonic() - ended_from
+    assert process.returncode == 0, said
+    # Half a millisecond a span, and a second and a half for the last ones, on a machine that is as busy as can be.
+    assert recording < 10
+    assert ending < 8
     # What is dropped is said, but not each time.
-    assert len(done.stderr.splitlines()) < 50
+    assert len(said.splitlines()) < 50
