@@ -25,6 +25,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from django.db import close_old_connections, connection
 
 from kafka_bridge.consuming import pause_notices, unreadable_batches
+from kafka_bridge.consuming.member_activity import MemberActivity
 from kafka_bridge.consuming.offset_tracker import OffsetTracker, PartitionId
 from kafka_bridge.runtime import access_errors, backoff, clients, error_classes
 from kafka_bridge.runtime.waiting import Stopped
@@ -33,7 +34,6 @@ from kafka_bridge.telemetry import activity
 log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 _CHECK_CONNECTION_SECONDS = 1.0
-_TELL_MEMBER_SECONDS = 5.0
 T = TypeVar("T")
 
 
@@ -68,9 +68,7 @@ class GroupMember:
         self._pause_notices: pause_notices.PauseNotices
         self._waits_for = ""
         """The error that keeps a transaction from being done; empty while nothing does."""
-        self._tell_member_at = 0.0
-        self._brokers_away = ""
-        """The error since which no broker has answered; empty while one does."""
+        self._activity = MemberActivity(name, self.loop)
 
     @contextmanager
     def _joined(self, topics: list[str]) -> Iterator[None]:
@@ -92,7 +90,7 @@ class GroupMember:
         finally:
             # Leaves the group: others get the partitions now, and not after the session has timed out.
             self._consumer.close()
-            activity.current.end_turns(self.loop)
+            self._activity.end()
             connection.close()
 
     # -- messages -------------------------------------------------------------------------------
@@ -106,10 +104,10 @@ class GroupMember:
             AccessRefused: the brokers do not let us in, or not at what we read.
             KafkaException: the client is beyond repair.
         """
-        self._note_turn()
+        self._activity.turn(self._consumer, self.assigned, self._waits_for)
         first = self._consumer.poll(max(0.0, min(wait_seconds, POLL_SECONDS)))
         if first is not None:
-            self._note_brokers()
+            self._activity.note_polled(first)
         if self._refused is not None:
             raise access_errors.AccessRefused(self._refused)
         if first is None or self._is_end(first):
@@ -121,23 +119,6 @@ class GroupMember:
             if not (self._is_end(message) or self._is_unreadable(message))
             and clients.is_usable(message, reader=self.name)
         ]
-
-    def _note_turn(self) -> None:
-        """The process's heartbeats say that this loop goes round, and who it is to the brokers."""
-        activity.current.turn(self.loop)
-        if time.monotonic() >= self._tell_member_at:
-            self._tell_member_at = time.monotonic() + _TELL_MEMBER_SECONDS
-            activity.current.member_ids[self.name] = self._consumer.memberid() or ""
-            if self.loop == activity.MAIN and not self._waits_for:
-                self._note_state()
-
-    def _note_state(self) -> None:
-        if self._brokers_away:
-            activity.current.say("waiting", f"no broker of Kafka's answers ({self._brokers_away})")
-        elif self.assigned:
-            activity.current.say("working", f"reads {len(self.assigned)} partitions of {self.name}")
-        else:
-            activity.current.say("standing by", f"has no partition of {self.name}")
 
     def _is_end(self, message: Message) -> bool:
         """Whether it says that a partition has been read to its end; see Note [Gaps at the end]."""
@@ -218,15 +199,8 @@ class GroupMember:
         # A connection that has seen an error may be half dead, and would fail the next attempt as well.
         connection.close()
         self._waits_for = reason
-        self._note_waiting()
-        if name := error_classes.dependency_of(error):
-            activity.current.note_use(name, error=type(error).__name__)
+        self._activity.wait(reason, error)
         log.warning("%s: paused, try %d follows: %s", self.name, failures + 1, reason)
-
-    def _note_waiting(self) -> None:
-        if self.loop == activity.MAIN:
-            activity.current.say("waiting", self._waits_for)
-            self._tell_member_at = 0.0
 
     def _check_connection(self) -> None:
         """Leave one that is too old or broken; once a second is enough, for asking costs a round trip.
@@ -261,7 +235,7 @@ class GroupMember:
             while (left := until - time.monotonic()) > 0:
                 if self.stop.is_set():
                     raise Stopped
-                activity.current.turn(self.loop)
+                self._activity.turn(self._consumer, self.assigned, self._waits_for)
                 # All partitions are paused, so this returns no message; it keeps the member in its group.
                 self._consumer.poll(min(left, POLL_SECONDS))
                 if self._revoked:
@@ -298,9 +272,7 @@ class GroupMember:
 
     def _on_error(self, error: KafkaError) -> None:
         """A broker that does not know us ends a member that has nothing; with partitions in hand, another one does."""
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._brokers_away = error.name()
-            activity.current.note_use("kafka", error=error.name())
+        self._activity.note_error(error)
         if access_errors.is_sign_in_refused(error) and not self.assigned:
             self._refused = error
 
@@ -336,25 +308,19 @@ class GroupMember:
         self._offsets.forget(_partition_ids(partitions))
         self.assigned |= _partition_ids(partitions)
         self._refused = None
-        self._tell_member_at = 0.0
-        self._note_brokers()
+        self._activity.look_again()
+        self._activity.note_answer()
         # A pause outlives the loss of a partition: one that was paused then would stand still for ever.
         (consumer.pause if self._is_paused else consumer.resume)(partitions)
         log.info("%s: assigned %s", self.name, _names(partitions))
         self._on_joined()
-
-    def _note_brokers(self) -> None:
-        """They have just answered."""
-        activity.current.note_use("kafka")
-        if self._brokers_away:
-            self._brokers_away, self._tell_member_at = "", 0.0
 
     def _on_joined(self) -> None:
         """Partitions have come; the first time says that the member is ready."""
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._give_up(partitions)
-        self._tell_member_at = 0.0
+        self._activity.look_again()
         try:
             # Synchronous: once this returns, the next owner may have the partitions, and begins where this commit ends.
             consumer.commit(asynchronous=False)

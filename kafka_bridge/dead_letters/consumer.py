@@ -84,7 +84,7 @@ class DeadLetterConsumer(group_member.GroupMember):
         reason = error_classes.describe(error)
         connection.close()
         self._waits_for = reason
-        self._note_waiting()
+        self._activity.wait(reason, error)
         log.error("%s: not stored, try %d follows: %s", self.name, failures + 1, reason)
 
     def _on_joined(self) -> None:

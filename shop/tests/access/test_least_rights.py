@@ -18,6 +18,7 @@ from devtools.local import roles
 from devtools.testing.shop import buyers as buying
 from devtools.testing.shop.buyers import Buyers
 from devtools.testing.shop.secured_shop import ROLES, SecuredShop
+from shop.operations.processes import redis_store
 
 pytestmark = [pytest.mark.kafka, pytest.mark.security, pytest.mark.slow, pytest.mark.together]
 REFUSALS = re.compile(
@@ -68,12 +69,16 @@ def refusals(shop: SecuredShop) -> list[str]:
     ]
 
 
-def test_xb6_orders_go_their_whole_way_and_no_role_is_refused_anything(shop: SecuredShop) -> None:
+def test_xb6_orders_go_their_whole_way_and_no_role_is_refused_anything(shop: SecuredShop, settings: Any) -> None:
     buyers = Buyers(shop, buying.most_of(shop))
     buyers.order(6)
     buyers.order(3, card="pm_declined")
     shop.wait_until(lambda: buyers.statuses() == {"DELIVERED": 6, "CANCELLED": 3}, what="all at their end")
     assert refusals(shop) == []
+    # Redis' own words for a refusal do not come through its client.
+    settings.REDIS_URL = shop.redis_url("live", 3)
+    shop.wait_until(lambda: {beat.role for beat in redis_store.read()} == set(ROLES), what="heartbeats of every role")
+    assert {role for (role,) in shop.query("SELECT role FROM kafka_bridge_processheartbeat")} == set(ROLES)
 
 
 @pytest.mark.parametrize("role", ROLES)

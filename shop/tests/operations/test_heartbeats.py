@@ -5,8 +5,10 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from kafka_bridge.dead_letters.consumer import DeadLetterConsumer
 from kafka_bridge.monitoring import heartbeat_table, reporting
 from kafka_bridge.monitoring.heartbeats import Heartbeat
 from kafka_bridge.telemetry import activity, buckets, log_context, metrics
@@ -187,6 +190,24 @@ def test_a_loop_that_hangs_is_seen_though_its_process_says_that_it_lives(monkeyp
     activity.current.end_turns(activity.MAIN)
     activity.current.end_turns("retries")
     assert reporting.Reporter("orders", []).heartbeat().turned_at is None
+
+
+def test_a_member_that_finds_no_broker_says_that_it_waits(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.KAFKA_BRIDGE = replace(settings.KAFKA_BRIDGE, bootstrap_servers="127.0.0.1:9")
+    monkeypatch.setattr(activity, "current", activity.Activity())
+    stop = threading.Event()
+    member = threading.Thread(target=DeadLetterConsumer(stop).run, daemon=True)
+    member.start()
+    try:
+        wait(lambda: activity.current.state == "waiting")
+        said = reporting.Reporter("dead_letters", []).heartbeat()
+    finally:
+        stop.set()
+        member.join(20)
+    assert "no broker" in said.doing
+    assert [(seen.name, seen.is_ok) for seen in said.dependencies] == [("kafka", False)]
+    assert said.turned_at and said.beat_at - said.turned_at < 5
+    assert activity.current.turned_at is None, "a loop that has ended does not hang"
 
 
 def test_percentiles_come_from_two_looks_at_the_buckets() -> None:

@@ -21,6 +21,7 @@ from devtools.testing.shop import buyers as buying
 from devtools.testing.shop.buyers import CONTACT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.operations, pytest.mark.together]
+TRACED = ("web", "live", "relay", "orders", "inventory", "payments", "shipping", "notifications", "analytics")
 STRANGER = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
 
 
@@ -31,13 +32,13 @@ def back_end(running_shop: Shop) -> Iterator[Receiver]:
         variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
         running_shop.environment.update(variables)
         try:
-            running_shop.restart(*running_shop.roles.names)
+            running_shop.restart(*TRACED)
             yield receiver
         finally:
             for name in variables:
                 del running_shop.environment[name]
             # Whoever needs them starts them, without traces.
-            running_shop.stop(*running_shop.roles.names)
+            running_shop.stop(*TRACED)
 
 
 def place(shop: Shop) -> dict[str, Any]:
