@@ -22,8 +22,8 @@ help: ## list the targets
 	@echo 'Bookrush: make TARGET'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
 
-demo: $(RUNTIME) ## the whole shop here, until Ctrl-C (PORT=8000 HOST=127.0.0.1 KAFKA=auto|embedded|single|cluster|SERVERS RESET=1)
-	@exec $(VENV_PYTHON) manage.py demo --host '$(HOST)' --port '$(PORT)' --kafka '$(KAFKA)' $(if $(filter-out 0 no false,$(RESET)),--reset)
+demo: $(RUNTIME) ## the whole shop here, until Ctrl-C (PORT=8000 HOST=127.0.0.1 KAFKA=auto|embedded|single|cluster|SERVERS RESET=1 OBSERVABILITY=1)
+	@exec $(VENV_PYTHON) manage.py demo --host '$(HOST)' --port '$(PORT)' --kafka '$(KAFKA)' $(if $(filter-out 0 no false,$(RESET)),--reset) $(if $(filter-out 0 no false,$(OBSERVABILITY)),--observability)
 
 test: $(DEVELOPMENT) browser ## every case (ARGS="-m kafka" narrows them down, TEST_PROCESSES=0 runs them in one)
 	@exec $(VENV_PYTHON) -m pytest --numprocesses=$(TEST_PROCESSES) $(ARGS)

@@ -11,6 +11,7 @@ from kafka_bridge.monitoring import lag, stall_detector
 from kafka_bridge.monitoring.alarms import Alarm
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import conf, housekeeping, scheduler, topics
+from kafka_bridge.telemetry import metrics
 
 log = logging.getLogger(__name__)
 PARKED_TOO_MANY = 100
@@ -19,6 +20,18 @@ OUTBOX_TOO_OLD_SECONDS = 60
 """An event leaves within milliseconds; one that has waited for so long is stuck."""
 STANDSTILL_SECONDS = 120
 """A message takes milliseconds, an attempt in its place seconds; a group that has not moved for so long is stuck."""
+_PLACE = ["group", "topic", "partition"]
+LAG = metrics.gauge(
+    "consumer_lag_messages", "Messages that a group has still to read, at the last sample", _PLACE, by="timekeeper"
+)
+LAG_SECONDS = metrics.gauge(
+    "consumer_lag_seconds", "Age of the oldest message that a group has still to read", _PLACE, by="timekeeper"
+)
+ENDS = metrics.gauge(
+    "topic_end_offset", "The offset of the next message of a partition", ["topic", "partition"], by="timekeeper"
+)
+LETTERS = metrics.gauge("dead_letters_waiting", "Dead letters that wait for a person", by="timekeeper")
+OUTBOX_AGE = metrics.gauge("outbox_oldest_seconds", "Age of the oldest event that waits for a relay", by="timekeeper")
 _too_many_letters = Alarm(over=f"no more than {PARKED_TOO_MANY} dead letters wait for a person again")
 _not_leaving = Alarm(over="events leave for Kafka again")
 _expiring = Alarm(over="no unread message is about to be deleted any more")
@@ -33,6 +46,7 @@ def sample_lag() -> None:
     except KafkaException as error:
         log.warning("no lag sample: Kafka does not answer (%s)", error)
         _stall_detector.forget()
+        _forget_shown()
         return
     LagSample.objects.bulk_create(
         LagSample(
@@ -47,8 +61,24 @@ def sample_lag() -> None:
         )
         for row in found
     )
+    _show(found)
     _expiring.update(_too_late(found))
     _standing_still.update(_not_moving(_stall_detector.find_stalled(found)))
+
+
+def _show(found: Sequence[lag.PartitionLag]) -> None:
+    """To Prometheus; what is no longer there is not shown."""
+    _forget_shown()
+    for row in found:
+        ENDS.labels(row.topic, row.partition).set(row.end)
+        LAG.labels(row.group, row.topic, row.partition).set(row.messages)
+        if row.seconds is not None:
+            LAG_SECONDS.labels(row.group, row.topic, row.partition).set(row.seconds)
+
+
+def _forget_shown() -> None:
+    for shown in (LAG, LAG_SECONDS, ENDS):
+        shown.clear()
 
 
 @scheduler.every(seconds=60, after_seconds=60, background=True)
@@ -69,6 +99,7 @@ def watch_dead_letters() -> None:
         f"more than {PARKED_TOO_MANY} dead letters wait for a person: see `manage.py dead_letters list --kinds` or the "
         "admin"
     )
+    LETTERS.set(waiting)
     _too_many_letters.update(many if waiting > PARKED_TOO_MANY else "")
 
 
@@ -76,6 +107,7 @@ def watch_dead_letters() -> None:
 def watch_outbox() -> None:
     """Say once that events do not leave, and once that they do."""
     seconds = outbox.oldest_seconds()
+    OUTBOX_AGE.set(seconds)
     waits = f"an event has waited {seconds:.0f} s for the relay: is one running, and does it reach Kafka?"
     _not_leaving.update(waits if seconds > OUTBOX_TOO_OLD_SECONDS else "")
 

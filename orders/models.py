@@ -357,6 +357,8 @@ class OrderMail(models.Model):
     """When the shop stopped trying; only a person can do something about it then."""
     closed_at = models.DateTimeField(null=True, blank=True)
     """When a person decided that it is not to be sent any more."""
+    caused_by = models.UUIDField(null=True, blank=True)
+    """The id of the event that made it due, for traces."""
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["order", "kind", "number"], name="mail_once_per_number"),)

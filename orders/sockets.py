@@ -15,6 +15,7 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.auth import aget_user
 from django.http import HttpRequest
 
+from kafka_bridge.telemetry import tracing
 from orders import links, live, queries
 from orders.models import Order
 
@@ -85,9 +86,11 @@ class OrderStatusSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # ch
         if isinstance(content, dict) and content.get("type") == "resync":
             await self._send_snapshot()
 
-    async def order_changed(self, _: dict[str, str]) -> None:
+    async def order_changed(self, message: dict[str, str]) -> None:
         """The order moved: send it."""
-        await self._send_snapshot()
+        parent = live.parent_in(message) or tracing.of_beginning(self.order_id)
+        with tracing.timed("push to page", "INTERNAL", self.order_id, parent, {}):
+            await self._send_snapshot()
 
     async def session_ended(self, _: dict[str, str]) -> None:
         """The visitor signed out."""

@@ -6,11 +6,12 @@ what the gateway knows; only if it has not done the step is the call made (again
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from uuid import UUID
 
 from django.conf import settings
 
-from kafka_bridge.telemetry import activity, metrics
+from kafka_bridge.telemetry import activity, metrics, tracing
 from payments import gateways
 from payments.gateways import Answer, Declined, Gateway, PaymentStatus, RequiresAction, Succeeded, Unknown
 from payments.models import Charge, Refund
@@ -21,13 +22,15 @@ CALLS = metrics.counter(
 )
 SECONDS = metrics.histogram("gateway_call_seconds", "How long the gateway took for a step", ["step"], by="payments")
 State = Charge.State
+GROUP = "payments"
+"""Who asks the gateway."""
 ASKS_FROM = 4
 
 
 def carry_out(charge: Charge) -> GatewayAnswer | Unknown:
     """Take the step that this charge is at, as it was claimed; it blocks."""
     state = State(charge.state)
-    with _counted(state.value) as outcome:
+    with _counted(state.value) as outcome, _traced(state.value, charge, charge.caused_by):
         answer = _STEPS[state](charge, gateways.current())
         outcome.append("unknown" if isinstance(answer, Unknown) else _name_of(answer))
     return answer
@@ -35,7 +38,8 @@ def carry_out(charge: Charge) -> GatewayAnswer | Unknown:
 
 def give_back(refund: Refund) -> Answer:
     """Have a refund made; it blocks."""
-    with _counted("refund") as outcome:
+    charge = refund.charge
+    with _counted("refund") as outcome, _traced("refund", charge, refund.caused_by or charge.caused_by):
         answer = _give_back(refund)
         outcome.append(type(answer).__name__.lower())
     return answer
@@ -62,6 +66,13 @@ def _counted(step: str) -> Iterator[list[str]]:
         SECONDS.labels(step).observe(seconds)
         error = "no answer" if ended in ("unknown", "error") else ""
         activity.current.note_use("gateway", error=error, answer_seconds=seconds)
+
+
+def _traced(step: str, charge: Charge, cause: UUID | None) -> AbstractContextManager[None]:
+    """A span of the call, in the story of its order."""
+    parent = tracing.of_handling(GROUP, cause) if cause else tracing.NO_PARENT
+    attributes: tracing.Attributes = {"bookrush.gateway.step": step, "bookrush.gateway.attempt": charge.attempts}
+    return tracing.timed(f"gateway {step}", "CLIENT", charge.order_id, parent, attributes)
 
 
 def _name_of(answer: GatewayAnswer) -> str:

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import error_classes
+from kafka_bridge.telemetry import tracing
 from payments import gateway_calls, gateways
 from payments.gateways import Answer, Unknown
 from payments.models import Charge, Refund
@@ -114,7 +115,7 @@ class GatewayWorker:
 
 
 def _write(came_in: ReceivedAnswers) -> None:
-    with transaction.atomic(durable=True), outbox.collect():
+    with transaction.atomic(durable=True), tracing.in_group(gateway_calls.GROUP), outbox.collect():
         settlement.settle(charges=came_in.charges, refunds=came_in.refunds)
 
 

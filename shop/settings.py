@@ -88,6 +88,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "shop.operations.processes.request_metrics.RequestMetricsMiddleware",
     "shop.operations.health.ProbeMiddleware",
+    "shop.operations.request_traces.RequestTraceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "shop.site.middleware.PagePolicyMiddleware",
@@ -340,6 +341,11 @@ KAFKA_BRIDGE = BridgeSettings(
     metrics_host=env.str("METRICS_HOST", default="127.0.0.1"),
     metrics_port=env.int("METRICS_PORT", default=0),
     metrics_port_variable="METRICS_PORT",
+    # Where to, OpenTelemetry reads itself from its variables; here only whether.
+    traces=bool(
+        env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="") or env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", default="")
+    ),
+    traces_ratio=env.float("OTEL_TRACES_SAMPLER_ARG", default=1.0),
     variables={
         "bootstrap_servers": "KAFKA_BOOTSTRAP_SERVERS",
         "security_protocol": "KAFKA_SECURITY_PROTOCOL",

@@ -18,11 +18,12 @@ from pathlib import Path
 from django.conf import settings
 from rich.console import Console
 
-from devtools.local import kafka_choice, ports, roles
+from devtools.local import kafka_choice, ports, prometheus, roles
 from devtools.local.embedded_kafka import EmbeddedKafka
 from devtools.local.errors import LocalError
 from devtools.local.kafka_choice import KafkaChoice
 from devtools.local.postgres import Postgres
+from devtools.local.prometheus import Prometheus
 from devtools.local.redis import Redis
 from devtools.local.roles import ANY_HOST, PROJECT, Roles
 from devtools.local.state_dir import StateDir, disk_full, is_full, translating_full_disk
@@ -33,9 +34,11 @@ from kafka_bridge.runtime.waiting import Stopped
 ROLES_STOP_SECONDS, SERVICES_STOP_SECONDS = 5.0, 3.5
 # From the shop's port to those on which roles show their metrics, and how many of these there may be.
 METRICS_AFTER, METRICS_PORTS, HIGHEST_PORT = 1100, 100, 65_535
+# From the shop's port to Prometheus': 9090 on the usual one.
+PROMETHEUS_AFTER = 1090
 # What a reset deletes; downloads and the folders of test runs stay.
 DEMO_PARTS = (
-    *("demo.env", "kafka", "logs", "mail", "postgres", "postgres.new", "redis", "run"),
+    *("demo.env", "kafka", "logs", "mail", "postgres", "postgres.new", "prometheus", "redis", "run"),
     *("secret-key", "webhook-secret"),
 )
 
@@ -50,6 +53,8 @@ class Options:
     state: Path
     reset: bool
     open_browser: bool
+    observability: bool = False
+    """Whether Prometheus is to run beside it."""
 
 
 class Demo:
@@ -64,6 +69,7 @@ class Demo:
         self._supervisor: Supervisor
         self._roles: Roles
         self._choice: KafkaChoice
+        self._prometheus: Prometheus | None = None
 
     def run(self) -> None:
         """Start everything, keep it running until SIGTERM, SIGHUP or Ctrl-C, and stop everything.
@@ -111,6 +117,20 @@ class Demo:
         wanted = ["the shop", "its live sockets", *(["the sandbox gateway"] if self._is_sandbox else [])]
         for port, role in enumerate(wanted, start=self.options.port):
             self._check_port(port, role)
+        if self.options.observability:
+            self._check_observability()
+
+    def _check_observability(self) -> None:
+        if prometheus.binary(prometheus.PROMETHEUS) is None:
+            raise LocalError(
+                "Prometheus is not installed here: install it (Debian: apt install prometheus), or start the demo "
+                "without OBSERVABILITY=1 (--observability)."
+            )
+        if not self._metrics_port():
+            raise LocalError(
+                f"Above port {self.options.port} there is no room for metrics: choose a lower --port (PORT=)."
+            )
+        self._check_port(self.options.port + PROMETHEUS_AFTER, "Prometheus")
 
     def _check_port(self, port: int, role: str) -> None:
         try:
@@ -163,6 +183,15 @@ class Demo:
             self._roles.start()
             self._roles.wait_ready()
             done(f"{len(self._roles.names)} roles: {', '.join(self._roles.names)}")
+        if self.options.observability:
+            self._start_prometheus()
+
+    def _start_prometheus(self) -> None:
+        port = self.options.port + PROMETHEUS_AFTER
+        with self._step("Prometheus") as done:
+            self._prometheus = Prometheus(self._supervisor, folder=self._state.path / "prometheus", port=port)
+            self._prometheus.start(self._roles.metrics_addresses())
+            done(f"Prometheus at {self._prometheus.url}")
 
     def _make_environment(self, database_url: str, redis_url: str) -> dict[str, str]:
         hosts = list(dict.fromkeys(["localhost", "127.0.0.1", *self._other_hosts(), *settings.ALLOWED_HOSTS]))
@@ -274,6 +303,7 @@ class Demo:
             "Mail sent": _short(self._state.path / "mail"),
             "Logs": _short(self._state.logs),
             **self._metrics_line(),
+            **({"Prometheus": f"{self._prometheus.url}/alerts"} if self._prometheus else {}),
             "Stop": "Ctrl-C",
             "In a second terminal": f"{python} manage.py run_consumer --list   (what listens to what)",
             "": f"{python} manage.py run_consumer {'analytics' if self._is_embedded else 'inventory --instances 2'}",

@@ -102,6 +102,10 @@ class Roles:
             return 0
         return self._metrics_port + [role for role in self.names if role != GATEWAY].index(name)
 
+    def metrics_addresses(self) -> dict[str, str]:
+        """By role, the host and port where it shows its metrics."""
+        return {name: f"127.0.0.1:{port}" for name in self.names if (port := self.metrics_port(name))}
+
     def kill(self, name: str) -> None:
         """SIGKILL one role."""
         self._supervisor.kill(name)

@@ -11,6 +11,7 @@ import psycopg
 from devtools.local import ports, roles
 from devtools.local.redis import Redis
 from devtools.local.roles import Roles
+from devtools.local.supervisor import Supervisor
 from devtools.testing.manage_server import ManageServer
 from devtools.testing.services import Services
 from kafka_bridge.runtime import waiting
@@ -69,6 +70,11 @@ class Shop:
         self.environment: dict[str, str] = {}
         self.roles: Roles
         self._manager: ManageServer | None = None
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """What runs its processes, for tests that run others beside them."""
+        return self._supervisor
 
     @property
     def ledger_path(self) -> Path:

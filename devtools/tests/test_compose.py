@@ -331,7 +331,7 @@ def test_profiles() -> None:
         for profile in service.get("profiles", ["always"]):
             by_profile.setdefault(profile, set()).add(name)
     assert by_profile["observability"] == {
-        *("prometheus", "grafana", "kafka-exporter", "postgres-exporter", "redis-exporter")
+        *("prometheus", "alertmanager", "grafana", "kafka-exporter", "postgres-exporter", "redis-exporter")
     }
     assert by_profile["tools"] == {"shell", "psql", "redis-cli", "kafka-shell"}
     assert by_profile["always"] == {
@@ -356,12 +356,18 @@ def test_proxy_leads_to_the_ports_of_those_behind_it() -> None:
 
 def test_prometheus_asks_only_services_that_exist() -> None:
     config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
-    targets = [t for job in config["scrape_configs"] for group in job["static_configs"] for t in group["targets"]]
+    jobs = config["scrape_configs"]
+    targets = [t for job in jobs for group in job.get("static_configs", ()) for t in group["targets"]]
     assert {target.split(":")[0] for target in targets} - {"localhost"} <= set(SERVICES)
+    # And every role of the shop, on the port that compose gives to all of them.
+    [roles] = [found for job in jobs for found in job.get("dns_sd_configs", ())]
+    assert set(roles["names"]) == set(DEMO_ROLES)
+    assert str(roles["port"]) == str(OWN["relay"]["environment"]["METRICS_PORT"])
 
 
-def test_dashboard_uses_the_provisioned_source() -> None:
+def test_dashboards_use_the_provisioned_source() -> None:
     grafana = ROOT / "deploy" / "grafana"
     source = yaml.safe_load((grafana / "provisioning" / "datasources" / "prometheus.yml").read_text())
-    dashboard = json.loads((grafana / "dashboards" / "bookrush.json").read_text())
-    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source["datasources"][0]["uid"]}
+    dashboards = [json.loads(path.read_text()) for path in (grafana / "dashboards").glob("*.json")]
+    used = {panel["datasource"]["uid"] for dashboard in dashboards for panel in dashboard["panels"]}
+    assert used == {source["datasources"][0]["uid"]}

@@ -33,7 +33,7 @@ from kafka_bridge.dead_letters import letter_store
 from kafka_bridge.publishing import outbox
 from kafka_bridge.retrying import parking
 from kafka_bridge.retrying.parking import Head
-from kafka_bridge.telemetry import activity, log_context, partition_counts
+from kafka_bridge.telemetry import activity, log_context, partition_counts, tracing
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.records import Record
@@ -149,8 +149,10 @@ def handle_head(group: Group, key: str, is_wanted: Callable[[Head], bool], attem
 
 def _count(group: Group, free: Sequence[Received], fresh: Sequence[Received], attempt: Attempt) -> None:
     """After the commit; once for all messages of a transaction, so that it costs each of them next to nothing."""
-    counts = partition_counts.current
-    counts.count_handled(group.name, map(_place, fresh), time.perf_counter() - attempt.began)
+    counts, seconds = partition_counts.current, time.perf_counter() - attempt.began
+    counts.count_handled(group.name, map(_place, fresh), seconds)
+    if tracing.is_on():
+        tracing.record_handling(group.name, fresh, seconds)
     if len(free) > len(fresh):
         new = set(map(id, fresh))
         counts.count_all("seen_before", group.name, [_place(m) for m in free if id(m) not in new])
@@ -202,7 +204,8 @@ def _call_handlers(group: Group, fresh: Sequence[Received], attempt: Attempt) ->
     for handler, calls in waves(group, fresh):
         attempt.handler = handler
         # Each message of a key in a wave has the same cause for what follows: the last one.
-        with outbox.collect({message.event.key: message for message in calls}):
+        causes = {message.event.key: message for message in calls}
+        with tracing.in_group(group.name), outbox.collect(causes):
             if handler.form is CallStyle.ONE:
                 for message in calls:
                     attempt.suspects = (message,)

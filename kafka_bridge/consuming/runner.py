@@ -47,7 +47,7 @@ from kafka_bridge.retrying import parking, republish
 from kafka_bridge.retrying.failed_messages import FailedMessages
 from kafka_bridge.runtime import error_classes, processes
 from kafka_bridge.runtime.waiting import Stopped
-from kafka_bridge.telemetry import partition_counts
+from kafka_bridge.telemetry import partition_counts, tracing
 from kafka_bridge.wire import envelope, records
 
 log = logging.getLogger(__name__)
@@ -272,6 +272,8 @@ class Runner(group_member.GroupMember):
     def _is_tried_again_here(self, item: Deferred, error: Exception, attempt: Attempt) -> bool:
         item.tried += 1
         partition_counts.current.count("failed", self.name, *item.partition)
+        if tracing.is_on():
+            tracing.record_failure(self.name, item.received, error, time.perf_counter() - attempt.began)
         pause = self.group.policy(item.received.event).pause(item.tried)
         if isinstance(error, Reject):
             self._failed.bury(parking.original(item.received), error, tries=item.tried, handler=attempt.handler_name)

@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 
 from kafka_bridge.runtime import conf
 from kafka_bridge.runtime.postgresql import bulk_rows, transactions
+from kafka_bridge.telemetry import tracing
 from kafka_bridge.wire import envelope
 from kafka_bridge.wire.envelope import Received
 from kafka_bridge.wire.events import Event
@@ -61,7 +62,8 @@ class Splice:
 
     `query` goes into a WITH clause and takes one parameter, which `rows` makes. All that `publish` promises holds:
     it is one statement, so the events and what made them true commit together, and the relay is told. What it cannot
-    do is hold back for `collect`, so it is for statements outside of handlers.
+    do is hold back for `collect`, so it is for statements outside of handlers: for events that begin a story, whose
+    request says so by `tracing.begin`.
     """
 
     def __init__(self, *, where: str) -> None:
@@ -71,7 +73,7 @@ class Splice:
     @staticmethod
     def rows(events: Iterable[Event]) -> str:
         """What the statement takes for these events."""
-        return bulk_rows.as_json([row_of(event) for event in events])
+        return bulk_rows.as_json([row_of(event, is_first=True) for event in events])
 
 
 def publish(*events: Statement) -> None:
@@ -136,13 +138,18 @@ class PendingRow(msgspec.Struct):
     """JSON inside of JSON: PostgreSQL keeps its text as it is."""
 
 
-def row_of(event: Event, cause: Received | None = None, caused_by: UUID | None = None) -> PendingRow:
-    """The row that states this event, in answer to the message that is being handled, or to another one."""
+def row_of(
+    event: Event, cause: Received | None = None, caused_by: UUID | None = None, *, is_first: bool = False
+) -> PendingRow:
+    """The row that states this event: in answer to the message that is being handled or to another one, or as the first
+    of its story.
+    """
     event_id = uuid7()
     correlation_id = cause.correlation_id if cause else event.correlation_id
     body = envelope.encode_body(event)
     if len(body) > (most := conf.current().max_message_bytes - _HEADERS_BYTES):
         raise EventTooLarge(f"{event.TYPE} of {event.key} has {len(body):,} bytes; {most:,} at most can be sent")
+    causation_id = caused_by or (cause.id if cause else None)
     return PendingRow(
         event_id,
         event.TOPIC.name,
@@ -150,15 +157,24 @@ def row_of(event: Event, cause: Received | None = None, caused_by: UUID | None =
         event.TYPE,
         event.VERSION,
         correlation_id,
-        caused_by or (cause.id if cause else None),
-        traceparent(correlation_id, event_id),
+        causation_id,
+        _context(correlation_id, event_id, causation_id, is_first=is_first),
         msgspec.Raw(body),
     )
 
 
-def traceparent(correlation_id: UUID, event_id: UUID) -> str:
-    """W3C Trace Context of an event: the story is the trace, the event a span in it."""
-    return f"00-{correlation_id.hex}-{event_id.hex[16:]}-01"
+def _context(correlation_id: UUID, event_id: UUID, causation_id: UUID | None, *, is_first: bool) -> str:
+    """The `traceparent` of a row: of what its event follows from, where traces are on; else the event's own."""
+    if not tracing.is_on():
+        return traceparent(correlation_id, event_id)
+    parent = tracing.of_beginning(correlation_id) if is_first else tracing.parent_of(correlation_id, causation_id)
+    flags = tracing.SAMPLED if tracing.is_recorded(correlation_id) else tracing.NOT_SAMPLED
+    return f"00-{correlation_id.hex}-{parent or tracing.of_event(event_id):016x}-{flags}"
+
+
+def traceparent(correlation_id: UUID, event_id: UUID, flags: str = tracing.SAMPLED) -> str:
+    """W3C Trace Context of an event: the story is the trace, the event's way to Kafka a span in it."""
+    return f"00-{correlation_id.hex}-{event_id.hex[16:]}-{flags}"
 
 
 def backlog() -> int:

@@ -33,7 +33,7 @@ from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import access_errors, clients, processes
 from kafka_bridge.runtime.postgresql import bulk_rows, database_bounds, leadership
 from kafka_bridge.runtime.postgresql.leadership import Connection
-from kafka_bridge.telemetry import activity, metrics
+from kafka_bridge.telemetry import activity, metrics, tracing
 from kafka_bridge.wire import envelope, event_types
 
 log = logging.getLogger(__name__)
@@ -104,14 +104,17 @@ class InFlight:
         """Whether every row has its report."""
         return len(self.delivered) + len(self.failed) >= self.expected
 
-    def reporter(self, row_id: int) -> Callable[[KafkaError | None, Message], None]:
+    def reporter(self, row: ClaimedRow) -> Callable[[KafkaError | None, Message], None]:
         """The delivery callback of one row."""
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                self.delivered.append(Delivered(row_id, cast(int, message.partition()), cast(int, message.offset())))
+                partition, offset = cast(int, message.partition()), cast(int, message.offset())
+                self.delivered.append(Delivered(row.id, partition, offset))
+                if tracing.is_on():
+                    tracing.record_sending(row, cast(str, message.topic()), partition, offset)
             else:
-                self.failed.append((row_id, error))
+                self.failed.append((row.id, error))
 
         return report
 
@@ -229,10 +232,10 @@ def _produce(producer: Producer, row: ClaimedRow, in_flight: InFlight, stop: thr
         time=row.created_at,
         correlation_id=row.correlation_id,
         causation_id=row.causation_id,
-        traceparent=row.traceparent,
+        traceparent=outbox.traceparent(row.correlation_id, row.event_id, row.traceparent[-2:]),
     )
     in_flight.expected += 1
-    report = in_flight.reporter(row.id)
+    report = in_flight.reporter(row)
     while not stop.is_set():
         try:
             producer.produce(

@@ -125,6 +125,10 @@ class BridgeSettings:
     """The port of that; with `--instances` the first one's, and the others take the next ones; 0: it shows none."""
     metrics_port_variable: str = ""
     """The environment variable that tells a child of `run_consumer` its port; empty: none does."""
+    traces: bool = False
+    """Whether spans go to an OTLP back end; where that is, OpenTelemetry's own variables say (extra `traces`)."""
+    traces_ratio: float = 1.0
+    """Of how many stories the spans are recorded: 0.1 for a tenth."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """What the project calls these options outside, such as `{"inbox_days": "KEEP_INBOX_DAYS"}`; messages say it so."""
 

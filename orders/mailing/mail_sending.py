@@ -30,7 +30,7 @@ from django.db.models.functions import Now
 from django.template.loader import render_to_string
 
 from kafka_bridge.runtime import backoff, error_classes
-from kafka_bridge.telemetry import activity, metrics
+from kafka_bridge.telemetry import activity, metrics, tracing
 from orders import links
 from orders.mailing import mail_errors, messages
 from orders.models import OrderMail, Status
@@ -38,6 +38,8 @@ from orders.models import OrderMail, Status
 SENT = metrics.counter("mails_sent", "Mails that the mail server took", by="notifications")
 FAILED = metrics.counter("mails_failed", "Attempts to send a mail that failed", ["then"], by="notifications")
 log = logging.getLogger(__name__)
+GROUP = "notifications"
+"""Who records mails, and sends them."""
 LEASE_SECONDS = 180.0
 ROUND_SECONDS = 3.0
 ATTEMPTS = 80
@@ -104,7 +106,8 @@ def _send(mail: OrderMail, server: BaseEmailBackend) -> None:
     try:
         message = _message(mail)
         _open(server)
-        server.send_messages([message])
+        with _traced(mail):
+            server.send_messages([message])
     except Exception as error:
         if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
             raise
@@ -126,6 +129,13 @@ def _open(server: BaseEmailBackend) -> None:
     except OSError as error:  # smtplib's errors are OSErrors too
         activity.current.note_use("mail", error=type(error).__name__)
         raise error_classes.Unavailable(f"no mail server (EMAIL_URL): {mail_errors.in_words(error)}") from error
+
+
+def _traced(mail: OrderMail) -> contextlib.AbstractContextManager[None]:
+    """A span of the dialogue with the mail server, in the story of the order."""
+    parent = tracing.of_handling(GROUP, mail.caused_by) if mail.caused_by else tracing.NO_PARENT
+    attributes: tracing.Attributes = {"bookrush.mail.kind": mail.kind, "bookrush.mail.attempt": mail.attempts}
+    return tracing.timed("send mail", "CLIENT", mail.order_id, parent, attributes)
 
 
 def _message(mail: OrderMail) -> EmailMessage:

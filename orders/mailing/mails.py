@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from kafka_bridge.publishing import outbox
 from orders.models import Order, OrderMail
 
 LATE_SECONDS = 300
@@ -41,6 +42,7 @@ def queue_each(*, requests: Sequence[MailRequest]) -> None:
                 number=request.number,
                 amount_minor=request.amount_minor,
                 reason=request.reason[:500],
+                caused_by=outbox.cause_of(str(request.order_id)),
             )
             for request in requests
             if request.order_id in known

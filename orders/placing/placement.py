@@ -14,7 +14,7 @@ from events import catalogue
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import error_classes
 from kafka_bridge.runtime.postgresql import bulk_rows, transactions
-from kafka_bridge.telemetry import metrics
+from kafka_bridge.telemetry import metrics, tracing
 from orders.models import new_id
 from orders.placing.group_commit import GroupCommit
 
@@ -124,6 +124,7 @@ def place(draft: Draft) -> Placed:
         raise
     if placed.created:
         PLACED.labels(draft.flow).inc()
+        tracing.begin(placed.order_id)
     return placed
 
 

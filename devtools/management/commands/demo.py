@@ -34,6 +34,9 @@ class Command(BaseCommand):
             "17), host:port of a running one, or auto (the default): single if Java is installed, else embedded",
         )
         parser.add_argument("--reset", action="store_true", help="delete the demo's data first")
+        parser.add_argument(
+            "--observability", action="store_true", help="start Prometheus as well, where it is installed"
+        )
         parser.add_argument("--open", action="store_true", help="open the shop in a browser")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -45,6 +48,7 @@ class Command(BaseCommand):
             state=Path(settings.STATE_DIR),
             reset=options["reset"],
             open_browser=options["open"],
+            observability=options["observability"],
         )
         try:
             demo.Demo(wanted, Console()).run()
