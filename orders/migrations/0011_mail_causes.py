@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orders', '0009_plans_and_states'),
+        ('orders', '0010_waiting_orders'),
     ]
 
     operations = [
