@@ -30,12 +30,9 @@ class Panel:
     most: int = 0
     """The most copies that one order may have right now."""
     sale: flash_sales.SaleTerms | None = None
+    phase: str = "none"
+    """The phase of the sale, or "none"."""
     now: datetime = field(default_factory=timezone.now)
-
-    @property
-    def phase(self) -> str:
-        """The phase of the sale, or "none"."""
-        return self.sale.phase(self.now).value if self.sale else "none"
 
     @property
     def can_buy(self) -> bool:
@@ -92,7 +89,9 @@ def _panel(isbn: str, offer: pricing.Offer | None, left: int | None, *, usual_pr
     """Without an offer the book is not for sale, and not in a flash sale either."""
     if offer is None:
         return Panel(sku=isbn, price_minor=usual_price_minor, is_listed=False, left=left)
+    now = timezone.now()
     sale = offer.sale or flash_sales.calendar().recent.get(isbn)
+    phase = offer.phase(now) or (sale.phase(now) if sale else None)
     return Panel(
         sku=isbn,
         price_minor=offer.price_minor,
@@ -100,4 +99,6 @@ def _panel(isbn: str, offer: pricing.Offer | None, left: int | None, *, usual_pr
         left=left,
         most=price_check.most(offer, left or 0),
         sale=sale,
+        phase=phase.value if phase else "none",
+        now=now,
     )

@@ -32,6 +32,15 @@ class Offer:
         """The stock pool from which the book is sold right now."""
         return pool_name(self.sku, self.sale_id)
 
+    def phase(self, now: datetime) -> flash_sales.Phase | None:
+        """The phase of its sale as the price has it: a sale has begun for a page once the page shows its price."""
+        if self.sale is None:
+            return None
+        if self.sale_id is not None:
+            return flash_sales.Phase.RUNNING
+        phase = self.sale.phase(now)
+        return flash_sales.Phase.UPCOMING if phase is flash_sales.Phase.RUNNING else phase
+
     @property
     def customer_limit(self) -> int | None:
         """Copies that one customer may have right now; None for no limit."""

@@ -110,7 +110,7 @@ _known: tuple[Sales, Calendar] | None = None
 
 
 def calendar() -> Calendar:
-    """The sales right now: the table is read at most one second late, starts and ends apply at once.
+    """The sales right now: the table is read at most half a second late, starts and ends apply at once.
 
     Returns the same object as long as nothing changes, so that callers can cache what they derive from it.
     """

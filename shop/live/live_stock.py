@@ -166,7 +166,7 @@ board = Board()
 
 
 def _book(offer: pricing.Offer, left: int | None, sale: flash_sales.SaleTerms | None, now: datetime) -> Book:
-    phase = sale.phase(now) if sale else None
+    phase = offer.phase(now) or (sale.phase(now) if sale else None)
     running = sale if sale and phase is flash_sales.Phase.RUNNING else None
     return Book(
         left=left,

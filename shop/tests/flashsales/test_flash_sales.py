@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -391,3 +392,18 @@ def test_after_the_end_what_is_left_is_sold_as_usual(client: Client, flow: str) 
     testing.MemoryBroker().drain()
     assert [Order.objects.get(pk=pk).total_minor for pk in (during, after)] == [800, 3000]
     assert (counts(book, sale), counts(book)) == ((2, 0, 2), (3, 0, 3))
+
+
+def test_a_sale_has_begun_for_a_page_once_the_page_has_its_price() -> None:
+    now = timezone.now()
+    terms = flash_sales.SaleTerms(
+        sale_id=1, name="Tonight", price_minor=500, usual_price_minor=1650, units=3, customer_limit=None,
+        starts_at=now, ends_at=now + timedelta(hours=1),
+    )  # fmt: skip
+    before = pricing.Offer(sku="9780000000019", title="", author="", price_minor=1650, url="", cover_url="", sale=terms)
+    after = replace(before, price_minor=500, sale_id=1)
+
+    assert before.phase(now + timedelta(seconds=1)) is flash_sales.Phase.UPCOMING
+    assert after.phase(now + timedelta(seconds=1)) is flash_sales.Phase.RUNNING
+    assert after.phase(now + timedelta(hours=2)) is flash_sales.Phase.RUNNING
+    assert replace(before, sale=None).phase(now) is None

@@ -72,6 +72,11 @@ def wrong(shop: Shop) -> dict[str, str]:
     return {name: check["error"] for name, check in checks(shop)[1].items() if not check["ok"]}
 
 
+def missing(shop: Shop) -> str:
+    """The roles that are missed."""
+    return str(checks(shop)[1]["processes"].get("missing", ""))
+
+
 def is_told(shop: Shop, *names: str) -> None:
     """Within ten seconds these are told as weak, and for as long as orders can be taken the shop is ready."""
     began = time.monotonic()
@@ -99,7 +104,7 @@ def test_what_is_weak_is_told_within_ten_seconds(
     try:
         Buyers(shop, buying.most_of(shop)).order(1)
         is_told(shop, "relay", "processes")
-        assert "relay" in checks(shop)[1]["processes"]["missing"]
+        shop.wait_until(lambda: "relay" in missing(shop), what="the relay missed", timeout_seconds=10)
     finally:
         shop.resume("timekeeper")
         shop.start("relay")
