@@ -163,14 +163,21 @@ def test_when_all_connections_are_taken_consumers_wait_and_pages_say_so(
 
 @contextlib.contextmanager
 def all_connections_taken() -> Iterator[None]:
-    """PostgreSQL lets nobody in any more."""
-    with contextlib.ExitStack() as taken:
-        until = time.monotonic() + 5
-        # Those that others give up meanwhile are taken as well.
-        while time.monotonic() < until:
-            try:
-                taken.enter_context(psycopg.connect(**leadership.connection_parameters()))
-            except psycopg.OperationalError as error:
-                assert "too many clients" in str(error)
-                time.sleep(0.1)
+    """PostgreSQL lets nobody in any more, and has thrown out who was in."""
+    with contextlib.ExitStack() as stack:
+        taken = list[psycopg.Connection[Any]]()
+        for _ in range(2):
+            until = time.monotonic() + 3
+            # Those that others give up meanwhile are taken as well.
+            while time.monotonic() < until:
+                try:
+                    taken.append(stack.enter_context(psycopg.connect(**leadership.connection_parameters())))
+                except psycopg.OperationalError as error:
+                    assert "too many clients" in str(error)
+                    time.sleep(0.1)
+            taken[0].execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND NOT pid = ANY(%s)",
+                [[each.info.backend_pid for each in taken]],
+            )
         yield
