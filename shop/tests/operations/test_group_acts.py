@@ -2,18 +2,24 @@
 
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from devtools.testing.bridge.bridge_events import created
+from devtools.testing.bridge.kafka_logs import member, put
 from devtools.testing.shop.admin_desk import text_of, told
 from kafka_bridge.consuming import controls
 from kafka_bridge.models import GroupControl
+from kafka_bridge.replaying import offsets
+from kafka_bridge.runtime import clients
 from shop.models import AuditEntry
+from shop.site import one_time_forms
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.operations]
-TOPIC = "orders.events"
+GROUP, TOPIC = "notifications", "orders.events"
 WHY: dict[str, Any] = {"who": "ada", "reason": "the carrier is on strike"}
 
 
@@ -73,6 +79,38 @@ def test_a_member_is_asked(operator: Client) -> None:
     send(operator, "rejoin", group="shipping", member="shipping-3f2a")
     [row] = GroupControl.objects.all()
     assert (row.kind, row.group, row.member_id, row.who) == ("rejoin", "shipping", "shipping-3f2a", "olga")
+
+
+@pytest.mark.kafka
+@pytest.mark.usefixtures("kafka")
+def test_offsets_are_reset_as_they_were_shown_and_not_while_the_group_runs(operator: Client) -> None:
+    put(created(), created(), partition=1)
+    query = {"group": GROUP, "topic": TOPIC, "partition": "1", "to": "end"}
+    address = f"/admin/operations/reset/?{urlencode(query)}"
+    meant = {"then": "1:2", "reason": "poisoned", "skip": "on"}
+    with member(GROUP, TOPIC):
+        assert "Stop them first." in text_of(operator.get(address))
+        assert "Stop them first." in text_of(operator.post(address, meant))
+    page = operator.get(address)
+    assert "0 messages read again, <strong>2</strong> never handled." in text_of(page)
+    assert 'name="then" value="1:2"' in page.content.decode()
+
+    refused = operator.post(address, {"then": "1:2", "reason": "poisoned"})
+    assert "2 messages would never be handled by notifications" in text_of(refused)
+    assert "not any more as it was shown" in text_of(operator.post(address, meant | {"then": "1:9"}))
+    put(created(), partition=1)
+    once = meant | {one_time_forms.FIELD: str(uuid4())}
+    for _ in range(2):
+        assert told(operator.post(address, once, follow=True))[0].startswith("notifications goes on from there")
+    assert offsets.committed_offsets(GROUP, [(clients.topic_name(TOPIC), 1)]) == {(clients.topic_name(TOPIC), 1): 2}
+    [entry] = AuditEntry.objects.all()
+    assert (entry.who, entry.what, entry.reason, entry.after) == ("olga", "offsets reset", "poisoned", {"1": 2})
+
+
+def test_a_place_that_makes_no_sense_is_said_at_the_form(operator: Client) -> None:
+    query = {"group": GROUP, "topic": TOPIC, "partition": "", "to": "yesterday"}
+    page = text_of(operator.get(f"/admin/operations/reset/?{urlencode(query)}"))
+    assert "'yesterday' is no place in a topic" in page
 
 
 @pytest.mark.parametrize(
