@@ -13,6 +13,7 @@ RETRY = ".retry"
 """A group's retry topics are read by the same process, as a group of its own."""
 ACTS = frozenset({"pause", "resume", "rejoin", "reset"})
 """Acts that have a form at /admin/operations/."""
+RESUME = "Resume it when the reason is gone."
 _COMMANDS = {
     "relay": "run_relay",
     "timekeeper": "run_timekeeper",
@@ -65,10 +66,9 @@ def of_group(state: State, name: str) -> Advice:
     """Why orders or messages wait for this group, and what to do."""
     page = Link(f"Group {name}", group_url(name))
     if held := state.held_of(name):
-        what = f"{held.group} {held.place}".strip()
         return Advice(
-            f"{what} is paused by {held.who}: {held.reason}",
-            "Resume it when the reason is gone.",
+            words.sentence(f"{held.name} is paused by {held.who}: {held.reason}"),
+            RESUME,
             (page, *resume(held)),
         )
     if _is_missing(state, name):

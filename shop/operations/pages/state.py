@@ -28,9 +28,9 @@ class Held:
     since: datetime | None
 
     @property
-    def place(self) -> str:
-        """Such as `in orders.events[1]`; empty for the whole group."""
-        return str(Place(group=self.group, topic=self.topic, partition=self.partition)).removeprefix(self.group).strip()
+    def name(self) -> str:
+        """Such as `shipping`, or `shipping in orders.events[1]`."""
+        return str(Place(group=self.group, topic=self.topic, partition=self.partition))
 
     @property
     def query(self) -> dict[str, str]:
@@ -74,4 +74,4 @@ class State:
 
     def held_of(self, group: str) -> Held | None:
         """What a person has paused of this group; the whole group first."""
-        return min((held for held in self.held if held.holds(group)), key=lambda held: held.place, default=None)
+        return min((held for held in self.held if held.holds(group)), key=lambda held: held.name, default=None)

@@ -121,7 +121,7 @@ def test_a_group_is_paused_and_resumed_from_the_page(operator: Page, running_sho
         lambda: waiting_for_shipping(running_shop) > before, what="a paid order", timeout_seconds=60
     )
     operator.goto("/admin/operations/groups/?group=shipping")
-    held = operator.locator("[data-key='shipping']", has_text="by olga")
+    held = operator.locator(".ops-waiting li", has_text="by olga")
     expect(held).to_contain_text("the carrier is on strike", timeout=SEEN_MS)
     expect(operator.get_by_text("paused by a person")).not_to_have_count(0, timeout=SEEN_MS)
     assert waiting_for_shipping(running_shop) > before
