@@ -5,7 +5,7 @@ from django.urls import path, register_converter
 
 from shop import webhooks
 from shop.accounts import account_views
-from shop.admin.operations import operations_page
+from shop.admin.operations import group_acts, offset_reset, operations_page
 from shop.books import book_views, catalogue_views
 from shop.cart import cart_views
 from shop.checkout import api, checkout_views
@@ -31,6 +31,8 @@ class IsbnConverter:
 register_converter(IsbnConverter, "isbn")
 admin.autodiscover()
 
+# Acts before pages, whose names an address ends with.
+_operations = [*group_acts.urlpatterns, *offset_reset.urlpatterns, *operations_page.urlpatterns]
 urlpatterns = [
     # First, because Django tries URLs in sequence and a rush of orders comes through here.
     path("api/orders/", api.place_order, name="api_orders"),
@@ -60,7 +62,7 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", metrics_view.show_metrics, name="metrics"),
-    path("admin/", ([*operations_page.urlpatterns, *admin.site.urls[0]], "admin", admin.site.name)),
+    path("admin/", ([*_operations, *admin.site.urls[0]], "admin", admin.site.name)),
 ]
 
 handler400 = "shop.site.errors.bad_request"

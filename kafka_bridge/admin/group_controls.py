@@ -4,7 +4,7 @@ from django.contrib import admin
 
 from kafka_bridge import theme
 from kafka_bridge.admin import pages
-from kafka_bridge.consuming.controls import Place
+from kafka_bridge.consuming import controls
 from kafka_bridge.models import GroupControl
 
 
@@ -32,7 +32,7 @@ class GroupControlAdmin(pages.FactsAdmin):
     @admin.display(description="whom")
     def place(self, control: GroupControl) -> str:
         """Group, topic and partition."""
-        return str(Place(group=control.group, topic=control.topic, partition=control.partition))
+        return str(controls.place_of(control))
 
     @admin.display(description="why")
     def why(self, control: GroupControl) -> str:

@@ -3,7 +3,8 @@
 # Note [A pause is read, not sent]
 A pause stands in PostgreSQL, and each member looks there every two seconds, between two batches. So it holds for
 members that come later, survives their restarts, and whoever has a partition next honours it. While PostgreSQL cannot
-be reached what was read last holds; then no message could be handled anyway.
+be reached what was read last holds; then no message could be handled anyway. A member that could not look yet handles
+nothing before it has: what it must leave alone is not known.
 
 A member keeps the partitions that are paused, and its place in the group: it goes on polling, and their offsets stay.
 What it has in hand of them is forgotten and comes again when they go on.
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.dispatch import Signal
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 # After a look that failed: whoever is away should not be asked all the time.
 LOOK_AGAIN_SECONDS = 10.0
+FIRST_LOOK_AGAIN_SECONDS = 1.0
 # A member that does not exist any more never does what it was asked to; a new one has another id.
 REQUEST_SECONDS = 60.0
 PARTITION_MAX = 100_000
@@ -77,10 +79,13 @@ def pause(*, group: str, topic: str = "", partition: int | None = None, who: str
         InvalidControl: there is no such place, no reason, or it is paused already.
     """
     place = _checked(group, topic, partition, reason)
-    with transaction.atomic():
-        if found := _in_force(place).first():
-            raise InvalidControl(f"{place} is paused already, by {found.who}: {found.reason}")
-        return _note("paused", place, kind=GroupControl.Kind.PAUSE, who=who, reason=reason)
+    try:
+        with transaction.atomic():
+            if found := _in_force(place).first():
+                raise InvalidControl(f"{place} is paused already, by {found.who}: {found.reason}")
+            return _note("paused", place, kind=GroupControl.Kind.PAUSE, who=who, reason=reason)
+    except IntegrityError as error:
+        raise InvalidControl(f"{place} has been paused by somebody else just now.") from error
 
 
 def resume(*, group: str, topic: str = "", partition: int | None = None, who: str, reason: str) -> int:
@@ -96,7 +101,7 @@ def resume(*, group: str, topic: str = "", partition: int | None = None, who: st
         rows = _in_force(place) if topic else pauses().filter(group=group)
         ended = rows.update(ended_at=Now(), ended_by=who[:150], ended_because=reason.strip()[:500])
         if not ended:
-            raise InvalidControl(f"{place} is not paused.")
+            raise InvalidControl(_why_not_paused(place))
         act = GroupAct(what="resumed", place=place, member_id="", who=who, reason=reason)
         noted.send(GroupAct, act=act)
     return ended
@@ -118,6 +123,17 @@ def ask_to_rejoin(*, group: str, member_id: str, who: str, reason: str) -> Group
         )  # fmt: skip
 
 
+def still_holding(*, group: str, topic: str = "", partition: int | None = None) -> str:
+    """Why this stands still also without a pause of its own: a sentence about the larger pause; empty for none."""
+    place = Place(group=group, topic=topic, partition=partition)
+    larger = [each for each in pauses().filter(group=group) if place_of(each) != place]
+    found = next((each for each in larger if covers(each, topic, partition)), None) if topic else None
+    if found is None:
+        return ""
+    whole = "the whole group" if not found.topic else f"all of {found.topic}"
+    return f"{whole} is paused by {found.who}: {found.reason}"
+
+
 def current() -> list[GroupControl]:
     """The pauses in force, the newest first.
 
@@ -130,6 +146,18 @@ def current() -> list[GroupControl]:
 def pauses() -> QuerySet[GroupControl]:
     """The same as a query."""
     return GroupControl.objects.filter(kind=GroupControl.Kind.PAUSE, ended_at=None)
+
+
+def place_of(control: GroupControl) -> Place:
+    """What it is about."""
+    return Place(group=control.group, topic=control.topic, partition=control.partition)
+
+
+def _why_not_paused(place: Place) -> str:
+    holding = still_holding(**vars(place))
+    if not holding:
+        return f"{place} is not paused."
+    return f"{place} has no pause of its own; it stands still because {holding}. Resume that."
 
 
 def _checked(group: str, topic: str, partition: int | None, reason: str) -> Place:
@@ -173,8 +201,10 @@ class ControlReader:
         self._group = group
         self._now = now
         self._look_at = 0.0
-        self._pauses: Sequence[GroupControl] = ()
+        self._pauses: Sequence[GroupControl] | None = None
+        """None before the first look that worked."""
         self._rejoining: frozenset[str] = frozenset()
+        self._has_failed = False
 
     def look(self) -> None:
         """Ask PostgreSQL, if it is time. Outside of any transaction; what fails is tried again later."""
@@ -187,15 +217,27 @@ class ControlReader:
             found = list(GroupControl.objects.filter(in_force | asked, group=self._group))
         except (DatabaseError, InterfaceError) as error:
             connection.close()
-            self._look_at = self._now() + LOOK_AGAIN_SECONDS
-            log.debug("%s: what people have it do cannot be read: %s", self._group, error)
+            self._note_failure(error)
             return
         self._pauses = [each for each in found if each.kind == GroupControl.Kind.PAUSE]
         self._rejoining = frozenset(each.member_id for each in found if each.kind == GroupControl.Kind.REJOIN)
 
+    def _note_failure(self, error: Exception) -> None:
+        if self._pauses is None:
+            self._look_at = self._now() + FIRST_LOOK_AGAIN_SECONDS
+            level = logging.DEBUG if self._has_failed else logging.WARNING
+            log.log(level, "%s: waits until it can read what people have it do: %s", self._group, error)
+        else:
+            self._look_at = self._now() + LOOK_AGAIN_SECONDS
+            log.debug("%s: what people have it do cannot be read: %s", self._group, error)
+        self._has_failed = True
+
     def is_paused(self, topic: str = "", partition: int | None = None) -> bool:
-        """Whether this stands still: by itself, with its topic, or with its group. Topics without the prefix."""
-        return any(covers(each, topic, partition) for each in self._pauses)
+        """Whether this stands still: by itself, with its topic, or with its group. Topics without the prefix.
+
+        Everything does until a look has worked.
+        """
+        return self._pauses is None or any(covers(each, topic, partition) for each in self._pauses)
 
     def must_rejoin(self, member_id: str | None) -> bool:
         """Whether this member was asked to leave and come back."""

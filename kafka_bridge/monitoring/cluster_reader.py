@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, 
 
 from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.consuming.offset_tracker import PartitionId
+from kafka_bridge.models import GroupControl
 from kafka_bridge.monitoring import lag, throughput
 from kafka_bridge.monitoring.cluster_figures import (
     BrokerFigures,
@@ -57,8 +58,10 @@ class ClusterReader:
         self._configs: dict[str, dict[str, str]] = {}
         self._configs_at = 0.0
 
-    def read(self, heartbeats: Iterable[Heartbeat] = ()) -> KafkaFigures:
+    def read(self, heartbeats: Iterable[Heartbeat] = (), pauses: Sequence[GroupControl] = ()) -> KafkaFigures:
         """The cluster as it is now; handling times and errors as these heartbeats have counted them.
+
+        `pauses` are what people have paused; what stands still for that is not counted as stalled.
 
         Blocks for as long as the brokers take; `PROBE_SECONDS` where none answers.
 
@@ -66,7 +69,7 @@ class ClusterReader:
             KafkaException: the brokers do not answer.
         """
         try:
-            return self._read(heartbeats)
+            return self._read(heartbeats, pauses)
         except Exception:
             self._forget()
             raise
@@ -82,7 +85,7 @@ class ClusterReader:
         self._stalls.forget()
         self._looks.clear()
 
-    def _read(self, heartbeats: Iterable[Heartbeat]) -> KafkaFigures:
+    def _read(self, heartbeats: Iterable[Heartbeat], pauses: Sequence[GroupControl]) -> KafkaFigures:
         if self._admin is None:
             self._admin = AdminClient(clients.common() | {"log_level": 0})  # what is wrong is raised
         began = time.monotonic()
@@ -98,7 +101,8 @@ class ClusterReader:
         )
         handling = self._handling.update(heartbeats, time.time())
         paces, written = self._paces(reading)
-        self._stalls.find_stalled(reading.rows)
+        rows = lag.with_pauses(reading.rows, pauses)
+        self._stalls.find_stalled(rows)
         self._refresh_configs(self._admin, [name for name in names if name in metadata.topics])
         return KafkaFigures(
             cluster_id=metadata.cluster_id or "",
@@ -107,7 +111,7 @@ class ClusterReader:
                 self._topic(name, metadata.topics[name], reading, written) for name in names if name in metadata.topics
             ),
             groups=tuple(
-                self._group(name, state, [row for row in reading.rows if row.group == name], paces, handling)
+                self._group(name, state, [row for row in rows if row.group == name], paces, handling)
                 for name, state in reading.groups.items()
             ),
             answer_seconds=answer_seconds,
@@ -209,6 +213,7 @@ class ClusterReader:
                     lag=row,
                     rates=_rates(paces.get(throughput.key_of(row)), handling.get(_place(row), Handling())),
                     stalled_seconds=self._stalls.stalled_seconds(row),
+                    is_paused_by_person=bool(row.paused_by),
                 )
                 for row in rows
             ),

@@ -172,13 +172,14 @@ def with_parked_counts(found: Sequence[PartitionLag]) -> list[PartitionLag]:
     return [_with_parked(row, *counted.get((row.group, row.topic, row.partition), nothing)) for row in found]
 
 
-def with_pauses(found: Sequence[PartitionLag]) -> list[PartitionLag]:
-    """These lags, with what people have paused.
+def with_pauses(found: Sequence[PartitionLag], pauses: Sequence[GroupControl] | None = None) -> list[PartitionLag]:
+    """These lags, with what people have paused: with these pauses, or with those that are in force now.
 
     Raises:
         django.db.Error: PostgreSQL cannot be reached.
     """
-    pauses = controls.current()
+    if pauses is None:
+        pauses = controls.current()
     return [_with_pause(row, pauses) for row in found]
 
 

@@ -61,9 +61,9 @@ def preview(*, group: str, topic: str, partition: int | None = None, to: str) ->
         InvalidRequest: there is no such topic, partition or place.
         KafkaException: the brokers do not answer.
     """
-    found = registry.find(group)
+    found, mark = registry.find(group), offsets.parse_mark(to)
     ranges = offsets.log_ranges(found, topic, partition=partition)
-    moves = offsets.plan_moves(found, ranges, offsets.parse_mark(to))
+    moves = offsets.plan_moves(found, ranges, mark)
     return ResetPreview(group=found, topic=topic, moves=moves, obstacle=_obstacle(group))
 
 

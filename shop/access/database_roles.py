@@ -35,6 +35,7 @@ _SEEN_BY_OPERATORS = (
     "kafka_bridge.ParkedMessage",
     "kafka_bridge.DeadLetter",
     "kafka_bridge.RefusedMessage",
+    "kafka_bridge.GroupControl",
 )
 
 
@@ -83,7 +84,7 @@ ROLES = (
             "kafka_bridge.DeadLetterAct": "SELECT, INSERT",
             "kafka_bridge.InboxRow": "SELECT, INSERT",
             "kafka_bridge.RefusedMessage": "SELECT, UPDATE",
-            "kafka_bridge.GroupControl": "SELECT, INSERT, UPDATE",
+            "kafka_bridge.GroupControl": "SELECT, INSERT, UPDATE (ended_at, ended_by, ended_because)",
         },
     ),
     # It evaluates the alerts where no timekeeper does.

@@ -102,6 +102,16 @@ ADDRESSES = (
     Address(
         path="/admin/operations/", name="admin:operations", who=Who.STAFF, bounds="with the permission view_operations"
     ),
+    *(
+        Address(
+            path=f"/admin/operations/{act}/",
+            name=f"admin:operations_{act}",
+            methods=FORM,
+            who=Who.STAFF,
+            bounds="with the permission control_groups",
+        )
+        for act in ("pause", "resume", "rejoin", "reset")
+    ),
     Address(
         path="/live/orders/<uuid:order_id>/", server=Server.LIVE, methods=("websocket",), who=Who.VIEWER, bounds=_CAPS
     ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -12,11 +13,12 @@ from devtools.testing.bridge.dead_letters import a_letter
 from devtools.testing.shop.admin_desk import ORDERS, act, confirmed, place, run
 from devtools.testing.shop.flash_sales import a_sale
 from devtools.testing.shop.storefront import a_book
+from kafka_bridge.consuming import controls
 from kafka_bridge.models import RefusedMessage
 from orders import links
 from orders.models import Order, OrderMail, ReturnRequest
 from payments.models import Charge, Review
-from shop.models import Book
+from shop.models import AlertSilence, Book
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +160,28 @@ def _category(client: Client) -> Form:
     return Form(page="/admin/shop/category/add/", data={"name": "Maps", "slug": "maps", "position": "3", "tagline": ""})
 
 
+def _silence(client: Client) -> Form:
+    data = {"name": "lag", "subject": "shipping", "hours": "1", "reason": "a test"}
+    return Form(page="/admin/shop/alertsilence/new/", data=data)
+
+
+def _end_silence(client: Client) -> Form:
+    until = timezone.now() + timedelta(hours=1)
+    silence = AlertSilence.objects.create(name="lag", subject="", until=until, who="ada", reason="a test")
+    page = f"/admin/shop/alertsilence/{silence.pk}/"
+    return Form(page=f"{page}change/", to=f"{page}end/", data={})
+
+
+def _group(name: str, **data: str) -> Callable[[Client], Form]:
+    def form(client: Client) -> Form:
+        if name == "resume":
+            controls.pause(group="shipping", who="ada", reason="a strike")
+        page = f"/admin/operations/{name}/?group=shipping"
+        return Form(page=page, data={"group": "shipping", "reason": "a strike", **data})
+
+    return form
+
+
 def _buyer_cancel(client: Client) -> Form:
     order = _order()
     return Form(page=f"/orders/{order.pk}/cancel/?key={links.key_for(order.pk)}", data={})
@@ -193,6 +217,11 @@ FORMS: dict[str, Callable[[Client], Form]] = {
     "orders_ordermail_decide again": _failed_mail("again"),
     "orders_ordermail_decide correct": _failed_mail("correct", email="here@example.org"),
     "orders_ordermail_decide give-up": _failed_mail("give-up"),
+    "shop_alertsilence_new": _silence,
+    "shop_alertsilence_end": _end_silence,
+    "operations_pause": _group("pause"),
+    "operations_resume": _group("resume"),
+    "operations_rejoin": _group("rejoin", member="shipping-1"),
     "end_now": _end_sale,
     "shop_category_add": _category,
     "order_cancel": _buyer_cancel,

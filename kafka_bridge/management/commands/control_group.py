@@ -85,6 +85,8 @@ class Command(BaseCommand):
             self.stdout.write(f"Dry run: {subject} would be told; nothing was changed.")
         else:
             self.stdout.write(f"{subject} {words[options['verb']]}; members notice within {SECONDS}.")
+            if options["verb"] == "resume" and (holding := controls.still_holding(**_place(options))):
+                self.stdout.write(f"It stands still all the same: {holding}")
 
     def _list(self, *, as_json: bool) -> None:
         found = controls.current()
@@ -97,8 +99,7 @@ class Command(BaseCommand):
             for column in ("what", "since", "by", "why"):
                 table.add_column(column, overflow="fold")
             for each in found:
-                place = controls.Place(group=each.group, topic=each.topic, partition=each.partition)
-                table.add_row(str(place), f"{each.at:%Y-%m-%d %H:%M:%S} UTC", each.who, each.reason)
+                table.add_row(str(controls.place_of(each)), f"{each.at:%Y-%m-%d %H:%M:%S} UTC", each.who, each.reason)
             Console(file=cast(IO[str], self.stdout)).print(table)
 
 

@@ -201,6 +201,26 @@ def test_a_member_leaves_and_comes_back_once(
     assert set(map(tuple, told.values())) == {("order.created", "order.delivered", "order.cancelled")}
 
 
+@on_kafka
+@pytest.mark.faults
+def test_a_member_that_cannot_look_yet_handles_nothing(
+    told: Told, members: Callable[[], runner.Runner], postgres_server: Any
+) -> None:
+    controls.pause(group=GROUP, topic=TOPIC, partition=1, **WHY)
+    waiting, free = orders_in(1), orders_in(0)
+    connection.close()
+    postgres_server.kill()
+    try:
+        member = members()
+        testing.wait_until(lambda: len(member.assigned) > 0, what="partitions", timeout_seconds=60)
+        assert member._held == member.assigned
+    finally:
+        postgres_server.start()
+    wait_for(told, *free)
+    assert not [order_id for order_id in waiting if told[order_id]]
+    assert {number for _, number in member._held} == {1}
+
+
 # -- What is refused, and who is told ---------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("place", "words"),
@@ -259,8 +279,11 @@ def test_while_postgresql_is_away_what_was_read_last_holds(postgres_server: Any)
     reader = controls.ControlReader("inventory", now=lambda: next(hours))
     controls.pause(group="inventory", topic=TOPIC, partition=1, **WHY)
     reader.look()
+    new = controls.ControlReader("inventory", now=lambda: next(hours))
     postgres_server.kill()
     try:
+        new.look()
+        assert new.is_paused(TOPIC, 2), "nothing is known yet"
         reader.look()
         assert reader.is_paused(TOPIC, 1)
         assert not reader.is_paused(TOPIC, 2)
@@ -268,6 +291,8 @@ def test_while_postgresql_is_away_what_was_read_last_holds(postgres_server: Any)
         postgres_server.start()
     connection.close()
 
+    new.look()
+    assert (new.is_paused(TOPIC, 1), new.is_paused(TOPIC, 2)) == (True, False)
     controls.resume(group="inventory", who="ada", reason="seen")
     reader.look()
     assert not reader.is_paused(TOPIC, 1)

@@ -1,5 +1,7 @@
 """The way from the admin to the operations page, which another role serves: a pass, and its address."""
 
+from urllib.parse import urlencode
+
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -24,9 +26,16 @@ def open_page(request: HttpRequest, page: str = "") -> HttpResponse:
     found = rendering.find(page)
     if found is None:
         raise Http404
-    response = redirect(ops_origin(request) + found.url)
+    response = redirect(ops_origin(request) + found.url + _query(request))
     passes.grant(response, user)
     return response
+
+
+def _query(request: HttpRequest) -> str:
+    """What the address says, as far as pages know it."""
+    asked = {name: value for name, value in request.GET.items() if name in rendering.QUERY_NAMES}
+    known = {name: value for name, value in asked.items() if 0 < len(value) <= rendering.QUERY_LENGTH_MAX}
+    return f"?{urlencode(known)}" if known else ""
 
 
 def ops_origin(request: HttpRequest) -> str:

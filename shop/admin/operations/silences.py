@@ -49,7 +49,7 @@ class AlertSilenceAdmin(facts.FactsAdmin):
     list_display = ("state", "name", "subject", "ends", "who", "reason", "began")
     list_display_links = ("state", "name")
     list_before_template = "admin/shop/silence_new.html"
-    change_form_before_template = "admin/shop/silence_end.html"
+    change_form_outer_before_template = "admin/shop/silence_end.html"
     ordering = ("-id",)
     fields = readonly_fields = ("state", "name", "subject", "ends", "who", "reason", "began")
 

@@ -30,6 +30,8 @@ class Limits:
     """Or where it has not read more than so many."""
     stalled_seconds: float = 120
     """For how long an offset may rest although there is something to read."""
+    paused_seconds: float = 900
+    """For how long what a person has paused may stand still."""
     relay_seconds: float = 15
     """For how long events wait while no relay sends any."""
     outbox_seconds: float = 60

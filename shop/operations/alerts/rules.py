@@ -40,7 +40,8 @@ class Rule:
     """The page that shows more, below the shop's address."""
 
 
-_GROUPS, _OUTBOX = "/admin/operations/", "/admin/kafka_bridge/outboxrow/?relay=waiting"
+_GROUPS, _PAUSES = "/admin/operations/", "/admin/operations/groups/"
+_OUTBOX = "/admin/kafka_bridge/outboxrow/?relay=waiting"
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -112,6 +113,18 @@ RULES: tuple[Rule, ...] = (
         advice="`manage.py show_lag` says why. If no member has the partition, start one; if one has it and does "
         "nothing, restart that one.",
         url=_GROUPS,
+    ),
+    Rule(
+        name="paused_by_person",
+        find=shop.paused_for_long,
+        source="database",
+        hold_seconds=0,
+        clear_seconds=0,
+        severity="warning",
+        sentence="{place} has been paused for {age} by {who}: {reason}",
+        advice="Resume it when the reason is gone. What is written meanwhile waits in Kafka only for as long as its "
+        "topic keeps it.",
+        url=_PAUSES,
     ),
     Rule(
         name="error_rate",

@@ -76,7 +76,7 @@ class Collector:
     def __init__(self) -> None:
         cluster = ClusterReader()
         self.processes: Source[ProcessFigures] = Source("processes", _read_processes, 2, 5)
-        self.kafka: Source[KafkaFigures] = Source("kafka", lambda: cluster.read(self._heartbeats()), 5, 5)
+        self.kafka: Source[KafkaFigures] = Source("kafka", lambda: self._read_kafka(cluster), 5, 5)
         self.database: Source[DatabaseFigures] = Source("database", database.read, 5, 4)
         self.redis: Source[RedisFigures] = Source("redis", redis_server.read, 5, 3)
         self.disks: Source[tuple[DiskFigures, ...]] = Source("disks", disks.read, 30, 10)
@@ -130,9 +130,9 @@ class Collector:
             thread.join(max(0.0, began + source.limit_seconds + 0.1 - time.monotonic()))
         return self.overview()
 
-    def _heartbeats(self) -> Any:
-        processes = self.processes.seen().value
-        return processes.heartbeats if processes else ()
+    def _read_kafka(self, cluster: ClusterReader) -> KafkaFigures:
+        processes, database = self.processes.seen().value, self.database.seen().value
+        return cluster.read(processes.heartbeats if processes else (), pauses=database.pauses if database else ())
 
     def _remember(self) -> None:
         while not self._stop.wait(samples.SECONDS):

@@ -1,4 +1,4 @@
-"""What PostgreSQL knows: two round trips, each figure by an index or out of a small table, none of them without end."""
+"""What PostgreSQL knows: three round trips, each figure by an index or out of a small table, none without end."""
 
 import time
 from datetime import UTC, datetime
@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connection
 
+from kafka_bridge.consuming import controls
 from kafka_bridge.runtime.postgresql import database_bounds
 from shop.operations.overview import waiting_orders
 from shop.operations.overview.figures import AuditFigures, DatabaseFigures, OutboxFigures
@@ -71,6 +72,7 @@ def _read() -> DatabaseFigures:
         [row] = cursor.fetchall()
     return _figures(
         row,
+        pauses=tuple(controls.current()),
         answer_seconds=answer_seconds,
         # It looked at its clock in the middle, as far as we know.
         clock_ahead_seconds=theirs - (ours + answer_seconds / 2),

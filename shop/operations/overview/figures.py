@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from kafka_bridge.models import GroupControl
 from kafka_bridge.monitoring.cluster_figures import KafkaFigures
 from kafka_bridge.monitoring.heartbeats import Heartbeat
 
@@ -122,6 +123,8 @@ class DatabaseFigures:
     clock_ahead_seconds: float
     """Of the server's clock before ours; negative where it is behind."""
     is_read_only: bool
+    pauses: tuple[GroupControl, ...] = ()
+    """What people have paused, the newest first."""
 
 
 # -- The others ------------------------------------------------------------------------------------------------

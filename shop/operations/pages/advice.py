@@ -6,13 +6,14 @@ from urllib.parse import urlencode
 
 from kafka_bridge.monitoring.cluster_figures import GroupFigures
 from shop.operations.pages import words
-from shop.operations.pages.state import State
+from shop.operations.pages.state import Held, State
 
 STALLED_SECONDS = 60.0
 RETRY = ".retry"
 """A group's retry topics are read by the same process, as a group of its own."""
-ACTS = frozenset[str]()
+ACTS = frozenset({"pause", "resume", "rejoin", "reset"})
 """Acts that have a form at /admin/operations/."""
+RESUME = "Resume it when the reason is gone."
 _COMMANDS = {
     "relay": "run_relay",
     "timekeeper": "run_timekeeper",
@@ -65,11 +66,10 @@ def of_group(state: State, name: str) -> Advice:
     """Why orders or messages wait for this group, and what to do."""
     page = Link(f"Group {name}", group_url(name))
     if held := state.held_of(name):
-        what = f"{name} {held.place}".strip()
         return Advice(
-            f"{what} is paused by {held.who}: {held.reason}",
-            "Resume it when the reason is gone.",
-            (page, *act("Resume…", "resume", group=name)),
+            words.sentence(f"{held.name} is paused by {held.who}: {held.reason}"),
+            RESUME,
+            (page, *resume(held)),
         )
     if _is_missing(state, name):
         found = of_role(name.removesuffix(RETRY))
@@ -100,7 +100,7 @@ def _of_running(state: State, name: str, group: GroupFigures, page: Link) -> Adv
         return Advice(
             f"{name} runs, and yet nothing moves.",
             "Ask its member to leave and come back, or start it again; its log says what it was doing.",
-            (page, *act("Ask to rejoin…", "rejoin", group=name)),
+            (page, *act("Ask to rejoin…", "rejoin", group=controlled_as(name), **_only_member(group))),
             (f"docker compose restart {name}",),
         )
     if group.messages:
@@ -140,6 +140,20 @@ def _is_missing(state: State, role: str) -> bool:
         return missing is not None and missing.present == 0
     group = state.group(role)
     return group is not None and not state.overview.kafka.error and not group.members
+
+
+def controlled_as(name: str) -> str:
+    """The group that people pause, or have a member of leave, when they mean this one."""
+    return name.removesuffix(RETRY)
+
+
+def resume(held: Held) -> tuple[Link, ...]:
+    """The form that ends a pause."""
+    return act("Resume…", "resume", **held.query)
+
+
+def _only_member(group: GroupFigures) -> dict[str, str]:
+    return {"member": group.members[0].id} if len(group.members) == 1 else {}
 
 
 def group_url(name: str) -> str:

@@ -1,7 +1,8 @@
 """What an operator has to know first: what is wrong, since when, and what to do.
 
 Alerts say it when their rule has held for long enough. Until then, and while nobody evaluates them, the figures
-themselves do: a source that cannot be read, a process that is missing, orders that wait longer than usual.
+themselves do: a source that cannot be read, a process that is missing, what a person has paused, orders that wait
+longer than usual.
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ def find(state: State) -> list[Finding]:
     """All that is wrong, the worst and oldest first; what is silenced last."""
     alerts = [_of_alert(state, alert) for alert in state.alerts]
     told = {finding.subject for finding in alerts if finding.subject}
-    found = [*alerts, *_unread(state), *_missing(state, told), *_late(state, told)]
+    found = [*alerts, *_unread(state), *_missing(state, told), *_paused(state), *_late(state, told)]
     never = state.now
     return sorted(found, key=lambda one: (bool(one.silenced_until), one.level != "bad", one.since or never))
 
@@ -86,8 +87,8 @@ def _answers(value: Any) -> str:
 
 
 def _of_alert(state: State, alert: Alert) -> Finding:
-    known = {group.name for group in state.groups}
-    help_ = advice.of_group(state, alert.subject) if alert.subject in known else None
+    name = alert.subject.partition(" in ")[0]
+    help_ = advice.of_group(state, name) if state.group(name) else None
     more = [_more(alert.url)] if alert.url else []
     links = more + [link for link in help_.links if link not in more] if help_ else more
     waits = _waiting_for(state, alert.subject)
@@ -159,6 +160,27 @@ def _missing(state: State, told: set[str]) -> Iterator[Finding]:
         )
 
 
+def _paused(state: State) -> Iterator[Finding]:
+    told = {alert.subject for alert in state.alerts if alert.name == "paused_by_person"}
+    for held in state.held:
+        if held.name in told:
+            continue
+        waits = _waiting_for(state, held.group)
+        yield Finding(
+            level="warn",
+            sentence=f"{held.name} is paused by {held.who}: {held.reason}",
+            since=held.since,
+            why=" ".join(words.sentence(each.sentence) for each in waits),
+            todo=advice.RESUME,
+            links=[
+                *(Link("These orders", each.url, is_of_web=True) for each in waits),
+                Link(f"Group {held.group}", advice.group_url(held.group)),
+                *advice.resume(held),
+            ],
+            subject=held.name,
+        )
+
+
 def _waiting_for(state: State, group: str) -> list[WaitingOrders]:
     """Orders that this group must move on, and that are late."""
     return [one for one in state.waiting if group and one.group == group and is_late(one)]
@@ -188,7 +210,9 @@ def _late(state: State, told: set[str]) -> Iterator[Finding]:
 
 
 def _is_told(state: State, group: str) -> bool:
-    """Whether the missing process says it already."""
+    """Whether the missing process, or what a person has paused, says it already."""
+    if any(held.group == group for held in state.held):
+        return True
     seen = state.overview.processes
     return bool(seen.value and not seen.error and any(one.role == group for one in seen.value.missing))
 

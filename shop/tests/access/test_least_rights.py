@@ -125,6 +125,13 @@ def test_xb6_facts_are_stated_by_those_only_who_may_change_what_they_are_about(s
         assert not is_refused(shop, roles.WEB, INTO_OUTBOX, topic)
 
 
+def test_xb6_web_ends_a_pause_and_changes_nothing_else_of_it(shop: SecuredShop) -> None:
+    pause = "UPDATE kafka_bridge_groupcontrol SET"
+    assert not is_refused(shop, roles.WEB, f"{pause} ended_at = now(), ended_by = 'ann', ended_because = 'over'")
+    for statement in (f"{pause} who = 'ann'", f"{pause} reason = ''", "DELETE FROM kafka_bridge_groupcontrol"):
+        assert is_refused(shop, roles.WEB, statement), statement
+
+
 def test_xb6_a_group_notes_as_had_only_what_it_had_itself(shop: SecuredShop) -> None:
     assert not is_refused(shop, "orders", INTO_INBOX, "orders")
     assert is_refused(shop, "orders", INTO_INBOX, "payments")

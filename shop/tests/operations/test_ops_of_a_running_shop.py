@@ -3,6 +3,7 @@ honest while something is away.
 """
 
 import json
+import threading
 import time
 import urllib.request
 import uuid
@@ -53,7 +54,7 @@ from django.contrib.auth.models import Permission, User
 user, _ = User.objects.get_or_create(username="olga", defaults={"is_staff": True})
 user.set_password("olga-looks-after-it")
 user.save()
-names = ["view_operations", "view_order", "view_outboxrow"]
+names = ["view_operations", "view_order", "view_outboxrow", "control_groups", "view_groupcontrol"]
 user.user_permissions.set(Permission.objects.filter(codename__in=names))
 """
 
@@ -104,6 +105,36 @@ def test_something_is_slow(operator: Page, running_shop: Shop) -> None:
     operator.go_back()
     running_shop.start("shipping")
     expect(operator.locator(".ops-finding", has_text="shipping")).to_have_count(0, timeout=SEEN_MS)
+
+
+def test_a_group_is_paused_and_resumed_from_the_page(operator: Page, running_shop: Shop) -> None:
+    """E12: orders wait meanwhile, the page says who did it and why, and afterwards they go on."""
+    operator.goto("/admin/operations/groups/?group=shipping")
+    operator.get_by_role("link", name="Pause…").first.click()
+    operator.get_by_label("Reason").fill("the carrier is on strike")
+    operator.get_by_role("button", name="Pause it").click()
+    expect(operator.get_by_text("shipping is paused; its members notice within 3 seconds.")).to_be_visible()
+    threading.Event().wait(4.0)  # a second more than members take to notice
+    before = waiting_for_shipping(running_shop)
+    place_order(running_shop)
+    running_shop.wait_until(
+        lambda: waiting_for_shipping(running_shop) > before, what="a paid order", timeout_seconds=60
+    )
+    operator.goto("/admin/operations/groups/?group=shipping")
+    held = operator.locator(".ops-waiting li", has_text="by olga")
+    expect(held).to_contain_text("the carrier is on strike", timeout=SEEN_MS)
+    expect(operator.get_by_text("paused by a person")).not_to_have_count(0, timeout=SEEN_MS)
+    assert waiting_for_shipping(running_shop) > before
+
+    held.get_by_role("link", name="Resume…").click()
+    operator.get_by_label("Reason").fill("it is over")
+    operator.get_by_role("button", name="Resume it").click()
+    expect(operator.get_by_text("shipping goes on; its members notice within 3 seconds.")).to_be_visible()
+    running_shop.wait_until(
+        lambda: waiting_for_shipping(running_shop) == 0, what="the order shipped", timeout_seconds=60
+    )
+    operator.goto("/admin/operations/groups/?group=shipping")
+    expect(held).to_have_count(0, timeout=SEEN_MS)
 
 
 def test_figures_equal_the_brokers_and_the_databases_own(operator: Page, running_shop: Shop) -> None:

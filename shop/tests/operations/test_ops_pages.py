@@ -166,9 +166,11 @@ def test_nothing_is_claimed_before_anything_was_read() -> None:
 
 
 def test_what_a_person_has_paused_is_shown_with_the_reason() -> None:
-    held = (Held(group="shipping", place="", who="ada", reason="the carrier is on strike", since=None),)
+    held = (Held(group="shipping", who="ada", reason="the carrier is on strike", since=None),)
     text = shown(now_of(scenes.shipping_stopped), held=lambda: held)
     assert "shipping is paused by ada: the carrier is on strike" in text
+    calm = shown(now_of(scenes.all_well), held=lambda: held)
+    assert calm.startswith("shipping is paused by ada: the carrier is on strike") and "Resume…" in calm
     page = shown(now_of(scenes.shipping_stopped), "groups", {"group": "shipping"}, held=lambda: held)
     assert "the carrier is on strike" in page
 

@@ -79,7 +79,8 @@ class Shop:
         User.objects.filter(username__in=["staff", "watcher"]).update(is_staff=True)
         self.accounts["watcher"].user_permissions.add(Permission.objects.get(codename="view_order"))
         for name in ("staff", "watcher"):
-            self.accounts[name].user_permissions.add(Permission.objects.get(codename="view_operations"))
+            names = ["view_operations", "control_groups"]
+            self.accounts[name].user_permissions.add(*Permission.objects.filter(codename__in=names))
         Order.objects.filter(pk=self.order.pk).update(user_id=self.accounts["owner"].pk)
 
     def status(self, visitor: str, address: Address, method: str) -> int | str:

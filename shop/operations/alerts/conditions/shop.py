@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from kafka_bridge.consuming import controls
 from shop.operations.alerts.alert import Severity
 from shop.operations.alerts.finding import Finding, counted
 from shop.operations.alerts.limits import Limits
@@ -60,6 +61,16 @@ def mails_late(overview: Overview, limits: Limits) -> Iterator[Finding]:
     if found.oldest_mail_seconds > limits.mail_seconds:
         figures = {"count": counted(found.mails_unsent, "mail"), "age": found.oldest_mail_seconds}
         yield Finding(figures=figures, since=_ago(overview, found.oldest_mail_seconds))
+
+
+def paused_for_long(overview: Overview, limits: Limits) -> Iterator[Finding]:
+    """What a person has paused, and nobody has resumed."""
+    for pause in _database(overview).pauses:
+        paused = overview.at - pause.at
+        if paused > timedelta(seconds=limits.paused_seconds):
+            place, age = str(controls.place_of(pause)), timedelta(seconds=round(paused.total_seconds()))
+            figures = {"place": place, "age": age, "who": pause.who, "reason": pause.reason}
+            yield Finding(subject=place, figures=figures, since=pause.at)
 
 
 def reviews(overview: Overview, limits: Limits) -> Iterator[Finding]:

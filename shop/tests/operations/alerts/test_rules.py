@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from devtools.testing.shop import overviews as seen
+from kafka_bridge.models import GroupControl
 from kafka_bridge.monitoring.cluster_figures import BrokerFigures
 from shop.operations.alerts.alert import Alert
 from shop.operations.alerts.evaluation import Evaluation
@@ -61,6 +62,14 @@ def days(number: float) -> Overview:
     return seen.overview(kafka=seen.kafka(brokers=(broker(certificate_ends_at=seen.NOW + timedelta(days=number)),)))
 
 
+def pause(seconds: float) -> GroupControl:
+    since = seen.NOW - timedelta(seconds=seconds)
+    return GroupControl(
+        kind="pause", group="shipping", topic="orders.events", partition=1, who="ada",
+        reason="the carrier is on strike", at=since,
+    )  # fmt: skip
+
+
 AUDIT = AuditFigures(at=seen.NOW, is_clean=False, wrong=2, names=("holds equal stock",))
 
 # Rule, what is wrong, the same just within the limit, subject, severity, what the sentence says.
@@ -83,6 +92,8 @@ CASES = [
      "shipping", "warning", "the oldest for 42 s"),
     ("no_progress", groups(seen.group(messages=3, stalled=121)), groups(seen.group(messages=3, stalled=119)),
      "shipping", "critical", "orders.events[0] for 121 s"),
+    ("paused_by_person", of_database(pauses=(pause(901),)), of_database(pauses=(pause(890),)),
+     "shipping in orders.events[1]", "warning", "has been paused for 0:15:01 by ada: the carrier is on strike"),
     ("error_rate", groups(seen.group(error_rate=0.051)), groups(seen.group(error_rate=0.05)), "shipping", "critical",
      "5.1 % of what shipping"),
     ("dead_letters", of_database(dead_letters=101), of_database(dead_letters=100), "", "warning", "101 dead letters"),
