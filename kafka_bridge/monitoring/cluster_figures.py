@@ -32,7 +32,7 @@ class BrokerFigures:
     bytes_in_per_second: float | None = None
     bytes_out_per_second: float | None = None
     certificate_ends_at: datetime | None = None
-    """Of what it shows to its clients; None without TLS."""
+    """Of what it shows to its clients; None without TLS, and until it has been asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
