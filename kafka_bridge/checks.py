@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections
 
+from kafka_bridge.monitoring import broker_metrics
 from kafka_bridge.runtime import conf
 
 # An event and its headers; what librdkafka receives at once by default (100 MB), with room for several messages.
@@ -41,6 +42,15 @@ def _problems(options: conf.BridgeSettings) -> Iterator[CheckMessage]:
             f"not {options.max_message_bytes:,}: an event needs some room, and consumers fetch no more at once",
             id="kafka_bridge.E010",
         )
+    for entry in options.broker_metrics_urls:
+        try:
+            broker_metrics.read_entry(entry)
+        except ValueError:
+            yield Error(
+                f"{conf.name_of('broker_metrics_urls')} has {entry!r}: write a broker's number and its address, such "
+                "as 1=http://kafka-1:7071/metrics, several with commas",
+                id="kafka_bridge.E011",
+            )
     if not options.namespace:
         yield Warning(
             f"{conf.name_of('namespace')} is empty: then the source of an event is no absolute path",

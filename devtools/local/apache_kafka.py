@@ -20,6 +20,7 @@ from devtools.local.supervisor import Command, Supervisor
 
 HOST = "127.0.0.1"
 LOG_CONFIG = kafka_jars.PROJECT / "deploy" / "kafka" / "log4j2.yaml"
+METRICS_RULES = kafka_jars.PROJECT / "deploy" / "kafka" / "metrics.yml"
 # Small: tests run a broker beside PostgreSQL and a browser on two cores.
 JAVA_OPTIONS = (
     "-Xms64m",
@@ -44,6 +45,8 @@ class Broker:
     cluster: str = "kafka"
     admin_port: int = 0
     """Where brokers and the administrator connect, if that is another one than the clients'."""
+    metrics_port: int = 0
+    """Where it shows its JMX to Prometheus; 0: nowhere."""
 
     @property
     def name(self) -> str:
@@ -88,9 +91,11 @@ class ApacheKafka:
         name: str = "kafka",
         java_options: tuple[str, ...] = (),
         security: KafkaSecurity | None = None,
+        has_metrics: bool = False,
     ) -> None:
         """`name` tells it from another one of the same supervisor; `java_options` are the brokers' own.
 
+        With `has_metrics` each shows its JMX to Prometheus, which costs its start half a second.
         Without `security` everybody on this machine may do everything, without a password.
         """
         self._security = security
@@ -102,10 +107,11 @@ class ApacheKafka:
         client_ports = ports.pick(brokers, preferred=preferred_ports)
         controller_ports = ports.pick(brokers)
         admin_ports = ports.pick(brokers) if security else [0] * brokers
+        metrics_ports = ports.pick(brokers) if has_metrics else [0] * brokers
         self.brokers = {
-            number: Broker(number, client, controller, folder / f"broker-{number}", name, admin)
-            for number, client, controller, admin in zip(
-                range(1, brokers + 1), client_ports, controller_ports, admin_ports, strict=True
+            number: Broker(number, client, controller, folder / f"broker-{number}", name, admin, metrics)
+            for number, client, controller, admin, metrics in zip(
+                range(1, brokers + 1), client_ports, controller_ports, admin_ports, metrics_ports, strict=True
             )
         }
 
@@ -118,6 +124,12 @@ class ApacheKafka:
     def copies(self) -> int:
         """The replication factor that this cluster can give a topic."""
         return len(self.brokers)
+
+    @property
+    def metrics_urls(self) -> str:
+        """Where the brokers show their JMX, as KAFKA_METRICS_URLS has it; empty without `has_metrics`."""
+        shown = [broker for broker in self.brokers.values() if broker.metrics_port]
+        return ",".join(f"{broker.id}=http://{HOST}:{broker.metrics_port}/metrics" for broker in shown)
 
     def start(self, *ids: int) -> None:
         """Start those of these brokers (default: all) that are not running, and wait until they are ready.
@@ -209,7 +221,10 @@ class ApacheKafka:
 
     def _command(self, broker: Broker) -> Command:
         [java, *rest] = self._java("kafka.Kafka", broker.folder / "server.properties")
-        return Command(name=broker.name, arguments=[java, *self._java_options, *rest])
+        agent = [f"-javaagent:{self._jars.agent}={HOST}:{broker.metrics_port}:{METRICS_RULES}"]
+        return Command(
+            name=broker.name, arguments=[java, *self._java_options, *(agent if broker.metrics_port else []), *rest]
+        )
 
     def _java(self, main_class: str, *arguments: str | Path) -> list[str | Path]:
         archive = [f"-XX:SharedArchiveFile={self._jars.archive}"] if self._jars.archive.exists() else []

@@ -80,7 +80,9 @@ class KafkaChoice:
     def environment(self) -> dict[str, str]:
         """Environment variables that make `shop.settings` use it, once it is started."""
         local = {} if isinstance(self.kafka, RunningKafka) else {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}
+        metrics = self.kafka.metrics_urls if isinstance(self.kafka, ApacheKafka) else None
         return local | {
+            **({} if metrics is None else {"KAFKA_METRICS_URLS": metrics}),
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "KAFKA_GROUP_PROTOCOL": self.group_protocol,
             "KAFKA_REPLICATION_FACTOR": str(self.copies),
@@ -121,7 +123,7 @@ def choose(value: str, *, supervisor: Supervisor, state: StateDir, say: Callable
     try:
         jars.check()
         if not jars.are_here:
-            say(f"Downloading Apache Kafka {kafka_jars.version()} from Maven Central (45 MB, once)")
+            say(f"Downloading Apache Kafka {kafka_jars.version()} from Maven Central (48 MB, once)")
         jars.ensure(supervisor)
     except kafka_jars.KafkaUnavailable as error:
         if value != AUTO:
@@ -153,6 +155,7 @@ def _apache(supervisor: Supervisor, folder: Path, jars: kafka_jars.Jars, mode: s
         jars=jars,
         brokers=count,
         preferred_ports=apache_kafka.FIRST_PORTS[:count],
+        has_metrics=True,
     )
     return KafkaChoice(
         mode=mode,

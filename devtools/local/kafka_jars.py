@@ -51,6 +51,11 @@ class Jars:
         """Classes as a JVM has them in memory, where `rehearsal` has made that: a broker starts in half the time."""
         return self.folder / "classes.jsa"
 
+    @property
+    def agent(self) -> Path:
+        """What shows a broker's JMX to Prometheus, for `-javaagent`."""
+        return self.folder / f"jmx_prometheus_javaagent-{agent_version()}.jar"
+
     def check(self) -> None:
         """Check that a broker can run, as far as this is known before the download.
 
@@ -97,10 +102,19 @@ class Jars:
 
 def version() -> str:
     """The version of Apache Kafka that the pom pins."""
+    return _property("kafka.version")
+
+
+def agent_version() -> str:
+    """The version of the JMX agent that the pom pins."""
+    return _property("agent.version")
+
+
+def _property(name: str) -> str:
     names = {"m": "http://maven.apache.org/POM/4.0.0"}
-    found = ET.parse(POM).findtext("m:properties/m:kafka.version", namespaces=names)  # noqa: S314 - our own file
+    found = ET.parse(POM).findtext(f"m:properties/m:{name}", namespaces=names)  # noqa: S314 - our own file
     if found is None:
-        raise LocalError(f"{POM} does not say which Kafka to use: restore it.")
+        raise LocalError(f"{POM} does not say its {name}: restore it.")
     return found
 
 

@@ -14,8 +14,9 @@ from django.conf import settings
 from django.core.management import get_commands
 from django.urls import reverse
 
-from devtools.local import roles
+from devtools.local import kafka_jars, roles
 from kafka_bridge.consuming import consumer_groups
+from kafka_bridge.monitoring import broker_metrics
 from shop.access import database_roles
 
 pytestmark = pytest.mark.security
@@ -168,12 +169,32 @@ def test_no_secret_has_a_default() -> None:
 
 
 # -- The images ---------------------------------------------------------------------------------------
-def test_our_image_is_built_once_and_never_looked_for_elsewhere() -> None:
-    assert [name for name, service in SERVICES.items() if "build" in service] == ["setup"]
-    assert {service["pull_policy"] for service in OWN.values()} == {"never"}
+def test_our_images_are_built_once_and_never_looked_for_elsewhere() -> None:
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["kafka-1", "setup"]
+    assert {service["pull_policy"] for service in (*OWN.values(), *map(SERVICES.__getitem__, BROKERS))} == {"never"}
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES.keys() - OWN.keys()))
+def test_brokers_are_kafkas_own_image_with_the_agent_of_the_demo() -> None:
+    assert {SERVICES[broker]["image"] for broker in BROKERS} == {"bookrush-kafka:local"}
+    dockerfile = (ROOT / SERVICES["kafka-1"]["build"] / "Dockerfile").read_text()
+    assert re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE) == [f"apache/kafka:{kafka_jars.version()}"]
+    assert f"/jmx_prometheus_javaagent-{kafka_jars.agent_version()}.jar" in dockerfile
+    assert re.search(r"^ADD --checksum=sha256:[0-9a-f]{64} ", dockerfile, re.MULTILINE)
+
+
+def test_brokers_show_their_jmx_where_prometheus_and_the_shop_ask() -> None:
+    config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    [job] = [job for job in config["scrape_configs"] if job["job_name"] == "brokers"]
+    [port] = {re.findall(r"0\.0\.0\.0:(\d+):", SERVICES[broker]["environment"]["KAFKA_OPTS"])[0] for broker in BROKERS}
+    assert job["static_configs"] == [{"targets": [f"{broker}:{port}" for broker in BROKERS]}]
+    asked = [broker_metrics.read_entry(each) for each in OWN["live"]["environment"]["KAFKA_METRICS_URLS"].split(",")]
+    assert asked == [
+        (SERVICES[broker]["environment"]["KAFKA_NODE_ID"], f"http://{broker}:{port}/metrics") for broker in BROKERS
+    ]
+    assert not any(f":{port}" in each for broker in BROKERS for each in SERVICES[broker]["ports"])
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - OWN.keys() - {*BROKERS}))
 def test_images_are_pinned_to_a_release(name: str) -> None:
     assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.?\d*(-[a-z]+)?", SERVICES[name]["image"])
 

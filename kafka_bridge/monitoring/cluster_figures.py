@@ -17,21 +17,22 @@ class BrokerFigures:
     address: str
     is_up: bool
     is_controller: bool | None
-    """None where several brokers run and none exports it: to clients a cluster with KRaft names any broker."""
+    """None where several brokers run and it does not export it: to clients a cluster with KRaft names any broker."""
     leads: int
     """Partitions that it is the leader of."""
     heap_bytes: int | None = None
     heap_max_bytes: int | None = None
     page_cache_bytes: int | None = None
-    """Of its machine, or container."""
+    """Of its machine; None unless that is this one."""
     log_bytes: int | None = None
     """All partitions that it keeps."""
     disk_free_bytes: int | None = None
+    """On the disk of its logs; None unless that is this machine's."""
     requests_per_second: float | None = None
     bytes_in_per_second: float | None = None
     bytes_out_per_second: float | None = None
     certificate_ends_at: datetime | None = None
-    """Of what it shows to its clients; None without TLS."""
+    """Of what it shows to its clients; None without TLS, and until it has been asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +58,7 @@ class TopicFigures:
     partitions: tuple[PartitionFigures, ...]
     messages: int
     size_bytes: int | None
+    """One copy of each partition; None unless all are known."""
     written_per_second: float | None
     """None after the first look."""
     retention_seconds: float

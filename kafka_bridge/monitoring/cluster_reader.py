@@ -14,6 +14,8 @@ from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.models import GroupControl
 from kafka_bridge.monitoring import lag, throughput
+from kafka_bridge.monitoring.broker_certificates import CertificateReader
+from kafka_bridge.monitoring.broker_metrics import BrokerMetricsReader
 from kafka_bridge.monitoring.cluster_figures import (
     BrokerFigures,
     GroupFigures,
@@ -49,6 +51,8 @@ class ClusterReader:
     def __init__(self) -> None:
         self._admin: AdminClient | None = None
         self._committed_of = offsets.CommittedReader()
+        self._metrics = BrokerMetricsReader()
+        self._certificates = CertificateReader()
         self._handling = HandlingRates()
         self._stalls = StallDetector(seconds=0)
         self._looks: deque[tuple[float, dict[Key, Snapshot], _Ends]] = deque()
@@ -88,6 +92,8 @@ class ClusterReader:
     def _read(self, heartbeats: Iterable[Heartbeat], pauses: Sequence[GroupControl]) -> KafkaFigures:
         if self._admin is None:
             self._admin = AdminClient(clients.common() | {"log_level": 0})  # what is wrong is raised
+        # They answer while the cluster is read.
+        self._metrics.ask()
         began = time.monotonic()
         metadata = self._admin.list_topics(timeout=PROBE_SECONDS)
         answer_seconds = time.monotonic() - began
@@ -104,6 +110,7 @@ class ClusterReader:
         rows = lag.with_pauses(reading.rows, pauses)
         self._stalls.find_stalled(rows)
         self._refresh_configs(self._admin, [name for name in names if name in metadata.topics])
+        self._metrics.wait()
         return KafkaFigures(
             cluster_id=metadata.cluster_id or "",
             brokers=tuple(self._brokers(metadata)),
@@ -139,14 +146,17 @@ class ClusterReader:
         self._addresses |= up
         partitions = [each for topic in metadata.topics.values() for each in topic.partitions.values()]
         known = {*self._addresses, *(replica for each in partitions for replica in each.replicas)}
+        ends = self._certificates.ends_at(up)
         for number in sorted(known):
-            yield BrokerFigures(
+            broker = BrokerFigures(
                 id=number,
                 address=self._addresses.get(number, ""),
                 is_up=number in up,
                 is_controller=number in up if len(known) == 1 else None,
                 leads=sum(each.leader == number for each in partitions),
+                certificate_ends_at=ends.get(number),
             )
+            yield self._metrics.complete(broker)
 
     def _topic(
         self, name: str, metadata: TopicMetadata, reading: LagReading, written: Mapping[PartitionId, float]
@@ -159,16 +169,18 @@ class ClusterReader:
                 in_sync=tuple(each.isrs),
                 start=reading.starts[name, number],
                 end=reading.ends[name, number],
+                size_bytes=self._metrics.size_of((name, number), each.leader),
             )
             for number, each in sorted(metadata.partitions.items())
         )
         rates = [written[name, each.number] for each in partitions if (name, each.number) in written]
+        sizes = [each.size_bytes for each in partitions if each.size_bytes is not None]
         config = self._configs.get(name, {})
         return TopicFigures(
             name=name.removeprefix(clients.conf().topic_prefix),
             partitions=partitions,
             messages=sum(each.end - each.start for each in partitions),
-            size_bytes=None,
+            size_bytes=sum(sizes) if len(sizes) == len(partitions) else None,
             written_per_second=sum(rates) if rates else None,
             retention_seconds=float(config.get("retention.ms", -1000)) / 1000,
             min_in_sync=int(config.get("min.insync.replicas", clients.conf().min_insync_replicas)),

@@ -117,6 +117,8 @@ class BridgeSettings:
     """Classes that keep the heartbeats of processes beside the table, by their dotted paths: a Redis, for one."""
     heartbeat_table_seconds: float = 60.0
     """How often a process writes its heartbeat into PostgreSQL; where no other store has it, every 5 seconds or so."""
+    broker_metrics_urls: tuple[str, ...] = ()
+    """Where brokers show their JMX to Prometheus, as `1=http://host:port/metrics`; figures about others are unknown."""
     metrics_prefix: str = "kafka_bridge"
     """What the names of metrics begin with."""
     metrics_host: str = "127.0.0.1"

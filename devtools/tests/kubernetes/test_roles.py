@@ -13,6 +13,7 @@ from devtools.local import roles
 from devtools.tests import test_compose
 from devtools.tests.kubernetes import manifests
 from kafka_bridge.consuming import registry
+from kafka_bridge.monitoring import broker_metrics
 from kafka_bridge.runtime import clients
 from shop.operations.processes import expected
 
@@ -254,15 +255,28 @@ def test_brokers_keep_what_those_of_compose_keep() -> None:
     assert listeners == {9093: "scram-sha-512", 9094: "tls"}
     assert told("orders")["KAFKA_BOOTSTRAP_SERVERS"].endswith(":9093")
     assert told("setup")["KAFKA_BOOTSTRAP_SERVERS"].endswith(":9094")
-    assert test_compose.SERVICES["kafka-1"]["image"].endswith(f":{kafka['version']}")
+    assert test_compose.SERVICES["kafka-shell"]["image"].endswith(f":{kafka['version']}")
     brokers = manifests.of_kind("production", "KafkaNodePool")["brokers"]["spec"]
     assert brokers["replicas"] == int(told("orders")["KAFKA_REPLICATION_FACTOR"])
+
+
+@pytest.mark.parametrize("overlay", manifests.OVERLAYS)
+def test_each_broker_shows_its_jmx_by_the_rules_of_compose_and_roles_ask_there(overlay: str) -> None:
+    found = manifests.of_kind(overlay, "Kafka")["kafka"]["spec"]["kafka"]["metricsConfig"]["valueFrom"]["configMapKeyRef"]
+    rules = manifests.of_kind(overlay, "ConfigMap")[found["name"]]["data"][found["key"]]
+    assert rules == (test_compose.ROOT / "deploy" / "kafka" / "metrics.yml").read_text()
+    brokers = manifests.of_kind(overlay, "KafkaNodePool")["brokers"]["spec"]["replicas"]
+    asked = broker_metrics.addresses(manifests.shared_settings(overlay)["KAFKA_METRICS_URLS"].split(","))
+    assert list(asked) == list(range(brokers))
+    for number, url in asked.items():
+        assert url == f"http://kafka-brokers-{number}.kafka-kafka-brokers:9404/metrics"
 
 
 def test_what_roles_may_reach_is_what_they_are_told_to_use() -> None:
     policies = manifests.of_kind("production", "NetworkPolicy")
     ports = {port["port"] for rule in policies["roles"]["spec"]["egress"] for port in rule["ports"]}
-    addresses = " ".join(told("orders")[name] for name in ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS"))
+    named = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_METRICS_URLS")
+    addresses = " ".join(told("orders")[name] for name in named)
     assert ports == {53, *map(int, re.findall(r":(\d{4})", addresses))}
 
 
