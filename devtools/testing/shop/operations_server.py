@@ -29,7 +29,8 @@ def main(port: str, scene: str) -> None:
         made: Overview = getattr(operations_scenes, Path(scene).read_text().strip())(timezone.now())
         return made
 
-    ops.reader.use(Sources(overview=overview))
+    # The role starts with what it collects; here that is the scene.
+    ops.start = lambda: ops.reader.use(Sources(overview=overview))
     bounds = [
         "--websocket-max-message-size",
         roles.FRAME_LIMIT_BYTES,
