@@ -3,7 +3,7 @@
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -26,18 +26,20 @@ class CertificateReader:
         self._ends: dict[str, datetime] = {}
         self._next: dict[str, float] = {}
 
-    def ends_at(self, addresses: Mapping[int, str]) -> dict[int, datetime]:
-        """By broker, of those whose end is known; nothing where the cluster is used without TLS.
+    def look(self, addresses: Iterable[str]) -> None:
+        """Ask those at `host:port` whose turn it is; nobody where the cluster is used without TLS.
 
         Blocks for `ANSWER_SECONDS` at the most, once an hour.
         """
         if conf.current().security_protocol not in ("SSL", "SASL_SSL"):
-            return {}
+            return
         now = time.monotonic()
-        due = [address for address in addresses.values() if self._next.get(address, 0.0) <= now]
-        if due:
+        if due := [address for address in addresses if self._next.get(address, 0.0) <= now]:
             self._ask(due, now)
-        return {number: self._ends[address] for number, address in addresses.items() if address in self._ends}
+
+    def ends_at(self, address: str) -> datetime | None:
+        """What the broker there has shown last; None unless it has."""
+        return self._ends.get(address)
 
     def _ask(self, due: list[str], now: float) -> None:
         self._questions.ask({address: partial(read_end, address) for address in due})

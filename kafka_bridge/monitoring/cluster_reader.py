@@ -146,15 +146,16 @@ class ClusterReader:
         self._addresses |= up
         partitions = [each for topic in metadata.topics.values() for each in topic.partitions.values()]
         known = {*self._addresses, *(replica for each in partitions for replica in each.replicas)}
-        ends = self._certificates.ends_at(up)
+        self._certificates.look(up.values())
         for number in sorted(known):
+            address = self._addresses.get(number, "")
             broker = BrokerFigures(
                 id=number,
-                address=self._addresses.get(number, ""),
+                address=address,
                 is_up=number in up,
                 is_controller=number in up if len(known) == 1 else None,
                 leads=sum(each.leader == number for each in partitions),
-                certificate_ends_at=ends.get(number),
+                certificate_ends_at=self._certificates.ends_at(address),
             )
             yield self._metrics.complete(broker)
 

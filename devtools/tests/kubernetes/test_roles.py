@@ -262,8 +262,9 @@ def test_brokers_keep_what_those_of_compose_keep() -> None:
 
 @pytest.mark.parametrize("overlay", manifests.OVERLAYS)
 def test_each_broker_shows_its_jmx_by_the_rules_of_compose_and_roles_ask_there(overlay: str) -> None:
-    found = manifests.of_kind(overlay, "Kafka")["kafka"]["spec"]["kafka"]["metricsConfig"]["valueFrom"]["configMapKeyRef"]
-    rules = manifests.of_kind(overlay, "ConfigMap")[found["name"]]["data"][found["key"]]
+    config = manifests.of_kind(overlay, "Kafka")["kafka"]["spec"]["kafka"]["metricsConfig"]
+    place = config["valueFrom"]["configMapKeyRef"]
+    rules = manifests.of_kind(overlay, "ConfigMap")[place["name"]]["data"][place["key"]]
     assert rules == (test_compose.ROOT / "deploy" / "kafka" / "metrics.yml").read_text()
     brokers = manifests.of_kind(overlay, "KafkaNodePool")["brokers"]["spec"]["replicas"]
     asked = broker_metrics.addresses(manifests.shared_settings(overlay)["KAFKA_METRICS_URLS"].split(","))
