@@ -18,7 +18,7 @@ from shop.saga import tables
 
 ROOT = Path(settings.BASE_DIR)
 # Values that look like variables.
-VALUES = {"SASL_SSL", "PROMETHEUS_MULTIPROC_DIR"}
+VALUES = {"SASL_SSL", "PROMETHEUS_MULTIPROC_DIR", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_BSP_MAX_QUEUE_SIZE"}
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 ALL_DOCUMENTS = [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*/**/*.md"))]
 # These speak of a project of the reader's own, with files that are not ours.
