@@ -41,14 +41,24 @@ def _resource() -> Resource:
 
 
 _resource_of_process = _resource()
-_processor = BatchSpanProcessor(OTLPSpanExporter())
+_making = threading.Lock()
+_processor: BatchSpanProcessor | None = None
 
 
-@atexit.register
-def _end() -> None:
+def _queue() -> BatchSpanProcessor:
+    """Made with the first span and not at import, for it has a thread, which no fork takes along."""
+    global _processor
+    with _making:
+        if _processor is None:
+            _processor = BatchSpanProcessor(OTLPSpanExporter())
+            atexit.register(_end, _processor)
+        return _processor
+
+
+def _end(processor: BatchSpanProcessor) -> None:
     """What has not left goes now, but nobody waits long for that, as the exporter itself would."""
     with contextlib.suppress(RuntimeError):  # newer Pythons may refuse a thread so late
-        last = threading.Thread(target=_processor.force_flush, daemon=True)
+        last = threading.Thread(target=processor.force_flush, daemon=True)
         last.start()
         last.join(_LAST_WORDS_SECONDS)
 
@@ -56,7 +66,7 @@ def _end() -> None:
 def export(span: Span) -> None:
     """Put it into the queue, or drop it where that is full."""
     trace_id = span.story.int
-    _processor.on_end(
+    _queue().on_end(
         ReadableSpan(
             span.name,
             context=SpanContext(trace_id, span.id, is_remote=False, trace_flags=_SAMPLED),

@@ -8,6 +8,8 @@ import pytest
 from django.conf import settings
 from django.contrib.staticfiles import finders
 
+from shop.operations.pages import rendering
+
 ROOT = Path(settings.BASE_DIR)
 STATIC = ROOT / "shop" / "static"
 # The bridge brings its own admin pages, and the shop dresses them.
@@ -61,6 +63,8 @@ def test_no_file_is_left_over() -> None:
     left_over = [
         path.relative_to(STATIC)
         for path in sorted(STATIC.rglob("*.*"))
-        if path.name not in pages and f"/static/{path.relative_to(STATIC)}" not in of_the_admin
+        if path.name not in pages
+        and path.stem not in rendering.STYLES
+        and f"/static/{path.relative_to(STATIC)}" not in of_the_admin
     ]
     assert [str(path) for path in left_over] == ["shop/fonts/OFL.txt"]

@@ -177,7 +177,7 @@ def test_the_command_says_none_yet_and_nobody(group: registry.Group, monkeypatch
 
 @pytest.mark.parametrize("width", [200, 80, 40])
 def test_nothing_is_cut_off_however_narrow_the_terminal_is(width: int) -> None:
-    """XC10."""
+    """It is wide; a terminal of 80 columns cut it."""
     rows = [
         lag.PartitionLag(
             group="inventory.retry", topic="payments.events.inventory.retry", partition=number, committed=1_234_567,
