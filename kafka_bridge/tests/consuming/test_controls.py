@@ -149,7 +149,7 @@ def test_a_paused_partition_stands_still_whoever_has_it(
 @on_kafka
 def test_a_group_that_is_paused_tries_nothing_again_either(settings: Any, group: registry.Group) -> None:
     settings.KAFKA_BRIDGE = dataclasses.replace(
-        settings.KAFKA_BRIDGE, attempts=1, backoff_seconds=0.02, retry_delays_seconds=(0.5, 0.5, 60.0)
+        settings.KAFKA_BRIDGE, attempts=1, backoff_seconds=0.02, retry_delays_seconds=(0.5,) * 60
     )
     attempts: list[UUID] = []
     is_broken = threading.Event()
@@ -270,6 +270,9 @@ def test_the_command_does_it_and_says_it() -> None:
     with pytest.raises(CommandError, match="paused already") as refused:
         run("pause", "inventory", f"--topic={TOPIC}", "--partition=1", "--reason=look")
     assert refused.value.returncode == 2
+    run("pause", "inventory", "--reason=look", "--by=bob")
+    said = run("resume", "inventory", f"--topic={TOPIC}", "--partition=1", "--reason=seen")
+    assert "It stands still all the same: the whole group is paused by bob: look" in said
     assert "goes on" in run("resume", "inventory", "--reason=seen")
 
 
