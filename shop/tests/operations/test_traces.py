@@ -67,6 +67,7 @@ def test_an_orders_story_is_one_tree_from_the_click_to_the_page(running_shop: Sh
     running_shop.start("inventory")
     watch_until_delivered(running_shop, placed)
     trace_id = uuid.UUID(placed["order"]).hex
+    spans: list[Span] = []
 
     def named(name: str, service: str) -> list[Span]:
         return [span for span in spans if (span.name, span.service) == (name, service)]
@@ -82,7 +83,6 @@ def test_an_orders_story_is_one_tree_from_the_click_to_the_page(running_shop: Sh
             and all(span.parent_id in ids or not span.parent_id for span in spans)
         )
 
-    spans: list[Span] = []
     running_shop.wait_until(has_come, what="the whole tree", timeout_seconds=60)
     by_id = {span.span_id: span for span in spans}
     assert len(by_id) == len(spans)
