@@ -245,7 +245,14 @@ def test_a_limit_that_makes_no_sense_is_refused_in_words(text: str, said: str) -
 
 
 @pytest.mark.parametrize(
-    "url", ["example.com/hook", "ftp://example.com", "https://", "https://me:hunter2@example.com", "https://a b.com"]  # pragma: allowlist secret
+    "url",
+    [
+        "example.com/hook",
+        "ftp://example.com",
+        "https://",
+        "https://me:hunter2@example.com",  # pragma: allowlist secret
+        "https://a b.com",
+    ],
 )
 def test_an_address_that_is_none_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(addresses.BadAddress) as refused:
