@@ -297,6 +297,7 @@ class Demo:
         lines = {
             "Shop": f"{url}/",
             "Admin": f"{url}/admin/   (admin / admin; a customer is reader / reader)",
+            "Operations": f"{url}/admin/operations/   (is it well, who waits, what to do)",
             "Live sockets": f"{self._url(self.options.port + 1, scheme='ws')}/",
             **({"Sandbox bank": f"{self._url(self.options.port + 2)}/"} if self._is_sandbox else {}),
             "Kafka": self._choice.kafka.bootstrap_servers,
