@@ -92,7 +92,7 @@ def written_since() -> float | None:
     """
     client = _client()
     try:
-        score = cast(float | None, client.zscore(INDEX, SINCE))
+        score = client.zscore(INDEX, SINCE)
     finally:
         client.close()
     return None if score is None else score / _SINCE_FACTOR
