@@ -246,7 +246,7 @@ class Demo:
         return file.read_text()
 
     def _write_environment(self) -> None:
-        """Write the file from which commands in a second terminal learn about the demo (see `shop/settings.py`)."""
+        """Write the file from which commands in a second terminal learn about the demo (see `shop/settings`)."""
         escaped = {name: value.replace("\\", "\\\\").replace('"', '\\"') for name, value in self._environment.items()}
         file = self._state.path / "demo.env"
         file.touch(mode=0o600)

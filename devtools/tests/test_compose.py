@@ -36,9 +36,9 @@ VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?
 
 
 def names_read_by_settings() -> set[str]:
-    """Every variable that shop/settings.py asks the environment for."""
-    tree = ast.parse((ROOT / "shop" / "settings.py").read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    """Every variable that shop/settings asks the environment for."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "shop" / "settings").glob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return {
         call.args[0].value
         for call in calls
