@@ -3,12 +3,14 @@
 All other pages are the role web's (`shop.rsgi`).
 """
 
+import gc
 import os
 
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+gc.disable()  # manage.py, Note [No garbage while loading]
 django_application = get_asgi_application()
 
 from kafka_bridge.runtime.postgresql import database_bounds  # noqa: E402 - Django must be set up first
