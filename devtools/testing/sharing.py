@@ -57,7 +57,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist does not e
             self.workqueue.move_to_end(scope, last=False)
         for other in self.nodes:
             self._reschedule(other)
-        return crashed
+        return str(crashed)
 
     def _split_scope(self, nodeid: str) -> str:
         return _scope(nodeid)
