@@ -18,10 +18,11 @@ from pathlib import Path
 from django.conf import settings
 from rich.console import Console
 
-from devtools.local import kafka_choice, ports, prometheus, roles
-from devtools.local.embedded_kafka import EmbeddedKafka
+from devtools.local import ports, prometheus, roles
 from devtools.local.errors import LocalError
-from devtools.local.kafka_choice import KafkaChoice
+from devtools.local.kafka import kafka_choice
+from devtools.local.kafka.embedded_kafka import EmbeddedKafka
+from devtools.local.kafka.kafka_choice import KafkaChoice
 from devtools.local.postgres import Postgres
 from devtools.local.prometheus import Prometheus
 from devtools.local.redis import Redis

@@ -25,9 +25,9 @@ from django.db import connection, connections
 from django.test import override_settings
 
 from devtools.local import postgres
-from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.errors import LocalError
-from devtools.local.kafka_jars import KafkaUnavailable
+from devtools.local.kafka.apache_kafka import ApacheKafka
+from devtools.local.kafka.kafka_jars import KafkaUnavailable
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
 from devtools.testing import browser, emptying, processes, selection, sharing

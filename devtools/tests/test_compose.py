@@ -14,7 +14,8 @@ from django.conf import settings
 from django.core.management import get_commands
 from django.urls import reverse
 
-from devtools.local import kafka_jars, roles
+from devtools.local import roles
+from devtools.local.kafka import kafka_jars
 from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.monitoring import broker_metrics
 from shop.access import database_roles
