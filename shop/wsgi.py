@@ -13,6 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 gc.disable()  # manage.py, Note [No garbage while loading]
 
 application = get_wsgi_application()
+gc.enable()  # also where Django was set up before
 # All pages, before the first visitor asks for one.
 import_module(settings.ROOT_URLCONF)
 
