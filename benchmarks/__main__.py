@@ -19,8 +19,8 @@ from benchmarks.environment import BenchmarkEnvironment, TaskFailed
 from benchmarks.measured import checkout, cost, relay, saga, sale
 from benchmarks.profile import QUICK, BenchmarkOutcome, Profile
 from benchmarks.results import Results
-from devtools.local import kafka_choice
 from devtools.local.errors import LocalError
+from devtools.local.kafka import kafka_choice
 from kafka_bridge.runtime.waiting import Stopped
 
 DESCRIPTION = """\

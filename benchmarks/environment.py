@@ -15,10 +15,11 @@ import psycopg
 from psycopg import sql
 
 from benchmarks import load
-from devtools.local import kafka_choice, ports, postgres, redis
-from devtools.local.apache_kafka import ApacheKafka
-from devtools.local.embedded_kafka import EmbeddedKafka
+from devtools.local import ports, postgres, redis
 from devtools.local.errors import LocalError
+from devtools.local.kafka import kafka_choice
+from devtools.local.kafka.apache_kafka import ApacheKafka
+from devtools.local.kafka.embedded_kafka import EmbeddedKafka
 from devtools.local.roles import PROJECT, SANDBOX, Roles
 from devtools.local.state_dir import StateDir
 from devtools.local.supervisor import Command, Supervisor

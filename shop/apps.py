@@ -1,5 +1,7 @@
 """The app configuration of the shop."""
 
+import gc
+
 from django.apps import AppConfig
 from django.contrib.auth.signals import user_logged_in
 from django.core import checks as checks_registry
@@ -13,7 +15,10 @@ class ShopConfig(AppConfig):
     verbose_name = "Bookshop"
 
     def ready(self) -> None:
-        """Connect what follows a sign-in, a new account, and what is done to messages and groups; check the wiring."""
+        """Connect what follows a sign-in, a new account, and what is done to messages and groups; check the wiring.
+
+        Then what is loaded is put aside from the garbage: manage.py, Note [No garbage while loading].
+        """
         from kafka_bridge.consuming import controls  # noqa: PLC0415 - models must be loaded first
         from kafka_bridge.dead_letters import acts  # noqa: PLC0415 - models must be loaded first
         from kafka_bridge.replaying import offset_resets  # noqa: PLC0415
@@ -29,3 +34,5 @@ class ShopConfig(AppConfig):
         offset_resets.noted.connect(reset_log.record, dispatch_uid="shop.operations.reset_log.record")
         user_logged_in.connect(carts.merge_on_sign_in, dispatch_uid="shop.cart.merge_on_sign_in")
         post_save.connect(names.note_on_save, sender="auth.User", dispatch_uid="shop.accounts.note_on_save")
+        gc.freeze()
+        gc.enable()

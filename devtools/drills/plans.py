@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.kafka.apache_kafka import ApacheKafka
 from devtools.local.postgres import Postgres
 from devtools.testing.processes import Shop
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from django.conf import settings
 from rich.console import Console
 
-from devtools.local import kafka_choice, ports, prometheus, roles
-from devtools.local.embedded_kafka import EmbeddedKafka
+from devtools.local import ports, prometheus, roles
 from devtools.local.errors import LocalError
-from devtools.local.kafka_choice import KafkaChoice
+from devtools.local.kafka import kafka_choice
+from devtools.local.kafka.embedded_kafka import EmbeddedKafka
+from devtools.local.kafka.kafka_choice import KafkaChoice
 from devtools.local.postgres import Postgres
 from devtools.local.prometheus import Prometheus
 from devtools.local.redis import Redis
@@ -246,7 +247,7 @@ class Demo:
         return file.read_text()
 
     def _write_environment(self) -> None:
-        """Write the file from which commands in a second terminal learn about the demo (see `shop/settings.py`)."""
+        """Write the file from which commands in a second terminal learn about the demo (see `shop/settings`)."""
         escaped = {name: value.replace("\\", "\\\\").replace('"', '\\"') for name, value in self._environment.items()}
         file = self._state.path / "demo.env"
         file.touch(mode=0o600)

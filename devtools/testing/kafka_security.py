@@ -4,8 +4,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from devtools.local import kafka_jars
 from devtools.local.errors import LocalError
+from devtools.local.kafka import kafka_jars
 
 _COMPOSE = kafka_jars.PROJECT / "docker-compose.yml"
 _MAKE_CERTIFICATES = kafka_jars.PROJECT / "deploy" / "make_certificates.sh"

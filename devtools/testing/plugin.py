@@ -6,6 +6,7 @@ Loaded early (`-p devtools.testing.plugin` in pyproject.toml): the environment m
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import os
 import shutil
 import uuid
@@ -24,9 +25,9 @@ from django.db import connection, connections
 from django.test import override_settings
 
 from devtools.local import postgres
-from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.errors import LocalError
-from devtools.local.kafka_jars import KafkaUnavailable
+from devtools.local.kafka.apache_kafka import ApacheKafka
+from devtools.local.kafka.kafka_jars import KafkaUnavailable
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
 from devtools.testing import browser, emptying, processes, selection, sharing
@@ -81,6 +82,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         "browser": session.config.stash[BROWSER] or f"none: {NO_BROWSER}",
     }
     reporter.write_line("\n".join(f"{name + ':':<12}{text}" for name, text in lines.items()))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """All tests are loaded, and put aside from the garbage: see manage.py, Note [No garbage while loading]."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ class Shop:
         self.environment: dict[str, str] = {}
         self.roles: Roles
         self._manager: ManageServer | None = None
+        self._reader: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._reading = threading.Lock()
 
     @property
     def supervisor(self) -> Supervisor:
@@ -143,6 +146,8 @@ class Shop:
     def close(self) -> None:
         """Stop every role and the Redis."""
         self._end_manager()
+        if self._reader is not None:
+            self._reader.close()
         self.roles.stop()
         self.redis.stop()
 
@@ -221,9 +226,23 @@ class Shop:
         return {**os.environ, **self.environment, **more}
 
     def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Rows of the shop's database, read past Django, whose own connection is another database's."""
-        with psycopg.connect(self.environment["DATABASE_URL"], autocommit=True) as connection:
-            return connection.execute(statement.encode(), parameters).fetchall()
+        """Rows of the shop's database, read past Django, whose own connection is another database's.
+
+        Tests ask twenty times a second until something is so, and to connect costs more than to ask.
+        """
+        with self._reading:
+            try:
+                return self._read(statement, parameters)
+            except psycopg.OperationalError:
+                if self._reader is not None and not self._reader.closed:
+                    raise
+            return self._read(statement, parameters)  # the server is not the one that we had asked before
+
+    def _read(self, statement: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        if self._reader is None or self._reader.closed:
+            url = self.environment["DATABASE_URL"]
+            self._reader = psycopg.connect(url, autocommit=True, prepare_threshold=None)
+        return self._reader.execute(statement.encode(), parameters).fetchall()
 
     def wait_until(self, condition: Callable[[], object], *, what: str, timeout_seconds: float = 30) -> None:
         """Wait for a condition with a deadline.

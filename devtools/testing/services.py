@@ -11,8 +11,9 @@ import shutil
 import signal
 from pathlib import Path
 
-from devtools.local import apache_kafka, kafka_jars, postgres, rehearsal
+from devtools.local import postgres
 from devtools.local.errors import LocalError
+from devtools.local.kafka import apache_kafka, kafka_jars, rehearsal
 from devtools.local.postgres import Postgres
 from devtools.local.redis import Redis
 from devtools.local.state_dir import StateDir

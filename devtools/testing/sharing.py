@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-_PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[2]
 _SHOP, _SLOW, _REST = range(3)
 SHOPS = 2
 
@@ -34,26 +34,41 @@ def needs_broker(nodeid: str) -> bool:
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist does not export its types
-    """Hands out what stays together as a whole, in the sequence of the run."""
+    """Hands out what stays together as a whole, in the sequence of the run.
+
+    When a process crashes, the test that it was at has failed, and others get what it had not begun.
+    """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
         super().__init__(config, log)
         self._with_shop: set[Any] = set()
 
     def remove_node(self, node: Any) -> str | None:
-        """It has ended, or crashed; then another one may have its shop."""
+        """It has ended, or crashed; then another one may have its shop. Returns the test at which it crashed."""
         self._with_shop.discard(node)
-        crashed: str | None = super().remove_node(node)
-        return crashed
+        units = self.assigned_work.pop(node)
+        left = [nodeid for unit in units.values() for nodeid, is_done in unit.items() if not is_done]
+        if not left:
+            return None
+        crashed, *waiting = left
+        for nodeid in reversed(waiting):
+            scope = _scope(nodeid)
+            self.workqueue[scope] = {nodeid: False} | self.workqueue.get(scope, {})
+            self.workqueue.move_to_end(scope, last=False)
+        for other in self.nodes:
+            self._reschedule(other)
+        return str(crashed)
 
     def _split_scope(self, nodeid: str) -> str:
         return _scope(nodeid)
 
     def _reschedule(self, node: Any) -> None:
-        if self.workqueue and not node.shutting_down and self._next_for(node) is None:
-            node.shutdown()
-        else:
-            super()._reschedule(node)
+        # One that has just taken a crashed one's place is still collecting.
+        if node.shutting_down or node not in self.registered_collections:
+            return
+        # A process begins a test once it knows the next one, or that there is none.
+        while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+            self._assign_work_unit(node)
 
     def _assign_work_unit(self, node: Any) -> None:
         scope = self._next_for(node)
@@ -90,4 +105,4 @@ def _kind(nodeid: str) -> int:
 
 @cache
 def _text(path: str) -> str:
-    return (_PROJECT / path).read_text()
+    return (PROJECT / path).read_text()

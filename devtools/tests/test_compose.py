@@ -14,7 +14,8 @@ from django.conf import settings
 from django.core.management import get_commands
 from django.urls import reverse
 
-from devtools.local import kafka_jars, roles
+from devtools.local import roles
+from devtools.local.kafka import kafka_jars
 from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.monitoring import broker_metrics
 from shop.access import database_roles
@@ -36,9 +37,9 @@ VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?
 
 
 def names_read_by_settings() -> set[str]:
-    """Every variable that shop/settings.py asks the environment for."""
-    tree = ast.parse((ROOT / "shop" / "settings.py").read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    """Every variable that shop/settings asks the environment for."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "shop" / "settings").glob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return {
         call.args[0].value
         for call in calls

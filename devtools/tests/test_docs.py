@@ -184,7 +184,7 @@ def test_each_room_has_a_line_in_the_architecture() -> None:
 
 
 def test_every_sentence_of_the_troubleshooting_table_is_one_that_is_said() -> None:
-    python = [*sorted((ROOT / "devtools" / "local").glob("*.py")), ROOT / "manage.py"]
+    python = [*sorted((ROOT / "devtools" / "local").rglob("*.py")), ROOT / "manage.py"]
     joined = re.sub(r"['\"]\s*\n\s*f?['\"]", "", "\n".join(source.read_text() for source in python))
     said = re.sub(r"\{[^{}]*\}", "…", joined) + MAKEFILE
     table = README.split("## When it does not start")[1].split("\n## ")[0]

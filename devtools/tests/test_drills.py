@@ -19,7 +19,7 @@ from devtools.drills import catalogue, environment, event_log_check, runner, scr
 from devtools.drills.load import OrderLoad
 from devtools.drills.plans import DrilledShop, DrillPlan
 from devtools.drills.verdict import DrillVerdict, Timeline
-from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.kafka.apache_kafka import ApacheKafka
 from devtools.local.postgres import Postgres
 from devtools.local.roles import PROJECT
 from devtools.testing.processes import Shop

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from django.conf import settings
 
-from devtools.local import kafka_jars
+from devtools.local.kafka import kafka_jars
 
 COMPOSE = yaml.safe_load((Path(settings.BASE_DIR) / "docker-compose.yml").read_text())
 # Of KAFKA-19862, by release line: https://github.com/apache/kafka/pull/20907 and what was made of it for older lines.

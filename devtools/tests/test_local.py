@@ -14,9 +14,10 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from devtools.local import demo, kafka_choice, kafka_jars, ports, roles, state_dir
-from devtools.local.embedded_kafka import EmbeddedKafka
+from devtools.local import demo, ports, roles, state_dir
 from devtools.local.errors import LocalError
+from devtools.local.kafka import kafka_choice, kafka_jars
+from devtools.local.kafka.embedded_kafka import EmbeddedKafka
 from devtools.local.postgres import Postgres
 from devtools.local.roles import PROJECT
 from devtools.local.state_dir import StateDir

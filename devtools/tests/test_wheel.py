@@ -153,6 +153,7 @@ def project(wheel: Path, services: Services, tmp_path: Path) -> Iterator[Project
         "PGUSER": "bookrush",
         "PGDATABASE": database,
         "PIP_NO_CACHE_DIR": "1",
+        "PIP_NO_COMPILE": "1",  # each module when it is first used, and most are not
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "COLUMNS": "160",
     }

@@ -3,7 +3,7 @@
 import pytest
 from django.db import transaction
 
-from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.kafka.apache_kafka import ApacheKafka
 from devtools.testing.bridge.bridge_events import created
 from kafka_bridge import BridgeSettings, publish, testing
 from kafka_bridge.runtime import clients

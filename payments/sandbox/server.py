@@ -30,6 +30,22 @@ LARGEST_BODY = 16 * 1024
 LARGEST_PAGE = 1000
 LONGEST_OUTAGE_SECONDS = 3600.0
 STATUS = {Code.BAD_REQUEST: 400, Code.KEY_REUSED: 409, Code.NO_SUCH_PAYMENT: 404, Code.NO_SUCH_REFUND: 404}
+ROUTES = Map(
+    [
+        Rule("/v1/payments", methods=["POST"], endpoint="authorize"),
+        Rule("/v1/payments/<transaction_id>/capture", methods=["POST"], endpoint="capture"),
+        Rule("/v1/payments/<transaction_id>/void", methods=["POST"], endpoint="void"),
+        Rule("/v1/refunds", methods=["POST"], endpoint="refund"),
+        Rule("/v1/payments", methods=["GET"], endpoint="find"),
+        Rule("/v1/payments/<transaction_id>", methods=["GET"], endpoint="show"),
+        Rule("/v1/refunds", methods=["GET"], endpoint="find_refund"),
+        Rule("/v1/statement", methods=["GET"], endpoint="statement"),
+        Rule("/", methods=["GET"], endpoint="front"),
+        Rule("/challenges/<transaction_id>", methods=["GET", "POST"], endpoint="challenge"),
+        Rule("/v1/control/outage", methods=["POST"], endpoint="set_outage"),
+        Rule("/healthz", methods=["GET"], endpoint="health"),
+    ]
+)
 T = TypeVar("T")
 
 
@@ -56,28 +72,20 @@ class Server:
         self.bank = bank
         self.manners = manners
         self.outage = Outage()
-        money: dict[str, Callable[..., Any]] = {
-            "/v1/payments": self._authorize,
-            "/v1/payments/<transaction_id>/capture": self._capture,
-            "/v1/payments/<transaction_id>/void": self._void,
-            "/v1/refunds": self._refund,
+        self._endpoints: dict[str, Callable[..., Any]] = {
+            "authorize": self._call(self._authorize),
+            "capture": self._call(self._capture),
+            "void": self._call(self._void),
+            "refund": self._call(self._refund),
+            "find": self._look(self._find),
+            "show": self._look(self._show),
+            "find_refund": self._look(self._find_refund),
+            "statement": self._look(self._statement),
+            "front": lambda request: challenges.front(),
+            "challenge": self._challenge,
+            "set_outage": self._set_outage,
+            "health": lambda request: {"status": "ok"},
         }
-        looks: dict[str, Callable[..., Any]] = {
-            "/v1/payments": self._find,
-            "/v1/payments/<transaction_id>": self._show,
-            "/v1/refunds": self._find_refund,
-            "/v1/statement": self._statement,
-        }
-        self._routes = Map(
-            [
-                *(Rule(path, methods=["POST"], endpoint=self._call(endpoint)) for path, endpoint in money.items()),
-                *(Rule(path, methods=["GET"], endpoint=self._look(endpoint)) for path, endpoint in looks.items()),
-                Rule("/", methods=["GET"], endpoint=lambda request: challenges.front()),
-                Rule("/challenges/<transaction_id>", methods=["GET", "POST"], endpoint=self._challenge),
-                Rule("/v1/control/outage", methods=["POST"], endpoint=self._set_outage),
-                Rule("/healthz", methods=["GET"], endpoint=lambda request: {"status": "ok"}),
-            ]
-        )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -88,8 +96,8 @@ class Server:
     def _respond(self, request: Request) -> Response:
         try:
             _check_caller(request)
-            endpoint, values = self._routes.bind_to_environ(request.environ).match()
-            answer = endpoint(request, **values)
+            endpoint, values = ROUTES.bind_to_environ(request.environ).match()
+            answer = self._endpoints[endpoint](request, **values)
             return answer if isinstance(answer, Response) else _json(answer)
         except Refused as error:
             return _error(STATUS[error.code], error.code, str(error))

@@ -95,7 +95,7 @@ def orders_coming_in(sea: OrderStream) -> Iterator[None]:
         try:
             while not stop.is_set():
                 sea.state()
-                stop.wait(0.05)
+                stop.wait(0.1)
         except BaseException as error:
             failed.append(error)
         finally:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.kafka.apache_kafka import ApacheKafka
 from devtools.testing.kafka_security import KafkaSecurity
 from devtools.testing.services import Services
 from kafka_bridge import testing

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException, Producer
 
-from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.kafka.apache_kafka import ApacheKafka
 from devtools.local.roles import PROJECT
 from devtools.testing.kafka_security import KafkaSecurity
 from devtools.testing.services import Services

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from django.test import Client
 
-from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.kafka.apache_kafka import ApacheKafka
 from devtools.testing.processes import TOKEN, Shop
 from devtools.testing.services import Services
 from devtools.testing.shop import buyers as buying

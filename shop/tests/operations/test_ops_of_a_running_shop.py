@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.kafka.apache_kafka import ApacheKafka
 from devtools.local.postgres import Postgres
 from devtools.testing.processes import Shop
 from devtools.testing.services import Services

@@ -10,7 +10,7 @@ import redis
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from django.db import connections
 
-from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.kafka.apache_kafka import ApacheKafka
 from devtools.testing import processes
 from devtools.testing.processes import Shop
 from devtools.testing.services import Services

@@ -7,7 +7,7 @@ from itertools import cycle
 
 import pytest
 
-from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.kafka.apache_kafka import ApacheKafka
 from devtools.local.postgres import Postgres
 from devtools.testing.processes import Shop
 from devtools.testing.shop.buyers import Buyers

@@ -260,9 +260,9 @@ def test_headers_of_any_kind_are_answered(client: Client, method: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "../settings.py",
-        "%2e%2e/settings.py",
-        "..%5csettings.py",
+        "../settings/site.py",
+        "%2e%2e/settings/site.py",
+        "..%5csettings%5csite.py",
         "/etc/passwd",
         "%00",
         "shop/css/%ff",

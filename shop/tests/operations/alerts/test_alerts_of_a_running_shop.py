@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from devtools.local.apache_kafka import ApacheKafka
+from devtools.local.kafka.apache_kafka import ApacheKafka
 from devtools.local.postgres import Postgres
 from devtools.testing import http_receiver
 from devtools.testing.http_receiver import HttpReceiver

@@ -7,7 +7,7 @@ from devtools.local.supervisor import Command, Supervisor
 from kafka_bridge.testing import embedded
 
 NAME = "kafka"
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 
 class EmbeddedKafka:

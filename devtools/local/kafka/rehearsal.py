@@ -8,8 +8,8 @@ import fcntl
 import shutil
 from pathlib import Path
 
-from devtools.local.apache_kafka import ApacheKafka
-from devtools.local.kafka_jars import Jars
+from devtools.local.kafka.apache_kafka import ApacheKafka
+from devtools.local.kafka.kafka_jars import Jars
 from devtools.local.supervisor import Supervisor
 
 _ENDS_WITHIN_SECONDS = 60

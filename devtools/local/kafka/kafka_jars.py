@@ -12,7 +12,7 @@ from pathlib import Path
 from devtools.local.errors import LocalError
 from devtools.local.supervisor import Command, Supervisor
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 POM = PROJECT / "deploy" / "kafka" / "pom.xml"
 LEAST_JAVA = 17
 DOWNLOAD_TIMEOUT_SECONDS = 900

@@ -9,10 +9,10 @@ from typing import Protocol
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from devtools.local import apache_kafka, kafka_jars
-from devtools.local.apache_kafka import ApacheKafka
-from devtools.local.embedded_kafka import EmbeddedKafka
 from devtools.local.errors import LocalError
+from devtools.local.kafka import apache_kafka, kafka_jars
+from devtools.local.kafka.apache_kafka import ApacheKafka
+from devtools.local.kafka.embedded_kafka import EmbeddedKafka
 from devtools.local.state_dir import StateDir
 from devtools.local.supervisor import Supervisor
 from kafka_bridge.runtime import clients, topics

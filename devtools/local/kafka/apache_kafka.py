@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from devtools.local import kafka_jars, ports
+from devtools.local import ports
 from devtools.local.errors import LocalError
+from devtools.local.kafka import kafka_jars
 from devtools.local.state_dir import RESET_ADVICE
 from devtools.local.supervisor import Command, Supervisor
 
