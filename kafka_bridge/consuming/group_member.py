@@ -38,9 +38,10 @@ class Revoked(Exception):
 class GroupMember(PartitionHolder):
     """One member of one consumer group, in one thread."""
 
-    def __init__(self, name: str, stop: threading.Event) -> None:
+    def __init__(self, name: str, stop: threading.Event, *, patience_seconds: float = 0.0) -> None:
         super().__init__(name)
         self.stop = stop
+        self._patience_seconds = patience_seconds
         self._check_connection_at = 0.0
         self._pause_notices: pause_notices.PauseNotices
         self._waits_for = ""
@@ -68,7 +69,12 @@ class GroupMember(PartitionHolder):
     @contextmanager
     def _joined(self, topics: list[str]) -> Iterator[None]:
         """In the group, until told to stop; leaves it at once at the end."""
-        self._consumer = clients.consumer(group=self.name, on_commit=self._on_commit, on_error=self._on_error)
+        self._consumer = clients.consumer(
+            group=self.name,
+            patience_seconds=self._patience_seconds,
+            on_commit=self._on_commit,
+            on_error=self._on_error,
+        )
         self._pause_notices = pause_notices.PauseNotices(
             self.name, self._consumer, offsets=self._offsets, assigned=lambda: self.assigned
         )
