@@ -63,7 +63,7 @@ FROM kafka_bridge_outboxrow WHERE published_at IS NULL ORDER BY id LIMIT %s
 """
 _SENT = """
 UPDATE kafka_bridge_outboxrow o SET published_at = clock_timestamp(), partition = s.partition, "offset" = s."offset"
-FROM json_to_recordset(%s) AS s(id bigint, partition int, "offset" bigint) WHERE o.id = s.id
+FROM json_to_recordset(%s) AS s(id bigint, partition int, "offset" bigint) WHERE o.id = s.id AND o.id = ANY(%s)
 """
 
 
@@ -200,7 +200,8 @@ def relay_batch(
         # A last chance for reports: a row whose report we miss is sent once more by the next leader.
         producer.flush(2)
     if in_flight.delivered:
-        connection.execute(_SENT, [bulk_rows.as_json(in_flight.delivered)])
+        ids = [delivered.id for delivered in in_flight.delivered]
+        connection.execute(_SENT, [bulk_rows.as_json(in_flight.delivered), ids])
     _count(in_flight, time.perf_counter() - began)
     _report_failures(in_flight, stop)
     is_full = len(unsent) >= clients.conf().relay_batch_size
