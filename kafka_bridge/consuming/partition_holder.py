@@ -69,7 +69,8 @@ class PartitionHolder:
 
     def _look_at_controls(self) -> None:
         """Do what a person has us do now. The caller finds in `_revoked` what is to be forgotten."""
-        self._controls.look()
+        if not self._controls.look():
+            return
         if self._controls.must_rejoin(self._consumer.memberid()):
             log.info("%s: leaves and comes back, as a person asked", self.name)
             self._is_leaving = True
