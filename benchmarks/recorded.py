@@ -61,7 +61,7 @@ def _line(metric: Metric, before: Sequence[float], now: Sequence[float]) -> str:
 
 def _figure(values: Sequence[float], unit: str) -> str:
     whole = _number(statistics.median(values))
-    spread = f" ({_number(min(values))} – {_number(max(values))})" if len(values) > 1 else ""
+    spread = f" ({_number(min(values))} to {_number(max(values))})" if len(values) > 1 else ""
     return f"{whole}{spread} {unit}"
 
 
