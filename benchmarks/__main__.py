@@ -1,6 +1,7 @@
 """`python -m benchmarks`: run the benchmarks and print the results."""
 
 import argparse
+import dataclasses
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from benchmarks import machine, report
 from benchmarks.environment import BenchmarkEnvironment, TaskFailed
-from benchmarks.measured import checkout, cost, relay, saga, sale
+from benchmarks.measured import checkout, cost, relay, saga, sale, sustained
 from benchmarks.profile import QUICK, BenchmarkOutcome, Profile
 from benchmarks.results import Results
 from devtools.local.errors import LocalError
@@ -118,6 +119,7 @@ PARTS: dict[str, Callable[[BenchmarkEnvironment, Profile], BenchmarkOutcome]] = 
     "cost": cost.measure,
     "stock": stock,
     "sale": sale.measure,
+    "sustained": sustained.measure,
 }
 
 
@@ -131,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     results = Results(machine=machine.facts())
-    profile = QUICK if options.quick else Profile()
+    profile = dataclasses.replace(QUICK if options.quick else Profile(), profiles=options.profile or "")
     say = Narrator(console).say
     try:
         with BenchmarkEnvironment(state=Path(settings.STATE_DIR), kafka=options.kafka, stop=stop, say=say) as bench:
@@ -184,6 +186,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output instead of tables")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), metavar="NAME", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="one short run of each: about four minutes, less precise")
+    parser.add_argument(
+        "--profile",
+        metavar="FOLDER",
+        help="where `sustained` puts profiles of our processes at 50 orders a second (py-spy, collapsed stacks)",
+    )
     parser.add_argument(
         "--kafka",
         choices=(kafka_choice.AUTO, kafka_choice.EMBEDDED, kafka_choice.SINGLE),

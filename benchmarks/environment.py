@@ -124,6 +124,17 @@ class BenchmarkEnvironment:
         """Where the services keep their data."""
         return self._folder.path
 
+    @property
+    def postgres_log(self) -> Path:
+        """What PostgreSQL logs."""
+        return self._supervisor.log(postgres.NAME)
+
+    @property
+    def python_roles(self) -> list[str]:
+        """The running processes that are ours."""
+        services = self.pids()
+        return [name for name in self._supervisor.names if name not in services]
+
     def pids(self, roles: Roles | None = None) -> dict[str, int]:
         """The process ids of all services, and of all running roles, by name."""
         kafka = self._choice.kafka

@@ -44,6 +44,10 @@ class LoadPlan:
     seed: int = 1
     keep_orders: bool = False
     """Whether the report shall name each order with the moment of its click."""
+    expects: int = 201
+    """The status of an answer that counts."""
+    is_read: bool = False
+    """Whether the path is read (GET) instead of orders being sent to it."""
 
 
 @dataclass
@@ -63,7 +67,13 @@ class Requests:
 
     def __init__(self, plan: LoadPlan) -> None:
         picker = random.Random(plan.seed)  # noqa: S311 - to be repeatable, not secret
-        self._tails = [_tail(picker.sample(list(plan.skus), 2), picker) for _ in range(_VARIANTS)]
+        self._read = (
+            f"GET {plan.path} HTTP/1.1\r\nHost: 127.0.0.1:{plan.port}\r\n\r\n".encode() if plan.is_read else b""
+        )
+        if self._read:
+            return
+        lines = min(2, len(plan.skus))
+        self._tails = [_tail(picker.sample(list(plan.skus), lines), picker) for _ in range(_VARIANTS)]
         self._pick = picker.choice
         length = len(_START) + 36 + len(self._tails[0])
         self._head = (
@@ -72,7 +82,9 @@ class Requests:
         ).encode() + _START
 
     def next(self) -> bytes:
-        """The whole request of one more order."""
+        """The whole request of one more order, or of the page."""
+        if self._read:
+            return self._read
         return self._head + str(uuid.uuid4()).encode() + self._pick(self._tails)
 
 
@@ -215,7 +227,7 @@ class Generator:
         if not self._count_from <= counted < self._count_until:
             return
         self._report.statuses[status] += 1
-        if status != 201:
+        if status != self._plan.expects:
             self._report.first_error = self._report.first_error or body[:300].decode(errors="replace")
             return
         self._report.latencies_ms.append((now - since) * 1000)

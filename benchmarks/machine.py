@@ -5,10 +5,12 @@ import platform
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 _KIB = 1024
+_DESCRIBE = ("git", "describe", "--always", "--dirty")
 
 
 def facts() -> dict[str, str]:
@@ -16,12 +18,32 @@ def facts() -> dict[str, str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
     packages = ("Django", "granian", "psycopg", "confluent-kafka", "msgspec")
     return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
         "cores": str(cores),
+        "processor": _processor(),
         "load": f"{os.getloadavg()[0]:.2f}",
         "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),
         **{name: version(name) for name in packages},
     }
+
+
+def commit() -> str:
+    """What is measured, as git names it; empty where there is no git."""
+    try:
+        named = subprocess.run(_DESCRIBE, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return named.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def memory_mib(roots: Mapping[str, int]) -> dict[str, float]:

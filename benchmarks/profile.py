@@ -29,6 +29,14 @@ class Profile:
     pages: int = 300
     sale_buyers: int = 5000
     sale_units: int = 100
+    sustained_warm_up_seconds: float = 4.0
+    sustained_rest_seconds: float = 6.0
+    sustained_seconds: float = 15.0
+    sustained_burst_seconds: float = 10.0
+    sustained_statement_seconds: float = 6.0
+    sustained_page_seconds: float = 4.0
+    profiles: str = ""
+    """The folder for profiles; empty: none are made."""
 
 
 QUICK = Profile(
@@ -46,6 +54,9 @@ QUICK = Profile(
     busy_seconds=3.0,
     pages=60,
     stock_seconds=2.0,
+    sustained_seconds=8.0,
+    sustained_burst_seconds=4.0,
+    sustained_page_seconds=2.0,
 )
 
 

@@ -11,8 +11,10 @@ from orders.models import OrderMail
 from orders.state_machine import apply_events
 
 orders = registry.Group("orders", believes=books.stated)  # manage.py run_consumer orders
-shipping_group = registry.Group("shipping", believes=books.stated)  # manage.py run_consumer shipping
-notifications = registry.Group("notifications", believes=books.stated)  # manage.py run_consumer notifications
+# Nobody waits for a parcel or a mail by the second, and what is done together costs a fraction of what is done alone.
+# shipping, notifications: manage.py run_consumer shipping …
+shipping_group = registry.Group("shipping", believes=books.stated, patience_seconds=0.5)
+notifications = registry.Group("notifications", believes=books.stated, patience_seconds=0.5)
 
 
 # -- orders: the state machine ---------------------------------------------------------------------

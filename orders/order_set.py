@@ -36,7 +36,7 @@ _WRITE = f"""
 UPDATE orders_order o SET version = n.version, {", ".join(f"{name} = n.{name}" for name in _WRITTEN)}
 FROM json_to_recordset(%s)
     AS n(id uuid, version int, {", ".join(f"{name} {kind}" for name, kind in _WRITTEN.items())})
-WHERE o.id = n.id AND o.version = n.version - 1
+WHERE o.id = n.id AND o.version = n.version - 1 AND o.id = ANY(%s::uuid[])
 """  # noqa: S608 - made of the column names above
 
 
@@ -57,7 +57,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
             return
         changed = [{name: getattr(order, name) for name in ("id", "version", *_WRITTEN)} for order in orders]
         with connection.cursor() as cursor:
-            cursor.execute(_WRITE, [bulk_rows.as_json(changed)])
+            cursor.execute(_WRITE, [bulk_rows.as_json(changed), bulk_rows.uuids(order.pk for order in orders)])
             if cursor.rowcount != len(orders):
                 raise RuntimeError(f"{len(orders) - cursor.rowcount} orders changed while they were being written")
         for order in orders:

@@ -1,10 +1,12 @@
 """Carries charges and refunds to the gateway: many calls at a time, none inside a transaction.
 
-The answers that have come in are settled together in one transaction; a slow call keeps nobody else waiting.
+The answers that have come in are settled together in one transaction, which also takes what is due then, the next steps
+of these charges included; a slow call keeps nobody else waiting.
 """
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,6 +25,7 @@ from payments.state_machine.transitions import GatewayAnswer
 
 log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.02
+_BETWEEN_LOOKS_SECONDS = 0.1
 AnswerT = TypeVar("AnswerT")
 
 
@@ -52,6 +55,8 @@ class GatewayWorker:
         self._charges: dict[Future[GatewayAnswer | Unknown], Charge] = {}
         self._refunds: dict[Future[Answer], Refund] = {}
         self._answers = ReceivedAnswers()
+        self._look_at = 0.0
+        """By the monotonic clock; until then, what is due is taken with the answers that are settled."""
 
     def work(self) -> bool:
         """Start what is due, settle what was answered. True if there may be more at once.
@@ -59,7 +64,8 @@ class GatewayWorker:
         Raises:
             django.db.Error: the answers could not be written; they are kept and written at the next call.
         """
-        self._start_due()
+        if not self._under_way or time.monotonic() >= self._look_at:
+            self._start_due()
         self._gather()
         settled = self._settle()
         return settled > 0 or self._under_way > 0
@@ -68,18 +74,33 @@ class GatewayWorker:
     def _under_way(self) -> int:
         return len(self._charges) + len(self._refunds)
 
+    @property
+    def _room(self) -> int:
+        """How many calls may be begun: no more than the gateway is to be asked now.
+
+        A row that is taken in vain waits until its lease is over.
+        """
+        return gateways.current().room(settings.PAYMENT_CONCURRENT_CALLS - self._under_way)
+
     def _start_due(self) -> None:
+        self._look_at = time.monotonic() + _BETWEEN_LOOKS_SECONDS
+        if (room := self._room) <= 0:
+            return
+        charges = claiming.claim_charges(limit=room)
+        self._call(charges)
+        room -= len(charges)
+        for refund in claiming.claim_refunds(limit=room) if room else ():
+            self._refunds[self._threads.submit(gateway_calls.give_back, refund)] = refund
+
+    def _call(self, charges: Sequence[Charge]) -> None:
+        for charge in charges:
+            self._charges[self._threads.submit(gateway_calls.carry_out, charge)] = charge
+
+    @property
+    def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(settings.PAYMENT_CONCURRENT_CALLS, thread_name_prefix="gateway")
-        # Not more than the gateway is to be asked now: a row that is taken in vain waits until its lease is over.
-        room = gateways.current().room(settings.PAYMENT_CONCURRENT_CALLS - self._under_way)
-        if room <= 0:
-            return
-        for charge in claiming.claim_charges(limit=room):
-            self._charges[self._pool.submit(gateway_calls.carry_out, charge)] = charge
-            room -= 1
-        for refund in claiming.claim_refunds(limit=room) if room else ():
-            self._refunds[self._pool.submit(gateway_calls.give_back, refund)] = refund
+        return self._pool
 
     def _gather(self) -> None:
         if not self._under_way:
@@ -95,7 +116,7 @@ class GatewayWorker:
         if not self._answers:
             return 0
         try:
-            _write(self._answers)
+            self._call(_write(self._answers, room=self._room))
         except Exception as error:
             if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
                 raise
@@ -114,9 +135,11 @@ class GatewayWorker:
                 log.exception("%s could not be written", answer)
 
 
-def _write(came_in: ReceivedAnswers) -> None:
+def _write(came_in: ReceivedAnswers, *, room: int = 0) -> list[Charge]:
+    """Settle these, and take up to so many charges that are due then."""
     with transaction.atomic(durable=True), tracing.in_group(gateway_calls.GROUP), outbox.collect():
         settlement.settle(charges=came_in.charges, refunds=came_in.refunds)
+        return claiming.claim_charges(limit=room) if room > 0 else []
 
 
 def _answer_of(call: Future[AnswerT]) -> AnswerT | Unknown:

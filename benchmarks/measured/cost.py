@@ -10,7 +10,6 @@ figures can be taken on a machine that is not idle. What a process takes at rest
 import http.client
 import itertools
 import re
-import subprocess
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,7 +22,6 @@ from benchmarks import load, machine
 from benchmarks.environment import BenchmarkEnvironment, TaskFailed
 from benchmarks.measured import checkout
 from benchmarks.profile import BenchmarkOutcome, Profile
-from devtools.local.roles import PROJECT
 from kafka_bridge.runtime import waiting
 
 PATIENCE_SECONDS = 180.0
@@ -42,7 +40,6 @@ _CONNECTIONS = """
 SELECT application_name, count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name <> '' GROUP BY application_name
 """
-_DESCRIBE = ("git", "describe", "--always", "--dirty")
 Connection = psycopg.Connection[Any]
 
 
@@ -90,7 +87,7 @@ def measure(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
     outcome.note("cost_busy_ms", sum(busy["ms_per_order"].values()))
     outcome.details = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": machine.commit(),
         "ms_per_second_at_rest": {name: round(1000 * each, 2) for name, each in at_rest.items()},
         "steady": steady,
         "busy": busy,
@@ -200,12 +197,3 @@ def _get(connection: http.client.HTTPConnection, path: str) -> str:
     if answer.status != 200:
         raise TaskFailed(f"{path} was answered with {answer.status}")
     return text
-
-
-def _commit() -> str:
-    """What was measured, as git names it; empty where there is no git."""
-    try:
-        named = subprocess.run(_DESCRIBE, cwd=PROJECT, capture_output=True, text=True, check=True)  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return named.stdout.strip()

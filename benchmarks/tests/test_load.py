@@ -32,6 +32,11 @@ class Counter(BaseHTTPRequestHandler):
         self.wfile.flush()
         self.wfile.write(body[5:])
 
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""
 
@@ -81,6 +86,16 @@ def test_what_is_refused_is_counted_apart(port: int, handler: type[Counter]) -> 
     assert set(report.statuses) == {503}
     assert report.latencies_ms == []
     assert report.first_error.startswith('{"order"')
+
+
+def test_pages_are_read_and_orders_that_shall_be_refused_count(port: int, handler: type[Counter]) -> None:
+    plan = load.LoadPlan(port=port, path="/", skus=(), seconds=0.2, connections=2, is_read=True, expects=200)
+    pages = load.Generator(plan).run()
+    assert pages.statuses == {200: len(pages.latencies_ms)} and pages.latencies_ms and not handler.orders
+    handler.status = 422
+    door = load.Generator(load.LoadPlan(port=port, path="/", skus=SKUS[:1], seconds=0.2, expects=422)).run()
+    assert door.statuses == {422: len(door.latencies_ms)}
+    assert all([line["sku"] for line in order["lines"]] == SKUS[:1] for order in handler.orders)
 
 
 def test_the_same_seed_picks_the_same_books() -> None:

@@ -47,6 +47,13 @@ def test_the_spread_is_relative_to_the_median() -> None:
     assert stats.spread_percent([0, 0]) == 0
 
 
+def test_of_two_benchmarks_of_the_same_the_later_one_counts() -> None:
+    results = Results(machine={})
+    results.add({"confirmed_p50_ms": [200.0], "click_p50_ms": [9.0]})
+    results.add({"confirmed_p50_ms": [80.0, 100.0, 90.0]})
+    assert results.as_dict()["runs"] == {"click_p50_ms": [9], "confirmed_p50_ms": [80, 100, 90]}
+
+
 def test_medians_stand_under_their_names_with_runs_and_aims() -> None:
     results = Results(machine={"cores": "2"}, problems=["relay: it did not start"])
     results.add({"checkout_vs_orm": [3.0, 4.5, 4.2], "click_p99_ms": [120.0], "checkout_per_s": [3141.59]})

@@ -151,9 +151,14 @@ def set_state(expiries: Mapping[UUID, datetime | None], state: State) -> None:
         cursor.execute(
             """
             UPDATE inventory_reservation r SET state = %s, expires_at = s.expires_at, updated_at = now()
-            FROM json_to_recordset(%s) AS s(order_id uuid, expires_at timestamptz) WHERE r.order_id = s.order_id
+            FROM json_to_recordset(%s) AS s(order_id uuid, expires_at timestamptz)
+            WHERE r.order_id = s.order_id AND r.order_id = ANY(%s::uuid[])
             """,
-            [state.value, bulk_rows.as_json([{"order_id": i, "expires_at": at} for i, at in expiries.items()])],
+            [
+                state.value,
+                bulk_rows.as_json([{"order_id": i, "expires_at": at} for i, at in expiries.items()]),
+                bulk_rows.uuids(expiries),
+            ],
         )
 
 

@@ -206,10 +206,12 @@ class ControlReader:
         self._rejoining: frozenset[str] = frozenset()
         self._has_failed = False
 
-    def look(self) -> None:
-        """Ask PostgreSQL, if it is time. Outside of any transaction; what fails is tried again later."""
+    def look(self) -> bool:
+        """Ask PostgreSQL, if it is time, and say whether it was. Outside of any transaction; what fails is tried again
+        later.
+        """
         if self._now() < self._look_at:
-            return
+            return False
         self._look_at = self._now() + LOOK_SECONDS
         in_force = Q(kind=GroupControl.Kind.PAUSE, ended_at=None)
         asked = Q(kind=GroupControl.Kind.REJOIN, at__gt=Now() - timedelta(seconds=REQUEST_SECONDS))
@@ -218,9 +220,10 @@ class ControlReader:
         except (DatabaseError, InterfaceError) as error:
             connection.close()
             self._note_failure(error)
-            return
+            return True
         self._pauses = [each for each in found if each.kind == GroupControl.Kind.PAUSE]
         self._rejoining = frozenset(each.member_id for each in found if each.kind == GroupControl.Kind.REJOIN)
+        return True
 
     def _note_failure(self, error: Exception) -> None:
         if self._pauses is None:

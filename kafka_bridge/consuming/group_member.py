@@ -28,6 +28,7 @@ from kafka_bridge.runtime.waiting import Stopped
 log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 _CHECK_CONNECTION_SECONDS = 1.0
+_LINGER_ALONE = 0.2
 T = TypeVar("T")
 
 
@@ -38,9 +39,11 @@ class Revoked(Exception):
 class GroupMember(PartitionHolder):
     """One member of one consumer group, in one thread."""
 
-    def __init__(self, name: str, stop: threading.Event) -> None:
+    def __init__(self, name: str, stop: threading.Event, *, patience_seconds: float = 0.0) -> None:
         super().__init__(name)
         self.stop = stop
+        self._patience_seconds = patience_seconds
+        self._linger_seconds = self._options.batch_linger_seconds
         self._check_connection_at = 0.0
         self._pause_notices: pause_notices.PauseNotices
         self._waits_for = ""
@@ -68,7 +71,12 @@ class GroupMember(PartitionHolder):
     @contextmanager
     def _joined(self, topics: list[str]) -> Iterator[None]:
         """In the group, until told to stop; leaves it at once at the end."""
-        self._consumer = clients.consumer(group=self.name, on_commit=self._on_commit, on_error=self._on_error)
+        self._consumer = clients.consumer(
+            group=self.name,
+            patience_seconds=self._patience_seconds,
+            on_commit=self._on_commit,
+            on_error=self._on_error,
+        )
         self._pause_notices = pause_notices.PauseNotices(
             self.name, self._consumer, offsets=self._offsets, assigned=lambda: self.assigned
         )
@@ -108,13 +116,17 @@ class GroupMember(PartitionHolder):
             raise access_errors.AccessRefused(self._refused)
         if first is None or self._is_end(first):
             return []
-        rest = self._consumer.consume((at_most or self._options.batch_size) - 1, self._options.batch_linger_seconds)
-        return [
+        rest = self._consumer.consume((at_most or self._options.batch_size) - 1, self._linger_seconds)
+        messages = [
             message
             for message in (first, *rest)
             if not (self._is_end(message) or self._is_unreadable(message))
             and clients.is_usable(message, reader=self.name)
         ]
+        # Where messages come one by one, none of them waits long for company that does not come.
+        share = 1.0 if len(messages) > 1 else _LINGER_ALONE
+        self._linger_seconds = share * self._options.batch_linger_seconds
+        return messages
 
     def _is_end(self, message: Message) -> bool:
         """Whether it says that a partition has been read to its end; see Note [Gaps at the end]."""

@@ -8,9 +8,15 @@ for good. So the client tells when it has read a partition to its end, and that 
 # Note [Held by a person]
 A partition that a person paused (see `controls.py`) is treated as one that went and came back: what is in hand of it is
 forgotten. Then it stays paused, through rebalances and pauses of our own, until nobody wants that any more.
+
+# Note [Offsets a few times a second]
+To a broker a commit is a message more, written and copied like any other. So offsets are stored in the client after
+each batch, and committed a few times a second. Who gives partitions back commits all that is stored. Only after a crash
+the messages of the last moment come again; the inbox knows them, and they change nothing.
 """
 
 import logging
+import time
 from collections.abc import Iterable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -49,6 +55,9 @@ class PartitionHolder:
         self._is_leaving = False
         """A person asked us to leave and come back."""
         self._commit_again = False
+        """Something is stored that is not committed, or a commit was refused."""
+        self._commit_at = 0.0
+        """By the monotonic clock; see Note [Offsets a few times a second]."""
         self._refused: KafkaError | None = None
         """Why a broker did not let us in, while we have no partitions."""
         self._activity = MemberActivity(name, self.loop)
@@ -60,7 +69,8 @@ class PartitionHolder:
 
     def _look_at_controls(self) -> None:
         """Do what a person has us do now. The caller finds in `_revoked` what is to be forgotten."""
-        self._controls.look()
+        if not self._controls.look():
+            return
         if self._controls.must_rejoin(self._consumer.memberid()):
             log.info("%s: leaves and comes back, as a person asked", self.name)
             self._is_leaving = True
@@ -91,8 +101,9 @@ class PartitionHolder:
         offsets = self._offsets.to_store(self.assigned)
         if offsets:
             self._consumer.store_offsets(offsets=offsets)
-        if offsets or self._commit_again:
-            self._commit_again = False
+            self._commit_again = True
+        if self._commit_again and (now := time.monotonic()) >= self._commit_at:
+            self._commit_again, self._commit_at = False, now + self._options.commit_seconds
             # Not awaited: the offset may lag behind its effects, which the inbox makes harmless.
             self._consumer.commit(asynchronous=True)
 

@@ -93,10 +93,19 @@ class Group:
     (a gateway call, a mail) the handler only records; a *worker* then does it, in a thread of the same process.
     """
 
-    def __init__(self, name: str, *, retry: RetryPolicy | None = None, believes: Belief | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        retry: RetryPolicy | None = None,
+        believes: Belief | None = None,
+        patience_seconds: float = 0.0,
+    ) -> None:
         if name in _groups:
             raise ValueError(f"two groups are called {name!r}")
         self.name = name
+        self.patience_seconds = patience_seconds
+        """How long its messages may wait for company, so that more of them are handled together; 0: not at all."""
         self.retry = retry
         """How its messages are tried again, where a handler does not say; None for what the settings say."""
         self.believes = believes

@@ -86,7 +86,7 @@ class Runner(group_member.GroupMember):
         after_commit: Callable[[], None] = lambda: None,
         dead_letter_limit: DeadLetterLimit | None = None,
     ) -> None:
-        super().__init__(group.name, stop)
+        super().__init__(group.name, stop, patience_seconds=group.patience_seconds)
         self.group = group
         self.after_commit = after_commit
         self.handled = self.duplicates = self._put_behind = 0

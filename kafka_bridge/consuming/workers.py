@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 
 from django.db import close_old_connections, connection
 
@@ -10,6 +11,7 @@ from kafka_bridge.runtime import backoff, error_classes
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
+CHECK_CONNECTION_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 10.0
 
 
@@ -28,12 +30,15 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         """Work until told to stop. An error is logged and the work tried again: what is due stays recorded."""
-        failures = 0
+        failures, check_at = 0, 0.0
         while not self._stop_event.is_set():
             # Before the work, not after it: what is recorded while it runs wakes it once more.
             self._wake.clear()
             try:
-                close_old_connections()
+                # Once a second is enough, for asking costs a round trip; one that breaks in between is an error here.
+                if time.monotonic() >= check_at:
+                    close_old_connections()
+                    check_at = time.monotonic() + CHECK_CONNECTION_SECONDS
                 more = self._work()
                 failures = 0
             except Exception as error:

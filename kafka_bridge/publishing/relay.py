@@ -18,7 +18,7 @@ further up in its partition already, or comes in its right place.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -63,7 +63,7 @@ FROM kafka_bridge_outboxrow WHERE published_at IS NULL ORDER BY id LIMIT %s
 """
 _SENT = """
 UPDATE kafka_bridge_outboxrow o SET published_at = clock_timestamp(), partition = s.partition, "offset" = s."offset"
-FROM json_to_recordset(%s) AS s(id bigint, partition int, "offset" bigint) WHERE o.id = s.id
+FROM json_to_recordset(%s) AS s(id bigint, partition int, "offset" bigint) WHERE o.id = s.id AND o.id = ANY(%s)
 """
 
 
@@ -119,6 +119,15 @@ class InFlight:
         return report
 
 
+class Relayed(NamedTuple):
+    """What has become of the rows that were unsent."""
+
+    sent: int
+    """How many Kafka has acknowledged."""
+    left: int
+    """How many are known to wait still: they failed, or follow another one of their key."""
+
+
 class FatalProducerError(Exception):
     """librdkafka says the producer cannot go on (its identity was fenced): end the process, a new one starts afresh."""
 
@@ -144,10 +153,11 @@ def _lead(connection: Connection, stop: threading.Event, counts: list[int]) -> N
     try:
         while not stop.is_set():
             activity.current.turn()
-            count = relay_batch(connection, producer, stop, refused)
+            relayed = relay_batch(connection, producer, stop, refused)
             database_bounds.check_takes_writes(connection)
-            sent += count
-            if not count:
+            sent += relayed.sent
+            # Whatever is written after the look at the table is announced, so there is no need to look once more.
+            if not (relayed.sent and relayed.left):
                 _wait_for_rows(connection)
     finally:
         counts.append(sent)
@@ -163,8 +173,8 @@ def _note_refusal(refused: list[KafkaError], error: KafkaError) -> None:
 
 def relay_batch(
     connection: Connection, producer: Producer, stop: threading.Event, refused: list[KafkaError] | None = None
-) -> int:
-    """Send the first unsent row of each key, wait for the reports, note them. Returns how many arrived.
+) -> Relayed:
+    """Send the first unsent row of each key, wait for the reports, note them.
 
     `refused` gets what the producer hears of brokers that do not let it in.
 
@@ -176,7 +186,8 @@ def relay_batch(
     in_flight, refused = InFlight(), [] if refused is None else refused
     refused.clear()  # of before: what is still so comes again, each time the producer tries
     began = time.perf_counter()
-    for row in first_of_each_key(connection):
+    unsent = unsent_rows(connection)
+    for row in first_of_each_key(unsent):
         _produce(producer, row, in_flight, stop)
     while not in_flight.is_complete and not stop.is_set():
         if producer.flush(0.25):
@@ -189,10 +200,12 @@ def relay_batch(
         # A last chance for reports: a row whose report we miss is sent once more by the next leader.
         producer.flush(2)
     if in_flight.delivered:
-        connection.execute(_SENT, [bulk_rows.as_json(in_flight.delivered)])
+        ids = [delivered.id for delivered in in_flight.delivered]
+        connection.execute(_SENT, [bulk_rows.as_json(in_flight.delivered), ids])
     _count(in_flight, time.perf_counter() - began)
     _report_failures(in_flight, stop)
-    return len(in_flight.delivered)
+    is_full = len(unsent) >= clients.conf().relay_batch_size
+    return Relayed(sent=len(in_flight.delivered), left=len(unsent) - len(in_flight.delivered) + is_full)
 
 
 def _count(in_flight: InFlight, seconds: float) -> None:
@@ -209,15 +222,24 @@ def _count(in_flight: InFlight, seconds: float) -> None:
         activity.current.note_use("kafka", error=in_flight.failed[0][1].name())
 
 
-def first_of_each_key(connection: Connection) -> list[ClaimedRow]:
-    """Of the oldest unsent rows those that may go now; see Note [One row per key at a time]."""
-    first: dict[str, ClaimedRow] = {}
-    unsent = connection.execute(_UNSENT, [clients.conf().relay_batch_size]).fetchall()
+def unsent_rows(connection: Connection) -> list[ClaimedRow]:
+    """The oldest unsent rows, a batch at the most.
+
+    They are not locked: another relay that reads them too sends repeats, see Note [Two leaders].
+    """
+    unsent = [
+        ClaimedRow._make(row) for row in connection.execute(_UNSENT, [clients.conf().relay_batch_size]).fetchall()
+    ]
     WAITING.set(len(unsent))
-    OLDEST.set((datetime.now(UTC) - unsent[0][-1]).total_seconds() if unsent else 0)
+    OLDEST.set((datetime.now(UTC) - unsent[0].created_at).total_seconds() if unsent else 0)
     activity.current.note_use("postgresql")
-    # The rows are not locked: another relay that reads them too sends repeats, see Note [Two leaders].
-    for row in map(ClaimedRow._make, unsent):
+    return unsent
+
+
+def first_of_each_key(unsent: Iterable[ClaimedRow]) -> list[ClaimedRow]:
+    """Of these rows those that may go now; see Note [One row per key at a time]."""
+    first: dict[str, ClaimedRow] = {}
+    for row in unsent:
         first.setdefault(row.key, row)
     return list(first.values())
 
@@ -272,7 +294,8 @@ def _report_failures(in_flight: InFlight, stop: threading.Event) -> None:
 def _wait_for_rows(connection: Connection) -> None:
     """Sleep until a transaction says that it stated something, or the slow poll is due."""
     started = time.monotonic()
+    # All that has come is taken at once: one look at the table answers every announcement from before it.
     for _ in connection.notifies(timeout=clients.conf().relay_poll_seconds, stop_after=1):
-        return
+        pass
     if connection.closed:
         raise psycopg.OperationalError(f"the connection broke after {time.monotonic() - started:.1f} s of waiting")

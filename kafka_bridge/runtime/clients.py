@@ -23,6 +23,8 @@ REPEAT_SECONDS = 30.0
 ISOLATION = "read_uncommitted"
 """Whatever lies in a topic is read as it comes. The bridge makes no transactions of Kafka's; with `read_committed` one
 of a stranger's that stays open would hold up all that comes after it."""
+_MUCH_BYTES = 1024 * 1024
+"""What brokers need not wait with: more than a batch."""
 ErrorCallback = Callable[[KafkaError], None]
 CommitCallback = Callable[[KafkaError | None, list[TopicPartition]], None]
 
@@ -108,11 +110,16 @@ def producer(*, linger_ms: float = 5, on_error: ErrorCallback = _ignore) -> Prod
 
 
 def consumer(
-    *, group: str, on_commit: CommitCallback = lambda error, _: None, on_error: ErrorCallback = _ignore
+    *,
+    group: str,
+    patience_seconds: float = 0.0,
+    on_commit: CommitCallback = lambda error, _: None,
+    on_error: ErrorCallback = _ignore,
 ) -> Consumer:
     """A consumer whose offsets move only when `runner.py` says so.
 
-    While it is polled, `on_commit` hears how commits went, and `on_error` of brokers' troubles.
+    With patience its brokers wait so long for more messages before they hand any over. While it is polled, `on_commit`
+    hears how commits went, and `on_error` of brokers' troubles.
     """
     options = conf()
     config = common() | {
@@ -128,7 +135,8 @@ def consumer(
         # The end of a partition comes as an event; see `GroupMember._note_end`.
         "enable.partition.eof": True,
         "max.poll.interval.ms": int(options.max_poll_interval_seconds * 1000),
-        "fetch.wait.max.ms": 500,
+        "fetch.wait.max.ms": int(patience_seconds * 1000) or 500,
+        "fetch.min.bytes": _MUCH_BYTES if patience_seconds else 1,
         "fetch.error.backoff.ms": 100,
         # A batch is 500 messages; a deeper queue would only hold memory.
         "queued.min.messages": 5000,

@@ -64,7 +64,9 @@ class BridgeSettings:
     batch_size: int = 500
     """Messages that a consumer takes into one transaction at the most."""
     batch_linger_seconds: float = 0.005
-    """How long a consumer waits for more messages once it has one."""
+    """How long a consumer waits for more messages once it has one; a fifth of it where they come one by one."""
+    commit_seconds: float = 0.25
+    """How often a consumer commits its offsets at most; after a crash, messages of so long come again to the inbox."""
     max_poll_interval_seconds: float = 300.0
     """A consumer that has not asked for messages for so long is thrown out of its group."""
     attempts: int = 3

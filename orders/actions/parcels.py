@@ -1,7 +1,7 @@
 """Parcels: made when an order is confirmed, taken and brought by the sandbox carrier after its delays."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -18,22 +18,24 @@ from orders.state_machine.unit_of_work import begin
 
 CARRIER = "Sandbox Parcel"
 _BATCH = 200
+_WITH_CARRIER = (Shipment.State.PACKED, Shipment.State.SHIPPED)
 
 
 def pack(*, order_ids: Sequence[UUID]) -> None:
     """Make a parcel with a tracking number for each of these orders that has none yet and is still wanted."""
     due_at = timezone.now() + timedelta(seconds=settings.CARRIER_SHIP_DELAY_SECONDS)
-    wanted = Order.objects.filter(pk__in=order_ids, status=Status.PAID).order_by("pk").select_for_update()
+    locked = Order.objects.filter(pk__in=order_ids, status=Status.PAID).order_by("pk").select_for_update()
+    wanted = list(locked.values_list("pk", flat=True))
     Shipment.objects.bulk_create(
         [
             Shipment(
-                order=order,
+                order_id=order_id,
                 carrier=CARRIER,
                 tracking_number=new_tracking_number(),
                 due_at=due_at,
-                caused_by=outbox.cause_of(str(order.pk)),
+                caused_by=outbox.cause_of(str(order_id)),
             )
-            for order in wanted
+            for order_id in wanted
         ],
         ignore_conflicts=True,
     )
@@ -41,22 +43,23 @@ def pack(*, order_ids: Sequence[UUID]) -> None:
 
 def move_parcels() -> bool:
     """Let the carrier take and bring what is due. True if there may be more at once."""
-    shipped = _move(Shipment.State.PACKED, ship)
-    delivered = _move(Shipment.State.SHIPPED, deliver)
-    return shipped or delivered
+    # Only looked up, and outside of any transaction: orders are locked before shipments everywhere, and whoever has
+    # the lock looks again. Mostly nothing is due.
+    due = Shipment.objects.filter(state__in=_WITH_CARRIER, due_at__lte=timezone.now()).order_by("due_at")
+    found = list(due.values_list("order_id", "state")[:_BATCH])
+    moves = [_move(state, [order for order, its in found if its == state]) for state in _WITH_CARRIER]
+    return any(moves)
 
 
-def _move(state: Shipment.State, advance: Callable[..., list[Order]]) -> bool:
+def _move(state: Shipment.State, order_ids: Sequence[UUID]) -> bool:
+    if not order_ids:
+        return False
+    advance = ship if state is Shipment.State.PACKED else deliver
     with transaction.atomic(durable=True):
-        # Orders are locked before shipments everywhere, so the due ones are only looked up here.
-        due = Shipment.objects.filter(state=state, due_at__lte=timezone.now()).order_by("due_at")
-        order_ids = list(due.values_list("order_id", flat=True)[:_BATCH])
-        if not order_ids:
-            return False
         moved = advance(order_ids=order_ids, by=CARRIER)
-        left = set(order_ids) - {order.pk for order in moved}
-        Shipment.objects.filter(order__in=left, order__status=Status.CANCELLED).update(state=Shipment.State.STOPPED)
-        return bool(moved)
+        if left := set(order_ids) - {order.pk for order in moved}:
+            Shipment.objects.filter(order__in=left, order__status=Status.CANCELLED).update(state=Shipment.State.STOPPED)
+    return bool(moved)
 
 
 def new_tracking_number() -> str:

@@ -8,6 +8,10 @@ begins no mail after `ROUND_SECONDS` and gives back what is left, and one mail h
 dialogue with the mail server, of which there are about ten. So a claim ends only under one that is dead or frozen.
 Each claim counts up `attempts`; what is written of a failure, or given back, must still have that number.
 
+# Note [Noted together]
+That a mail was sent is noted at the latest `NOTE_SECONDS` later, with others: a transaction for each would cost more
+than the mails. A crash before the note sends the mails of that moment again, as it always did with the last one.
+
 # Note [Whose failure it is]
 While the mail server cannot be reached, or does not let the shop in, no mail is at fault: all are given back uncounted,
 and the worker waits. Everything that happens from then on is about the one mail, whatever the exception is. Refused for
@@ -24,8 +28,7 @@ from datetime import timedelta
 
 from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import connection, transaction
-from django.db.models import F
+from django.db import connection
 from django.db.models.functions import Now
 from django.template.loader import render_to_string
 
@@ -42,9 +45,21 @@ GROUP = "notifications"
 """Who records mails, and sends them."""
 LEASE_SECONDS = 180.0
 ROUND_SECONDS = 3.0
+NOTE_SECONDS = 0.05
 ATTEMPTS = 80
 _BATCH = 50
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 2.0, 3600.0
+
+
+# One statement, and so one transaction: it is asked again and again, often for nothing.
+_CLAIM = """
+UPDATE orders_ordermail SET next_attempt_at = now() + make_interval(secs => %s), attempts = attempts + 1
+WHERE id = ANY(ARRAY(
+    SELECT id FROM orders_ordermail WHERE sent_at IS NULL AND failed_at IS NULL AND next_attempt_at <= now()
+    ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED
+))
+RETURNING id
+"""
 
 
 def send_due() -> bool:
@@ -53,34 +68,42 @@ def send_due() -> bool:
     Raises:
         Unavailable: the mail server cannot be reached, or does not let the shop in.
     """
-    began = time.monotonic()
-    mails = deque(_claim())
+    began = noted = time.monotonic()
+    mails, sent = deque(_claim()), list[int]()
     is_work = bool(mails)
     server = get_connection()
     try:
-        while mails and time.monotonic() - began < ROUND_SECONDS:
+        while mails and (now := time.monotonic()) - began < ROUND_SECONDS:
+            if now - noted >= NOTE_SECONDS:
+                _note_sent(sent)
+                noted = now
             if _is_pointless(mails[0]):
                 mails[0].delete()
-            else:
-                _send(mails[0], server)
+            elif _send(mails[0], server):
+                sent.append(mails[0].pk)
             mails.popleft()
     finally:
+        _note_sent(sent)
         _give_back(mails)
     return is_work
 
 
 def _claim() -> list[OrderMail]:
     """Take some mails for a while; see Note [A claim outlives the work]."""
-    with transaction.atomic(durable=True):
-        due = OrderMail.objects.filter(sent_at=None, failed_at=None, next_attempt_at__lte=Now())
-        ids = list(
-            due.order_by("next_attempt_at").select_for_update(skip_locked=True).values_list("pk", flat=True)[:_BATCH]
-        )
-        OrderMail.objects.filter(pk__in=ids).update(
-            next_attempt_at=Now() + timedelta(seconds=LEASE_SECONDS), attempts=F("attempts") + 1
-        )
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, [LEASE_SECONDS, _BATCH])
+        ids = [mail_id for (mail_id,) in cursor.fetchall()]
+    if not ids:
+        return []
     claimed = OrderMail.objects.filter(pk__in=ids).order_by("pk")
     return list(claimed.select_related("order", "order__shipment").prefetch_related("order__lines"))
+
+
+def _note_sent(sent: list[int]) -> None:
+    """See Note [Noted together]; the list is empty afterwards."""
+    if sent:
+        OrderMail.objects.filter(pk__in=sent).update(sent_at=Now(), failed_at=None, last_error="")
+        sent.clear()
 
 
 def _give_back(mails: Collection[OrderMail]) -> None:
@@ -101,8 +124,8 @@ def _is_pointless(mail: OrderMail) -> bool:
     return mail.kind == OrderMail.Kind.CONFIRM_PAYMENT and mail.order.status != Status.PENDING
 
 
-def _send(mail: OrderMail, server: BaseEmailBackend) -> None:
-    """See Note [Whose failure it is]."""
+def _send(mail: OrderMail, server: BaseEmailBackend) -> bool:
+    """Whether the mail server took it; see Note [Whose failure it is]."""
     try:
         message = _message(mail)
         _open(server)
@@ -112,9 +135,10 @@ def _send(mail: OrderMail, server: BaseEmailBackend) -> None:
         if error_classes.is_infrastructure(error) or error_classes.is_conflict(error):
             raise
         _note_failure(mail, error)
+        return False
     else:
         SENT.inc()
-        OrderMail.objects.filter(pk=mail.pk).update(sent_at=Now(), failed_at=None, last_error="")
+        return True
     finally:
         # It may hang up first, or say nothing more: the mail's fate is decided by then.
         with contextlib.suppress(OSError):

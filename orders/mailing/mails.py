@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 from django.db import connection
 
 from kafka_bridge.publishing import outbox
-from orders.models import Order, OrderMail
+from kafka_bridge.runtime.postgresql import bulk_rows
+from orders.models import OrderMail
 
 LATE_SECONDS = 300
 """A mail is taken up within seconds; after so long no notifications is running, or no mail server can be reached."""
@@ -26,6 +28,23 @@ class MailRequest:
     reason: str = ""
 
 
+class _Owed(msgspec.Struct):
+    request: MailRequest
+    caused_by: UUID | None
+
+
+# Of orders that there are; sorted like all that is inserted in batches.
+_QUEUE = """
+INSERT INTO orders_ordermail (order_id, kind, number, amount_minor, reason, attempts, caused_by)
+SELECT o.id, r.kind, r.number, r.amount_minor, left(r.reason, 500), 0, owed.caused_by
+FROM json_to_recordset(%s) AS owed(request json, caused_by uuid), json_to_record(owed.request)
+    AS r(order_id uuid, kind text, number int, amount_minor bigint, reason text)
+JOIN orders_order o ON o.id = r.order_id
+ORDER BY o.id, r.kind, r.number
+ON CONFLICT DO NOTHING
+"""
+
+
 def queue(*, order_ids: Sequence[UUID], kind: OrderMail.Kind) -> None:
     """These orders owe their buyers a mail of this kind; a second call changes nothing."""
     queue_each(requests=[MailRequest(order_id=order_id, kind=kind) for order_id in order_ids])
@@ -33,22 +52,9 @@ def queue(*, order_ids: Sequence[UUID], kind: OrderMail.Kind) -> None:
 
 def queue_each(*, requests: Sequence[MailRequest]) -> None:
     """These orders owe their buyers these mails; a second call changes nothing."""
-    known = set(Order.objects.filter(pk__in=[request.order_id for request in requests]).values_list("pk", flat=True))
-    OrderMail.objects.bulk_create(
-        [
-            OrderMail(
-                order_id=request.order_id,
-                kind=request.kind,
-                number=request.number,
-                amount_minor=request.amount_minor,
-                reason=request.reason[:500],
-                caused_by=outbox.cause_of(str(request.order_id)),
-            )
-            for request in requests
-            if request.order_id in known
-        ],
-        ignore_conflicts=True,
-    )
+    owed = [_Owed(request, outbox.cause_of(str(request.order_id))) for request in requests]
+    with connection.cursor() as cursor:
+        cursor.execute(_QUEUE, [bulk_rows.as_json(owed)])
 
 
 def oldest_due_seconds() -> float:

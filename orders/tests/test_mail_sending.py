@@ -109,6 +109,27 @@ def test_xe5_a_silent_mail_server_holds_nobody_and_nothing_is_counted_or_lost(
     assert mail_server.taken == ["a@example.org"]
 
 
+@pytest.mark.rush
+def test_mails_that_were_sent_before_an_outage_are_noted_together_and_not_sent_again(
+    mail_server: MailServer, settings: Any
+) -> None:
+    class SilentAfterTwo(list[str]):
+        def append(self, recipient: str) -> None:
+            super().append(recipient)
+            mail_server.is_silent = len(self) == 2
+
+    settings.EMAIL_TIMEOUT = 0.3
+    mail_server.taken = SilentAfterTwo()
+    owed(*(f"reader{number}@example.org" for number in range(4)))
+    with pytest.raises(error_classes.Unavailable, match="timed out"):
+        mail_sending.send_due()
+    assert OrderMail.objects.exclude(sent_at=None).count() == 2
+    assert set(OrderMail.objects.filter(sent_at=None).values_list("attempts", flat=True)) == {0}
+    mail_server.is_silent = False
+    send_all()
+    assert Counter(mail_server.taken) == Counter({f"reader{number}@example.org": 1 for number in range(4)})
+
+
 def test_no_mail_server_at_all_is_waited_out(settings: Any) -> None:
     with smtp.serving(settings):
         pass

@@ -36,7 +36,7 @@ _WRITTEN = (
 _WRITE = f"""
 UPDATE payments_charge c SET {", ".join(f"{name} = w.{name}" for name, _ in _WRITTEN)}
 FROM json_to_recordset(%s) AS w(id uuid, {", ".join(f"{name} {kind}" for name, kind in _WRITTEN)})
-WHERE c.id = w.id
+WHERE c.id = w.id AND c.id = ANY(%s::uuid[])
 """  # noqa: S608 - made of the constants above
 _NOTE = """
 INSERT INTO payments_chargeentry (charge_id, at, what, state, amount_minor, detail)
@@ -130,7 +130,7 @@ class UnitOfWork:
     def _write(charges: list[Charge]) -> None:
         written = [{"id": c.pk, **{name: getattr(c, name) for name, _ in _WRITTEN}} for c in charges]
         with connection.cursor() as cursor:
-            cursor.execute(_WRITE, [bulk_rows.as_json(written)])
+            cursor.execute(_WRITE, [bulk_rows.as_json(written), bulk_rows.uuids(c.pk for c in charges)])
 
 
 def of_orders(order_ids: Iterable[UUID]) -> UnitOfWork:

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from benchmarks.measured import bridge, commits, consumer_scaling, poison, stock
 from inventory import stock_adjustments
+from inventory.models import Stock
 from shop import models
 from shop.books import seed
 
@@ -47,8 +48,19 @@ def fill_outbox(*, count: int) -> dict[str, Any]:
     return {}
 
 
+def sell_out() -> dict[str, Any]:
+    """Take away all that is free of one book; returns its sku."""
+    book = Stock.objects.filter(sale_id=None).order_by("bin").first()
+    if book is None:
+        raise ValueError("the shop has no stock")
+    with transaction.atomic():
+        stock_adjustments.correct(sku=book.sku, change=-book.free, reason="benchmark", by="benchmark")
+    return {"sku": book.sku}
+
+
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "prepare": prepare,
+    "sell_out": sell_out,
     "fill-outbox": fill_outbox,
     "commits": commits.measure,
     "runner": bridge.measure_runner,

@@ -142,7 +142,7 @@ def test_what_a_replaced_leader_has_in_its_producer_comes_late_and_is_a_repeat(
     orders.state(100)
     old, flight, stop = clients.producer(linger_ms=200_000), relay.InFlight(), threading.Event()
     with psycopg.connect(**leadership.connection_parameters(), autocommit=True) as session:
-        for row in relay.first_of_each_key(session):
+        for row in relay.first_of_each_key(relay.unsent_rows(session)):
             relay._produce(old, row, flight, stop)
         new = clients.producer()
         while outbox.backlog():
