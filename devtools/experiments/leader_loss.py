@@ -6,7 +6,8 @@ followers are frozen first (SIGSTOP), as a network that is cut would do it: stil
 nothing. A first message ends the fetches that the leader has in hand; what is written then is on the leader alone. It
 is killed, the followers go on, and one of them is elected. No election is unclean, and no setting is unusual.
 
-It has to be quick: followers that are frozen for as long as `broker.session.timeout.ms` count as dead afterwards. A round that took too long, because the machine was busy, is void and is played again.
+It has to be quick: followers frozen for as long as `broker.session.timeout.ms` count as dead afterwards. A round that
+took too long, because the machine was busy, is void and is played again.
 """
 
 import time
