@@ -18,7 +18,10 @@ from pathlib import Path
 from django.conf import settings
 from rich.console import Console
 
+from devtools.demo_control.acts import Parts
+from devtools.demo_control.control import DemoControl
 from devtools.local import kafka_choice, ports, prometheus, roles
+from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.embedded_kafka import EmbeddedKafka
 from devtools.local.errors import LocalError
 from devtools.local.kafka_choice import KafkaChoice
@@ -68,6 +71,7 @@ class Demo:
         self._environment: dict[str, str] = {}
         self._supervisor: Supervisor
         self._roles: Roles
+        self._control: DemoControl
         self._choice: KafkaChoice
         self._prometheus: Prometheus | None = None
 
@@ -92,6 +96,7 @@ class Demo:
                 self._welcome()
                 while not self._stop.wait(0.2):
                     self._supervisor.look_after()
+                    self._control.tick()
         except Stopped:
             pass
         except LocalError as error:
@@ -183,8 +188,21 @@ class Demo:
             self._roles.start()
             self._roles.wait_ready()
             done(f"{len(self._roles.names)} roles: {', '.join(self._roles.names)}")
+        self._open_control()
         if self.options.observability:
             self._start_prometheus()
+
+    def _open_control(self) -> None:
+        """From now on its pages may break parts for a while, and run experiments."""
+        kafka = self._choice.kafka
+        parts = Parts(
+            supervisor=self._supervisor,
+            roles=self._roles,
+            kafka=kafka if isinstance(kafka, ApacheKafka) else None,
+            environment=lambda: self._environment,
+        )
+        self._control = DemoControl(parts, sockets=self._state.sockets, run=self._state.run)
+        self._control.open()
 
     def _start_prometheus(self) -> None:
         port = self.options.port + PROMETHEUS_AFTER
@@ -298,6 +316,8 @@ class Demo:
             "Shop": f"{url}/",
             "Admin": f"{url}/admin/   (admin / admin; a customer is reader / reader)",
             "Operations": f"{url}/admin/operations/   (is it well, who waits, what to do)",
+            "Experiments": f"{url}/kafka/experiments/   (say what Kafka will do, and see)",
+            "Break it": f"{url}/kafka/break/   (stop, freeze or kill a part for a while)",
             "Live sockets": f"{self._url(self.options.port + 1, scheme='ws')}/",
             **({"Sandbox bank": f"{self._url(self.options.port + 2)}/"} if self._is_sandbox else {}),
             "Kafka": self._choice.kafka.bootstrap_servers,
@@ -326,6 +346,8 @@ class Demo:
         started, something_ran = time.monotonic(), self._supervisor.names != []
         if something_ran:
             self._say("Stopping …")
+        with contextlib.suppress(AttributeError):
+            self._control.close()
         with contextlib.suppress(AttributeError):  # not that far yet
             self._roles.stop(within_seconds=ROLES_STOP_SECONDS)
         (self._state.path / "demo.env").unlink(missing_ok=True)
