@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
-import re
 import secrets
 import signal
 import socket
@@ -20,7 +18,7 @@ from rich.console import Console
 
 from devtools.demo_control.acts import Parts
 from devtools.demo_control.control import DemoControl
-from devtools.local import kafka_choice, ports, prometheus, roles
+from devtools.local import installed, kafka_choice, ports, prometheus, roles
 from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.embedded_kafka import EmbeddedKafka
 from devtools.local.errors import LocalError
@@ -110,7 +108,7 @@ class Demo:
     # -- before anything is started ---------------------------------------------------------------
     def _check_options(self) -> None:
         kafka_choice.check(self.options.kafka)
-        if missing := missing_modules(PROJECT / "requirements.txt"):
+        if missing := installed.missing_modules(PROJECT / "requirements.txt"):
             raise LocalError(f"Python module {missing[0]!r} is missing: run `make install`.")
         if ":" in self.options.host:
             raise LocalError(f"--host (HOST=) takes a name or an IPv4 address, not {self.options.host}.")
@@ -388,20 +386,6 @@ class Demo:
     @property
     def _is_embedded(self) -> bool:
         return self._choice.mode == kafka_choice.EMBEDDED
-
-
-def missing_modules(requirements: Path) -> list[str]:
-    """The distributions in a requirements file that are not installed."""
-    names = re.findall(r"^([A-Za-z0-9._-]+)", requirements.read_text(), flags=re.MULTILINE)
-    return [name for name in names if not _is_installed(name)]
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _short(path: Path) -> str:

@@ -12,6 +12,7 @@ from django.conf import settings as django_settings
 from django.test import RequestFactory
 from playwright.sync_api import Page
 
+import devtools
 from devtools.apps import DevtoolsConfig
 from devtools.demo_control import channel
 from devtools.demo_pages.experiment_views import experiments_page
@@ -80,7 +81,7 @@ def test_it_can_be_undone_at_once(demo: DemoInTest) -> None:
 
 def test_the_bank_closes_and_opens(demo: DemoInTest) -> None:
     def answers() -> int:
-        return httpx.get(f"{demo.shop.gateway_url}/v1/charges/nothing", trust_env=False).status_code
+        return httpx.post(f"{demo.shop.gateway_url}/v1/refunds", json={}, trust_env=False).status_code
 
     break_it(demo, "bank", seconds=4)
     assert answers() == 503
@@ -132,7 +133,7 @@ def test_who_may_not_break(demo: DemoInTest) -> None:
 
 def test_without_a_demo_there_are_no_such_pages(settings: Any, tmp_path: Path) -> None:
     assert not django_settings.SHOW_DEMO_HINTS
-    assert DevtoolsConfig.create("devtools").urlpatterns == []
+    assert DevtoolsConfig("devtools", devtools).urlpatterns == []
     settings.STATE_DIR = tmp_path
     with pytest.raises(channel.NoDemo):
         channel.ask({"do": "look"})
