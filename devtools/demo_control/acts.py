@@ -144,7 +144,7 @@ def _poison(parts: Parts, target: str, seconds: int) -> Undo:
     if not placed:
         raise Refused("Kafka does not take the message now.")
     [(partition, offset)] = placed
-    place = [topic, str(partition), str(offset)]
+    place = [POISONED_TOPIC, str(partition), str(offset)]
     return lambda: _run(parts, "discard-poison", "discard_dead_letters_of", *place, "--reason", "poison of the demo")
 
 

@@ -25,7 +25,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Which message."""
-        parser.add_argument("topic", help="as the cluster calls it")
+        parser.add_argument("topic", help="without the prefix that it has on the cluster")
         parser.add_argument("partition", type=int)
         parser.add_argument("offset", type=int)
         parser.add_argument("--reason", required=True, help="why; kept with the letters")

@@ -65,7 +65,7 @@ class DemoInTest:
             fields["csrfmiddlewaretoken"] = found[1]
         return self._ticking(lambda: self._client.post(path, data=fields))
 
-    def wait(self, condition: Callable[[], object], what: str, *, seconds: float = 60) -> None:
+    def wait(self, condition: Callable[[], object], what: str, *, seconds: float = 180) -> None:
         """Until it is true; nobody looks at a page meanwhile."""
         until = time.monotonic() + seconds
         while not condition():
