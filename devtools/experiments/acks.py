@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from devtools.experiments.lab import Lab
+from devtools.experiments.lab import Lab, Unfinished
 from devtools.experiments.leader_loss import WRITTEN, Round
 from devtools.experiments.plans import Bar, Experiment, Finding
 
@@ -60,7 +60,7 @@ def _lose(lab: Lab, levels: dict[str, _Level], number: int) -> None:
         lab.cluster.start(played.leader)
         if is_valid:
             return
-    raise TimeoutError("this machine is too busy: the leader could not be killed in time. Try again when it is quiet")
+    raise Unfinished("this machine is too busy: the leader could not be killed in time. Try again when it is quiet")
 
 
 def _measure(lab: Lab, level: _Level) -> None:

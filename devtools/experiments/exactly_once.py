@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devtools.experiments import charging
-from devtools.experiments.lab import Lab
+from devtools.experiments.lab import Lab, Unfinished
 from devtools.experiments.plans import Bar, Experiment, Finding
 
 ORDERS = 30
@@ -56,13 +56,13 @@ def _charge(lab: Lab, dies_after: int, *, has_inbox: bool) -> _Result:
         with _consumer(task, dies_after) as first:
             lab.wait(lambda: first.poll() is not None, "the kill")
         if first.returncode != -signal.SIGKILL:
-            raise RuntimeError(f"the consumer ended by itself with exit code {first.returncode}")
+            raise Unfinished(f"the consumer ended by itself with exit code {first.returncode}")
         committed, before = lab.committed(group, topic), _count(database)
         lab.report("it is started again", 0.35 + 0.45 * has_inbox)
         with _consumer(task, 0) as second:
             lab.wait(lambda: second.poll() is not None, "the rest")
         if second.returncode:
-            raise RuntimeError(f"the consumer ended with exit code {second.returncode}")
+            raise Unfinished(f"the consumer ended with exit code {second.returncode}")
         return _Result(_count(database), _twice(database), committed, before)
 
 

@@ -29,6 +29,10 @@ Report = Callable[[str, float], None]
 """What goes on, and how much of all is done, from 0 to 1."""
 
 
+class Unfinished(Exception):
+    """The experiment came to no verdict; the message says why."""
+
+
 class Lab:
     """One run of one experiment. Use it from one thread, and `close` it."""
 

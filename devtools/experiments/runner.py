@@ -26,7 +26,7 @@ def run(
 
     Raises:
         LocalError: its brokers cannot run on this machine.
-        KafkaException, TimeoutError: it could not be brought to its end.
+        KafkaException, TimeoutError, Unfinished: it could not be brought to its end.
     """
     began = time.monotonic()
     with _lab(experiment, seed=seed, rounds=rounds, is_short=is_short, state=state, report=report) as lab:

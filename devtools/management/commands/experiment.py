@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from devtools.experiments import catalogue, runner, screen
+from devtools.experiments.lab import Unfinished
 from devtools.experiments.plans import BadChoice, Experiment, Verdict
 from devtools.experiments.status_file import StatusFile
 from devtools.local.errors import LocalError
@@ -86,7 +87,7 @@ class Command(BaseCommand):
             except LocalError as error:
                 status.fail(str(error))
                 raise CommandError(str(error), returncode=CANNOT_RUN) from error
-            except (KafkaException, TimeoutError) as error:
+            except (KafkaException, TimeoutError, Unfinished) as error:
                 status.fail(str(error))
                 raise CommandError(f"The experiment came to no end: {error}.", returncode=NOT_FINISHED) from error
             status.finish(verdict)

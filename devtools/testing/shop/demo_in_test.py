@@ -10,6 +10,7 @@ import httpx
 
 from devtools.demo_control.acts import Parts
 from devtools.demo_control.control import DemoControl
+from devtools.demo_control.experiment_runs import FILE
 from devtools.local.apache_kafka import ApacheKafka
 from devtools.local.state_dir import StateDir
 from devtools.testing.processes import Shop
@@ -23,6 +24,7 @@ class DemoInTest:
     def __init__(self, shop: Shop, kafka: ApacheKafka) -> None:
         state = StateDir(Path(shop.environment["BOOKRUSH_STATE_DIR"]))
         state.run.mkdir(exist_ok=True)
+        self._run = state.run
         self.shop = shop
         parts = Parts(
             supervisor=shop.supervisor, roles=shop.roles, kafka=kafka, environment=lambda: shop.environment
@@ -32,7 +34,8 @@ class DemoInTest:
         self._pool = ThreadPoolExecutor(1)
 
     def open(self) -> None:
-        """The role web gets the pages, and the control listens."""
+        """The role web gets the pages, and the control listens; an experiment of an earlier run is forgotten."""
+        (self._run / FILE).unlink(missing_ok=True)
         self.shop.environment[HINTS] = "true"
         self.shop.restart("web")
         self.control.open()

@@ -142,7 +142,7 @@ def test_an_experiment_in_a_browser(demo: DemoInTest, page: Page) -> None:
     """Line 3: a prediction, progress, a chart, a verdict."""
     with _ticking(demo):
         page.goto(f"{demo.shop.url}{EXPERIMENTS}", timeout=60_000)
-        page.get_by_text("A key keeps the sequence").click()
+        page.locator("summary", has_text="A key keeps the sequence").click()
         page.get_by_label("with a key and without one").check()
         page.get_by_role("button", name="Try it").and_(page.locator("details[open] button")).click()
         verdict = page.locator(".demo-verdict")
