@@ -35,7 +35,7 @@ prove: $(DEVELOPMENT) browser ## the long forms: more seeds, orders, kills and d
 lint: $(DEVELOPMENT) lint-js lint-secrets ## check style, format, types, imports, templates, scripts, style sheets, secrets
 	$(VENV_PYTHON) -m ruff check
 	$(VENV_PYTHON) -m ruff format --check
-	find templates kafka_bridge/templates -name '*.html' | xargs .venv/bin/djade --check
+	find templates kafka_bridge/templates devtools/templates -name '*.html' | xargs .venv/bin/djade --check
 	.venv/bin/lint-imports --no-logo
 	$(VENV_PYTHON) -m mypy .
 

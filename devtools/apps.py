@@ -1,6 +1,8 @@
-"""The app behind `manage.py demo` and `manage.py run_drill`; it has no tables."""
+"""The app behind `manage.py demo`, `run_drill` and `experiment`; it has no tables."""
 
 from django.apps import AppConfig
+from django.conf import settings
+from django.urls import URLPattern, URLResolver, include, path
 
 
 class DevtoolsConfig(AppConfig):
@@ -8,3 +10,10 @@ class DevtoolsConfig(AppConfig):
 
     name = "devtools"
     verbose_name = "Development tools"
+
+    @property
+    def urlpatterns(self) -> list[URLPattern | URLResolver]:
+        """Pages that only a running demo has; see `shop/urls.py`."""
+        if not settings.SHOW_DEMO_HINTS:
+            return []
+        return [path("kafka/", include("devtools.demo_pages.urls"))]

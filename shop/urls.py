@@ -1,5 +1,6 @@
 """All URLs of the shop."""
 
+from django.apps import apps
 from django.contrib import admin
 from django.urls import path, register_converter
 
@@ -62,6 +63,8 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", metrics_view.show_metrics, name="metrics"),
+    # Of apps that bring pages of their own; production has none.
+    *(pattern for app in apps.get_app_configs() for pattern in getattr(app, "urlpatterns", ())),
     path("admin/", ([*_operations, *admin.site.urls[0]], "admin", admin.site.name)),
 ]
 

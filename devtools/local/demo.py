@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
-import re
 import secrets
 import signal
 import socket
@@ -18,9 +16,12 @@ from pathlib import Path
 from django.conf import settings
 from rich.console import Console
 
-from devtools.local import ports, prometheus, roles
+from devtools.demo_control.acts import Parts
+from devtools.demo_control.control import DemoControl
+from devtools.local import installed, ports, prometheus, roles
 from devtools.local.errors import LocalError
 from devtools.local.kafka import kafka_choice
+from devtools.local.kafka.apache_kafka import ApacheKafka
 from devtools.local.kafka.embedded_kafka import EmbeddedKafka
 from devtools.local.kafka.kafka_choice import KafkaChoice
 from devtools.local.postgres import Postgres
@@ -69,6 +70,7 @@ class Demo:
         self._environment: dict[str, str] = {}
         self._supervisor: Supervisor
         self._roles: Roles
+        self._control: DemoControl
         self._choice: KafkaChoice
         self._prometheus: Prometheus | None = None
 
@@ -93,6 +95,7 @@ class Demo:
                 self._welcome()
                 while not self._stop.wait(0.2):
                     self._supervisor.look_after()
+                    self._control.tick()
         except Stopped:
             pass
         except LocalError as error:
@@ -106,7 +109,7 @@ class Demo:
     # -- before anything is started ---------------------------------------------------------------
     def _check_options(self) -> None:
         kafka_choice.check(self.options.kafka)
-        if missing := missing_modules(PROJECT / "requirements.txt"):
+        if missing := installed.missing_modules(PROJECT / "requirements.txt"):
             raise LocalError(f"Python module {missing[0]!r} is missing: run `make install`.")
         if ":" in self.options.host:
             raise LocalError(f"--host (HOST=) takes a name or an IPv4 address, not {self.options.host}.")
@@ -184,8 +187,21 @@ class Demo:
             self._roles.start()
             self._roles.wait_ready()
             done(f"{len(self._roles.names)} roles: {', '.join(self._roles.names)}")
+        self._open_control()
         if self.options.observability:
             self._start_prometheus()
+
+    def _open_control(self) -> None:
+        """From now on its pages may break parts for a while, and run experiments."""
+        kafka = self._choice.kafka
+        parts = Parts(
+            supervisor=self._supervisor,
+            roles=self._roles,
+            kafka=kafka if isinstance(kafka, ApacheKafka) else None,
+            environment=lambda: self._environment,
+        )
+        self._control = DemoControl(parts, sockets=self._state.sockets, run=self._state.run)
+        self._control.open()
 
     def _start_prometheus(self) -> None:
         port = self.options.port + PROMETHEUS_AFTER
@@ -299,6 +315,8 @@ class Demo:
             "Shop": f"{url}/",
             "Admin": f"{url}/admin/   (admin / admin; a customer is reader / reader)",
             "Operations": f"{url}/admin/operations/   (is it well, who waits, what to do)",
+            "Experiments": f"{url}/kafka/experiments/   (say what Kafka will do, and see)",
+            "Break it": f"{url}/kafka/break/   (stop, freeze or kill a part for a while)",
             "Live sockets": f"{self._url(self.options.port + 1, scheme='ws')}/",
             **({"Sandbox bank": f"{self._url(self.options.port + 2)}/"} if self._is_sandbox else {}),
             "Kafka": self._choice.kafka.bootstrap_servers,
@@ -327,6 +345,8 @@ class Demo:
         started, something_ran = time.monotonic(), self._supervisor.names != []
         if something_ran:
             self._say("Stopping …")
+        with contextlib.suppress(AttributeError):
+            self._control.close()
         with contextlib.suppress(AttributeError):  # not that far yet
             self._roles.stop(within_seconds=ROLES_STOP_SECONDS)
         (self._state.path / "demo.env").unlink(missing_ok=True)
@@ -367,20 +387,6 @@ class Demo:
     @property
     def _is_embedded(self) -> bool:
         return self._choice.mode == kafka_choice.EMBEDDED
-
-
-def missing_modules(requirements: Path) -> list[str]:
-    """The distributions in a requirements file that are not installed."""
-    names = re.findall(r"^([A-Za-z0-9._-]+)", requirements.read_text(), flags=re.MULTILINE)
-    return [name for name in names if not _is_installed(name)]
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _short(path: Path) -> str:

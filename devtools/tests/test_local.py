@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from devtools.local import demo, ports, roles, state_dir
+from devtools.local import installed, ports, roles, state_dir
 from devtools.local.errors import LocalError
 from devtools.local.kafka import kafka_choice, kafka_jars
 from devtools.local.kafka.embedded_kafka import EmbeddedKafka
@@ -113,6 +113,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
         pids = [int(pid) for pid in process.stdout.readline().split()]
         assert len(pids) == 2
         assert all(map(is_alive, pids))
+        os.killpg(pids[1], signal.SIGSTOP)  # as a demo's page may have asked for
         process.kill()
     waiting.until(lambda: not any(map(is_alive, pids)), what="the children's end", timeout_seconds=15)
 
@@ -222,7 +223,7 @@ def test_a_failed_download_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_missing_module_is_found(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("# why\nDjango==5.2\nno-such-thing[extra]==1.0\n")
-    assert demo.missing_modules(tmp_path / "requirements.txt") == ["no-such-thing"]
+    assert installed.missing_modules(tmp_path / "requirements.txt") == ["no-such-thing"]
 
 
 # -- services ---------------------------------------------------------------------------------------

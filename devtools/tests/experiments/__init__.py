@@ -1,0 +1,1 @@
+"""Experiments: their verdicts on real brokers."""
