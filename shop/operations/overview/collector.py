@@ -35,8 +35,8 @@ class Source(Generic[T]):
     every_seconds: float
     limit_seconds: float
     """Who has not answered by then does not answer."""
-    close: Callable[[], None] = connection.close
-    """Ends what it has opened, in the thread that asks."""
+    close: Callable[[], None] = lambda: None
+    """Ends what it has opened, but for the database's connection."""
     _seen: Seen[T] = field(default_factory=Seen)
     _asked_at: float | None = None
     """While it is being asked, since when, by the monotonic clock."""
@@ -146,6 +146,7 @@ class Collector:
             source.ask()
             self._stop.wait(max(0.1, began + source.every_seconds - time.monotonic()))
         source.close()
+        connection.close()
 
 
 def _ask_once(source: Source[Any]) -> None:
@@ -153,6 +154,7 @@ def _ask_once(source: Source[Any]) -> None:
         source.ask()
     finally:
         source.close()
+        connection.close()
 
 
 def _read_processes() -> ProcessFigures:
