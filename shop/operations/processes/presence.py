@@ -1,5 +1,6 @@
 """Who is there, and who is missing: heartbeats against what is expected."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -15,19 +16,27 @@ from shop.operations.processes import expected, redis_store
 
 
 def read_figures(now: datetime | None = None) -> ProcessFigures:
-    """Who runs, by Redis; by PostgreSQL where Redis cannot be asked.
+    """Who runs, by Redis; by PostgreSQL where Redis cannot be asked, or does not know them all yet.
 
     Raises:
         DatabaseError: neither can.
         NotExpected: the setting EXPECTED_PROCESSES cannot be read.
     """
     try:
-        found, source, missed_after = redis_store.read(), "Redis", MISSED_AFTER_SECONDS
+        found, since = redis_store.read(), redis_store.written_since()
     except redis.RedisError:
-        # A process writes there once a minute, and may be late by one failed attempt.
-        missed_after = 2.5 * conf.current().heartbeat_table_seconds
-        found, source = heartbeat_table.read(within_seconds=missed_after), "PostgreSQL"
-    return figures_of(found, now=now, read_from=source, missed_after_seconds=missed_after)
+        return _by_the_table([], now, "PostgreSQL")
+    if since is None or time.time() - since < MISSED_AFTER_SECONDS:
+        return _by_the_table(found, now, "Redis and PostgreSQL")
+    return figures_of(found, now=now)
+
+
+def _by_the_table(found: list[Heartbeat], now: datetime | None, read_from: str) -> ProcessFigures:
+    # A process writes there once a minute, and may be late by one failed attempt.
+    missed_after = 2.5 * conf.current().heartbeat_table_seconds
+    known = {heartbeat.instance for heartbeat in found}
+    others = [beat for beat in heartbeat_table.read(within_seconds=missed_after) if beat.instance not in known]
+    return figures_of([*found, *others], now=now, read_from=read_from, missed_after_seconds=missed_after)
 
 
 def figures_of(

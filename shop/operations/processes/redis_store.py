@@ -4,6 +4,10 @@
 `heartbeat:<role>:<instance>` is what a process said last, and `heartbeats` an index of these keys by the time when that
 was. A role may write keys of its own name only (deploy/redis/users.acl), so it cannot speak for another one; the index
 says nothing but where to look.
+
+# Note [Emptied]
+The index also says since when it has been written without a break: a Redis that has just been started or emptied knows
+nobody, and that is no reason to miss everybody. Its score lies far ahead, so that it does not go with what is old.
 """
 
 import time
@@ -19,6 +23,8 @@ from kafka_bridge.telemetry import activity
 from shop.site import redis_urls
 
 INDEX = "heartbeats"
+SINCE = "since"
+_SINCE_FACTOR = 1000.0
 KEPT_SECONDS = 60
 """So long one that has fallen silent is still shown, as missing."""
 ANSWER_SECONDS = 1.0
@@ -43,6 +49,7 @@ class RedisHeartbeats:
             with self._client.pipeline(transaction=False) as pipeline:
                 pipeline.set(key, msgspec.json.encode(heartbeat), ex=KEPT_SECONDS)
                 pipeline.zadd(INDEX, {key: heartbeat.beat_at})
+                pipeline.zadd(INDEX, {SINCE: heartbeat.beat_at * _SINCE_FACTOR}, nx=True)  # see Note [Emptied]
                 pipeline.zremrangebyscore(INDEX, "-inf", heartbeat.beat_at - KEPT_SECONDS)
                 pipeline.execute()
         except redis.RedisError as error:
@@ -75,6 +82,20 @@ def read() -> list[Heartbeat]:
     finally:
         client.close()
     return [heartbeat for key, text in zip(keys, texts, strict=True) if (heartbeat := _decode(key, text)) is not None]
+
+
+def written_since() -> float | None:
+    """Unix time since when heartbeats have been kept without a break; None where there is none yet.
+
+    Raises:
+        redis.RedisError: Redis cannot be asked.
+    """
+    client = _client()
+    try:
+        score = client.zscore(INDEX, SINCE)
+    finally:
+        client.close()
+    return None if score is None else score / _SINCE_FACTOR
 
 
 def _decode(key: bytes, text: bytes) -> Heartbeat | None:

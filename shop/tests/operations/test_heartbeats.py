@@ -106,6 +106,24 @@ def test_who_is_missing_and_since_when(settings: Any) -> None:
     assert presence.figures_of([beat("web"), beat("web"), beat("relay"), beat("timekeeper")]).missing == ()
 
 
+def test_a_redis_that_was_emptied_makes_nobody_missed(
+    in_redis: redis.Redis, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XC2: it knows nobody until each has said something again; until then PostgreSQL is asked as well."""
+    settings.EXPECTED_PROCESSES = "relay,web"
+    relay, web = beat("relay"), beat("web")
+    for each in (relay, web):
+        heartbeat_table.HeartbeatTable(60).write(each)
+    assert presence.read_figures().missing == ()
+    RedisHeartbeats().write(relay)
+    both = presence.read_figures()
+    assert (both.missing, both.read_from) == ((), "Redis and PostgreSQL")
+    assert {heartbeat.instance for heartbeat in both.heartbeats} == {relay.instance, web.instance}
+    monkeypatch.setattr(presence, "MISSED_AFTER_SECONDS", 0)
+    [missing] = presence.read_figures().missing
+    assert missing.role == "web", "who then says nothing there is missed"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

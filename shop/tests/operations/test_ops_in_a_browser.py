@@ -36,7 +36,9 @@ class Served:
 
     def show(self, scene: str) -> None:
         """From now on the shop is like this."""
-        self._scene.write_text(scene)
+        written = self._scene.with_suffix(".new")
+        written.write_text(scene)
+        written.replace(self._scene)
 
     def start(self) -> None:
         """Serve, and wait until it does."""
@@ -47,6 +49,10 @@ class Served:
                 env={**os.environ, "LIVE_PORT": "0"},
             )  # fmt: skip
         waiting.until(lambda: roles.answers(f"{self.url}/ops/", any_status=True), what="the page", timeout_seconds=60)
+
+    def check_alive(self) -> None:
+        """It must not have ended by itself."""
+        assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self._log.read_text()}"
 
     def stop(self) -> None:
         """End the process."""
@@ -65,6 +71,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def scene(served: Served) -> Served:
     """The same, with a shop in which all is well."""
+    served.check_alive()
     served.show("all_well")
     return served
 

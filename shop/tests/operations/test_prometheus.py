@@ -120,18 +120,16 @@ def test_each_panel_shows_something_and_an_alert_comes_and_goes(
     buyers.order(1, card="pm_declined")
     quick_shop.stop("shipping")
     every_query = [expr for uid, board in dashboards().items() if uid != ELSEWHERE for expr in expressions(board)]
+    # A condition that does not hold gives nothing; what it looks at does.
+    every_query += [name for rule in rules() for name in _NAMES.findall(re.sub(r'"[^"]*"', '""', rule["expr"]))]
 
     def empty() -> list[str]:
         return [expr for expr in every_query if not prometheus.query(expr)]
 
     try:
-        quick_shop.wait_until(lambda: not empty(), what="each panel shows something", timeout_seconds=60)
+        quick_shop.wait_until(lambda: not empty(), what="each panel shows something", timeout_seconds=120)
     except TimeoutError:
-        pytest.fail("\n".join(["panels that show nothing:", *empty()]))
-    # A condition that does not hold gives nothing; what it looks at does.
-    for rule in rules():
-        for name in _NAMES.findall(re.sub(r'"[^"]*"', '""', rule["expr"])):
-            assert prometheus.query(name), (rule, name)
+        pytest.fail("\n".join(["queries that give nothing:", *empty()]))
     quick_shop.wait_until(
         lambda: receiver.heard("ProcessMissing", "firing", role="shipping", severity="critical"),
         what="Alertmanager says that shipping is missing",
