@@ -243,7 +243,8 @@ def cluster(kafka_cluster: ApacheKafka, settings: Any) -> Iterator[ClusterReader
         min_insync_replicas=1,
     )  # fmt: skip
     copied = NewTopic(clients.topic_name("orders.events"), 3, 3)
-    for made in clients.admin().create_topics([copied]).values():
+    admin = clients.admin()  # has a name while its futures are waited for
+    for made in admin.create_topics([copied]).values():
         made.result(30)
     testing.make_topics()
     reader = ClusterReader()
