@@ -258,7 +258,7 @@ def test_copies_out_of_step_and_partitions_without_a_leader_are_told_once_and_th
     cluster: ClusterReader, kafka_cluster: ApacheKafka, mail_server: MailServer, settings: Any
 ) -> None:
     board = Board(goes_on_without_database=False)
-    senders, seen = Senders(board), [Seen[KafkaFigures]()]
+    senders, seen = Senders(board), list[Seen[KafkaFigures]]([Seen()])
     alerts = {("under_replicated", ""), ("no_leader", "")}
 
     def look() -> None:
