@@ -28,6 +28,7 @@ from devtools.local.roles import PROJECT
 from kafka_bridge.models import InboxRow
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import clients, waiting
+from kafka_bridge.runtime.coordinators.asking import Coordinators
 from kafka_bridge.runtime.postgresql import leadership
 from orders.placing import placement
 from payments.models import Charge
@@ -101,13 +102,13 @@ def _measure_members(
 
 def _all_have_joined(group: str, members: int) -> bool:
     """Whether the group is stable and each of its members has the same number of partitions."""
-    name, admin = clients.conf().group_prefix + group, clients.admin()
     try:
-        described = admin.describe_consumer_groups([name], request_timeout=10)[name].result()
+        with Coordinators() as coordinators:
+            described = coordinators.describe([group], within_seconds=10)[group]
     except KafkaException:
         return False  # a fresh broker has no coordinator yet
-    shares = [len(member.assignment.topic_partitions) for member in described.members]
-    return described.state == ConsumerGroupState.STABLE and len(shares) == members and len({*shares, 0}) == 2
+    shares = [len(member.partitions) for member in described.members]
+    return described.state == ConsumerGroupState.STABLE.name and len(shares) == members and len({*shares, 0}) == 2
 
 
 def _publish_facts(orders: int, *, seed: int) -> None:

@@ -207,7 +207,7 @@ class Demo:
         port = self.options.port + PROMETHEUS_AFTER
         with self._step("Prometheus") as done:
             self._prometheus = Prometheus(self._supervisor, folder=self._state.path / "prometheus", port=port)
-            self._prometheus.start(self._roles.metrics_addresses())
+            self._prometheus.start(self._roles.metrics_addresses(), others=self._choice.scraped())
             done(f"Prometheus at {self._prometheus.url}")
 
     def _make_environment(self, database_url: str, redis_url: str) -> dict[str, str]:

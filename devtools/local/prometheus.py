@@ -37,8 +37,17 @@ class Prometheus:
         self._port = port
         self.url = f"http://127.0.0.1:{port}"
 
-    def start(self, targets: Mapping[str, str], *, every: str = "5s", alertmanagers: Sequence[str] = ()) -> None:
+    def start(
+        self,
+        targets: Mapping[str, str],
+        *,
+        every: str = "5s",
+        alertmanagers: Sequence[str] = (),
+        others: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         """Scrape these roles (`host:port` by name) and evaluate the rules, both so often.
+
+        `others` are what else is scraped, `host:port` by the job's name, as deploy/prometheus/prometheus.yml has it.
 
         Raises:
             LocalError: it is not installed, or does not start.
@@ -48,7 +57,7 @@ class Prometheus:
         self._folder.mkdir(parents=True, exist_ok=True)
         self.write_targets(targets)
         config = self._folder / "prometheus.yml"
-        config.write_text(json.dumps(self._config(every, alertmanagers), indent=1))
+        config.write_text(json.dumps(self._config(every, alertmanagers, others or {}), indent=1))
         arguments = [
             program,
             f"--config.file={config}",
@@ -87,7 +96,7 @@ class Prometheus:
     def _targets(self) -> Path:
         return self._folder / "targets.json"
 
-    def _config(self, every: str, alertmanagers: Sequence[str]) -> dict[str, Any]:
+    def _config(self, every: str, alertmanagers: Sequence[str], others: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         return {
             "global": {"scrape_interval": every, "evaluation_interval": every, "scrape_timeout": every},
             "rule_files": [str(RULES)],
@@ -95,5 +104,6 @@ class Prometheus:
             "scrape_configs": [
                 {"job_name": "bookrush", "file_sd_configs": [{"files": [str(self._targets)]}]},
                 {"job_name": "prometheus", "static_configs": [{"targets": [f"127.0.0.1:{self._port}"]}]},
+                *({"job_name": name, "static_configs": [{"targets": list(each)}]} for name, each in others.items()),
             ],
         }

@@ -3,6 +3,7 @@
 Rates, stalls and rebalances come from what was read before, so they are there from the second look on.
 """
 
+import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,14 +30,17 @@ from kafka_bridge.monitoring.cluster_figures import (
 )
 from kafka_bridge.monitoring.handling_rates import Handling, HandlingRates, Place
 from kafka_bridge.monitoring.heartbeats import Heartbeat
-from kafka_bridge.monitoring.lag import GroupState, LagReading, PartitionLag
+from kafka_bridge.monitoring.lag import LagReading, PartitionLag
 from kafka_bridge.monitoring.stall_detector import StallDetector
 from kafka_bridge.monitoring.throughput import Key, Snapshot, Throughput
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients, topics
+from kafka_bridge.runtime.coordinators.asking import Coordinators, GroupMember, GroupState
 
 PROBE_SECONDS = 3.0
 """Brokers that have not said by then who they are count as away."""
+ANSWER_SECONDS = 5.0
+"""So long may each further question take; the first that is not answered ends the look."""
 RATE_SECONDS = 30.0
 """Rates are those of so long a time."""
 CONFIG_SECONDS = 300.0
@@ -50,7 +54,8 @@ class ClusterReader:
 
     def __init__(self) -> None:
         self._admin: AdminClient | None = None
-        self._committed_of = offsets.CommittedReader()
+        self._coordinators = Coordinators()
+        self._committed_of = offsets.CommittedReader(answer_seconds=ANSWER_SECONDS)
         self._metrics = BrokerMetricsReader()
         self._certificates = CertificateReader()
         self._handling = HandlingRates()
@@ -67,7 +72,8 @@ class ClusterReader:
 
         `pauses` are what people have paused; what stands still for that is not counted as stalled.
 
-        Blocks for as long as the brokers take; `PROBE_SECONDS` where none answers.
+        Blocks for as long as the brokers take; `PROBE_SECONDS` where none answers, and about `ANSWER_SECONDS`
+        where they fall silent during the look.
 
         Raises:
             KafkaException: the brokers do not answer.
@@ -81,10 +87,14 @@ class ClusterReader:
     def close(self) -> None:
         """End its clients."""
         self._admin = None
+        self._coordinators.close()
         self._committed_of.close()
 
     def _forget(self) -> None:
         """Nobody knows what has moved meanwhile."""
+        silent, self._committed_of = self._committed_of, offsets.CommittedReader(answer_seconds=ANSWER_SECONDS)
+        # A client whose broker is frozen may take as long to close as to be answered.
+        threading.Thread(target=silent.close, name="close-silent-clients", daemon=True).start()
         self.close()
         self._stalls.forget()
         self._looks.clear()
@@ -100,10 +110,12 @@ class ClusterReader:
         names = [clients.topic_name(topic.name) for topic in topics.wanted()]
         reading = lag.read_groups(
             self._admin,
+            self._coordinators,
             consumer_groups.groups_with_lag(),
             metadata.topics,
             topics=names,
             committed_of=self._committed_of,
+            answer_seconds=ANSWER_SECONDS,
         )
         handling = self._handling.update(heartbeats, time.time())
         paces, written = self._paces(reading)
@@ -249,7 +261,7 @@ class ClusterReader:
             self._rebalances[name].append(Rebalance(at=datetime.now(UTC), moved=moved, members=len(state.members)))
 
 
-def _member(member: lag.GroupMember) -> MemberFigures:
+def _member(member: GroupMember) -> MemberFigures:
     prefix = clients.conf().topic_prefix
     partitions = tuple((topic.removeprefix(prefix), number) for topic, number in member.partitions)
     return MemberFigures(id=member.id, client_id=member.client_id, host=member.host, partitions=partitions)

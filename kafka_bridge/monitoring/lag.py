@@ -24,7 +24,7 @@ from confluent_kafka import (
     IsolationLevel,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, MemberDescription, OffsetSpec, TopicMetadata
+from confluent_kafka.admin import AdminClient, OffsetSpec, TopicMetadata
 
 from kafka_bridge.consuming import consumer_groups, controls, pause_notices
 from kafka_bridge.consuming.consumer_groups import Subscriber
@@ -34,6 +34,7 @@ from kafka_bridge.replaying import offsets
 from kafka_bridge.retrying import waiting_heads
 from kafka_bridge.retrying.waiting_heads import ParkedCounts
 from kafka_bridge.runtime import clients, topics
+from kafka_bridge.runtime.coordinators.asking import Coordinators, GroupMember, GroupState
 
 _ANSWER_SECONDS = 10.0
 # Reading one old message of each partition that lags; what has not come by then is told without its age.
@@ -73,29 +74,6 @@ Committed = Mapping[PartitionId, tuple[int, pause_notices.PauseNotice | None]]
 """What a group has committed, and what was said beside it."""
 
 
-class GroupMember(NamedTuple):
-    """A member of a group, as the group's coordinator knows it."""
-
-    id: str
-    client_id: str
-    host: str
-    partitions: tuple[PartitionId, ...]
-    """Topics as the cluster calls them."""
-
-    @property
-    def words(self) -> str:
-        """The end of its id, its client's and its host."""
-        return f"{self.id[-8:]} {self.client_id} {self.host}"
-
-
-class GroupState(NamedTuple):
-    """A group, as its coordinator knows it."""
-
-    state: str
-    """`STABLE`, `EMPTY`, `DEAD` where it has never been, …"""
-    members: tuple[GroupMember, ...]
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LagReading:
     """All that the brokers said of groups at one moment. Partitions are called as the cluster calls them."""
@@ -121,19 +99,24 @@ def read_lag(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Parti
     wanted = [consumer_groups.find_with_lag(name) for name in groups] or consumer_groups.groups_with_lag()
     admin = AdminClient(clients.common() | {"log_level": 0})  # what is wrong is raised
     present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
-    return read_groups(admin, wanted, present, with_age=with_age).rows
+    with Coordinators() as coordinators:
+        return read_groups(admin, coordinators, wanted, present, with_age=with_age).rows
 
 
 def read_groups(
     admin: AdminClient,
+    coordinators: Coordinators,
     wanted: Sequence[Subscriber],
     present: Mapping[str, TopicMetadata],
     *,
     with_age: bool = True,
     topics: Iterable[str] = (),
     committed_of: Callable[[str, Iterable[PartitionId]], Committed] = offsets.committed_with_notices,
+    answer_seconds: float = _ANSWER_SECONDS,
 ) -> LagReading:
     """The same for these groups, with these clients and the topics that are present, and where further topics stand.
+
+    Blocks for `answer_seconds` at most for each question, and ends with the first that is not answered.
 
     Raises:
         KafkaException: the brokers do not answer.
@@ -144,9 +127,9 @@ def read_groups(
     }
     asked = sorted({*_partitions_of(topics, present), *(each for found in partitions.values() for each in found)})
     earliest, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    starts, ends = _offsets(admin, asked, earliest), _offsets(admin, asked, latest)
+    starts, ends = (_offsets(admin, asked, which, answer_seconds) for which in (earliest, latest))
     committed = {group: committed_of(group, heard) for group, heard in partitions.items()}
-    states = _groups(admin, list(partitions))
+    states = coordinators.describe(list(partitions), within_seconds=answer_seconds)
     owners = {name: _owners(group.members) for name, group in states.items()}
     found = [
         replace(_lag(group, each, _offset_in(committed[group], each), starts[each], ends[each]), **activity)
@@ -258,30 +241,16 @@ def _activities(
 
 
 # -- Questions to the brokers -------------------------------------------------------------------------
-def _offsets(admin: AdminClient, partitions: Iterable[PartitionId], which: OffsetSpec) -> dict[PartitionId, int]:
+def _offsets(
+    admin: AdminClient, partitions: Iterable[PartitionId], which: OffsetSpec, answer_seconds: float
+) -> dict[PartitionId, int]:
     asked = {TopicPartition(*partition): which for partition in partitions}
     if not asked:
         return {}
     # As consumers read: what an open transaction has written is still to come for them.
     level = IsolationLevel.READ_UNCOMMITTED
-    futures = admin.list_offsets(asked, isolation_level=level, request_timeout=_ANSWER_SECONDS)
+    futures = admin.list_offsets(asked, isolation_level=level, request_timeout=answer_seconds)
     return {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
-
-
-def _groups(admin: AdminClient, groups: Sequence[str]) -> dict[str, GroupState]:
-    prefix = clients.conf().group_prefix
-    futures = admin.describe_consumer_groups([prefix + group for group in groups], request_timeout=_ANSWER_SECONDS)
-    answers = {name.removeprefix(prefix): future.result() for name, future in futures.items()}
-    return {
-        name: GroupState(answer.state.name, tuple(_member(member) for member in answer.members))
-        for name, answer in answers.items()
-    }
-
-
-def _member(member: MemberDescription) -> GroupMember:
-    assigned = member.assignment.topic_partitions if member.assignment else ()
-    partitions = tuple((each.topic, each.partition) for each in assigned)
-    return GroupMember(member.member_id, member.client_id, member.host.removeprefix("/"), partitions)
 
 
 def _owners(members: Iterable[GroupMember]) -> dict[PartitionId, _Owner]:

@@ -14,10 +14,12 @@ from kafka_bridge.consuming import pause_notices
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.consuming.registry import Group
 from kafka_bridge.runtime import clients
+from kafka_bridge.runtime.coordinators.asking import Coordinators
 
 _ANSWER_SECONDS = 10.0
 # A future is answered only while its client lives, so each client below has a name until then.
 _GIVE_UP_SECONDS = _ANSWER_SECONDS + 5
+_LEAST_SECONDS = 0.1
 _UNSETTLED = (
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -148,16 +150,9 @@ def members_of(group: str) -> list[str]:
     Raises:
         KafkaException: the brokers do not answer.
     """
-    name = clients.conf().group_prefix + group
-    admin = clients.admin()
-    [future] = admin.describe_consumer_groups([name], request_timeout=_ANSWER_SECONDS).values()
-    try:
-        found = future.result(_GIVE_UP_SECONDS)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return []
-        raise
-    return [f"{member.client_id} at {member.host.removeprefix('/')}" for member in found.members]
+    with Coordinators() as coordinators:
+        found = coordinators.describe([group], within_seconds=_ANSWER_SECONDS)[group]
+    return [f"{member.client_id} at {member.host}" for member in found.members]
 
 
 def committed_offsets(group: str, partitions: Iterable[PartitionId]) -> dict[PartitionId, int]:
@@ -187,7 +182,9 @@ def committed_with_notices(
 class CommittedReader:
     """Asks the same again and again, with a client a group that stays connected. Not for several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
+        """`answer_seconds`: how long each question may take."""
+        self._answer_seconds = answer_seconds
         self._clients = ExitStack()
         self._by_group: dict[str, Consumer] = {}
 
@@ -197,8 +194,8 @@ class CommittedReader:
         """As `committed_with_notices`."""
         asked = list(partitions)
         if asked and group not in self._by_group:
-            self._by_group[group] = self._clients.enter_context(_outsider(group))
-        return _committed(self._by_group[group], asked) if asked else {}
+            self._by_group[group] = self._clients.enter_context(_outsider(group, self._answer_seconds))
+        return _committed(self._by_group[group], asked, self._answer_seconds) if asked else {}
 
     def close(self) -> None:
         """End its clients; it makes new ones when it is asked again."""
@@ -207,10 +204,10 @@ class CommittedReader:
 
 
 def _committed(
-    consumer: Consumer, partitions: Iterable[PartitionId]
+    consumer: Consumer, partitions: Iterable[PartitionId], answer_seconds: float = _ANSWER_SECONDS
 ) -> dict[PartitionId, tuple[int, pause_notices.PauseNotice | None]]:
     asked = [TopicPartition(*partition) for partition in partitions]
-    found = _once_found(lambda: consumer.committed(asked, timeout=_ANSWER_SECONDS))
+    found = _once_found(lambda left: consumer.committed(asked, timeout=left), answer_seconds)
     return {
         (each.topic, each.partition): (each.offset, pause_notices.parse_notice(each.metadata))
         for each in found
@@ -254,18 +251,20 @@ def commit_moves(group: Group, moves: Iterable[OffsetMove]) -> None:
     """
     with _outsider(group.name) as consumer:
         there = [TopicPartition(move.log_range.topic, move.log_range.partition, move.then) for move in moves]
-        done = _once_found(lambda: consumer.commit(offsets=there, asynchronous=False))
+        done = _once_found(lambda _: consumer.commit(offsets=there, asynchronous=False), _ANSWER_SECONDS)
     for each in done or []:
         if each.error is not None:
             raise KafkaException(each.error)
 
 
-def _once_found(ask: Callable[[], T]) -> T:
-    """Ask again while the group's coordinator is only just being chosen, as after a broker's start."""
-    until = time.monotonic() + _ANSWER_SECONDS
+def _once_found(ask: Callable[[float], T], within_seconds: float) -> T:
+    """Ask, with the seconds that are left, again while the group's coordinator is only just being chosen, as after a
+    broker's start.
+    """
+    until = time.monotonic() + within_seconds
     while True:
         try:
-            return ask()
+            return ask(max(_LEAST_SECONDS, until - time.monotonic()))
         except KafkaException as error:
             if error.args[0].code() not in _UNSETTLED or time.monotonic() > until:
                 raise
@@ -273,17 +272,19 @@ def _once_found(ask: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _outsider(group: str) -> Iterator[Consumer]:
+def _outsider(group: str, answer_seconds: float = _ANSWER_SECONDS) -> Iterator[Consumer]:
     """A client that asks and commits for a group without joining it.
 
-    Not the Admin API: when a coordinator is slow to be found, its answers about a group's offsets end the process
-    (confluent-kafka 2.16: a crash in C where an error belongs).
+    Not the Admin API, whose questions about a group's offsets may end the process: see Note [Asked in a process of its
+    own].
     """
     consumer = Consumer(
         clients.common()
         | {
             "group.id": clients.conf().group_prefix + group,
             "enable.auto.commit": False,
+            # Closing waits for the answer under way.
+            "socket.timeout.ms": int(answer_seconds * 1000),
             "log_level": 0,  # what is wrong is raised
         }
     )

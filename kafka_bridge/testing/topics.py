@@ -8,6 +8,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from kafka_bridge.runtime import clients, topics
+from kafka_bridge.runtime.coordinators.asking import Coordinators
 
 _SECONDS = 30.0
 
@@ -42,7 +43,8 @@ def delete_topics_and_groups(prefix: str) -> None:
     with contextlib.suppress(KafkaException):
         listed = admin.list_consumer_groups(request_timeout=_SECONDS).result().valid
         if groups := [group.group_id for group in listed if group.group_id.startswith(prefix)]:
-            _wait(admin.delete_consumer_groups(groups, request_timeout=_SECONDS).values())
+            with Coordinators() as coordinators:
+                coordinators.delete(groups, within_seconds=_SECONDS)
     with contextlib.suppress(KafkaException):
         if names := [name for name in admin.list_topics(timeout=_SECONDS).topics if name.startswith(prefix)]:
             _wait(admin.delete_topics(names, operation_timeout=_SECONDS).values())

@@ -7,7 +7,7 @@ from shop.live.ops_feed import Feed
 from shop.live.ops_http import Ops
 from shop.live.ops_sockets import OpsSockets
 from shop.operations.overview import collector
-from shop.operations.pages import reading
+from shop.operations.pages import reading, stored
 from shop.operations.pages.passes import Checks
 from shop.operations.pages.state import Held
 
@@ -21,7 +21,15 @@ def start() -> None:
     """Show what this process collects; before this, nothing is known."""
     alerts = AlertReader()
     alerts.start()
-    reader.use(reading.Sources(overview=collector.overview, alerts=alerts.current, past_alerts=alerts.past, held=_held))
+    reader.use(
+        reading.Sources(
+            overview=collector.overview,
+            alerts=alerts.current,
+            past_alerts=alerts.past,
+            held=_held,
+            stored=stored.read,
+        )
+    )
 
 
 def _held() -> tuple[Held, ...]:

@@ -132,6 +132,11 @@ class ApacheKafka:
         shown = [broker for broker in self.brokers.values() if broker.metrics_port]
         return ",".join(f"{broker.id}=http://{HOST}:{broker.metrics_port}/metrics" for broker in shown)
 
+    @property
+    def metrics_addresses(self) -> list[str]:
+        """The same as `host:port`, for Prometheus."""
+        return [f"{HOST}:{broker.metrics_port}" for broker in self.brokers.values() if broker.metrics_port]
+
     def start(self, *ids: int) -> None:
         """Start those of these brokers (default: all) that are not running, and wait until they are ready.
 

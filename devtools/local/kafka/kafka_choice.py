@@ -77,6 +77,11 @@ class KafkaChoice:
         """The replication factor for topics."""
         return min(3, self.kafka.brokers) if isinstance(self.kafka, RunningKafka) else BROKERS.get(self.mode, 1)
 
+    def scraped(self) -> dict[str, list[str]]:
+        """What Prometheus can be shown by it: `host:port` of each broker, by the job's name."""
+        addresses = self.kafka.metrics_addresses if isinstance(self.kafka, ApacheKafka) else []
+        return {"brokers": addresses} if addresses else {}
+
     def environment(self) -> dict[str, str]:
         """Environment variables that make `shop.settings` use it, once it is started."""
         local = {} if isinstance(self.kafka, RunningKafka) else {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}

@@ -22,6 +22,7 @@ from kafka_bridge.models import OutboxRow
 from kafka_bridge.monitoring import lag
 from kafka_bridge.publishing import relay
 from kafka_bridge.runtime import access_errors, clients, topics
+from kafka_bridge.runtime.coordinators.asking import Coordinators
 from kafka_bridge.wire import event_types
 
 AsRole = Callable[..., AbstractContextManager[None]]
@@ -76,10 +77,12 @@ def read(names: Iterable[str]) -> dict[str, int | None]:
 
 def seen(group: str) -> int | None:
     """The code of the error with which a group's members are kept secret; None where they are told."""
-    admin = clients.admin()
-    [future] = admin.describe_consumer_groups([clients.conf().group_prefix + group]).values()
-    error = future.exception(20)
-    return int(error.args[0].code()) if error else None
+    try:
+        with Coordinators() as coordinators:
+            coordinators.describe([group], within_seconds=20)
+    except KafkaException as error:
+        return int(error.args[0].code())
+    return None
 
 
 def commit(group: str, topic: str) -> int | None:

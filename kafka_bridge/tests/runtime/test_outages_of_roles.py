@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from devtools.testing import tcp_proxy
 from devtools.testing.bridge.bridge_events import delivered
 from devtools.testing.bridge.kafka_logs import produce_all, put_all, record_all
 from devtools.testing.bridge.manage_processes import environment_of, process
 from kafka_bridge import testing
-from kafka_bridge.models import InboxRow
+from kafka_bridge.models import InboxRow, OutboxRow
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import conf
 
@@ -131,6 +131,36 @@ def test_xe5_a_consumer_told_to_stop_while_kafka_says_nothing_ends_within_second
         with roles(proxy.port, tmp_path):
             state(10)
             wait_until_had(20)
+
+
+@pytest.mark.prove
+def test_xe5_a_relay_told_to_stop_with_rows_under_way_while_kafka_says_nothing_ends_within_seconds(
+    kafka: Any, services: Any, tmp_path: Any
+) -> None:
+    with (
+        tcp_proxy.proxy_to(str(services.postgres.sockets / ".s.PGSQL.5432")) as proxy,
+        roles(proxy.port, tmp_path) as (relay, _),
+    ):
+        state(10)
+        wait_until_had(10)
+        kafka.pause()
+        try:
+            state(10)
+            testing.wait_until(waits_for_reports, what="rows under way", timeout_seconds=60)
+            relay.stop()
+        finally:
+            kafka.resume()
+        assert OutboxRow.objects.filter(published_at=None).count() == 10
+
+
+def waits_for_reports() -> bool:
+    """Whether the relay gives signs of life to PostgreSQL, which it does while Kafka has not answered."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query = 'SELECT 1' "
+            "AND pid <> pg_backend_pid()"
+        )
+        return cursor.fetchone() is not None
 
 
 def test_xe5_roles_wait_while_postgresql_takes_no_writes_and_go_on(services: Any, tmp_path: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -16,7 +17,9 @@ from shop.operations.processes import presence
 from shop.operations.processes.expected import NotExpected
 
 MISSING, UNKNOWN = 1, 2
-_HEADINGS = ("role", "host and pid", "version", "up for", "state", "does", "progress", "heard")
+_HEADINGS = ("role", "host", "pid", "version", "up for", "state", "does", "progress")
+_COMMON = ("host", "version")
+_WHOLE = ("role", "pid", "up for", "progress", "heard")
 
 
 class Command(BaseCommand):
@@ -54,25 +57,33 @@ class Command(BaseCommand):
             raise SystemExit(MISSING)
 
     def _print(self, figures: ProcessFigures, now: datetime) -> None:
-        table = Table(title=f"Processes, by {figures.read_from}")
-        for heading in _HEADINGS:
-            table.add_column(heading, no_wrap=heading in ("role", "state", "up for"))
-        for beat in figures.heartbeats:
-            silent = presence.is_silent(beat, now)
-            table.add_row(*_cells(beat, now), style="red" if silent and figures.read_from == "Redis" else None)
+        """What all have in common, such as the machine, is in the title, so that a narrow terminal has room."""
+        shown = {name: list(cells) for name, cells in _columns(figures, now).items()}
+        common = [f"{name} {cells[0]}" for name in _COMMON if len(set(cells := shown[name])) == 1 and shown.pop(name)]
+        table = Table(title=", ".join([f"Processes, by {figures.read_from}", *common]), box=box.SIMPLE_HEAD)
+        for heading in (*shown, "heard"):
+            table.add_column(heading, no_wrap=heading in _WHOLE, overflow="fold")
+        for beat, *cells in zip(figures.heartbeats, *shown.values(), strict=True):
+            silent = presence.is_silent(beat, now) and figures.read_from == "Redis"
+            table.add_row(*cells, _ago(beat.beat_at, now), style="red" if silent else None)
         for gone in figures.missing:
+            said = {"role": gone.role, "state": "missing", "does": f"{gone.present} of {gone.expected} run"}
             since = _ago(gone.since.timestamp(), now)
-            table.add_row(
-                gone.role, *[""] * 3, "missing", f"{gone.present} of {gone.expected} run", "", since, style="bold red"
-            )
+            table.add_row(*(said.get(heading, "") for heading in shown), since, style="bold red")
         Console(file=self.stdout).print(table)  # type: ignore[arg-type]  # it writes text, which is all that is asked
 
 
-def _cells(beat: Heartbeat, now: datetime) -> list[str]:
+def _columns(figures: ProcessFigures, now: datetime) -> dict[str, list[str]]:
+    """By heading, a cell of each process."""
+    rows = [_cells(beat, now) for beat in figures.heartbeats]
+    return {heading: [row[heading] for row in rows] for heading in _HEADINGS}
+
+
+def _cells(beat: Heartbeat, now: datetime) -> dict[str, str]:
     progress = _ago(beat.progressed_at, now) if beat.progressed_at else "none yet"
     up_for = _ago(beat.started_at, now, "")
-    heard = _ago(beat.beat_at, now)
-    return [beat.role, f"{beat.host} {beat.pid}", beat.version, up_for, beat.state, beat.doing, progress, heard]
+    cells = (beat.role, beat.host, str(beat.pid), beat.version, up_for, beat.state, beat.doing, progress)
+    return dict(zip(_HEADINGS, cells, strict=True))
 
 
 def _ago(at: float, now: datetime, ending: str = " ago") -> str:

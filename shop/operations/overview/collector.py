@@ -35,6 +35,8 @@ class Source(Generic[T]):
     every_seconds: float
     limit_seconds: float
     """Who has not answered by then does not answer."""
+    close: Callable[[], None] = lambda: None
+    """Ends what it has opened, but for the database's connection."""
     _seen: Seen[T] = field(default_factory=Seen)
     _asked_at: float | None = None
     """While it is being asked, since when, by the monotonic clock."""
@@ -76,7 +78,7 @@ class Collector:
     def __init__(self) -> None:
         cluster = ClusterReader()
         self.processes: Source[ProcessFigures] = Source("processes", _read_processes, 2, 5)
-        self.kafka: Source[KafkaFigures] = Source("kafka", lambda: self._read_kafka(cluster), 5, 5)
+        self.kafka: Source[KafkaFigures] = Source("kafka", lambda: self._read_kafka(cluster), 5, 5, cluster.close)
         self.database: Source[DatabaseFigures] = Source("database", database.read, 5, 4)
         self.redis: Source[RedisFigures] = Source("redis", redis_server.read, 5, 3)
         self.disks: Source[tuple[DiskFigures, ...]] = Source("disks", disks.read, 30, 10)
@@ -143,6 +145,7 @@ class Collector:
             began = time.monotonic()
             source.ask()
             self._stop.wait(max(0.1, began + source.every_seconds - time.monotonic()))
+        source.close()
         connection.close()
 
 
@@ -150,6 +153,7 @@ def _ask_once(source: Source[Any]) -> None:
     try:
         source.ask()
     finally:
+        source.close()
         connection.close()
 
 

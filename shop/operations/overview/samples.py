@@ -8,6 +8,7 @@ week.
 """
 
 import itertools
+import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,10 @@ _READ = """
 SELECT at, (averages ->> %s)::float8, (coalesce(maxima ->> %s, averages ->> %s))::float8 FROM shop_overviewsample
 WHERE resolution = %s AND at >= %s AND at <= %s AND jsonb_exists(averages, %s) ORDER BY at LIMIT %s
 """
+_READ_MAXIMA = """
+SELECT at, averages || maxima FROM shop_overviewsample WHERE resolution = 60 AND at >= %s ORDER BY at LIMIT %s
+"""
+MINUTES_MAX = 2880
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +142,18 @@ def read(series: str, since: datetime, until: datetime) -> list[Point]:
     with connection.cursor() as cursor:
         cursor.execute(_READ, [series, series, series, resolution, since, until, series, POINTS_MAX])
         return [Point(at=at, average=average, maximum=maximum) for at, average, maximum in cursor.fetchall()]
+
+
+def read_maxima(since: datetime) -> Iterator[tuple[datetime, dict[str, float]]]:
+    """The highest values of each minute since then, by series, the oldest first.
+
+    Raises:
+        django.db.Error: PostgreSQL cannot be reached.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_READ_MAXIMA, [since, MINUTES_MAX])
+        for at, values in cursor.fetchall():
+            yield at, values if isinstance(values, dict) else json.loads(values)
 
 
 def points(

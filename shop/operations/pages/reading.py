@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from shop.operations.alerts.alert import Alert
 from shop.operations.overview.figures import Overview, Seen
+from shop.operations.pages.charts import Series
 from shop.operations.pages.recent import EVERY_SECONDS, Recent
 from shop.operations.pages.state import Held, State
 
@@ -27,6 +28,8 @@ class Sources:
     alerts: Callable[[], Sequence[Alert]] = tuple
     past_alerts: Callable[[], Sequence[Alert]] = tuple
     held: Callable[[], Sequence[Held]] = tuple
+    stored: Callable[[], Sequence[Series]] = tuple
+    """What was stored before this process began; the one that may wait, and may raise."""
 
 
 class Reader:
@@ -41,6 +44,7 @@ class Reader:
         """From now on these, noted every few seconds by a thread that ends with the process."""
         self._sources = sources
         threading.Thread(target=self._note_for_ever, name="ops-recent", daemon=True).start()
+        threading.Thread(target=self._take_stored, name="ops-stored", daemon=True).start()
 
     def read(self) -> State:
         """What is known now."""
@@ -56,6 +60,18 @@ class Reader:
             held=self._sources.held(),
             recent=recent,
         )
+
+    def _take_stored(self) -> None:
+        waiting = threading.Event()
+        while True:
+            try:
+                stored = self._sources.stored()
+                break
+            except Exception:
+                log.debug("what was stored of the last day cannot be read now", exc_info=True)
+                waiting.wait(EVERY_SECONDS)
+        with self._lock:
+            self._recent.put_before(stored)
 
     def _note_for_ever(self) -> None:
         waiting = threading.Event()

@@ -1,10 +1,11 @@
-"""What the figures were in the last day, kept in memory: charts that need no PostgreSQL.
+"""What the figures were in the last day, kept in memory: charts that need no PostgreSQL once they have begun.
 
 The last hour is kept with every look, the rest with one a minute.
 """
 
+import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from shop.operations.overview.figures import Overview
 from shop.operations.pages.charts import Point, Series
@@ -40,6 +41,15 @@ class Recent:
             self._points.setdefault((figure, name), deque(maxlen=KEEP)).append((at, value))
             if is_kept_long:
                 self._thinned.setdefault((figure, name), deque(maxlen=KEEP_THINNED)).append((at, value))
+
+    def put_before(self, stored: Iterable[Series]) -> None:
+        """What was stored before the first look."""
+        for one in list(stored)[:SERIES_MAX]:
+            key = one.figure, one.name
+            known = self._thinned.get(key, ())
+            first = known[0][0] if known else math.inf
+            older = [point for point in one.points if point[0] < first]
+            self._thinned[key] = deque([*older, *known], maxlen=KEEP_THINNED)
 
     def series(self) -> Sequence[Series]:
         """All that is remembered."""

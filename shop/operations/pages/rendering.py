@@ -8,6 +8,7 @@ from typing import Any
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
+from kafka_bridge.monitoring.cluster_figures import GroupFigures
 from kafka_bridge.monitoring.heartbeats import MISSED_AFTER_SECONDS
 from shop.operations.pages import advice, charts, findings, windows, words
 from shop.operations.pages.charts import Chart
@@ -119,16 +120,23 @@ def _groups(state: State, window: Window) -> Context:
 
 
 def _group_rows(state: State) -> list[Context]:
-    waiting = {one.group: one for one in state.waiting if findings.is_late(one)}
-    rows = []
-    for group in state.groups:
-        held, url = state.held_of(group.name), advice.group_url(group.name)
-        stalled = max((part.stalled_seconds for part in group.partitions), default=0.0)
-        is_dead = bool(group.messages and not group.members)
-        is_slow = stalled > advice.STALLED_SECONDS or group.name in waiting or held is not None
-        level = "bad" if is_dead else "warn" if is_slow else "good"
-        rows.append({"group": group, "level": level, "held": held, "url": url})
-    return rows
+    """A row for each group; that of its retry topics is a line of it, unless there is no other."""
+    rows = {group.name: _group_row(state, group) for group in state.groups}
+    for name in [name for name in rows if name.removesuffix(advice.RETRY) in rows.keys() - {name}]:
+        retries, row = rows.pop(name), rows[name.removesuffix(advice.RETRY)]
+        row["retries"] = retries
+        row["level"] = max(row["level"], retries["level"], key=("good", "warn", "bad").index)
+    return list(rows.values())
+
+
+def _group_row(state: State, group: GroupFigures) -> Context:
+    held, url = state.held_of(group.name), advice.group_url(group.name)
+    is_waited_for = any(one.group == group.name and findings.is_late(one) for one in state.waiting)
+    stalled = max((part.stalled_seconds for part in group.partitions), default=0.0)
+    is_dead = bool(group.messages and not group.members)
+    is_slow = stalled > advice.STALLED_SECONDS or is_waited_for or held is not None
+    level = "bad" if is_dead else "warn" if is_slow else "good"
+    return {"group": group, "level": level, "held": held, "url": url}
 
 
 def _partitions(partitions: Sequence[Any]) -> list[Any]:
@@ -212,7 +220,9 @@ def _chart(
     say: Callable[[float], str],
     only: set[str] | None = None,
 ) -> Chart:
-    series = [one for one in state.recent if one.figure == figure and (only is None or one.name in only)]
+    # A chart of all groups would have two lines for each, one of them nearly always at 0.
+    is_shown = only.__contains__ if only is not None else lambda name: not name.endswith(advice.RETRY)
+    series = [one for one in state.recent if one.figure == figure and is_shown(one.name)]
     ceilings = charts.NUMBERS if say in (words.number, words.rate) else charts.DURATIONS
     return charts.draw(title, series, since=window.since, until=window.until, say=say, ceilings=ceilings)
 

@@ -16,9 +16,13 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException, Producer
+from django.conf import settings as django_settings
 
+from devtools.local import ports
 from devtools.local.kafka.apache_kafka import ApacheKafka
+from devtools.local.prometheus import Prometheus
 from devtools.local.roles import PROJECT
+from devtools.local.supervisor import Command
 from devtools.testing.kafka_security import KafkaSecurity
 from devtools.testing.services import Services
 from kafka_bridge import testing
@@ -33,6 +37,7 @@ from shop.operations.overview.figures import Seen
 
 pytestmark = [pytest.mark.operations, pytest.mark.kafka, pytest.mark.slow, pytest.mark.together]
 WRITTEN = 1_000_000
+EXPORTERS = ("prometheus-postgres-exporter", "prometheus-redis-exporter")
 BY_JMX = (
     *("heap_bytes", "heap_max_bytes", "page_cache_bytes", "log_bytes", "disk_free_bytes"),
     *("requests_per_second", "bytes_in_per_second", "bytes_out_per_second"),
@@ -179,3 +184,52 @@ def test_dashboards_ask_for_what_the_agent_shows(told: ApacheKafka) -> None:
     }
     assert len(names) >= 5
     assert names <= shown
+
+
+@pytest.mark.parametrize("binary", ["prometheus", "prometheus-postgres-exporter", "prometheus-redis-exporter"])
+def test_what_shows_it_is_installed(binary: str) -> None:
+    if shutil.which(binary) is None:
+        (pytest.fail if django_settings.CI else pytest.skip)(f"there is no {binary} here (apt-get install {binary})")
+
+
+@pytest.fixture
+def scraping(told: ApacheKafka, services: Services, tmp_path: Path) -> Iterator[Prometheus]:
+    """Prometheus, with the broker, and what the exporters of Debian say of the tests' PostgreSQL and Redis."""
+    if not all(map(shutil.which, ("prometheus", *EXPORTERS))):
+        pytest.skip("see the test before")
+    supervisor, places = services.supervisor, [f"127.0.0.1:{port}" for port in ports.pick(3)]
+    services.postgres.ensure_database()
+    source = f"user=bookrush host={services.postgres.sockets} dbname=bookrush sslmode=disable"
+    postgres, redis = EXPORTERS
+    supervisor.start(
+        Command(name=postgres, arguments=[postgres, f"--web.listen-address={places[0]}"],
+                environment={"DATA_SOURCE_NAME": source})
+    )  # fmt: skip
+    supervisor.start(
+        Command(
+            name=redis, arguments=[redis, f"-redis.addr={services.redis.url()}", f"-web.listen-address={places[1]}"]
+        )
+    )
+    prometheus = Prometheus(supervisor, folder=tmp_path / "prometheus", port=int(places[2].rpartition(":")[2]))
+    prometheus.start(
+        {}, every="1s", others={"brokers": told.metrics_addresses, "postgres": places[:1], "redis": places[1:2]}
+    )
+    yield prometheus
+    prometheus.stop()
+    supervisor.stop(postgres, redis)
+
+
+def test_each_panel_about_brokers_postgresql_and_redis_shows_something(scraping: Prometheus) -> None:
+    board = json.loads((PROJECT / "deploy" / "grafana" / "dashboards" / "bookrush-services.json").read_text())
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    # Debian has no exporter of Kafka's; the proxy's own metrics are not here.
+    shown = [expr for expr in asked if not re.search(r"kafka_brokers|kafka_topic|caddy", expr)]
+    assert len(shown) >= 9
+
+    def empty() -> list[str]:
+        return [expr for expr in shown if not scraping.query(expr)]
+
+    try:
+        waiting.until(lambda: not empty(), what="each panel shows something", timeout_seconds=90)
+    except TimeoutError:
+        pytest.fail("\n".join(["queries that give nothing:", *empty()]))

@@ -161,6 +161,22 @@ def test_people_read_who_is_missing(in_redis: redis.Redis, settings: Any) -> Non
     assert re.search(r"relay.*missing.*0 of 1", re.sub(r"[\s│┃]+", " ", out.getvalue()))
 
 
+def test_processes_fit_a_narrow_terminal(in_redis: redis.Redis, settings: Any, monkeypatch: Any) -> None:
+    settings.EXPECTED_PROCESSES = "web,relay"
+    monkeypatch.setenv("COLUMNS", "80")
+    doing = "brings events to Kafka"
+    for number in range(3):
+        RedisHeartbeats().write(beat("notifications", doing=doing, pid=400_001 + number))
+    out = io.StringIO()
+    with pytest.raises(SystemExit):
+        call_command("show_processes", stdout=out)
+    lines = out.getvalue().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    rows = [line for line in lines if line.strip().startswith("notifications")]
+    assert [re.search(r"40000\d", row) is not None and "working" in row for row in rows] == [True] * 3
+    assert any("host h, version 1" in line for line in lines)
+
+
 # -- A process's own --------------------------------------------------------------------------------------------
 def test_stores_that_fail_disturb_nobody_and_are_told_of_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

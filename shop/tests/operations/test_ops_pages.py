@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from devtools.testing.shop import operations_scenes as scenes
+from devtools.testing.shop import overviews
 from shop.live import ops_sockets
 from shop.live.ops_feed import Feed
 from shop.live.ops_http import Ops
@@ -143,6 +145,18 @@ def test_the_stopped_group_the_orders_that_wait_and_what_to_do() -> None:
     assert text.startswith("shipping is not running, and 17 orders wait")
     assert "17 paid orders wait for shipping, the oldest for 2 min 14 s." in text
     assert "python manage.py run_consumer shipping" in text and "These orders" in text
+
+
+def test_retries_are_a_line_of_their_group_and_make_it_as_bad_as_they_are() -> None:
+    waiting = overviews.group(messages=4)
+    kafka = overviews.kafka(
+        overviews.group(messages=0), replace(waiting, name="shipping.retry", members=()),
+        replace(waiting, name="orphan.retry"),
+    )  # fmt: skip
+    state = Reader(Sources(overview=lambda: overviews.overview(at=timezone.now(), kafka=kafka))).read()
+    rows = rendering._group_rows(state)
+    assert [(row["group"].name, row["level"]) for row in rows] == [("shipping", "bad"), ("orphan.retry", "bad")]
+    assert "retries : 4 behind, nobody reads them" in shown(state.overview)
 
 
 @pytest.mark.parametrize(

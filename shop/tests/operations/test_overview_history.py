@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from devtools.testing.shop import orders
+from devtools.testing.shop import orders, overviews
 from kafka_bridge.monitoring import reporting
 from kafka_bridge.runtime import housekeeping, waiting
 from kafka_bridge.telemetry import activity
@@ -21,6 +21,8 @@ from orders.placing import placement
 from shop.models import OverviewSample
 from shop.operations.overview import collector, database, samples, waiting_orders
 from shop.operations.overview.figures import Overview, Seen
+from shop.operations.pages import stored
+from shop.operations.pages.reading import Reader, Sources
 
 pytestmark = pytest.mark.operations
 FINISHED = 4000
@@ -102,7 +104,8 @@ def test_who_waits_is_counted_through_indexes_among_thousands_of_orders_that_are
     assert {stage: each.orders for stage, each in found.items()} == {
         "stock": 1, "bank": 1, "shipping": 1, "delivery": 1, "refund": 1,
     }  # fmt: skip
-    assert found["shipping"].sentence.startswith("1 paid order waits for shipping, for 4")
+    assert found["shipping"].sentence.startswith("1 paid order waits for shipping, for ")
+    assert 40 <= found["shipping"].oldest_seconds < 300
     assert found["delivery"].sentence == "1 shipped order waits for delivery, for 3 h"
     assert waiting_orders.sentence("shipping", 17, 42.4) == "17 paid orders wait for shipping, the oldest for 42 s"
     assert waiting_orders.sentence("refund", waiting_orders.COUNT_MAX, 300).startswith("more than 10,000 cancelled")
@@ -150,3 +153,36 @@ def test_the_alive_file_is_as_old_as_the_loops_last_turn(tmp_path: Path, setting
 def mtime(file: Path) -> Any:
     """Its modification time, as near as a float comes."""
     return pytest.approx(file.stat().st_mtime, abs=1e-3) if file.exists() else None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_charts_of_a_process_that_has_just_begun_show_what_was_stored() -> None:
+    start = moment(30)
+    OverviewSample.objects.bulk_create(
+        OverviewSample(
+            resolution=60,
+            at=start + timedelta(minutes=number),
+            averages={"group.orders.age_seconds": number, "outbox.rows": 1, "redis.memory_bytes": 7},
+            maxima={"outbox.rows": 2},
+        )
+        for number in range(20)
+    )
+    read = {(each.figure, each.name): each.points for each in stored.read()}
+    assert read.keys() == {("lag_seconds", "orders"), ("outbox_rows", "outbox")}
+    assert read["lag_seconds", "orders"] == [
+        ((start + timedelta(minutes=number)).timestamp(), number) for number in range(20)
+    ]
+    assert {value for _, value in read["outbox_rows", "outbox"]} == {2}
+    reader = Reader(
+        Sources(
+            overview=lambda: overviews.overview(
+                at=datetime.now(UTC), kafka=overviews.kafka(overviews.group(name="orders", messages=3, seconds=99.0))
+            )
+        )
+    )
+    reader._recent.put_before(stored.read())
+    [shown] = [each for each in reader.read().recent if (each.figure, each.name) == ("lag_seconds", "orders")]
+    assert [value for _, value in shown.points] == [*range(20), 99.0]
+    reader._recent.put_before(stored.read())  # again, as after a look
+    [shown] = [each for each in reader.read().recent if (each.figure, each.name) == ("lag_seconds", "orders")]
+    assert len(shown.points) == 21
