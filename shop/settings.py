@@ -369,6 +369,8 @@ KAFKA_BRIDGE = BridgeSettings(
 CURRENCY = "USD"
 # Whether pages tell visitors what to try (demo accounts, test cards); by itself only while a demo runs here.
 SHOW_DEMO_HINTS = env.bool("SHOW_DEMO_HINTS", default=(Path(STATE_DIR) / "demo.env").exists())
+# Whether the cards of /kafka/cards/ can be done: they make topics and groups of their own, as a demo's processes may.
+KAFKA_PRACTICE = env.bool("KAFKA_PRACTICE", default=(Path(STATE_DIR) / "demo.env").exists())
 # reserve_first: hold stock, then charge. payment_first: charge, then hold; refund if nothing is left.
 ORDER_FLOW = env.str("ORDER_FLOW", default="reserve_first")
 ORDER_DEADLINE_SECONDS = env.int("ORDER_DEADLINE_SECONDS", default=900)

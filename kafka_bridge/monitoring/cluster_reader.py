@@ -48,7 +48,9 @@ _Ends = dict[PartitionId, int]
 class ClusterReader:
     """One reader for one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_age: bool = True) -> None:
+        """`with_age`: whether old messages are read to learn how old they are, which takes a client a look."""
+        self._with_age = with_age
         self._admin: AdminClient | None = None
         self._committed_of = offsets.CommittedReader()
         self._metrics = BrokerMetricsReader()
@@ -102,6 +104,7 @@ class ClusterReader:
             self._admin,
             consumer_groups.groups_with_lag(),
             metadata.topics,
+            with_age=self._with_age,
             topics=names,
             committed_of=self._committed_of,
         )
