@@ -36,7 +36,7 @@ def _play(card: str) -> dict[str, str]:
             verdict = ACTS[card](practice)
     except TookTooLong as error:
         return {"error": str(error)}
-    except (KafkaException, Error) as error:
+    except (KafkaException, Error, TimeoutError) as error:
         log.warning("the card %s could not be played", card, exc_info=True)
         return {"error": f"It could not be done: {outage_words.describe(error)}. Try again in a moment."}
     finally:

@@ -179,8 +179,8 @@ class Practice:
 
     def delete_before(self, topic: str, offset: int) -> None:
         """Have the broker delete what lies before this offset of partition 0, as retention does."""
-        place = TopicPartition(topic, 0, offset)
-        clients.admin().delete_records([place], request_timeout=ANSWER_SECONDS)[place].result(ANSWER_SECONDS)
+        place, admin = TopicPartition(topic, 0, offset), clients.admin()  # it answers only while it has a name
+        admin.delete_records([place], request_timeout=ANSWER_SECONDS)[place].result(ANSWER_SECONDS)
 
     def _more(self, consumer: Consumer, found: list[Message], count: int) -> list[Message]:
         came = consumer.consume(max(1, count - len(found)), POLL_SECONDS)
