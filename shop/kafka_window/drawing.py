@@ -8,7 +8,7 @@ from kafka_bridge.monitoring.cluster_figures import GroupPartition, PartitionFig
 from kafka_bridge.monitoring.log_tail import LogEntry
 from shop.kafka_window.state import Window
 
-CELLS = 10
+CELLS = 8
 """Messages that are drawn of a partition."""
 KINDS = {"dlq": "dead letters", "retry": "retry"}
 

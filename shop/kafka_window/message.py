@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from kafka_bridge.consuming import registry
 from kafka_bridge.monitoring import log_tail
 from kafka_bridge.monitoring.log_tail import LogEntry
 from kafka_bridge.runtime import topics
@@ -25,6 +26,8 @@ class Had:
     is_read: bool
     """Whether the offset that it has committed is behind the message."""
     committed: int | None
+    hears: bool
+    """Whether it hears events of this type; if not, it passes the message over."""
     handled_at: datetime | None
     """When its inbox took it; None where it has not."""
 
@@ -113,8 +116,15 @@ def _had(window: Window, entry: LogEntry) -> list[Had]:
             group=lag.group,
             is_read=lag.committed is not None and lag.committed > entry.offset,
             committed=lag.committed,
+            hears=_hears(lag.group, entry.header("ce_type")),
             handled_at=handled.get(lag.group),
         )
         for lag in lags
         if (lag.topic, lag.partition) == (entry.topic, entry.partition)
     ]
+
+
+def _hears(name: str, event_type: str) -> bool:
+    """What those read that are no group of an app, such as dead letters, is heard whatever it is."""
+    group = next((each for each in registry.groups() if each.name == name), None)
+    return group is None or event_type in {event.TYPE for event in group.handlers}

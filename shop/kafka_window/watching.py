@@ -161,7 +161,7 @@ class _Run:
     def _note_figures(self, figures: KafkaFigures) -> None:
         per_second = self._rate.update(figures)
         is_counting = per_second > READ_MAX_PER_SECOND * (0.7 if self._window.is_counting else 1.0)
-        changes = {"tails": {}} if is_counting else {}
+        changes: dict[str, Any] = {"tails": {}} if is_counting else {}
         # How long the answer took is of no interest here, and would make each look another one.
         self._note(
             kafka=replace(figures, answer_seconds=0.0), kafka_error="", is_counting=is_counting,

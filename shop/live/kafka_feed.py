@@ -1,9 +1,9 @@
 """The window's parts, made in threads of their own: the drawing once for all who look, a panel for who asks."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection
 
@@ -11,6 +11,7 @@ from shop.kafka_window import rendering
 from shop.kafka_window.state import Window
 from shop.kafka_window.watching import Watcher
 
+T = TypeVar("T")
 FIRST_SECONDS = 3.0
 PANELS_WAITING_MAX = 20
 CALM_SECONDS = 0.15
@@ -65,7 +66,7 @@ class Feed:
         finally:
             self._waiting -= 1
 
-    async def _in(self, executor: ThreadPoolExecutor, function: Any, *arguments: Any) -> Any:
+    async def _in(self, executor: ThreadPoolExecutor, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
 
 

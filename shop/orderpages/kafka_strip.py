@@ -22,7 +22,7 @@ def shown(request: HttpRequest, order_id: UUID) -> dict[str, Any]:
 
 def _address(request: HttpRequest, order_id: UUID) -> str:
     """Where this visitor sees the window: staff by the admin, which gives them the pass."""
-    query = urlencode({"order": order_id})
+    query = urlencode({"order": str(order_id)})
     if not settings.SHOW_DEMO_HINTS:
         return f"{reverse('admin:kafka_window')}?{query}"
     if not settings.LIVE_PORT:

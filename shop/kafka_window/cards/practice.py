@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, cast
+from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic, TopicMetadata
@@ -223,6 +223,4 @@ def _delete(names: Sequence[str]) -> None:
 
 
 def _has_leaders(topic: TopicMetadata, partitions: int) -> bool:
-    return len(topic.partitions) == partitions and all(
-        cast(int, each.leader) >= 0 for each in topic.partitions.values()
-    )
+    return len(topic.partitions) == partitions and all(each.leader >= 0 for each in topic.partitions.values())

@@ -94,26 +94,39 @@ def test_every_offset_owner_and_lag_is_the_brokers(window: KafkaPages, running_s
     try:
         for _ in range(2):
             before = told_by_brokers(running_shop)
-            waiting.until(lambda: is_past(window, before), what="the page is past it", timeout_seconds=60)  # noqa: B023
-            shown, after = window.partitions(), told_by_brokers(running_shop)
-            for key, row in after.items():
-                assert number(shown[key]["end"]) <= row["end"], key
-                assert number(shown[key]["committed"]) <= (-1 if row["committed"] is None else row["committed"]), key
+            shown = once_past(window, before)
+            after = told_by_brokers(running_shop)
+            for key, row in shown.items():
+                assert number(row["end"]) <= after[key]["end"], key
+                assert number(row["committed"]) <= committed(after[key]), key
     finally:
         stop.set()
         buyer.join(60)
     waiting.until(lambda: differences(window, running_shop) == [], what="the same at rest", timeout_seconds=60)
 
 
-def is_past(window: KafkaPages, before: dict[Key, dict[str, Any]]) -> bool:
-    """Whether the page has got as far as this."""
-    shown = window.partitions()
-    return all(
-        number(shown[key]["end"]) >= row["end"]
-        and number(shown[key]["committed"]) >= (-1 if row["committed"] is None else row["committed"])
-        for key, row in before.items()
-        if key in shown
-    )
+def committed(row: dict[str, Any]) -> int:
+    """As `number`."""
+    return -1 if row["committed"] is None else int(row["committed"])
+
+
+def once_past(window: KafkaPages, before: dict[Key, dict[str, Any]]) -> dict[Key, dict[str, str]]:
+    """What the page says as soon as it has got as far as this."""
+    shown: dict[Key, dict[str, str]] = {}
+
+    def is_past() -> bool:
+        shown.clear()
+        shown.update(window.partitions())
+        return all(
+            key in shown
+            and number(shown[key]["end"]) >= row["end"]
+            and number(shown[key]["committed"]) >= committed(row)
+            for key, row in before.items()
+            if row["end"]
+        )
+
+    waiting.until(is_past, what="the page is as far as the brokers were", timeout_seconds=60)
+    return shown
 
 
 def differences(window: KafkaPages, shop: Shop) -> list[tuple[Key, dict[str, str]]]:
