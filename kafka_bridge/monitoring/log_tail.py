@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from confluent_kafka import OFFSET_END, Consumer, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, TopicPartition
 
 from kafka_bridge.consuming import unreadable_batches
 from kafka_bridge.consuming.offset_tracker import PartitionId, offset_of, partition_of
@@ -74,7 +74,7 @@ class LogTail:
         """Take what has come, waiting so long for the first of it; returns how many messages that were.
 
         Raises:
-            KafkaException: the client is beyond repair, or may not read a topic.
+            KafkaException: the client is beyond repair.
         """
         if self._consumer is None:
             return 0
@@ -84,7 +84,7 @@ class LogTail:
             if unreadable_batches.is_of_one(message):
                 # It would be told again and again; what lies behind it is looked for by those who must handle it.
                 self._consumer.seek(TopicPartition(*partition_of(message), OFFSET_END))
-            elif clients.is_usable(message, reader="log tail"):
+            elif _is_one(message):
                 self._entries[partition_of(message)].append(entry_of(message))
                 count += 1
         return count
@@ -117,7 +117,7 @@ def read_one(topic: str, partition: int, offset: int, *, within_seconds: float =
         until = time.monotonic() + within_seconds
         while (left := until - time.monotonic()) > 0:
             for message in reader.consume(1, left):
-                if clients.is_usable(message, reader="one message"):
+                if _is_one(message):
                     # Offsets have gaps; then the next message comes.
                     return entry_of(message) if offset_of(message) == offset else None
         return None
@@ -140,6 +140,18 @@ def entry_of(message: Message) -> LogEntry:
         headers=tuple((name, (value or b"")[:HEADER_BYTES_MAX]) for name, value in headers),
         at=_moment(milliseconds) if kind else None,
     )
+
+
+def _is_one(message: Message) -> bool:
+    """Whether it is a message and no notice. Who has no group needs no right to one, so what is said of it is no error.
+
+    Raises:
+        KafkaException: the client is beyond repair.
+    """
+    error = message.error()
+    if error is not None and error.fatal():
+        raise KafkaException(error)
+    return error is None
 
 
 def _moment(milliseconds: int) -> datetime | None:

@@ -1,8 +1,9 @@
 """The websockets of the window on Kafka: the drawing whenever it has changed, and the cards' verdicts.
 
-# Note [Few under way]
-A browser that does not read would pile drawings up in this process. So one drawing in so many seconds is a ping, too,
-and where that is not answered before the next one is due, nothing more is sent until it is.
+# Note [One drawing under way]
+A browser that does not read would pile drawings up in this process. So each drawing is a ping, too, and the next one
+waits for its answer. A page may say only so much (`LIVE_MESSAGES_PER_SECOND`), so the first dozens of changes come at
+once, and after them about one a second.
 """
 
 import asyncio
@@ -23,8 +24,10 @@ NO_PASS = 4403
 SILENT = 4408
 TOO_MANY = 4429
 SOCKETS_MAX = 100
-PING_SECONDS = 1.5
-"""A page may answer about once a second; see LIVE_MESSAGES_PER_SECOND."""
+QUIET_SECONDS = 5.0
+"""So long after the last word a page is told that all is well."""
+_SHARE = 0.7
+"""Of what a page may say."""
 ANSWER_SECONDS = 30.0
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -80,31 +83,43 @@ async def _until_one_ends(scope: Mapping[str, Any], sides: Callable[[], tuple[Si
 
 # -- The window -------------------------------------------------------------------------------------------
 async def _tell(scope: dict[str, Any], send: Send, answered: asyncio.Event) -> int:
-    """Send the drawing as it changes; see Note [Few under way]."""
+    """Send the drawing as it changes; see Note [One drawing under way]."""
     query, now = kafka_http.query_of(scope), asyncio.get_running_loop().time
     order_id, as_table = stores.as_uuid(query.get("order", "")), query.get("as") == "table"
     await kafka_http.feed.first()
-    shown, ping_at = "", 0.0
+    shown, said_at, allowance = "", 0.0, _Allowance()
     answered.set()
     while kafka_http.may_look(scope):
         html = await kafka_http.feed.fragment(as_table=as_table)
-        is_ping = now() >= ping_at
-        if is_ping:
+        if html != shown or now() - said_at > QUIET_SECONDS:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await answered.wait()
             if not answered.is_set():
                 return SILENT
             answered.clear()
-            ping_at = now() + PING_SECONDS
-        if html != shown or is_ping:
-            message = {"type": "window", "ping": is_ping}
+            message = {"type": "window", "ping": True}
             if html != shown:
                 message["html"] = rendering.marked(html, order_id)
-            shown = html
             await send({"type": "websocket.send", "text": json.dumps(message)})
+            shown, said_at = html, now()
+            await asyncio.sleep(allowance.take(now()))
         await asyncio.sleep(kafka_http.feed.pace())
     return NO_PASS
+
+
+class _Allowance:
+    """How soon a page may be sent the next drawing: it answers each, and is cut off if it says too much."""
+
+    def __init__(self) -> None:
+        self._left, self._at = settings.LIVE_MESSAGES_MAX * _SHARE, 0.0
+
+    def take(self, now: float) -> float:
+        """One more is sent; seconds to wait before the next one."""
+        per_second, most = settings.LIVE_MESSAGES_PER_SECOND * _SHARE, settings.LIVE_MESSAGES_MAX * _SHARE
+        self._left = min(most, self._left + (now - self._at) * per_second) - 1
+        self._at = now
+        return 0.0 if self._left >= 1 else (1 - self._left) / per_second
 
 
 async def _listen(receive: Receive, answered: asyncio.Event) -> int:
