@@ -13,6 +13,8 @@ const NO_PASS = 4403;
 const TOO_MANY = 4429;
 const WAITING_MAX = 60;
 const STORY_MS = 1_000;
+// Where an order's messages have scrolled out of sight, its story is looked at less often.
+const OUT_OF_SIGHT = 5;
 
 const drawn = document.querySelector("[data-window]");
 const panel = document.querySelector("[data-panel]");
@@ -24,7 +26,8 @@ const waitingWords = controls.querySelector("[data-waiting]");
 
 let waiting = [];
 let isPaused = false;
-let isChanged = false;
+let mine = "";
+let untold = 0;
 let asked = 0;
 
 const query = () => new URLSearchParams(location.search);
@@ -51,10 +54,13 @@ function draw(html) {
     }
   }
   morph(drawn, fresh);
+  const words = [...drawn.querySelectorAll("[data-mine]")].map((own) => own.textContent).join();
+  if (words !== mine) untold = OUT_OF_SIGHT;
+  mine = words;
 }
 
 function told(html) {
-  isChanged = true;
+  untold = Math.max(untold, 1);
   if (!isPaused) {
     draw(html);
     return;
@@ -126,9 +132,12 @@ addEventListener("popstate", () => {
 
 // An order's story grows while it is looked at.
 setInterval(() => {
-  if (isChanged && !isPaused && query().get("order") && document.visibilityState === "visible") {
-    isChanged = false;
+  if (!untold || isPaused || !query().get("order") || document.visibilityState !== "visible") return;
+  if (untold >= OUT_OF_SIGHT) {
+    untold = 0;
     openPanel();
+  } else {
+    untold += 1;
   }
 }, STORY_MS);
 
