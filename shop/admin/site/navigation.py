@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from django.apps import apps
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from shop.operations.pages import passes
 
@@ -70,7 +73,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     if request.user.has_perm(passes.PERMISSION):
         link = reverse("admin:operations")
         headings[0]["items"].append({"title": "Operations", "icon": "monitor_heart", "link": link})
-    for heading, pages in _PAGES.items():
+    for heading, pages in (*_PAGES.items(), ("Added services", _added_pages())):
         items = [
             {"title": title, "icon": symbol, "link": reverse(f"admin:{app}_{model}_changelist")}
             for title, symbol, app, model in pages
@@ -79,6 +82,16 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         if items:
             headings.append({"title": heading, "separator": True, "items": items})
     return headings
+
+
+def _added_pages() -> list[tuple[str, str, str, str]]:
+    """Of the apps in `EXTRA_APPS`, what they have registered with the admin."""
+    tables = (model._meta for model in admin.site._registry)
+    return [
+        (capfirst(str(table.verbose_name_plural)), "extension", table.app_label, table.model_name or "")
+        for table in tables
+        if apps.get_app_config(table.app_label).name in settings.EXTRA_APPS
+    ]
 
 
 def may_see(request: HttpRequest, app: str, model: str) -> bool:
