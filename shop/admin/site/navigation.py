@@ -29,6 +29,7 @@ _PAGES = {
     ],
     "Catalogue": [
         ("Books", "menu_book", "shop", "book"),
+        ("Changes of books", "price_change", "shop", "bookprice"),
         ("Categories", "shelves", "shop", "category"),
     ],
     "Stock": [
