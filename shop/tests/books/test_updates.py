@@ -26,7 +26,7 @@ def save(client: Client, book: Book, **changes: Any) -> None:
 
 def updated(book: Book, **fields: Any) -> BookUpdated:
     """What is stated about the book, but for these fields."""
-    known = {
+    known: dict[str, Any] = {
         "sku": book.isbn, "title": book.title, "author": book.author, "price_minor": book.price_minor,
         "currency": "USD", "is_listed": book.is_listed,
     }  # fmt: skip

@@ -25,20 +25,24 @@ def test_a_new_price_reaches_the_open_book_cart_and_checkout(page: Page, browser
     change_price(browser, running_shop, isbn, (minor + 111) / 100)
     try:
         expect(shelf.locator(".buy-price")).to_have_text(new, timeout=SOON_MS)
-        expect(shelf.locator("body > [role=status]")).to_have_text(f"The price is now {new}; it was {old}.")
+        expect(shelf.locator("body > [role=status]")).to_have_text(
+            f"The price is now {new}; it was {old}.", timeout=SOON_MS
+        )
         expect(cart.locator(".side-card .price")).to_have_text(new, timeout=SOON_MS)
-        expect(cart.locator("[data-lines-news]")).to_contain_text(f"now costs {new}; it was {old}")
+        expect(cart.locator("[data-lines-news]")).to_contain_text(f"now costs {new}; it was {old}", timeout=SOON_MS)
         expect(checkout.locator("[data-news]")).to_contain_text(f"Now {new} each.", timeout=SOON_MS)
-        expect(checkout.locator("[data-lines-news]")).to_contain_text(f"Now {new} each.")
+        expect(checkout.locator("[data-lines-news]")).to_contain_text(f"Now {new} each.", timeout=SOON_MS)
         running_shop.wait_until(
             lambda: running_shop.query(
                 "SELECT price_minor, was_price_minor FROM shop_bookprice WHERE sku = %s", isbn
             ) == [(minor + 111, minor)],
-            what="the change in the figures",
+            what="the change in the figures", timeout_seconds=60,
         )  # fmt: skip
         # The checkout was opened at the old price, so it asks.
         checkout.get_by_role("button", name="Place order").click()
-        expect(checkout.get_by_role("heading", name="Please look again before you order")).to_be_visible()
+        expect(checkout.get_by_role("heading", name="Please look again before you order")).to_be_visible(
+            timeout=SOON_MS
+        )
     finally:
         change_price(browser, running_shop, isbn, minor / 100)
 
