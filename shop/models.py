@@ -306,6 +306,27 @@ class DailySales(models.Model):
         return str(self.day)
 
 
+class BookPrice(models.Model):
+    """What the analytics group was told last about a book: its price, the one before, and how often it changed."""
+
+    sku = models.CharField(max_length=20, primary_key=True)
+    title = models.TextField()
+    price_minor = models.BigIntegerField()
+    was_price_minor = models.BigIntegerField(null=True)
+    """The price before the last change of it; None as long as there was none."""
+    is_listed = models.BooleanField()
+    changes = models.PositiveIntegerField(default=0)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-changed_at", "sku")
+        verbose_name = "change of a book"
+        verbose_name_plural = "changes of books"
+
+    def __str__(self) -> str:
+        return self.sku
+
+
 class BookSales(models.Model):
     """The analytics group's figures of one title."""
 

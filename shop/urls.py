@@ -10,6 +10,7 @@ from shop.admin.operations import group_acts, offset_reset, operations_page
 from shop.books import book_views, catalogue_views
 from shop.cart import cart_views
 from shop.checkout import api, checkout_views
+from shop.contracts import contract_views
 from shop.operations import health
 from shop.operations.processes import metrics_view
 from shop.orderpages import order_views
@@ -60,6 +61,9 @@ urlpatterns = [
     path("sign-out/", account_views.SignOut.as_view(), name="sign_out"),
     path("sign-up/", account_views.sign_up, name="sign_up"),
     path("webhooks/payments/", webhooks.payment_webhook, name="payment_webhook"),
+    path("contracts/", contract_views.contracts_page, name="contracts"),
+    path("contracts/asyncapi.json", contract_views.contract_document, {"name": "asyncapi"}, name="asyncapi"),
+    path("contracts/openapi.json", contract_views.contract_document, {"name": "openapi"}, name="openapi"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", metrics_view.show_metrics, name="metrics"),

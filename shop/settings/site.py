@@ -22,6 +22,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Daphne serves the sockets (`daphne shop.asgi:application`); as an app it would only change `runserver`, and bring
 # Twisted into every consumer.
+EXTRA_APPS = env.list("EXTRA_APPS", default=[])
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
@@ -40,6 +41,8 @@ INSTALLED_APPS = [
     "inventory",
     "payments",
     "shop",
+    # Services that were added: see docs/add-a-service.md.
+    *EXTRA_APPS,
     # Not in a container image: what demos, drills and tests need.
     *(["devtools"] if find_spec("devtools") else []),
 ]

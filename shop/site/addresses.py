@@ -94,6 +94,9 @@ ADDRESSES = (
     Address(
         path="/webhooks/payments/", name="payment_webhook", methods=POST, who=Who.GATEWAY, bounds="a body of 64 KiB"
     ),
+    Address(path="/contracts/", name="contracts"),
+    Address(path="/contracts/asyncapi.json", name="asyncapi"),
+    Address(path="/contracts/openapi.json", name="openapi"),
     Address(path="/healthz", name="healthz"),
     Address(path="/readyz", name="readyz", bounds="what is wrong: only to staff and holders of READYZ_TOKEN"),
     Address(

@@ -17,7 +17,7 @@ from shop import models
 from shop.admin.sales import price_field
 from shop.admin.site import navigation, stale_forms
 from shop.admin.stock import stock_admin, stock_queries
-from shop.books import pricing
+from shop.books import pricing, updates
 from shop.models import Book, BookSales, Category
 from shop.operations import activity_log
 from shop.typed import fields as typed
@@ -102,10 +102,11 @@ class BookAdmin(stale_forms.CheckedAdmin):
         return allowed and not getattr(obj, "is_known", True)
 
     def save_model(self, request: HttpRequest, obj: Book, form: Any, change: bool) -> None:
-        """Save, record what changed, and drop this process's cached prices."""
-        before = _offer(Book.objects.filter(pk=obj.pk).select_for_update().first())
+        """Save, record what changed, state it, and drop this process's cached prices."""
+        known = Book.objects.filter(pk=obj.pk).select_for_update().first()
         super().save_model(request, obj, form, change)
-        after = _offer(obj)
+        updates.state(known, obj)
+        before, after = _offer(known), _offer(obj)
         if before != after:
             user = navigation.person(request)
             activity_log.record(user=user, what="book changed", subject=obj.isbn, before=before, after=after)
