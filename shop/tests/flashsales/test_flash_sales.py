@@ -88,8 +88,11 @@ def test_price_and_units_follow_the_clock() -> None:
     seen = []
     for starts_in in (HOUR, timedelta(0), -3 * HOUR):
         move(sale, starts_in=starts_in)
-        offer = pricing.offers()[book.isbn]
-        seen.append((offer.price_minor, offer.sale_id, offer.pool, offer.customer_limit, pricing.free()[book.isbn]))
+        offers = pricing.offers([book.isbn])
+        offer = offers[book.isbn]
+        seen.append(
+            (offer.price_minor, offer.sale_id, offer.pool, offer.customer_limit, pricing.free(offers)[book.isbn])
+        )
     usual = (1000, None, book.isbn, None, 10)
     assert seen == [usual, (400, sale.pk, pool_name(book.isbn, sale.pk), 2, 20), usual]
 
@@ -98,11 +101,11 @@ def test_a_sale_starts_and_ends_between_two_readings_of_the_database() -> None:
     """What was read once is priced by the moment of the call."""
     book = a_book(stock=30)
     sale = a_sale(book, starts_in=HOUR, lasts=HOUR)
-    sales, usual = flash_sales._load(), pricing._load_usual()
+    sales, usual = flash_sales._load(), pricing._load_usual([book.isbn])
     starts, ends = sale.starts_at, sale.ends_at
     tick = timedelta(microseconds=1)
     prices = [
-        pricing._offers_of(usual, flash_sales._at(sales, at))[book.isbn].price_minor
+        pricing._with_sales(usual, flash_sales._at(sales, at))[book.isbn].price_minor
         for at in (starts - tick, starts, ends - tick, ends)
     ]
     assert prices == [1250, 500, 500, 1250]
@@ -199,7 +202,7 @@ def test_the_panel_is_never_cached_and_costs_no_query_of_books(
     book = a_book(stock=30)
     a_sale(book)
     counter_sync.rebuild("so that PostgreSQL need not be asked")
-    pricing.offers()
+    pricing.offers([book.isbn])
     with django_assert_num_queries(0):
         response = client.get(f"/books/{book.isbn}/panel/")
     assert "no-store" in response.headers["Cache-Control"]
@@ -360,7 +363,7 @@ def test_a_hold_that_is_not_paid_comes_back_and_is_sold_again(client: Client) ->
     slow = order(client, book)[1]["order"]
     testing.MemoryBroker(groups={"inventory", "orders"}).drain()
     pricing.forget()
-    assert (counts(book, sale), pricing.free()[book.isbn]) == ((1, 1, 0), 0)
+    assert (counts(book, sale), pricing.free(pricing.offers([book.isbn]))[book.isbn]) == ((1, 1, 0), 0)
     assert order(client, book, email="bob@example.com")[0] == 422
 
     with transaction.atomic():
