@@ -20,9 +20,9 @@ WSGI_APPLICATION = "shop.wsgi.application"
 ASGI_APPLICATION = "shop.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+EXTRA_APPS = env.list("EXTRA_APPS", default=[])
 # Daphne serves the sockets (`daphne shop.asgi:application`); as an app it would only change `runserver`, and bring
 # Twisted into every consumer.
-EXTRA_APPS = env.list("EXTRA_APPS", default=[])
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",

@@ -70,6 +70,9 @@ _OPS = "one hundred sockets of the process, and a page at a time"
 
 ADDRESSES = (
     Address(path="/", name="catalogue", rate_limits=(limits.SEARCH,), bounds="counted where something is searched for"),
+    Address(path="/authors/<slug:slug>/", name="author"),
+    Address(path="/series/<slug:slug>/", name="series"),
+    Address(path="/suggest/", name="suggest", rate_limits=(limits.SEARCH,)),
     Address(path="/books/<isbn:isbn>-<slug:slug>/", name="book"),
     Address(path="/books/<isbn:isbn>/panel/", name="book_panel"),
     Address(path="/covers/<isbn:isbn>.svg", name="cover"),

@@ -30,8 +30,11 @@ class BookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
 
     class Meta:
         model = Book
-        fields = ("isbn", "title", "author", "category", "year", "pages", "blurb", "is_listed")
-        field_classes = dict.fromkeys(("title", "author", "blurb"), typed.TypedTextField)
+        fields = (
+            "isbn", "title", "author", "series", "series_number", "category", "publisher", "year", "pages", "format",
+            "language", "blurb", "is_listed",
+        )  # fmt: skip
+        field_classes = dict.fromkeys(("title", "author", "series", "publisher", "blurb"), typed.TypedTextField)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,14 +59,14 @@ class BookAdmin(stale_forms.CheckedAdmin):
     form = BookForm
     list_display = ("title", "author", "category", "price_words", "free", "held", "sold", "is_listed")
     list_editable = ("is_listed",)
-    list_filter = ("is_listed", ("category", admin.RelatedOnlyFieldListFilter), "year")
+    list_filter = ("is_listed", ("category", admin.RelatedOnlyFieldListFilter), "format", "language", "year")
     list_select_related = ("category",)
     search_fields = ("search_text",)
     search_help_text = "Title, author or ISBN"
     fieldsets = (
-        (None, {"fields": ("title", "author", "isbn", "category")}),
+        (None, {"fields": ("title", "author", "series", "series_number", "isbn", "category")}),
         ("Offer", {"fields": ("price", "is_listed", "stock")}),
-        ("About the book", {"fields": ("year", "pages", "blurb")}),
+        ("About the book", {"fields": ("publisher", "year", "pages", "format", "language", "blurb")}),
     )
     readonly_fields = ("stock",)
 
