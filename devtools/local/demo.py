@@ -299,6 +299,7 @@ class Demo:
             "Shop": f"{url}/",
             "Admin": f"{url}/admin/   (admin / admin; a customer is reader / reader)",
             "Operations": f"{url}/admin/operations/   (is it well, who waits, what to do)",
+            "Watch Kafka": f"{self._url(self.options.port + 1)}/kafka/   (your order's way; cards to learn it by)",
             "Live sockets": f"{self._url(self.options.port + 1, scheme='ws')}/",
             **({"Sandbox bank": f"{self._url(self.options.port + 2)}/"} if self._is_sandbox else {}),
             "Kafka": self._choice.kafka.bootstrap_servers,
