@@ -316,6 +316,7 @@ class Demo:
             "Shop": f"{url}/",
             "Admin": f"{url}/admin/   (admin / admin; a customer is reader / reader)",
             "Operations": f"{url}/admin/operations/   (is it well, who waits, what to do)",
+            "Watch Kafka": f"{self._url(self.options.port + 1)}/kafka/   (your order's way; cards to learn it by)",
             "Experiments": f"{url}/kafka/experiments/   (say what Kafka will do, and see)",
             "Break it": f"{url}/kafka/break/   (stop, freeze or kill a part for a while)",
             "Live sockets": f"{self._url(self.options.port + 1, scheme='ws')}/",

@@ -30,6 +30,8 @@ class Feed:
         self._drawing = ThreadPoolExecutor(1, thread_name_prefix="window-drawing")
         self._panels = ThreadPoolExecutor(2, thread_name_prefix="window-panel")
         self._waiting = 0
+        self._first: asyncio.Future[Window] | None = None
+        """Who waits for it waits together."""
         self._made: dict[bool, tuple[int, asyncio.Future[str]]] = {}
 
     async def first(self) -> Window:
@@ -37,7 +39,10 @@ class Feed:
         window = self._watcher.look()
         if window.kafka is not None and window.stores is not None:
             return window
-        return await self._in(self._drawing, self._watcher.wait_complete, FIRST_SECONDS)
+        if self._first is None or self._first.done():
+            waiting = self._in(self._drawing, self._watcher.wait_complete, FIRST_SECONDS)
+            self._first = asyncio.ensure_future(waiting)
+        return await asyncio.shield(self._first)
 
     def pace(self) -> float:
         """Seconds until the next look at what has changed."""

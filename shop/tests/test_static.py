@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.contrib.staticfiles import finders
 
+from shop.kafka_window import rendering as kafka
 from shop.operations.pages import rendering
 
 ROOT = Path(settings.BASE_DIR)
@@ -64,7 +65,7 @@ def test_no_file_is_left_over() -> None:
         path.relative_to(STATIC)
         for path in sorted(STATIC.rglob("*.*"))
         if path.name not in pages
-        and path.stem not in rendering.STYLES
+        and path.stem not in {*rendering.STYLES, *kafka.STYLES, *(page.script for page in kafka.PAGES)}
         and f"/static/{path.relative_to(STATIC)}" not in of_the_admin
     ]
     assert [str(path) for path in left_over] == ["shop/fonts/OFL.txt"]

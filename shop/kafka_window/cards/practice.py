@@ -12,7 +12,7 @@ from confluent_kafka.admin import NewTopic, TopicMetadata
 from kafka_bridge.consuming.offset_tracker import offset_of
 from kafka_bridge.runtime import clients
 
-ANSWER_SECONDS = 15.0
+ANSWER_SECONDS = 25.0
 POLL_SECONDS = 0.1
 _NAME = "cards."
 

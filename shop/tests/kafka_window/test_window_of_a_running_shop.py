@@ -86,7 +86,7 @@ def test_every_offset_owner_and_lag_is_the_brokers(window: KafkaPages, running_s
     stop = threading.Event()
 
     def buy() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.1):
             place_order(running_shop)
 
     buyer = threading.Thread(target=buy)
@@ -102,7 +102,7 @@ def test_every_offset_owner_and_lag_is_the_brokers(window: KafkaPages, running_s
     finally:
         stop.set()
         buyer.join(60)
-    waiting.until(lambda: differences(window, running_shop) == [], what="the same at rest", timeout_seconds=60)
+    waiting.until(lambda: differences(window, running_shop) == [], what="the same at rest", timeout_seconds=180)
 
 
 def committed(row: dict[str, Any]) -> int:
