@@ -114,11 +114,6 @@ class Breaker:
         broken.undone_at = time.time()
         self._past.appendleft(broken)
 
-    def undo_all(self) -> None:
-        """Undo everything now."""
-        for number in list(self._now):
-            self.undo(number)
-
     def as_object(self) -> dict[str, Any]:
         """For the page."""
         supervisor, targets = self.parts.supervisor, self.parts.targets()

@@ -42,7 +42,8 @@ class DemoInTest:
 
     def close(self) -> None:
         """As it was."""
-        self.control.breaker.undo_all()
+        for broken in self.control.breaker.as_object()["now"]:
+            self.control.breaker.undo(broken["id"])
         self.control.experiments.stop()
         self.control.close()
         self._client.close()
