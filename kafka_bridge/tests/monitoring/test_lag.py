@@ -145,7 +145,7 @@ def test_unread_messages_that_are_about_to_be_deleted_raise_an_alarm(
     [wrong] = caplog.messages
     assert wrong.startswith("unread messages are about to be deleted: ")
     assert "notifications (orders.events)" in wrong
-    monkeypatch.setattr(lag, "read_lag", lambda: [])
+    monkeypatch.setattr(lag, "read_lag", lambda **_: [])
     jobs.sample_lag()
     assert caplog.messages[1:] == ["that is over"]
 
