@@ -225,6 +225,7 @@ class Demo:
             "EMAIL_URL": "filemail://",
             "EMAIL_FILE_PATH": str(self._state.path / "mail"),
             "SHOW_DEMO_HINTS": "true",
+            "KAFKA_PRACTICE": "true",
         }
 
     def _metrics_port(self) -> int:

@@ -52,7 +52,9 @@ _Ends = dict[PartitionId, int]
 class ClusterReader:
     """One reader for one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_age: bool = True) -> None:
+        """`with_age`: whether old messages are read to learn how old they are, which takes a client a look."""
+        self._with_age = with_age
         self._admin: AdminClient | None = None
         self._coordinators = Coordinators()
         self._committed_of = offsets.CommittedReader(answer_seconds=ANSWER_SECONDS)
@@ -113,6 +115,7 @@ class ClusterReader:
             self._coordinators,
             consumer_groups.groups_with_lag(),
             metadata.topics,
+            with_age=self._with_age,
             topics=names,
             committed_of=self._committed_of,
             answer_seconds=ANSWER_SECONDS,

@@ -37,6 +37,8 @@ _SEEN_BY_OPERATORS = (
     "kafka_bridge.RefusedMessage",
     "kafka_bridge.GroupControl",
 )
+# Who has handled a message, as the window on Kafka shows it.
+_SEEN_IN_THE_WINDOW = ("kafka_bridge.InboxRow",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,16 @@ ROLES = (
     # It evaluates the alerts where no timekeeper does.
     DatabaseRole(
         name="live",
-        reads=("orders", "inventory", "shop", "sessions", "auth", "contenttypes", *_SEEN_BY_OPERATORS),
+        reads=(
+            "orders",
+            "inventory",
+            "shop",
+            "sessions",
+            "auth",
+            "contenttypes",
+            *_SEEN_BY_OPERATORS,
+            *_SEEN_IN_THE_WINDOW,
+        ),
         also=_OF_PROCESSES
         | {
             "shop.AlertRecord": "SELECT, INSERT, UPDATE",

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +18,7 @@ KEPT_MAX = 100
 _FOLDER = Path(settings.BASE_DIR) / "shop" / "static" / "shop"
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml",
           "woff2": "font/woff2"}  # fmt: skip
-_FILES = (
+FILES = (
     *(f"css/{name}.css" for name in rendering.STYLES),
     *(f"js/{name}.js" for name in ("ops", "socket", "morph", "connection", "words")),
     *(f"fonts/{name}.woff2" for name in ("karla", "vollkorn-semibold", "vollkorn-medium-italic")),
@@ -52,8 +52,8 @@ class Feed:
 class StaticFiles:
     """What the page needs beside itself, from memory: it must not depend on the role web."""
 
-    def __init__(self) -> None:
-        self._contents = {name: (_FOLDER / name).read_bytes() for name in _FILES}
+    def __init__(self, names: Sequence[str] = FILES) -> None:
+        self._contents = {name: (_FOLDER / name).read_bytes() for name in names}
         self.version = hashlib.sha256(b"".join(self._contents.values())).hexdigest()[:12]
 
     def find(self, name: str) -> tuple[bytes, str] | None:

@@ -3,7 +3,7 @@
 No part of it goes through Django's handlers, whose threads may be waiting for a database that is away.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl
@@ -23,7 +23,7 @@ _STATIC = f"{PREFIX}static/"
 _COOKIES_LENGTH_MAX = 8000
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
-    "connect-src 'self' {socket}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "connect-src 'self' {socket}; base-uri 'none'; form-action {form}; frame-ancestors 'none'"
 )
 
 
@@ -36,7 +36,7 @@ class Ops:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         status, headers, body = await self._answer(scope)
-        await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
+        await send({"type": "http.response.start", "status": status, "headers": encoded(headers)})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
     async def _answer(self, scope: dict[str, Any]) -> Answer:
@@ -48,7 +48,7 @@ class Ops:
         if path == PREFIX.rstrip("/"):
             return 308, {"location": PREFIX}, b""
         if path.startswith(_STATIC):
-            return self._file(path.removeprefix(_STATIC), scope)
+            return file_answer(self._files, path.removeprefix(_STATIC), scope)
         if not may_look(scope, self._checks):
             return self._page(
                 403, "Sign in to see this page",
@@ -60,49 +60,51 @@ class Ops:
         web = web_origin(scope)
         inner = await self._feed.fragment(page, query_of(scope), web=web)
         whole = rendering.whole(page, inner, web=web, version=self._files.version)
-        return 200, _page_headers(scope), whole.encode()
+        return 200, page_headers(scope), whole.encode()
 
     def _page(self, status: int, heading: str, sentence: str, scope: dict[str, Any]) -> Answer:
         """A page of one sentence."""
         context = {"heading": heading, "sentence": sentence, "status": status, "web": web_origin(scope)}
         context |= {"styles": rendering.STYLES, "v": self._files.version}
-        return status, _page_headers(scope), render_to_string("ops/message.html", context).encode()
-
-    def _file(self, name: str, scope: dict[str, Any]) -> Answer:
-        found = self._files.find(name)
-        if found is None:
-            return 404, {"content-type": "text/plain"}, b"There is no such file.\n"
-        contents, content_type = found
-        etag = f'"{self._files.version}"'
-        headers = {"content-type": content_type, "etag": etag, "cache-control": "no-cache", **_SAFE}
-        if _header(scope, b"if-none-match") == etag:
-            return 304, headers, b""
-        return 200, headers, contents
+        return status, page_headers(scope), render_to_string("ops/message.html", context).encode()
 
 
 _SAFE = {"x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin"}
 
 
-def may_look(scope: Mapping[str, Any], checks: passes.Checks) -> bool:
-    """Whether who asks holds a pass that counts."""
-    held = pass_of(scope)
+def file_answer(files: StaticFiles, name: str, scope: Mapping[str, Any]) -> Answer:
+    """A static file, or that the browser's copy is still right."""
+    found = files.find(name)
+    if found is None:
+        return 404, {"content-type": "text/plain"}, b"There is no such file.\n"
+    contents, content_type = found
+    etag = f'"{files.version}"'
+    headers = {"content-type": content_type, "etag": etag, "cache-control": "no-cache", **_SAFE}
+    if header_of(scope, b"if-none-match") == etag:
+        return 304, headers, b""
+    return 200, headers, contents
+
+
+def may_look(scope: Mapping[str, Any], checks: passes.Checks, *, cookie: str = passes.COOKIE) -> bool:
+    """Whether who asks holds a pass that counts, in the cookie of that name."""
+    held = pass_of(scope, cookie)
     return held is not None and checks.is_good(held)
 
 
-def pass_of(scope: Mapping[str, Any]) -> Pass | None:
+def pass_of(scope: Mapping[str, Any], cookie: str) -> Pass | None:
     """The pass in the cookies, if it is ours and not over."""
     cookies: SimpleCookie = SimpleCookie()
     try:
-        cookies.load(_header(scope, b"cookie")[:_COOKIES_LENGTH_MAX])
+        cookies.load(header_of(scope, b"cookie")[:_COOKIES_LENGTH_MAX])
     except CookieError:
         return None
-    found = cookies.get(passes.COOKIE)
+    found = cookies.get(cookie)
     return passes.read(found.value) if found else None
 
 
 def host_of(scope: Mapping[str, Any]) -> str:
     """The Host header, if it is one of ours; else empty."""
-    host = _header(scope, b"host").lower()
+    host = header_of(scope, b"host").lower()
     domain, _ = split_domain_port(host)
     return host if domain and validate_host(domain, settings.ALLOWED_HOSTS) else ""
 
@@ -117,22 +119,29 @@ def web_origin(scope: Mapping[str, Any]) -> str:
     return f"{scheme}://{domain}:{port}" if port.isdigit() else settings.SHOP_URL
 
 
-def query_of(scope: Mapping[str, Any]) -> dict[str, str]:
+def query_of(
+    scope: Mapping[str, Any],
+    known_names: Collection[str] = rendering.QUERY_NAMES,
+    length_max: int = rendering.QUERY_LENGTH_MAX,
+) -> dict[str, str]:
     """What the address says beside the path, as far as pages know it."""
     try:
         pairs = parse_qsl(scope["query_string"].decode("ascii"), max_num_fields=10)
     except ValueError:
         return {}
-    known = (pair for pair in pairs if pair[0] in rendering.QUERY_NAMES)
-    return {name: value for name, value in known if len(value) <= rendering.QUERY_LENGTH_MAX}
+    known = (pair for pair in pairs if pair[0] in known_names)
+    return {name: value for name, value in known if len(value) <= length_max}
 
 
-def _page_headers(scope: Mapping[str, Any]) -> dict[str, str]:
+def page_headers(scope: Mapping[str, Any], *, form_action: str = "'none'") -> dict[str, str]:
+    """What a page is sent with. `form_action` is where its forms may go, in the words of a content security policy."""
     scheme = "wss" if settings.BEHIND_TLS else "ws"
     headers = {
         "content-type": "text/html; charset=utf-8",
         "cache-control": "no-store",
-        "content-security-policy": _POLICY.format(socket=f"{scheme}://{host_of(scope)}" if host_of(scope) else ""),
+        "content-security-policy": _POLICY.format(
+            socket=f"{scheme}://{host_of(scope)}" if host_of(scope) else "", form=form_action
+        ),
         "x-frame-options": "DENY",
         "referrer-policy": "same-origin",
         **_SAFE,
@@ -142,9 +151,11 @@ def _page_headers(scope: Mapping[str, Any]) -> dict[str, str]:
     return headers
 
 
-def _header(scope: Mapping[str, Any], name: bytes) -> str:
+def header_of(scope: Mapping[str, Any], name: bytes) -> str:
+    """A header's value; empty where there is none."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
-def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI wants them."""
     return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]

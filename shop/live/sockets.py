@@ -12,7 +12,7 @@ from django.urls import path, re_path
 
 from kafka_bridge.telemetry import activity, metrics
 from orders.sockets import OrderStatusSocket
-from shop.live import ops, ops_http, stock_sockets
+from shop.live import kafka_http, kafka_sockets, ops, ops_http, stock_sockets
 
 OPEN = metrics.gauge("live_sockets_open", "Sockets that are open, to orders and to the stock of sales", by="live")
 REFUSED = metrics.counter(
@@ -40,7 +40,7 @@ class SameOriginOnly:
         return await self._application(scope, receive, send)
 
     def _allowed(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> set[str]:
-        is_own_page = scope["path"].startswith(ops_http.PREFIX)
+        is_own_page = scope["path"].startswith((ops_http.PREFIX, kafka_http.PREFIX))
         if settings.LIVE_ORIGINS and not is_own_page:
             return {origin.lower() for origin in settings.LIVE_ORIGINS}
         scheme = {"ws": "http", "wss": "https"}[scope.get("scheme", "ws")]
@@ -83,6 +83,8 @@ urlpatterns = [
     path("live/stock/", Capped(stock_sockets.watch_stock, share=0.8)),
     path("ops/socket/", ops.sockets),  # type: ignore[arg-type]  # for Django a path leads to a view
     path("ops/socket/<slug:page>/", ops.sockets),  # type: ignore[arg-type]  # see above
+    path("kafka/socket/", kafka_sockets.watch),  # type: ignore[arg-type]  # see above
+    path("kafka/cards/socket/", kafka_sockets.play),  # type: ignore[arg-type]  # see above
     # Without it, the router raises for every address that a stranger makes up, and the log fills with tracebacks.
     re_path(r"", WebsocketDenier.as_asgi()),
 ]

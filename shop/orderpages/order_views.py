@@ -21,7 +21,7 @@ from orders.actions import cancellation, returns
 from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Status
 from shop.books import pricing
 from shop.cart import carts
-from shop.orderpages import access, after_sales, forms
+from shop.orderpages import access, after_sales, forms, kafka_strip
 from shop.site.one_time_forms import one_time
 
 ORDERS_A_PAGE = 20
@@ -87,6 +87,7 @@ def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[st
         "pay_url": _address("order_pay", request, order_id),
         "cancel_url": _address("order_cancel", request, order_id),
         "return_url": _address("order_return", request, order_id),
+        **kafka_strip.shown(request, order_id),
     }
 
 

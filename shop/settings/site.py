@@ -13,6 +13,8 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 SHOP_URL = env.str("SHOP_URL", default="http://127.0.0.1:8000").rstrip("/")
 # Whether pages tell visitors what to try (demo accounts, test cards); by itself only while a demo runs here.
 SHOW_DEMO_HINTS = env.bool("SHOW_DEMO_HINTS", default=(Path(STATE_DIR) / "demo.env").exists())
+# Whether the cards of /kafka/cards/ can be done: they make topics and groups of their own, as a demo's processes may.
+KAFKA_PRACTICE = env.bool("KAFKA_PRACTICE", default=(Path(STATE_DIR) / "demo.env").exists())
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
 ASGI_APPLICATION = "shop.asgi.application"

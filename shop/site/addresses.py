@@ -28,6 +28,7 @@ class Who(StrEnum):
     BUYER = "the order's owner and holders of its link; 404 for others, staff too"
     STAFF = "staff; others are sent to sign in. What they may do there is by permission"
     OPERATOR = "who holds the pass that /admin/operations/ gives; 403 for others"
+    WATCHER = "everybody in a demo, else who holds the pass that /admin/operations/kafka/ gives; 403 for others"
     SCRAPER = "who sends METRICS_TOKEN; 404 for others"
     GATEWAY = "who can sign as the gateway; 400 for others"
     PROGRAM = "programs that reach its port (loopback, or the inner network); POST from a page in a browser: 403"
@@ -64,6 +65,7 @@ _ORDERS = (limits.ORDERS_VISITOR, limits.ORDERS_NETWORK)
 _SIGN_IN = (limits.SIGN_IN_NAME, limits.SIGN_IN_NETWORK)
 _CAPS = "so many sockets of the process, and of an address"
 _SHARE = "a share of the process's sockets, and of those of an address"
+_PANELS = "twenty at once ask for what is opened"
 _OPS = "one hundred sockets of the process, and a page at a time"
 
 ADDRESSES = (
@@ -102,6 +104,12 @@ ADDRESSES = (
     Address(
         path="/admin/operations/", name="admin:operations", who=Who.STAFF, bounds="with the permission view_operations"
     ),
+    Address(
+        path="/admin/operations/kafka/",
+        name="admin:kafka_window",
+        who=Who.STAFF,
+        bounds="with the permission view_operations",
+    ),
     *(
         Address(
             path=f"/admin/operations/{act}/",
@@ -121,6 +129,24 @@ ADDRESSES = (
     Address(path="/ops/static/<file>", server=Server.LIVE, bounds="style sheets, scripts and fonts of these pages"),
     Address(path="/ops/socket/", server=Server.LIVE, methods=("websocket",), who=Who.OPERATOR, bounds=_OPS),
     Address(path="/ops/socket/<slug:page>/", server=Server.LIVE, methods=("websocket",), who=Who.OPERATOR, bounds=_OPS),
+    Address(path="/kafka/", server=Server.LIVE, who=Who.WATCHER, bounds=_PANELS),
+    Address(path="/kafka/cards/", server=Server.LIVE, who=Who.WATCHER),
+    Address(path="/kafka/panel/", server=Server.LIVE, who=Who.WATCHER, bounds=_PANELS),
+    Address(path="/kafka/static/<file>", server=Server.LIVE, bounds="style sheets, scripts and fonts of these pages"),
+    Address(
+        path="/kafka/socket/",
+        server=Server.LIVE,
+        methods=("websocket",),
+        who=Who.WATCHER,
+        bounds="one hundred sockets of the process",
+    ),
+    Address(
+        path="/kafka/cards/socket/",
+        server=Server.LIVE,
+        methods=("websocket",),
+        who=Who.WATCHER,
+        bounds="acts only where KAFKA_PRACTICE is on, one at a time",
+    ),
     Address(path="/healthz", server=Server.LIVE),
     Address(path="/readyz", server=Server.LIVE, bounds="as on web"),
     Address(path="/metrics", server=Server.LIVE, who=Who.SCRAPER, bounds="as on web"),

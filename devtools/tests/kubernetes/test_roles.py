@@ -219,7 +219,9 @@ def test_one_origin_as_the_proxy_of_compose_gives_it() -> None:
     (rule,) = manifests.of_kind("small", "Ingress")["shop"]["spec"]["rules"]
     services = manifests.of_kind("small", "Service")
     routes = {path["path"]: path["backend"]["service"] for path in rule["http"]["paths"]}
-    assert {path: service["name"] for path, service in routes.items()} == {"/live/": "live", "/ops": "live", "/": "web"}
+    assert {path: service["name"] for path, service in routes.items()} == {
+        "/live/": "live", "/ops": "live", "/kafka": "live", "/": "web",
+    }  # fmt: skip
     led_there = tuple(path for path, service in routes.items() if service["name"] == "live")
     assert all(path.startswith(led_there) for path in to_live)
     for service in routes.values():

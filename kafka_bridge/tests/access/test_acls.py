@@ -20,8 +20,9 @@ from kafka_bridge.consuming import registry
 from kafka_bridge.consuming.consumer_process import ConsumerProcess
 from kafka_bridge.models import OutboxRow
 from kafka_bridge.monitoring import lag
+from kafka_bridge.monitoring.log_tail import LogTail
 from kafka_bridge.publishing import relay
-from kafka_bridge.runtime import access_errors, clients, topics
+from kafka_bridge.runtime import access_errors, clients, topics, waiting
 from kafka_bridge.runtime.coordinators.asking import Coordinators
 from kafka_bridge.wire import event_types
 
@@ -164,6 +165,21 @@ def test_xb6_a_group_reads_and_writes_what_it_handles_and_nothing_else(name: str
         assert commit(topics.retry_group_name(name), min(retried)) is None
         assert seen(others.name) == FORBIDDEN_GROUP
     assert (readable, writable) == (heard | retried, retried | given_up)
+
+
+@pytest.mark.window
+def test_xb6_who_observes_reads_the_last_messages_without_a_right_to_any_group(as_role: AsRole) -> None:
+    tail, place = LogTail(kept=1), (clients.topic_name("payments.events"), 0)
+    with as_role("relay"):
+        producer = clients.producer(linger_ms=0)
+        producer.produce(place[0], key=b"k", value=b"to be seen", partition=0)
+        assert producer.flush(30) == 0
+    with as_role("timekeeper"):
+        try:
+            tail.follow({place: (0, 1)})
+            waiting.until(lambda: tail.poll(0.2) or tail.entries()[place], what="the message", timeout_seconds=60)
+        finally:
+            tail.close()
 
 
 def test_xb6_the_timekeeper_sees_how_far_all_groups_are_behind_and_moves_none(as_role: AsRole) -> None:

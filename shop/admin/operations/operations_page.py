@@ -15,6 +15,8 @@ from django.views.decorators.http import require_safe
 from shop.admin.site import navigation
 from shop.operations.pages import passes, rendering
 
+_ORDER_LENGTH_MAX = 60
+
 
 @never_cache
 @require_safe
@@ -27,6 +29,19 @@ def open_page(request: HttpRequest, page: str = "") -> HttpResponse:
     if found is None:
         raise Http404
     response = redirect(ops_origin(request) + found.url + _query(request))
+    passes.grant(response, user)
+    return response
+
+
+@never_cache
+@require_safe
+def open_window(request: HttpRequest) -> HttpResponse:
+    """Give the pass to whoever may look, and go to the window on Kafka; with an order's id, to its way through it."""
+    user = navigation.person(request)
+    if not request.user.has_perm(passes.PERMISSION):
+        raise PermissionDenied
+    order = request.GET.get("order", "")[:_ORDER_LENGTH_MAX]
+    response = redirect(ops_origin(request) + "/kafka/" + (f"?{urlencode({'order': order})}" if order else ""))
     passes.grant(response, user)
     return response
 
@@ -48,5 +63,6 @@ def ops_origin(request: HttpRequest) -> str:
 
 urlpatterns = [
     path("operations/", admin.site.admin_view(open_page), name="operations"),
+    path("operations/kafka/", admin.site.admin_view(open_window), name="kafka_window"),
     path("operations/<slug:page>/", admin.site.admin_view(open_page), name="operations_page"),
 ]

@@ -70,6 +70,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     if request.user.has_perm(passes.PERMISSION):
         link = reverse("admin:operations")
         headings[0]["items"].append({"title": "Operations", "icon": "monitor_heart", "link": link})
+        window = {"title": "Watch Kafka", "icon": "stacks", "link": reverse("admin:kafka_window")}
+        headings[0]["items"].append(window)
     for heading, pages in _PAGES.items():
         items = [
             {"title": title, "icon": symbol, "link": reverse(f"admin:{app}_{model}_changelist")}

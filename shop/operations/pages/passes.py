@@ -1,10 +1,10 @@
 """The pass to the operations page: a signed cookie, because sessions need what may be away.
 
 # Note [Seen without the database]
-Who opens /admin/operations/ and may, gets a cookie that says who it is and until when. The page at /ops/ believes its
-signature alone, so it opens while PostgreSQL and Redis are away. While PostgreSQL answers, the role live asks it now
-and then, beside the requests, whether the account is still what it was: active, staff, permitted, with the same
-password. What was found last counts; where nothing could be asked, the signature does.
+Who opens /admin/operations/ and may, gets a cookie that says who it is and until when. The pages at /ops/ and /kafka/
+believe its signature alone, so they open while PostgreSQL and Redis are away. While PostgreSQL answers, the role live
+asks it now and then, beside the requests, whether the account is still what it was: active, staff, permitted, with the
+same password. What was found last counts; where nothing could be asked, the signature does.
 """
 
 import time
@@ -19,7 +19,9 @@ from django.http import HttpResponseBase
 from django.utils.crypto import salted_hmac
 
 COOKIE = "bookrush_operations"
-PATH = "/ops/"
+WINDOW_COOKIE = "bookrush_kafka"
+"""The same pass for the window on Kafka: a browser sends a cookie to one path only."""
+PATHS = {COOKIE: "/ops/", WINDOW_COOKIE: "/kafka/"}
 PERMISSION = "shop.view_operations"
 SECONDS = 12 * 3600
 CHECK_SECONDS = 30.0
@@ -40,21 +42,23 @@ class Pass:
 
 def grant(response: HttpResponseBase, user: AbstractBaseUser) -> None:
     """Give the pass to this user, who has been checked, with the response."""
-    content = [user.pk, user.get_username(), _mark(user)]
-    response.set_cookie(
-        COOKIE,
-        signing.dumps(content, salt=_SALT),
-        max_age=SECONDS,
-        path=PATH,
-        secure=settings.BEHIND_TLS,
-        httponly=True,
-        samesite="Strict",
-    )
+    content = signing.dumps([user.pk, user.get_username(), _mark(user)], salt=_SALT)
+    for cookie, path in PATHS.items():
+        response.set_cookie(
+            cookie,
+            content,
+            max_age=SECONDS,
+            path=path,
+            secure=settings.BEHIND_TLS,
+            httponly=True,
+            samesite="Strict",
+        )
 
 
 def withdraw(response: HttpResponseBase) -> None:
     """Take the pass back."""
-    response.delete_cookie(COOKIE, path=PATH, samesite="Strict")
+    for cookie, path in PATHS.items():
+        response.delete_cookie(cookie, path=path, samesite="Strict")
 
 
 def read(value: str) -> Pass | None:

@@ -40,7 +40,7 @@ def test_every_url_is_in_the_table_and_the_other_way_round() -> None:
 def test_every_socket_is_in_the_table_and_the_other_way_round() -> None:
     # The last route, for everything else, only refuses.
     routes = {f"/{route.pattern}" for route in sockets.urlpatterns if str(route.pattern)}
-    assert routes | set(http.PATHS) | set(http.OPS_PATHS) == paths_of(Server.LIVE)
+    assert routes | set(http.PATHS) | set(http.OPS_PATHS) | set(http.KAFKA_PATHS) == paths_of(Server.LIVE)
 
 
 def test_every_address_of_the_bank_is_in_the_table_and_the_other_way_round() -> None:
