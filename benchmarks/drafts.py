@@ -10,12 +10,14 @@ from events import catalogue
 from orders.placing import placement
 from payments.models import Charge
 from shop.books import pricing
+from shop.models import Book
 
 
 def endless(*, seed: int) -> Iterator[placement.Draft]:
     """Orders of two books each; the same seed picks the same books."""
     picker = random.Random(seed)  # noqa: S311 - to be repeatable, not secret
-    offers = list(pricing.offers().values())
+    listed = Book.objects.filter(is_listed=True).values_list("isbn", flat=True)
+    offers = list(pricing.offers(list(listed)).values())
     while True:
         yield placement.Draft(
             idempotency_key=uuid4(),

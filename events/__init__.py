@@ -2,31 +2,33 @@
 
 The saga on one screen (`manage.py saga` prints it from the live registry):
 
-| event                   | topic            | said by   | heard by (reserve_first)                      | heard by (payment_first)                      |
-|-------------------------|------------------|-----------|-----------------------------------------------|-----------------------------------------------|
-| order.created           | orders.events    | orders    | inventory                                     | payments                                      |
-| inventory.reserved      | inventory.events | inventory | orders, payments                              | orders                                        |
-| inventory.insufficient  | inventory.events | inventory | orders                                        | orders                                        |
-| inventory.expired       | inventory.events | inventory | orders                                        |                                               |
-| payment.action_required | payments.events  | payments  | inventory, notifications, orders              | notifications, orders                         |
-| payment.unknown         | payments.events  | payments  | orders                                        | orders                                        |
-| payment.notified        | payments.events  | payments  | payments                                      | payments                                      |
-| payment.confirmed       | payments.events  | payments  | inventory, orders                             | inventory, orders                             |
-| payment.failed          | payments.events  | payments  | orders                                        | orders                                        |
-| order.payment_refused   | orders.events    | orders    | payments                                      | payments                                      |
-| order.confirmed         | orders.events    | orders    | analytics, notifications, shipping            | analytics, notifications, shipping            |
-| order.shipped           | orders.events    | orders    | analytics, notifications                      | analytics, notifications                      |
-| order.delivered         | orders.events    | orders    | analytics, notifications                      | analytics, notifications                      |
-| order.reduced           | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
-| order.returned          | orders.events    | orders    | notifications, payments                       | notifications, payments                       |
-| order.cancelled         | orders.events    | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
-| payment.refunded        | payments.events  | payments  | notifications, orders                         | notifications, orders                         |
+| event                   | topic             | said by   | heard by (reserve_first)                      | heard by (payment_first)                      |
+|-------------------------|-------------------|-----------|-----------------------------------------------|-----------------------------------------------|
+| order.created           | orders.events     | orders    | inventory                                     | payments                                      |
+| inventory.reserved      | inventory.events  | inventory | orders, payments                              | orders                                        |
+| inventory.insufficient  | inventory.events  | inventory | orders                                        | orders                                        |
+| inventory.expired       | inventory.events  | inventory | orders                                        |                                               |
+| payment.action_required | payments.events   | payments  | inventory, notifications, orders              | notifications, orders                         |
+| payment.unknown         | payments.events   | payments  | orders                                        | orders                                        |
+| payment.notified        | payments.events   | payments  | payments                                      | payments                                      |
+| payment.confirmed       | payments.events   | payments  | inventory, orders                             | inventory, orders                             |
+| payment.failed          | payments.events   | payments  | orders                                        | orders                                        |
+| order.payment_refused   | orders.events     | orders    | payments                                      | payments                                      |
+| order.confirmed         | orders.events     | orders    | analytics, notifications, shipping            | analytics, notifications, shipping            |
+| order.shipped           | orders.events     | orders    | analytics, notifications                      | analytics, notifications                      |
+| order.delivered         | orders.events     | orders    | analytics, notifications                      | analytics, notifications                      |
+| order.reduced           | orders.events     | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
+| order.returned          | orders.events     | orders    | notifications, payments                       | notifications, payments                       |
+| order.cancelled         | orders.events     | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
+| payment.refunded        | payments.events   | payments  | notifications, orders                         | notifications, orders                         |
+| book.updated            | catalogue.updates | shop      | analytics                                     | analytics                                     |
 
 What is believed: a message moves nothing before it is borne out.
 
 | who hears     | whom      | of what                                                                                         | and believes it if                  |
 |---------------|-----------|-------------------------------------------------------------------------------------------------|-------------------------------------|
 | analytics     | orders    | order.confirmed, order.shipped, order.delivered, order.reduced, order.cancelled                 | kafka_bridge.believing.books.stated |
+| analytics     | shop      | book.updated                                                                                    | kafka_bridge.believing.books.stated |
 | inventory     | orders    | order.created, order.reduced, order.cancelled                                                   | kafka_bridge.believing.books.stated |
 | inventory     | payments  | payment.action_required, payment.confirmed                                                      | kafka_bridge.believing.books.stated |
 | notifications | payments  | payment.action_required, payment.refunded                                                       | kafka_bridge.believing.books.stated |

@@ -1,7 +1,8 @@
 """Every event and every topic there is, under one name; importing this makes them known to the bridge."""
 
-from events import inventory, orders, payments
+from events import books, inventory, orders, payments
 from events.base import FLOWS, PAYMENT_FIRST, RESERVE_FIRST, Line, OrderEvent
+from events.books import BookUpdated
 from events.inventory import InventoryExpired, InventoryInsufficient, InventoryReserved
 from events.orders import (
     OrderCancelled,
@@ -25,6 +26,8 @@ from kafka_bridge.wire import event_types
 from kafka_bridge.wire.events import Event
 
 __all__ = [
+    "ALL_EVENTS",
+    "BOOKS",
     "EVENTS",
     "FLOWS",
     "INVENTORY",
@@ -33,6 +36,7 @@ __all__ = [
     "PAYMENT_FIRST",
     "RESERVE_FIRST",
     "TOPICS",
+    "BookUpdated",
     "InventoryExpired",
     "InventoryInsufficient",
     "InventoryReserved",
@@ -56,8 +60,10 @@ __all__ = [
 
 ORDERS, INVENTORY, PAYMENTS = orders.TOPIC, inventory.TOPIC, payments.TOPIC
 TOPICS = (ORDERS, INVENTORY, PAYMENTS)
+"""Those of the saga: every event in them is about an order, and its key is the order's id."""
+BOOKS = books.TOPIC
 
-# In the sequence in which a story meets them; tables and the schemas follow it.
+# The saga's, in the sequence in which a story meets them; tables and the schemas follow it.
 EVENTS: tuple[type[Event], ...] = (
     OrderCreated,
     InventoryReserved,
@@ -77,4 +83,6 @@ EVENTS: tuple[type[Event], ...] = (
     OrderCancelled,
     PaymentRefunded,
 )
-event_types.register(*EVENTS)
+ALL_EVENTS: tuple[type[Event], ...] = (*EVENTS, BookUpdated)
+"""The saga's, and those that are about no order."""
+event_types.register(*ALL_EVENTS)

@@ -1,4 +1,4 @@
-"""How analytics reacts to events about orders."""
+"""How analytics reacts to events about orders and books."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from events import catalogue
 from kafka_bridge.believing import books
 from kafka_bridge.consuming import registry
 from kafka_bridge.consuming.registry import Dated
-from shop.analytics import sales_figures
-from shop.models import BookSales, DailySales
+from shop.analytics import book_prices, sales_figures
+from shop.models import BookPrice, BookSales, DailySales
 
 # Sums are as good half a second later.
 group = registry.Group("analytics", believes=books.stated, patience_seconds=0.5)  # manage.py run_consumer analytics
-group.projection(DailySales, BookSales)
+group.projection(DailySales, BookSales, BookPrice)
 
 
 @group.on_dated_batch(catalogue.OrderConfirmed)
@@ -42,3 +42,9 @@ def count_shipments(events: Sequence[Dated[catalogue.OrderShipped]]) -> None:
 def count_deliveries(events: Sequence[Dated[catalogue.OrderDelivered]]) -> None:
     """Parcels that arrived."""
     sales_figures.count_delivered(facts=events)
+
+
+@group.on_dated_batch(catalogue.BookUpdated)
+def note_prices(events: Sequence[Dated[catalogue.BookUpdated]]) -> None:
+    """What a book costs now, and what it did before."""
+    book_prices.note(facts=events)

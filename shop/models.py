@@ -8,12 +8,16 @@ from typing import Any
 from django.conf import settings
 from django.contrib.messages.storage.cookie import MessageDecoder, MessageEncoder
 from django.core import validators
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.text import slugify
 
 from shop.books import isbn as isbns
+from shop.books import languages, search_index
+from shop.books.folding import slug_of
+from shop.books.tables import BookSearch as BookSearch
+from shop.books.tables import SearchWord as SearchWord
 from shop.operations.alerts.tables import AlertEvaluation as AlertEvaluation
 from shop.operations.alerts.tables import AlertNotice as AlertNotice
 from shop.operations.alerts.tables import AlertRecord as AlertRecord
@@ -42,6 +46,15 @@ class Category(models.Model):
         return self.name
 
 
+class Format(models.TextChoices):
+    """How a book is bound."""
+
+    PAPERBACK = "paperback", "Paperback"
+    HARDBACK = "hardback", "Hardback"
+    BOARD = "board", "Board book"
+    SPIRAL = "spiral", "Spiral bound"
+
+
 class Book(models.Model):
     """A title for sale. The ISBN is its sku everywhere else; its stock is inventory's."""
 
@@ -52,12 +65,25 @@ class Book(models.Model):
     price_minor = models.PositiveIntegerField(
         "price in minor units", help_text="In cents.", validators=[validators.MinValueValidator(1)]
     )
+    series = models.CharField(max_length=120, blank=True, default="", db_default="")
+    series_number = models.PositiveSmallIntegerField("number in its series", null=True, blank=True)
+    publisher = models.CharField(max_length=120, blank=True, default="", db_default="")
     year = models.PositiveSmallIntegerField("year of publication")
     pages = models.PositiveSmallIntegerField()
+    format = models.CharField(max_length=12, choices=Format.choices, default="paperback", db_default="paperback")
+    language = models.CharField(
+        max_length=8,
+        default="en",
+        db_default="en",
+        validators=[languages.validate],
+        help_text="ISO 639 code, such as en or vi.",
+    )
     blurb = models.TextField(blank=True)
     is_listed = models.BooleanField("for sale", default=True)
     added_at = models.DateTimeField(auto_now_add=True)
     search_text = models.TextField(editable=False)
+    author_slug = models.CharField(max_length=120, editable=False, default="", db_default="")
+    series_slug = models.CharField(max_length=120, editable=False, default="", db_default="")
 
     class Meta:
         ordering = ("title", "isbn")
@@ -65,26 +91,42 @@ class Book(models.Model):
         indexes = (
             models.Index(fields=("category", "title"), name="book_by_category"),
             models.Index(fields=("-year", "-id"), name="book_by_newest"),
+            models.Index(fields=("author_slug",), name="book_by_author"),
+            models.Index(
+                fields=("series_slug", "series_number"), name="book_by_series", condition=~models.Q(series_slug="")
+            ),
         )
 
     def __str__(self) -> str:
         return f"{self.title} ({self.author})"
 
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
-        """Save, and update the text that the search uses."""
-        self.search_text = searchable(self.title, self.author, self.isbn)
+        """Save, and update what the search uses."""
+        self.fill_search_fields()
         if update_fields is not None:
-            update_fields = {*update_fields, "search_text"}
-        super().save(*args, update_fields=update_fields, **kwargs)
+            update_fields = {*update_fields, "search_text", "author_slug", "series_slug"}
+        with transaction.atomic():
+            super().save(*args, update_fields=update_fields, **kwargs)
+            search_index.put([self])
 
     def get_absolute_url(self) -> str:
         """The book's page."""
         return page_url(isbn=self.isbn, title=self.title)
 
     @property
+    def language_name(self) -> str:
+        """Such as Vietnamese."""
+        return languages.name_of(self.language)
+
+    @property
     def cover_url(self) -> str:
         """The generated cover; the URL changes with the text on it."""
         return cover_url(isbn=self.isbn, title=self.title, author=self.author)
+
+    def fill_search_fields(self) -> None:
+        """What is derived from its other fields; whoever saves many at once calls this, and then `search_index.put`."""
+        self.search_text = searchable(self.title, self.author, self.isbn)
+        self.author_slug, self.series_slug = slug_of(self.author), slug_of(self.series)
 
 
 def page_url(*, isbn: str, title: str) -> str:
@@ -304,6 +346,27 @@ class DailySales(models.Model):
 
     def __str__(self) -> str:
         return str(self.day)
+
+
+class BookPrice(models.Model):
+    """What the analytics group was told last about a book: its price, the one before, and how often it changed."""
+
+    sku = models.CharField(max_length=20, primary_key=True)
+    title = models.TextField()
+    price_minor = models.BigIntegerField()
+    was_price_minor = models.BigIntegerField(null=True)
+    """The price before the last change of it; None as long as there was none."""
+    is_listed = models.BooleanField()
+    changes = models.PositiveIntegerField(default=0)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-changed_at", "sku")
+        verbose_name = "change of a book"
+        verbose_name_plural = "changes of books"
+
+    def __str__(self) -> str:
+        return self.sku
 
 
 class BookSales(models.Model):

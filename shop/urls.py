@@ -10,6 +10,7 @@ from shop.admin.operations import group_acts, offset_reset, operations_page
 from shop.books import book_views, catalogue_views
 from shop.cart import cart_views
 from shop.checkout import api, checkout_views
+from shop.contracts import contract_views
 from shop.operations import health
 from shop.operations.processes import metrics_view
 from shop.orderpages import order_views
@@ -42,6 +43,9 @@ urlpatterns = [
     path("api/orders", api.place_order, name="api_orders_bare"),
     path("api/orders/<uuid:order_id>", api.order_state, name="api_order_bare"),
     path("", catalogue_views.catalogue_page, name="catalogue"),
+    path("authors/<slug:slug>/", catalogue_views.author_page, name="author"),
+    path("series/<slug:slug>/", catalogue_views.series_page, name="series"),
+    path("suggest/", catalogue_views.suggest, name="suggest"),
     path("books/<isbn:isbn>-<slug:slug>/", book_views.book_page, name="book"),
     path("books/<isbn:isbn>/panel/", book_views.book_panel, name="book_panel"),
     path("covers/<isbn:isbn>.svg", book_views.cover, name="cover"),
@@ -60,6 +64,9 @@ urlpatterns = [
     path("sign-out/", account_views.SignOut.as_view(), name="sign_out"),
     path("sign-up/", account_views.sign_up, name="sign_up"),
     path("webhooks/payments/", webhooks.payment_webhook, name="payment_webhook"),
+    path("contracts/", contract_views.contracts_page, name="contracts"),
+    path("contracts/asyncapi.json", contract_views.contract_document, {"name": "asyncapi"}, name="asyncapi"),
+    path("contracts/openapi.json", contract_views.contract_document, {"name": "openapi"}, name="openapi"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", metrics_view.show_metrics, name="metrics"),

@@ -35,7 +35,7 @@ def orm(request: HttpRequest) -> HttpResponse:
 
 
 def _draft(body: api.OrderRequest, wanted: list[price_check.WantedLine]) -> placement.Draft:
-    offers = pricing.offers()
+    offers = pricing.offers([line.sku for line in wanted])
     return placement.Draft(
         idempotency_key=body.idempotency_key,
         lines=tuple(

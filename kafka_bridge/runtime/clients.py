@@ -25,6 +25,9 @@ ISOLATION = "read_uncommitted"
 of a stranger's that stays open would hold up all that comes after it."""
 _MUCH_BYTES = 1024 * 1024
 """What brokers need not wait with: more than a batch."""
+COMPRESSION = "lz4"
+PARTITIONER = "consistent_random"
+"""librdkafka's: CRC32 of the key, and any partition where there is none. Java's own is another one (murmur2)."""
 ErrorCallback = Callable[[KafkaError], None]
 CommitCallback = Callable[[KafkaError | None, list[TopicPartition]], None]
 
@@ -100,7 +103,8 @@ def producer(*, linger_ms: float = 5, on_error: ErrorCallback = _ignore) -> Prod
             "acks": "all",
             "enable.idempotence": True,
             "linger.ms": linger_ms,
-            "compression.type": "lz4",
+            "compression.type": COMPRESSION,
+            "partitioner": PARTITIONER,
             # Before compression; what topics take is measured after it.
             "message.max.bytes": configuration.max_copy_bytes(),
             "delivery.timeout.ms": int(conf().delivery_timeout_seconds * 1000),

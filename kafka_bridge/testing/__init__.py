@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kafka_bridge.testing.embedded import EmbeddedBroker, NoEmbeddedBroker
+    from kafka_bridge.testing.examples import example_of
     from kafka_bridge.testing.memory import (
         MemoryBroker,
         MemoryMessage,
@@ -30,6 +31,7 @@ __all__ = [
     "Place",
     "consuming",
     "delete_topics_and_groups",
+    "example_of",
     "forge",
     "give",
     "had_by",
@@ -42,6 +44,7 @@ __all__ = [
 
 _HOMES = {
     "embedded": ("EmbeddedBroker", "NoEmbeddedBroker"),
+    "examples": ("example_of",),
     "memory": ("MemoryBroker", "MemoryMessage", "Place", "forge", "give", "had_by", "record", "stated", "wait_until"),
     "running": ("consuming", "relaying"),
     "topics": ("delete_topics_and_groups", "make_topics"),

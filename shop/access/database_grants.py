@@ -36,7 +36,7 @@ def apply(passwords: Mapping[str, str]) -> None:
         _execute(sql.SQL(_LOCK_TIMEOUT))
         for statement in _PREPARE:
             _execute(sql.SQL(statement).format(database=_database()))
-        for role in database_roles.ROLES:
+        for role in database_roles.all_roles():
             if password := passwords.get(role.name):
                 make_account(role_name(role.name), password)
             if _exists(role_name(role.name)):
@@ -90,7 +90,7 @@ def _grant(role: DatabaseRole) -> None:
 # -- Rows -----------------------------------------------------------------------------------------------
 def _secure_rows() -> None:
     by_table: dict[str, dict[str, sql.Composable]] = {}
-    for role in filter(lambda role: _exists(role_name(role.name)), database_roles.ROLES):
+    for role in filter(lambda role: _exists(role_name(role.name)), database_roles.all_roles()):
         for model in role.rights():
             if model is OutboxRow or _group_field(model):
                 by_table.setdefault(model._meta.db_table, {})[role.name] = _rule(role, model)

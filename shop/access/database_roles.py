@@ -8,10 +8,13 @@ it has parked.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.apps import apps
+from django.conf import settings
 from django.db.models import Model
+
+from kafka_bridge.consuming import registry
 
 ALL = "SELECT, INSERT, UPDATE, DELETE"
 # What a group's own rows are of, row security sees to. Dead letters come to their table by a group of their own, but a
@@ -39,6 +42,7 @@ _SEEN_BY_OPERATORS = (
 )
 # Who has handled a message, as the window on Kafka shows it.
 _SEEN_IN_THE_WINDOW = ("kafka_bridge.InboxRow",)
+_SERVE_ALL_APPS = ("web", "timekeeper")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +129,7 @@ ROLES = (
     _group("notifications", writes=("orders.OrderMail",), reads=("orders",)),
     _group("inventory", writes=("inventory",), reads=("payments.Charge",)),
     _group("payments", writes=("payments",)),
-    _group("analytics", writes=("shop.DailySales", "shop.BookSales")),
+    _group("analytics", writes=("shop.DailySales", "shop.BookSales", "shop.BookPrice")),
     DatabaseRole(
         name="dead_letters",
         writes=("kafka_bridge.DeadLetter", "kafka_bridge.DeadLetterAct", "kafka_bridge.ParkedMessage"),
@@ -134,6 +138,29 @@ ROLES = (
     ),
     DatabaseRole(name="postgres_exporter", member_of=("pg_monitor",)),
 )
+
+
+def all_roles() -> tuple[DatabaseRole, ...]:
+    """`ROLES`, and those of services that were added (`EXTRA_APPS`).
+
+    Each group that such an app brings has a role of its own, with the app's tables; staff see these in the admin, and
+    the timekeeper runs the app's jobs.
+    """
+    extra = {app.name: app.label for app in apps.get_app_configs() if app.name in settings.EXTRA_APPS}
+    labels, known = tuple(extra.values()), {role.name for role in ROLES}
+    added = [_group(name, writes=labels) for name, labels in _extra_groups(extra).items() if name not in known]
+    grown = [replace(role, writes=(*role.writes, *labels)) if role.name in _SERVE_ALL_APPS else role for role in ROLES]
+    return (*grown, *added)
+
+
+def _extra_groups(extra: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """By group, the labels of the added apps that have its handlers."""
+    found = {}
+    for group in registry.groups():
+        modules = {each.function.__module__ for handlers in group.handlers.values() for each in handlers}
+        if apps_of := [label for name, label in extra.items() if any(m.startswith(f"{name}.") for m in modules)]:
+            found[group.name] = tuple(apps_of)
+    return found
 
 
 def _models(name: str) -> list[type[Model]]:

@@ -1,1 +1,1 @@
-"""The analytics group: sales by day and by book."""
+"""The analytics group: sales by day and by book, and what books cost."""

@@ -50,11 +50,13 @@ def _book_page(path: str, isbn: str) -> shared_pages.Page | HttpResponseBase:
     book = get_object_or_404(models.Book.objects.select_related("category"), isbn=isbn)
     if path != book.get_absolute_url():
         return HttpResponsePermanentRedirect(book.get_absolute_url())
-    offers, free = pricing.offers(), pricing.free()
+    neighbours = search.neighbours(book, limit=NEIGHBOURS)
+    offers = pricing.offers([isbn, *(neighbour.isbn for neighbour in neighbours)])
+    free = pricing.free(offers)
     context = {
         "book": book,
         "panel": _panel(isbn, offers.get(isbn), free.get(isbn), usual_price_minor=book.price_minor),
-        "neighbours": search.neighbours(book, limit=NEIGHBOURS),
+        "neighbours": neighbours,
         "offers": offers,
         "free": free,
     }
@@ -65,7 +67,7 @@ def _book_page(path: str, isbn: str) -> shared_pages.Page | HttpResponseBase:
 @require_safe
 def book_panel(request: HttpRequest, isbn: str) -> HttpResponse:
     """Only the panel, with uncached availability; an open page replaces its panel with it."""
-    offer = pricing.offers().get(isbn)
+    offer = pricing.offer(isbn)
     if offer is None:
         book = get_object_or_404(models.Book.objects.only("price_minor"), isbn=isbn)
         panel = _panel(isbn, None, None, usual_price_minor=book.price_minor)

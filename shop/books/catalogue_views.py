@@ -1,12 +1,17 @@
 """The catalogue: all books, searched, filtered and sorted by the URL alone."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.core.paginator import Page
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from shop.books import pricing, search
+from shop import models
+from shop.books import languages, pricing, search, suggestions
+from shop.flashsales import flash_sales
 from shop.limits import limits, visitors
 from shop.site import shared_pages
 
@@ -26,6 +31,32 @@ def catalogue_page(request: HttpRequest) -> HttpResponseBase:
         return _not_kept(render(request, "shop/_results.html", _context(search_request)))
     if search_request.words:  # seldom the same, and limited
         return _not_kept(render(request, "shop/catalogue.html", _context(search_request)))
+    return _shared(request, search_request)
+
+
+@require_safe
+def author_page(request: HttpRequest, slug: str) -> HttpResponseBase:
+    """All books of an author that are for sale."""
+    return _shared(request, search.SearchRequest.from_query(request.GET.dict() | {"author": slug, "q": ""}))
+
+
+@require_safe
+def series_page(request: HttpRequest, slug: str) -> HttpResponseBase:
+    """The books of a series, in their sequence."""
+    return _shared(request, search.SearchRequest.from_query(request.GET.dict() | {"series": slug, "q": ""}))
+
+
+@require_safe
+def suggest(request: HttpRequest) -> HttpResponse:
+    """Lines for below the search field, as somebody types: a fragment, empty where nothing fits."""
+    typed = search.SearchRequest.from_query(request.GET.dict()).words
+    limits.take(request, (limits.SEARCH, visitors.network_of(request)))
+    response = render(request, "shop/_suggestions.html", {"suggestions": suggestions.suggestions(typed)})
+    response["Cache-Control"] = "public, max-age=60"
+    return response
+
+
+def _shared(request: HttpRequest, search_request: search.SearchRequest) -> HttpResponseBase:
     return shared_pages.respond(
         request,
         lambda: shared_pages.Page(
@@ -39,30 +70,77 @@ def _not_kept(response: HttpResponse) -> HttpResponse:
     return response
 
 
-def _context(search_request: search.SearchRequest) -> dict[str, Any]:
-    page = search.page_of(search_request)
-    shelves = list(search.shelves())
-    is_front = search_request == search.SearchRequest(sort=search_request.sort)
-    offers = pricing.offers()
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A kind of books among those found, and where it leads; chosen already, it leads back to all kinds."""
+
+    name: str
+    count: int
+    address: str
+    is_chosen: bool
+
+
+def _context(wanted: search.SearchRequest) -> dict[str, Any]:
+    found = search.results(wanted)
+    page, shelves = found.page, list(models.Category.objects.all())
+    is_front = wanted == search.SearchRequest(sort=wanted.sort)
+    on_sale = _on_sale() if is_front else []
+    offers = pricing.offers([book.isbn for book in page.object_list])
+    whose = wanted.author and search.spelled("author", wanted.author)
+    series = wanted.series and search.spelled("series", wanted.series)
+    if (wanted.author and not whose) or (wanted.series and not series):
+        raise Http404
+    shelf = next((shelf for shelf in shelves if shelf.slug == wanted.category), None)
+    if wanted.category and shelf is None:
+        raise Http404
     return {
-        "search": search_request,
+        "search": wanted,
+        "found": found,
         "page": page,
+        "author": whose,
+        "series": series,
         "offers": offers,
-        "free": pricing.free(),
-        "shelves": [(shelf, search_request.address(category=shelf.slug, page=1)) for shelf in shelves],
-        "shelf": next((shelf for shelf in shelves if shelf.slug == search_request.category), None),
-        "all_books": search_request.address(category="", page=1),
+        "free": pricing.free(offers | {offer.sku: offer for offer in on_sale}),
+        "shelves": _choices(wanted, found, "category", {shelf.slug: shelf.name for shelf in shelves}),
+        "facets": [
+            ("Format", _choices(wanted, found, "format", dict(models.Format.choices))),
+            ("Language", _choices(wanted, found, "language", languages.names())),
+        ],
+        "shelf": shelf,
+        "all_books": wanted.address(category="", page=1),
         "is_front": is_front,
         "window": list(page.object_list)[-WINDOW:] if is_front else [],
-        "on_sale": _on_sale(offers) if is_front else [],
-        "sorts": [(name, label) for name, (label, _) in search.SORTS.items()],
-        "page_links": [(number, search_request.address(page=number)) for number in page.paginator.page_range],
-        "previous": search_request.address(page=page.previous_page_number()) if page.has_previous() else "",
-        "next": search_request.address(page=page.next_page_number()) if page.has_next() else "",
+        "on_sale": on_sale,
+        "sorts": list(wanted.sorts.items()),
+        "page_links": _page_links(wanted, page),
+        "previous": wanted.address(page=page.previous_page_number()) if page.has_previous() else "",
+        "next": wanted.address(page=page.next_page_number()) if page.has_next() else "",
     }
 
 
-def _on_sale(offers: pricing.Offers) -> list[pricing.Offer]:
+def _choices(wanted: search.SearchRequest, found: search.Results, kind: str, names: Mapping[str, str]) -> list[Choice]:
+    """What there is, in the order of the names, and what is chosen even if there is none of it."""
+    chosen, counts = getattr(wanted, kind), found.counts.by[kind]
+    return [
+        Choice(
+            name=name,
+            count=counts.get(value, 0),
+            address=wanted.address(**{kind: "" if value == chosen else value}, page=1),
+            is_chosen=value == chosen,
+        )
+        for value, name in names.items()
+        if value in counts or value == chosen
+    ]
+
+
+def _page_links(wanted: search.SearchRequest, page: Page[models.Book]) -> list[tuple[int | str, str]]:
+    """Numbers with their addresses: the first, the last, and those around this one, with gaps between."""
+    numbers = page.paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1)
+    return [(number, wanted.address(page=number) if isinstance(number, int) else "") for number in numbers]
+
+
+def _on_sale() -> list[pricing.Offer]:
     """Books whose sale is running, then those whose sale is next."""
+    offers = pricing.offers(flash_sales.calendar().by_sku)
     in_sale = [(offer.sale_id is None, offer.sale.starts_at, offer) for offer in offers.values() if offer.sale]
     return [offer for *_, offer in sorted(in_sale, key=lambda found: found[:2])[:ANNOUNCED]]

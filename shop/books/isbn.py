@@ -1,4 +1,6 @@
-"""ISBN-13: reading, checking, showing."""
+"""ISBN-13, and the ISBN-10 of older books: reading, checking, showing."""
+
+import re
 
 from django.core.exceptions import ValidationError
 
@@ -18,6 +20,27 @@ def is_valid(isbn: str) -> bool:
         and isbn[:3] in {"978", "979"}
         and isbn[12] == check_digit(isbn[:12])
     )
+
+
+def as_ten(isbn: str) -> str:
+    """The ISBN-10 of a book whose ISBN-13 begins with 978; empty for others, which have none."""
+    if not isbn.startswith("978"):
+        return ""
+    body = isbn[3:12]
+    left = -sum(int(digit) * (10 - index) for index, digit in enumerate(body)) % 11
+    return body + ("X" if left == 10 else str(left))
+
+
+def typed(text: str) -> str:
+    """The ISBN-13 that somebody typed, as 10 or 13 digits, with hyphens, spaces or the letters ISBN; else empty."""
+    digits = re.sub(r"[\s\-\u2010-\u2015]|^\s*isbn(?:-?1[03])?\s*:?", "", text, flags=re.IGNORECASE).upper()
+    if is_valid(digits):
+        return digits
+    if not re.fullmatch(r"[0-9]{9}[0-9X]", digits):
+        return ""
+    isbn = "978" + digits[:9]
+    isbn += check_digit(isbn)
+    return isbn if as_ten(isbn) == digits else ""
 
 
 def validate(isbn: str) -> None:

@@ -1,12 +1,13 @@
 """Prices and availability of books, as the shop knows them; what a browser sends is never used."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from inventory import queries as inventory_queries
 from inventory.models import pool_name
 from shop import models
+from shop.books import facets
 from shop.flashsales import flash_sales
 from shop.site import shared_pages, ttl_cache
 
@@ -51,8 +52,8 @@ Offers = Mapping[str, Offer]
 Units = Mapping[str, int]
 
 
-def _load_usual() -> Offers:
-    rows = models.Book.objects.filter(is_listed=True).values_list("isbn", "title", "author", "price_minor")
+def _load_usual(skus: Collection[str]) -> Offers:
+    books = models.Book.objects.filter(is_listed=True, isbn__in=skus)
     return {
         isbn: Offer(
             sku=isbn,
@@ -62,38 +63,44 @@ def _load_usual() -> Offers:
             url=models.page_url(isbn=isbn, title=title),
             cover_url=models.cover_url(isbn=isbn, title=title, author=author),
         )
-        for isbn, title, author, price_minor in rows.order_by()
+        for isbn, title, author, price_minor in books.values_list("isbn", "title", "author", "price_minor").order_by()
     }
 
 
-def _load_left() -> Units:
-    """By pool, including pools of upcoming sales: when a sale starts, its units must be known already."""
-    sales = flash_sales.calendar().by_sku
-    return inventory_queries.available_by_pool(
-        [*_usual.get(), *(pool_name(sku, terms.sale_id) for sku, terms in sales.items())]
-    )
+def _newest() -> Collection[str]:
+    listed = models.Book.objects.filter(is_listed=True).order_by("-year", "-id")
+    return listed.values_list("isbn", flat=True)[:_HELD_AT_FIRST]
 
 
-_usual: ttl_cache.TtlCache[Offers] = ttl_cache.TtlCache(_load_usual, max_age_seconds=0.5)
+_KEYS_MAX = 20_000
+_HELD_AT_FIRST = 2_000
+_usual: ttl_cache.TtlRows[Offer] = ttl_cache.TtlRows(
+    _load_usual, max_age_seconds=0.5, keys_max=_KEYS_MAX, at_first=_newest
+)
 # Fresher than prices, because in a rush availability changes much faster.
-_left: ttl_cache.TtlCache[Units] = ttl_cache.TtlCache(_load_left, max_age_seconds=0.25)
-# What was derived from which cached values, so that it is not derived for every click. Threads replace each as a whole.
-_known_offers: tuple[Offers, flash_sales.Calendar, Offers] | None = None
-_known_free: tuple[Offers, Units, Units] | None = None
+_left: ttl_cache.TtlRows[int] = ttl_cache.TtlRows(
+    inventory_queries.available_by_pool, max_age_seconds=0.25, keys_max=_KEYS_MAX
+)
 
 
-def offers() -> Offers:
-    """All books for sale, by sku, at most half a second old; whether a sale is running is decided now."""
-    return _offers_of(_usual.get(), flash_sales.calendar())
+def offers(skus: Collection[str]) -> dict[str, Offer]:
+    """Those of these books that are for sale, by sku, at most half a second old; whether a sale runs is decided now."""
+    return _with_sales(_usual.get(skus), flash_sales.calendar())
 
 
-def free() -> Units:
+def offer(sku: str) -> Offer | None:
+    """The same of one book; None if it is not for sale."""
+    return offers([sku]).get(sku)
+
+
+def free(known: Offers) -> Units:
     """Available units by sku, at most a quarter of a second old; a book that never had stock is missing.
 
     While a sale is running these are the units set aside for it. For display only: inventory alone decides whether an
     order gets its books.
     """
-    return _free_of(offers(), _left.get())
+    left = _left.get([offer.pool for offer in known.values()])
+    return {sku: left[offer.pool] for sku, offer in known.items() if offer.pool in left}
 
 
 def left_now(offer: Offer) -> int | None:
@@ -101,10 +108,9 @@ def left_now(offer: Offer) -> int | None:
     return inventory_queries.available_by_pool([offer.pool]).get(offer.pool)
 
 
-def last_known() -> tuple[Offers, Units]:
-    """Cached offers and available units of any age: for showing a page without the database, not for selling."""
-    all_offers = _offers_of(_usual.last_known(), flash_sales.last_known())
-    return all_offers, _free_of(all_offers, _left.last_known())
+def last_known(skus: Collection[str]) -> Offers:
+    """What this process knows of them, of any age: for showing a page without the database, not for selling."""
+    return _with_sales(_usual.last_known(skus), flash_sales.last_known())
 
 
 def forget() -> None:
@@ -112,30 +118,18 @@ def forget() -> None:
     flash_sales.forget()
     _usual.forget()
     _left.forget()
+    facets.forget()
     shared_pages.forget()
 
 
-def _offers_of(usual: Offers, calendar: flash_sales.Calendar) -> Offers:
-    global _known_offers
-    known = _known_offers
-    if known is None or known[0] is not usual or known[1] is not calendar:
-        special = {
-            sku: _in_sale(usual[sku], terms, calendar.at) for sku, terms in calendar.by_sku.items() if sku in usual
-        }
-        _known_offers = known = (usual, calendar, {**usual, **special})
-    return known[2]
+def _with_sales(usual: Offers, calendar: flash_sales.Calendar) -> dict[str, Offer]:
+    return {
+        sku: _in_sale(offer, calendar.by_sku[sku], calendar.at) if sku in calendar.by_sku else offer
+        for sku, offer in usual.items()
+    }
 
 
 def _in_sale(offer: Offer, terms: flash_sales.SaleTerms, at: datetime) -> Offer:
     if terms.phase(at) is not flash_sales.Phase.RUNNING:
         return replace(offer, sale=terms)
     return replace(offer, sale=terms, sale_id=terms.sale_id, price_minor=terms.price_minor)
-
-
-def _free_of(all_offers: Offers, left: Units) -> Units:
-    global _known_free
-    known = _known_free
-    if known is None or known[0] is not all_offers or known[1] is not left:
-        by_sku = {sku: left[offer.pool] for sku, offer in all_offers.items() if offer.pool in left}
-        _known_free = known = (all_offers, left, by_sku)
-    return known[2]

@@ -1,26 +1,32 @@
-"""The search of the catalogue."""
+"""The search of the catalogue: what the address asks for, and the books that answer it."""
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, FloatField, OuterRef, QuerySet, Subquery
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 
 from shop import models
+from shop.books import facets, matching
+from shop.books.folding import slug_of
 
 PAGE_SIZE = 24
-
-SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "newest": ("Newest first", ("-year", "-id")),
+RANKED_MAX = 5_000
+"""Where more books than this have the words, the words say little, and the newest come first."""
+RELEVANCE, NEWEST = "relevance", "newest"
+SORTS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    RELEVANCE: ("Best match", (F("rank").desc(), "-year", "-id")),
+    NEWEST: ("Newest first", ("-year", "-id")),
     "title": ("Title, A to Z", ("title", "isbn")),
     "price": ("Price, low to high", ("price_now", "title", "isbn")),
     "-price": ("Price, high to low", ("-price_now", "title", "isbn")),
+    "series": ("In their sequence", ("series_number", "year", "isbn")),
 }
-DEFAULT_SORT = "newest"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,54 +35,112 @@ class SearchRequest:
 
     words: str = ""
     category: str = ""
-    sort: str = DEFAULT_SORT
+    format: str = ""
+    language: str = ""
+    author: str = ""
+    """The slug of one, as `series` is."""
+    series: str = ""
+    sort: str = NEWEST
     page: int = 1
 
     @classmethod
     def from_query(cls, query: dict[str, str]) -> "SearchRequest":
-        """Read `q`, `category`, `sort` and `page` from a query string."""
+        """Read `q`, `sort`, `page` and the filters from a query string."""
         page = query.get("page", "")
-        sort = query.get("sort", "")
-        return cls(
+        read = cls(
             words=" ".join(query.get("q", "").replace("\x00", "").split())[:100],
-            category=query.get("category", "").replace("\x00", "")[:50],
-            sort=sort if sort in SORTS else DEFAULT_SORT,
             page=int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
+            **{name: query.get(name, "").replace("\x00", "")[:120] for name in facets.FILTERS},
         )
+        sort = query.get("sort", "")
+        return replace(read, sort=sort if sort in read.sorts else read.usual_sort)
 
-    def address(self, **changes: str | int) -> str:
+    @property
+    def sorts(self) -> dict[str, str]:
+        """What makes sense to sort these books by, with its label."""
+        senseless = {RELEVANCE if not self.words else "", "series" if not self.series else ""}
+        return {name: label for name, (label, _) in SORTS.items() if name not in senseless}
+
+    @property
+    def usual_sort(self) -> str:
+        """Unless something else is asked for."""
+        return RELEVANCE if self.words else "series" if self.series else NEWEST
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """What is asked for beside words, by name."""
+        return {name: value for name in facets.FILTERS if (value := getattr(self, name))}
+
+    def address(self, **changes: Any) -> str:
         """The URL of this search, with changes; defaults are omitted."""
-        values = {"q": self.words, "category": self.category, "sort": self.sort, "page": self.page, **changes}
-        defaults: dict[str, str | int] = {"q": "", "category": "", "sort": DEFAULT_SORT, "page": 1}
-        query = urlencode({name: value for name, value in values.items() if value != defaults[name]})
+        wanted = replace(self, **changes)
+        usual = {"sort": wanted.usual_sort, "page": 1}
+        values = {"q": wanted.words, **wanted.filters, "sort": wanted.sort, "page": wanted.page}
+        query = urlencode({name: value for name, value in values.items() if value and value != usual.get(name)})
         return reverse("catalogue") + (f"?{query}" if query else "")
 
 
-def books(search_request: SearchRequest) -> QuerySet[models.Book]:
-    """The books for sale that have every word in title, author or ISBN, sorted as requested."""
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """A page of books, how many there are of each kind, and the words that were meant if those typed have no book."""
+
+    page: Page[models.Book]
+    counts: facets.Counts
+    meant: str = ""
+
+
+def results(wanted: SearchRequest) -> Results:
+    """One page of what is found; a page number past the end gives the last one."""
+    counts, meant = facets.counts(wanted.words, wanted.filters), ""
+    if wanted.words and not counts.any and (meant := matching.meant(wanted.words)):
+        wanted = replace(wanted, words=meant)
+        counts = facets.counts(meant, wanted.filters)
+    pages = _Counted(books(wanted, total=counts.total), PAGE_SIZE)
+    pages.count = counts.total
+    return Results(page=pages.get_page(wanted.page), counts=counts, meant=meant if counts.any else "")
+
+
+def books(wanted: SearchRequest, *, total: int = 0) -> QuerySet[models.Book]:
+    """The books for sale that have every word, sorted as requested; `total` is how many they are, where known."""
     found = models.Book.objects.filter(is_listed=True).select_related("category")
-    if search_request.category:
-        found = found.filter(category__slug=search_request.category)
-    for word in _words(search_request.words):
-        found = found.filter(search_text__contains=word)
-    return found.alias(price_now=_price_now()).order_by(*SORTS[search_request.sort][1])
+    if matching.says_nothing(wanted.words):
+        return found.none()
+    found = found.filter(**{facets.FILTERS[name].lookup: value for name, value in wanted.filters.items()})
+    sort = NEWEST if wanted.sort == RELEVANCE and total > RANKED_MAX else wanted.sort
+    if match := matching.match(wanted.words):
+        having = f"SELECT book_id FROM shop_booksearch WHERE vector @@ ({match.sql})"  # noqa: S608 - SQL of ours
+        found = found.filter(pk__in=_raw(having, match))
+        vector = "SELECT vector FROM shop_booksearch WHERE book_id = shop_book.id"
+        if sort == RELEVANCE:
+            found = found.alias(rank=_raw(f"ts_rank(({vector}), {match.sql})", match))
+    if "price" in sort:
+        found = found.alias(price_now=_price_now())
+    return found.order_by(*SORTS[sort][1])
 
 
-def page_of(search_request: SearchRequest) -> Page[models.Book]:
-    """One page of the books; a page number past the end gives the last one."""
-    return Paginator(books(search_request), PAGE_SIZE).get_page(search_request.page)
+def neighbours(book: models.Book, *, limit: int) -> list[models.Book]:
+    """Other books of the series in their sequence, then of the same shelf, newest first."""
+    others = models.Book.objects.filter(is_listed=True).exclude(pk=book.pk)
+    series = others.filter(series_slug=book.series_slug).order_by("series_number", "year")
+    found = list(series[:limit]) if book.series_slug else []
+    shelf = others.filter(category=book.category).exclude(pk__in=[one.pk for one in found])
+    return [*found, *shelf.order_by("-year", "-id")[: limit - len(found)]]
 
 
-def shelves() -> QuerySet[models.Category]:
-    """The categories with books for sale, in their order, each with `book_count`."""
-    counted = models.Category.objects.annotate(book_count=Count("books", filter=Q(books__is_listed=True)))
-    return counted.filter(book_count__gt=0).order_by("position", "name")
+def spelled(kind: str, slug: str) -> str:
+    """How the `author` or `series` with this slug is written on books; empty if none is for sale."""
+    listed = models.Book.objects.filter(is_listed=True, **{f"{kind}_slug": slug_of(slug)})
+    return listed.order_by("pk").values_list(kind, flat=True).first() or ""
 
 
-def neighbours(book: models.Book, *, limit: int) -> QuerySet[models.Book]:
-    """Other books of the same shelf, newest first."""
-    same_shelf = models.Book.objects.filter(is_listed=True, category=book.category)
-    return same_shelf.exclude(pk=book.pk).order_by("-year", "-id")[:limit]
+class _Counted(Paginator):  # type: ignore[type-arg]  # no generic at run time
+    """Its books were counted already, with what there is of each kind."""
+
+    count = 0
+
+
+def _raw(sql: str, match: matching.Match) -> RawSQL:
+    return RawSQL(sql, match.parameters, output_field=FloatField())  # noqa: S611 - SQL of ours; words are parameters
 
 
 def _price_now() -> Coalesce:
@@ -84,9 +148,3 @@ def _price_now() -> Coalesce:
     now = timezone.now()
     running = models.FlashSaleBook.objects.filter(book=OuterRef("pk"), sale__starts_at__lte=now, sale__ends_at__gt=now)
     return Coalesce(Subquery(running.order_by().values("price_minor")[:1]), "price_minor")
-
-
-def _words(text: str) -> list[str]:
-    # Hyphens come with a pasted ISBN ("979-5-40213-131-5"), not with what the column holds.
-    text = re.sub(r"(?<=\d)[- ](?=\d)", "", text) if re.fullmatch(r"[\d -]+", text) else text
-    return [word for word in models.searchable(text).split() if word]

@@ -45,7 +45,8 @@ class CartRow:
 
 def rows(entries: list[carts.CartEntry]) -> list[CartRow]:
     """The cart at current prices, with what has changed since the books were added."""
-    offers, free = pricing.offers(), pricing.free()
+    offers = pricing.offers([entry.sku for entry in entries])
+    free = pricing.free(offers)
     return [
         CartRow(
             sku=entry.sku,
@@ -81,7 +82,7 @@ def cart_page(request: HttpRequest) -> HttpResponse:
 def add(request: HttpRequest) -> HttpResponse:
     """Add copies of a book; `then=checkout` (Buy now) continues to the checkout."""
     form = forms.CartForm(request.POST)
-    offer = pricing.offers().get(request.POST.get("sku", ""))
+    offer = pricing.offer(request.POST.get("sku", ""))
     if offer is None:
         messages.error(request, "That book is not for sale.")
         return redirect("cart")
@@ -121,7 +122,7 @@ def change(request: HttpRequest) -> HttpResponse:
         basket.take_out([sku])
         return redirect("cart")
     form = forms.CartForm(request.POST)
-    offer = pricing.offers().get(sku)
+    offer = pricing.offer(sku)
     if not form.is_valid():
         messages.error(request, _first_error(form))
     elif offer is not None and any(entry.sku == sku for entry in basket.entries()):

@@ -41,6 +41,18 @@ class OrderRequest(contacts.Contact, frozen=True, kw_only=True, forbid_unknown_f
     payment_method: str
 
 
+class PlacedOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to an order that was placed."""
+
+    order: UUID
+    reference: str
+    """What the buyer's mails and pages call it."""
+    status_url: str
+    """Where its state is read, with its key; whoever has the address may read it."""
+    live_url: str
+    """The socket that tells each change of it."""
+
+
 View = Callable[..., HttpResponse]
 _decoder = msgspec.json.Decoder(OrderRequest)
 _encode = msgspec.json.Encoder().encode
@@ -139,16 +151,16 @@ def _collection() -> str:
     return reverse("api_orders")
 
 
-def _links_of(request: HttpRequest, placed: placement.Placed) -> dict[str, Any]:
+def _links_of(request: HttpRequest, placed: placement.Placed) -> PlacedOrder:
     key = links.key_for(placed.order_id)
     host, secure = request.get_host(), "s" if request.is_secure() else ""
     live_host = f"{re.sub(r':[0-9]+$', '', host)}:{settings.LIVE_PORT}" if settings.LIVE_PORT else host
-    return {
-        "order": placed.order_id,
-        "reference": placed.reference,
-        "status_url": f"http{secure}://{host}{_collection()}{placed.order_id}/?key={key}",
-        "live_url": f"ws{secure}://{live_host}/live/orders/{placed.order_id}/?key={key}",
-    }
+    return PlacedOrder(
+        order=placed.order_id,
+        reference=placed.reference,
+        status_url=f"http{secure}://{host}{_collection()}{placed.order_id}/?key={key}",
+        live_url=f"ws{secure}://{live_host}/live/orders/{placed.order_id}/?key={key}",
+    )
 
 
 def _invalid(error: msgspec.ValidationError) -> HttpResponse:
@@ -200,5 +212,5 @@ def _is_json(content_type: str | None) -> bool:
     return not content_type or content_type == "application/json" or content_type.endswith("+json")
 
 
-def _answer(status: int, body: queries.OrderSnapshot | dict[str, Any]) -> HttpResponse:
+def _answer(status: int, body: queries.OrderSnapshot | PlacedOrder) -> HttpResponse:
     return HttpResponse(_encode(body), status=status, content_type="application/json")

@@ -134,7 +134,8 @@ def _form_page(
     Quantities are lowered to what can be had and prices are today's, so that sending the form again agrees to
     exactly what the page shows.
     """
-    offers, free = pricing.offers(), pricing.free()
+    offers = pricing.offers([line.sku for line in wanted])
+    free = pricing.free(offers)
     lines = [
         SummaryLine(
             offer=offers[line.sku],
@@ -151,7 +152,7 @@ def _unavailable(
 ) -> HttpResponse:
     """503 with all that was typed, made without session and database: they may be what is missing."""
     form.add_error(None, UNAVAILABLE)
-    offers, _ = pricing.last_known()
+    offers = pricing.last_known([line.sku for line in wanted])
     lines = [SummaryLine(offer=offers[line.sku], quantity=line.quantity) for line in wanted if line.sku in offers]
     context = {
         **_context(form, lines),

@@ -51,7 +51,7 @@ def place(
     """
     try:
         # Looked at once: an order placed at the very moment a sale starts has one price, the one that was checked.
-        offers = pricing.offers()
+        offers = pricing.offers([line.sku for line in lines])
         found = price_check.differences_from(lines, offers)
         # A key that has its order already gives that order, whatever became of prices and stock meanwhile.
         if found and not queries.is_placed(idempotency_key):

@@ -37,7 +37,7 @@ class PriceOrStockChange:
 
 def differences(lines: Sequence[WantedLine]) -> list[PriceOrStockChange]:
     """What is not as the buyer saw it, line by line: first its price, then its limit and its stock."""
-    return differences_from(lines, pricing.offers())
+    return differences_from(lines, pricing.offers([line.sku for line in lines]))
 
 
 def most(offer: pricing.Offer, left: int) -> int:
@@ -53,7 +53,7 @@ def most_with(offer: pricing.Offer) -> int:
 
 def differences_from(lines: Sequence[WantedLine], offers: Mapping[str, pricing.Offer]) -> list[PriceOrStockChange]:
     """The same, compared with these offers, by sku."""
-    free = pricing.free()
+    free = pricing.free(offers)
     found: list[PriceOrStockChange] = []
     for line in lines:
         offer = offers.get(line.sku)

@@ -50,15 +50,16 @@ class Book(msgspec.Struct, frozen=True, omit_defaults=True):
 Books = Mapping[str, Book]
 
 
-def read_books() -> Books:
-    """All books for sale, by sku, at most about a second old. Blocks.
+def read_books(skus: Collection[str]) -> Books:
+    """Those of these books that are for sale, by sku, at most about a second old. Blocks.
 
     Raises:
         django.db.Error: PostgreSQL is unavailable. (Without Redis, PostgreSQL is queried instead.)
     """
     close_old_connections()
-    all_offers, free, recent, now = pricing.offers(), pricing.free(), flash_sales.calendar().recent, timezone.now()
-    return {sku: _book(offer, free.get(sku), offer.sale or recent.get(sku), now) for sku, offer in all_offers.items()}
+    offers, recent, now = pricing.offers(skus), flash_sales.calendar().recent, timezone.now()
+    free = pricing.free(offers)
+    return {sku: _book(offer, free.get(sku), offer.sale or recent.get(sku), now) for sku, offer in offers.items()}
 
 
 class Seat:
@@ -68,6 +69,8 @@ class Seat:
         self._board = board
         self.skus = frozenset(skus)
         self.due: set[str] = set(self.skus)
+        self.is_known = False
+        """Whether all its books have been looked at since it came; before that it waits, to hear of them together."""
         self.news = asyncio.Event()
 
     def take(self) -> bytes:
@@ -91,9 +94,10 @@ class Board:
     def __init__(self) -> None:
         self.books: Books = {}
         self.seen: set[str] = set()
-        """All skus that were for sale at any time since the first page subscribed."""
+        """Skus that somebody looks at and that have been for sale at any time since."""
         self.is_fresh = False
         self._has_polled = False
+        self._watched: frozenset[str] = frozenset()
         self._seats: set[Seat] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -107,7 +111,8 @@ class Board:
         """Subscribe to these books. The first subscription starts the polling, the last one ends it."""
         seat = Seat(self, skus)
         self._seats.add(seat)
-        if self._has_polled:
+        seat.is_known = seat.skus <= self._watched
+        if self._has_polled and (seat.is_known or not self.is_fresh):
             seat.news.set()
         if self._task is None:
             self._task = asyncio.create_task(self._watch())
@@ -122,7 +127,8 @@ class Board:
         read = sync_to_async(read_books, thread_sensitive=False, executor=executor)
         try:
             while self._seats:
-                poll = asyncio.ensure_future(read())
+                watched = frozenset().union(*(seat.skus for seat in self._seats))
+                poll = asyncio.ensure_future(read(watched))
                 await asyncio.wait({poll}, timeout=STALE_AFTER_SECONDS)
                 if not poll.done():
                     self._mark_stale(TimeoutError(f"no answer for {STALE_AFTER_SECONDS:.0f} s"))
@@ -130,26 +136,30 @@ class Board:
                 if error := poll.exception():
                     self._mark_stale(error)
                 else:
-                    self._show(poll.result())
+                    self._show(poll.result(), watched)
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             self._task = None
             self.books, self.seen, self.is_fresh, self._has_polled = {}, set(), False, False
+            self._watched = frozenset()
             executor.submit(connections.close_all)
             executor.shutdown(wait=False)
 
-    def _show(self, books: Books) -> None:
+    def _show(self, books: Books, watched: frozenset[str]) -> None:
         """Mark what is new for each page; everything, if the page was told that its counts are stale."""
         is_back = not self.is_fresh
         if is_back and self._has_polled:
             log.info("live availability is up to date again")
         changed = {sku for sku in books.keys() | self.books.keys() if books.get(sku) != self.books.get(sku)}
         self.books, self.is_fresh, self._has_polled = books, True, True
-        self.seen |= books.keys()
+        self.seen, self._watched = (self.seen & watched) | books.keys(), watched
         for seat in self._seats:
-            if new := seat.skus if is_back else seat.skus & changed:
+            if not seat.skus <= watched:
+                continue  # it came while this poll was under way
+            if new := seat.skus if is_back or not seat.is_known else seat.skus & changed:
                 seat.due |= new
                 seat.news.set()
+            seat.is_known = True
 
     def _mark_stale(self, error: BaseException) -> None:
         """Tell every page, once, that its counts are stale; whatever the reason, the next poll tries again."""

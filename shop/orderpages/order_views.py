@@ -72,7 +72,7 @@ def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[st
     return {
         "order": order,
         "lines": lines,
-        "offers": pricing.offers(),
+        "offers": pricing.offers([line.sku for line in lines]),
         "snapshot": snapshot,
         "steps": [{**msgspec.structs.asdict(step), "at": _time(step.at)} for step in snapshot.steps],
         "pay_until": _time(snapshot.payment_until),
@@ -154,7 +154,13 @@ def order_return(request: HttpRequest, order_id: UUID) -> HttpResponse:
         return redirect(page)
     fields = form.copies()
     rows = [(line, left[line.sku], fields[line.sku]) for line in lines if line.sku in fields]
-    context = {"order": order, "form": form, "rows": rows, "offers": pricing.offers(), "order_url": page}
+    context = {
+        "order": order,
+        "form": form,
+        "rows": rows,
+        "offers": pricing.offers([line.sku for line in lines]),
+        "order_url": page,
+    }
     return render(request, "shop/order_return.html", context, status=422 if form.errors else 200)
 
 
@@ -180,9 +186,10 @@ def _returns(order_id: UUID, lines: Iterable[OrderLine]) -> list[dict[str, Any]]
 def order_again(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """Put the books of an order into the cart again, and go to the checkout."""
     order = access.visible_order(request, order_id)
-    offers, basket = pricing.offers(), carts.cart_of(request)
+    lines, basket = list(order.lines.all()), carts.cart_of(request)
+    offers = pricing.offers([line.sku for line in lines])
     missing = []
-    for line in order.lines.all():
+    for line in lines:
         offer = offers.get(line.sku)
         if offer is None:
             missing.append(line.title)
@@ -208,7 +215,8 @@ def my_orders(request: HttpRequest) -> HttpResponse:
         raise Http404
     found = queries.orders_of(user_id).prefetch_related("lines")
     page = Paginator(found, ORDERS_A_PAGE).get_page(request.GET.get("page"))
-    return render(request, "shop/my_orders.html", {"page": page, "offers": pricing.offers()})
+    offers = pricing.offers([line.sku for order in page for line in order.lines.all()])
+    return render(request, "shop/my_orders.html", {"page": page, "offers": offers})
 
 
 def _time(value: str | None) -> datetime | None:

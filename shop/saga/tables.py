@@ -37,7 +37,7 @@ def rows() -> list[Row]:
             ),
             so_that=(event.__doc__ or "").splitlines()[0],
         )
-        for event in catalogue.EVENTS
+        for event in catalogue.ALL_EVENTS
     ]
 
 
@@ -45,7 +45,7 @@ def belief_rows() -> list[tuple[str, ...]]:
     """A row for each group and each app that it hears: of which events, and the function that bears them out."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for group in registry.groups():
-        for event in catalogue.EVENTS:
+        for event in catalogue.ALL_EVENTS:
             if group.knows(event):
                 belief = group.belief_of(event)
                 name = f"{belief.__module__}.{belief.__qualname__}" if belief else "whatever comes"
@@ -78,7 +78,7 @@ def as_mermaid() -> str:
     Questions, and what bears messages out, are dotted arrows to the app that is asked.
     """
     lines = ["flowchart LR"]
-    for event in catalogue.EVENTS:
+    for event in catalogue.ALL_EVENTS:
         heard = {flow: registry.listeners(event, {"flow": flow}) for flow in catalogue.FLOWS}
         for listener in sorted({name for names in heard.values() for name in names}):
             flows = [flow for flow, names in heard.items() if listener in names]

@@ -20,6 +20,7 @@ WSGI_APPLICATION = "shop.wsgi.application"
 ASGI_APPLICATION = "shop.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+EXTRA_APPS = env.list("EXTRA_APPS", default=[])
 # Daphne serves the sockets (`daphne shop.asgi:application`); as an app it would only change `runserver`, and bring
 # Twisted into every consumer.
 INSTALLED_APPS = [
@@ -40,6 +41,8 @@ INSTALLED_APPS = [
     "inventory",
     "payments",
     "shop",
+    # Services that were added: see docs/add-a-service.md.
+    *EXTRA_APPS,
     # Not in a container image: what demos, drills and tests need.
     *(["devtools"] if find_spec("devtools") else []),
 ]

@@ -70,6 +70,9 @@ _OPS = "one hundred sockets of the process, and a page at a time"
 
 ADDRESSES = (
     Address(path="/", name="catalogue", rate_limits=(limits.SEARCH,), bounds="counted where something is searched for"),
+    Address(path="/authors/<slug:slug>/", name="author"),
+    Address(path="/series/<slug:slug>/", name="series"),
+    Address(path="/suggest/", name="suggest", rate_limits=(limits.SEARCH,)),
     Address(path="/books/<isbn:isbn>-<slug:slug>/", name="book"),
     Address(path="/books/<isbn:isbn>/panel/", name="book_panel"),
     Address(path="/covers/<isbn:isbn>.svg", name="cover"),
@@ -94,6 +97,9 @@ ADDRESSES = (
     Address(
         path="/webhooks/payments/", name="payment_webhook", methods=POST, who=Who.GATEWAY, bounds="a body of 64 KiB"
     ),
+    Address(path="/contracts/", name="contracts"),
+    Address(path="/contracts/asyncapi.json", name="asyncapi"),
+    Address(path="/contracts/openapi.json", name="openapi"),
     Address(path="/healthz", name="healthz"),
     Address(path="/readyz", name="readyz", bounds="what is wrong: only to staff and holders of READYZ_TOKEN"),
     Address(

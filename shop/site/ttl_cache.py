@@ -1,8 +1,8 @@
-"""A cache in the process for small tables, so that a rush does not query the database for each click."""
+"""Caches in the process, so that a rush does not query the database for each click: of small tables, and of rows."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -59,3 +59,78 @@ class TtlCache(Generic[T]):
         value = load()
         self._held = (started, value)
         return value
+
+
+class TtlRows(Generic[T]):
+    """Rows of a table that may be too big to be held, by key, each at most `max_age_seconds` old.
+
+    What was asked for lately is loaded again together, so that a rush costs one query per half of that age, whatever
+    it asks for. A key without a row is remembered as such. Safe to share between threads.
+
+    `at_first` says which rows to hold from the beginning, so that they are known when the database is not there.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[Collection[str]], Mapping[str, T]],
+        *,
+        max_age_seconds: float,
+        keys_max: int,
+        at_first: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        self._load = load
+        self._at_first = at_first
+        self._max_age_seconds = max_age_seconds
+        self._keys_max = keys_max
+        self._lock = threading.Lock()
+        self._held: dict[str, tuple[float, T | None]] = {}
+        self._asked: dict[str, float] = {}
+
+    def get(self, keys: Collection[str]) -> dict[str, T]:
+        """The rows that there are of these, by key.
+
+        Raises:
+            Exception: what `load` raised; the next call tries again.
+        """
+        now = time.monotonic()
+        for key in keys:
+            self._asked[key] = now
+        age_seconds = now - self._oldest(keys)
+        if age_seconds >= self._max_age_seconds:
+            with self._lock:
+                if now - self._oldest(keys) >= self._max_age_seconds / 2:  # unless another thread just has
+                    self._reload(keys)
+        elif age_seconds >= self._max_age_seconds / 2 and self._lock.acquire(blocking=False):
+            try:
+                self._reload(keys)
+            finally:
+                self._lock.release()
+        return self.last_known(keys)
+
+    def last_known(self, keys: Collection[str]) -> dict[str, T]:
+        """Those that are held, of any age, for a page that must be shown without the database."""
+        found = ((key, self._held.get(key)) for key in keys)
+        return {key: held[1] for key, held in found if held is not None and held[1] is not None}
+
+    def forget(self) -> None:
+        """Drop all rows, after a change of them."""
+        self._held = {}
+
+    def _oldest(self, keys: Collection[str]) -> float:
+        held = self._held
+        return min((held[key][0] if key in held else -1.0 for key in keys), default=time.monotonic())
+
+    def _reload(self, keys: Collection[str]) -> None:
+        held, started = self._held, time.monotonic()
+        lately = started - self._max_age_seconds
+        wanted = {*keys, *(key for key, at in list(self._asked.items()) if at >= lately)}
+        if not held:
+            wanted.update(self._at_first())
+        found = self._load(wanted)
+        for key in wanted:
+            held[key] = (started, found.get(key))
+        for key in list(held)[: max(0, len(held) - self._keys_max)]:
+            if key not in wanted:  # the ones that were first held go first
+                held.pop(key, None)
+        for key in [key for key, at in list(self._asked.items()) if at < lately]:
+            self._asked.pop(key, None)

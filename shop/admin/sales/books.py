@@ -17,7 +17,7 @@ from shop import models
 from shop.admin.sales import price_field
 from shop.admin.site import navigation, stale_forms
 from shop.admin.stock import stock_admin, stock_queries
-from shop.books import pricing
+from shop.books import pricing, updates
 from shop.models import Book, BookSales, Category
 from shop.operations import activity_log
 from shop.typed import fields as typed
@@ -30,8 +30,11 @@ class BookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
 
     class Meta:
         model = Book
-        fields = ("isbn", "title", "author", "category", "year", "pages", "blurb", "is_listed")
-        field_classes = dict.fromkeys(("title", "author", "blurb"), typed.TypedTextField)
+        fields = (
+            "isbn", "title", "author", "series", "series_number", "category", "publisher", "year", "pages", "format",
+            "language", "blurb", "is_listed",
+        )  # fmt: skip
+        field_classes = dict.fromkeys(("title", "author", "series", "publisher", "blurb"), typed.TypedTextField)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,14 +59,14 @@ class BookAdmin(stale_forms.CheckedAdmin):
     form = BookForm
     list_display = ("title", "author", "category", "price_words", "free", "held", "sold", "is_listed")
     list_editable = ("is_listed",)
-    list_filter = ("is_listed", ("category", admin.RelatedOnlyFieldListFilter), "year")
+    list_filter = ("is_listed", ("category", admin.RelatedOnlyFieldListFilter), "format", "language", "year")
     list_select_related = ("category",)
     search_fields = ("search_text",)
     search_help_text = "Title, author or ISBN"
     fieldsets = (
-        (None, {"fields": ("title", "author", "isbn", "category")}),
+        (None, {"fields": ("title", "author", "series", "series_number", "isbn", "category")}),
         ("Offer", {"fields": ("price", "is_listed", "stock")}),
-        ("About the book", {"fields": ("year", "pages", "blurb")}),
+        ("About the book", {"fields": ("publisher", "year", "pages", "format", "language", "blurb")}),
     )
     readonly_fields = ("stock",)
 
@@ -102,10 +105,11 @@ class BookAdmin(stale_forms.CheckedAdmin):
         return allowed and not getattr(obj, "is_known", True)
 
     def save_model(self, request: HttpRequest, obj: Book, form: Any, change: bool) -> None:
-        """Save, record what changed, and drop this process's cached prices."""
-        before = _offer(Book.objects.filter(pk=obj.pk).select_for_update().first())
+        """Save, record what changed, state it, and drop this process's cached prices."""
+        known = Book.objects.filter(pk=obj.pk).select_for_update().first()
         super().save_model(request, obj, form, change)
-        after = _offer(obj)
+        updates.state(known, obj)
+        before, after = _offer(known), _offer(obj)
         if before != after:
             user = navigation.person(request)
             activity_log.record(user=user, what="book changed", subject=obj.isbn, before=before, after=after)

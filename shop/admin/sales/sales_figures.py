@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 import money
 from kafka_bridge import admin as facts
-from shop.models import Book, BookSales, DailySales
+from shop.models import Book, BookPrice, BookSales, DailySales
 
 
 @admin.register(DailySales)
@@ -51,3 +51,26 @@ class BookSalesAdmin(facts.FactsAdmin):
     def revenue(self, sales: BookSales) -> str:
         """In the shop's currency."""
         return money.format_amount(sales.revenue_minor, settings.CURRENCY)
+
+
+@admin.register(BookPrice)
+class BookPriceAdmin(facts.FactsAdmin):
+    """What books cost and did before, the last change first; only those that changed since the shop opened."""
+
+    list_display = ("title", "sku", "price", "price_before", "is_listed", "changes", "changed_at")
+    list_display_links = ("title", "sku")
+    fields = readonly_fields = list_display
+    search_fields = ("sku", "title")
+    search_help_text = "Title or ISBN"
+    sortable_by = None
+
+    @admin.display(description="price", ordering="price_minor")
+    def price(self, book: BookPrice) -> str:
+        """In the shop's currency."""
+        return money.format_amount(book.price_minor, settings.CURRENCY)
+
+    @admin.display(description="before", empty_value="the same")
+    def price_before(self, book: BookPrice) -> str | None:
+        """In the shop's currency."""
+        was = book.was_price_minor
+        return None if was is None else money.format_amount(was, settings.CURRENCY)

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from django.apps import apps
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from shop.operations.pages import passes
 
@@ -26,6 +29,7 @@ _PAGES = {
     ],
     "Catalogue": [
         ("Books", "menu_book", "shop", "book"),
+        ("Changes of books", "price_change", "shop", "bookprice"),
         ("Categories", "shelves", "shop", "category"),
     ],
     "Stock": [
@@ -72,7 +76,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         headings[0]["items"].append({"title": "Operations", "icon": "monitor_heart", "link": link})
         window = {"title": "Watch Kafka", "icon": "stacks", "link": reverse("admin:kafka_window")}
         headings[0]["items"].append(window)
-    for heading, pages in _PAGES.items():
+    for heading, pages in (*_PAGES.items(), ("Added services", _added_pages())):
         items = [
             {"title": title, "icon": symbol, "link": reverse(f"admin:{app}_{model}_changelist")}
             for title, symbol, app, model in pages
@@ -81,6 +85,16 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         if items:
             headings.append({"title": heading, "separator": True, "items": items})
     return headings
+
+
+def _added_pages() -> list[tuple[str, str, str, str]]:
+    """Of the apps in `EXTRA_APPS`, what they have registered with the admin."""
+    tables = (model._meta for model in admin.site._registry)
+    return [
+        (capfirst(str(table.verbose_name_plural)), "extension", table.app_label, table.model_name or "")
+        for table in tables
+        if apps.get_app_config(table.app_label).name in settings.EXTRA_APPS
+    ]
 
 
 def may_see(request: HttpRequest, app: str, model: str) -> bool:

@@ -21,6 +21,8 @@ SALE_UNITS = 25
 SALE_LIMIT = 2
 SALE_STARTS_AFTER = timedelta(minutes=3)
 SALE_LASTS = timedelta(days=7)
+_DETAILS = ("series", "series_number", "publisher", "format", "language")
+"""What an entry may say beside what each does."""
 
 
 @dataclass(kw_only=True)
@@ -65,6 +67,7 @@ def seed() -> SeedReport:
                 "year": entry["year"],
                 "pages": entry["pages"],
                 "blurb": " ".join(entry["blurb"].split()),
+                **{name: entry[name] for name in _DETAILS if name in entry},
             },
         )
         report.books += is_new

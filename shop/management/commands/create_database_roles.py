@@ -33,11 +33,11 @@ class Command(BaseCommand):
                 f"PostgreSQL did not do it, and nothing was changed: {str(error).strip()}. Run this as the owner of "
                 "the tables, who may create roles."
             ) from error
-        made = [role.name for role in database_roles.ROLES if role.name in settings.ROLE_PASSWORDS]
+        made = [role.name for role in database_roles.all_roles() if role.name in settings.ROLE_PASSWORDS]
         self.stdout.write(f"{len(made)} database roles: {', '.join(made) or 'ROLE_PASSWORDS names none'}.")
 
     def _list(self) -> None:
-        for role in database_roles.ROLES:
+        for role in database_roles.all_roles():
             self.stdout.write(database_grants.role_name(role.name))
             for model, rights in sorted(role.rights().items(), key=lambda item: item[0]._meta.db_table):
                 self.stdout.write(f"    {model._meta.db_table}: {rights}")

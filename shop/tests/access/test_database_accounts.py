@@ -71,7 +71,7 @@ def owned_database() -> Iterator[str]:
 @pytest.mark.prove
 def test_such_an_owner_makes_tables_and_everybodys_rights_twice(owned_database: str) -> None:
     """What setup does in PostgreSQL, where CloudNativePG made the owner; again, as with each new version."""
-    names = [role.name for role in database_roles.ROLES if not role.member_of]
+    names = [role.name for role in database_roles.all_roles() if not role.member_of]
     environment = {
         **os.environ,
         "DATABASE_URL": owned_database,

@@ -260,11 +260,24 @@ def test_no_page_is_wider_than_a_phone(page: Page, scheme: str) -> None:
     assert brand and navigation and brand["x"] + brand["width"] < navigation["x"]
 
 
-def test_search_results_come_while_typing(page: Page) -> None:
+def test_books_are_suggested_while_typing_and_found_by_enter(page: Page) -> None:
     page.goto("/")
-    page.get_by_role("searchbox").press_sequentially("lichens", delay=20)
+    field = page.get_by_role("combobox", name="Search by title")
+    field.press_sequentially("lichen", delay=20)
+    option = page.get_by_role("option", name="Lichen").first
+    expect(option).to_be_visible()
+    field.press("Escape")
+    expect(option).to_be_hidden()
+    field.press_sequentially("s", delay=20)
+    field.press("Enter")
     expect(page.get_by_role("heading", name="Results for “lichens”")).to_be_visible()
     expect(page.locator(".card")).to_have_count(1)
     assert page.url.endswith("/?q=lichens")
     page.go_back()
     expect(page.locator(".card")).to_have_count(24)
+    field.fill("lichen")
+    expect(option).to_be_visible()
+    field.press("ArrowDown")
+    expect(option).to_have_attribute("aria-selected", "true")
+    field.press("Enter")
+    page.wait_for_url("**/books/**")

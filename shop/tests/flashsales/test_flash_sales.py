@@ -129,7 +129,7 @@ def test_the_panel_is_never_cached_and_costs_no_query_of_books(
     book = a_book(stock=30)
     a_sale(book)
     counter_sync.rebuild("so that PostgreSQL need not be asked")
-    pricing.offers()
+    pricing.offers([book.isbn])
     with django_assert_num_queries(0):
         response = client.get(f"/books/{book.isbn}/panel/")
     assert "no-store" in response.headers["Cache-Control"]
@@ -290,7 +290,7 @@ def test_a_hold_that_is_not_paid_comes_back_and_is_sold_again(client: Client) ->
     slow = order(client, book)[1]["order"]
     testing.MemoryBroker(groups={"inventory", "orders"}).drain()
     pricing.forget()
-    assert (counts(book, sale), pricing.free()[book.isbn]) == ((1, 1, 0), 0)
+    assert (counts(book, sale), pricing.free(pricing.offers([book.isbn]))[book.isbn]) == ((1, 1, 0), 0)
     assert order(client, book, email="bob@example.com")[0] == 422
 
     with transaction.atomic():

@@ -24,8 +24,11 @@ def test_price_and_units_follow_the_clock() -> None:
     seen = []
     for starts_in in (HOUR, timedelta(0), -3 * HOUR):
         move(sale, starts_in=starts_in)
-        offer = pricing.offers()[book.isbn]
-        seen.append((offer.price_minor, offer.sale_id, offer.pool, offer.customer_limit, pricing.free()[book.isbn]))
+        offers = pricing.offers([book.isbn])
+        offer = offers[book.isbn]
+        seen.append(
+            (offer.price_minor, offer.sale_id, offer.pool, offer.customer_limit, pricing.free(offers)[book.isbn])
+        )
     usual = (1000, None, book.isbn, None, 10)
     assert seen == [usual, (400, sale.pk, pool_name(book.isbn, sale.pk), 2, 20), usual]
 
@@ -34,11 +37,11 @@ def test_a_sale_starts_and_ends_between_two_readings_of_the_database() -> None:
     """What was read once is priced by the moment of the call."""
     book = a_book(stock=30)
     sale = a_sale(book, starts_in=HOUR, lasts=HOUR)
-    sales, usual = flash_sales._load(), pricing._load_usual()
+    sales, usual = flash_sales._load(), pricing._load_usual([book.isbn])
     starts, ends = sale.starts_at, sale.ends_at
     tick = timedelta(microseconds=1)
     prices = [
-        pricing._offers_of(usual, flash_sales._at(sales, at))[book.isbn].price_minor
+        pricing._with_sales(usual, flash_sales._at(sales, at))[book.isbn].price_minor
         for at in (starts - tick, starts, ends - tick, ends)
     ]
     assert prices == [1250, 500, 500, 1250]

@@ -82,6 +82,7 @@ function announceChange(before, book) {
   if (hasStarted) speaker.textContent = `The sale has started: ${book.price}, ${book.words}.`;
   else if (before.phase === "running" && book.phase !== "running") speaker.textContent = "The sale is over.";
   else if (before.most && !book.most) speaker.textContent = "Sold out.";
+  else if (before.price !== book.price) speaker.textContent = `The price is now ${book.price}; it was ${before.price}.`;
   else if (!before.most && book.most) speaker.textContent = `Available again: ${book.words}.`;
 }
 

@@ -1,5 +1,5 @@
 /*
- * Units left, kept up to date on the page of a book and on the cards of a shelf.
+ * Units left and prices, kept up to date on the page of a book, the cards of a shelf, the cart and the checkout.
  *
  * The server rendered everything already, and this only changes what has become untrue. The socket says first how the
  * page's books are, then what changed, at most three times a second.
@@ -7,6 +7,7 @@
 
 import { panel, refresh, setClock, showOnPanel, showState, startPanel } from "./buy.js";
 import { showOnCard } from "./card.js";
+import { showOnLine, startLines } from "./line.js";
 import { showOnTicket } from "./sale_strip.js";
 import { keepSocket } from "./socket.js";
 
@@ -32,6 +33,7 @@ function show(sku, book) {
   known.set(sku, book);
   for (const place of document.querySelectorAll(`[data-stock][data-sku="${CSS.escape(sku)}"]`)) {
     if (place.matches(".card")) showOnCard(place, book);
+    else if (place.matches("[data-line]")) showOnLine(place, book);
     else if (place.matches(".sale-ticket")) showOnTicket(place, book);
     else showOnPanel(place, before, book);
   }
@@ -66,6 +68,7 @@ function watch() {
 }
 
 startPanel((sku) => known.get(sku));
+startLines((sku) => known.get(sku));
 // Search results come while somebody types.
 document.addEventListener("htmx:afterSettle", () => { if (skusOfPage().length) watch(); });
 watch();

@@ -1,0 +1,69 @@
+"""S4: the search of a big catalogue: what is found, and how long it takes."""
+
+import random
+import time
+from statistics import quantiles
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from devtools import big_catalogue
+from shop.books import matching, search
+from shop.books.search import SearchRequest
+from shop.books.suggestions import suggestions
+from shop.models import Book, Category, SearchWord
+
+pytestmark = [pytest.mark.django_db, pytest.mark.shop]
+
+
+def typed(titles: int) -> list[str]:
+    """What buyers type: a word or two of some book, half a word, a name, a mistake, an ISBN."""
+    chance = random.Random(7)  # noqa: S311 - to be repeatable
+    found = []
+    for book in Book.objects.filter(pk__in=chance.sample(list(Book.objects.values_list("pk", flat=True)), titles)):
+        first, *_, last = book.author.split()
+        found += [f"{first} {last}", last, book.title, book.isbn, f"{last[:-1]}x", f"{first[:4]} {book.title[:12]}"]
+    return found
+
+
+def grow(titles: int) -> None:
+    for number in range(8):
+        Category.objects.create(slug=f"s{number}", name=f"Shelf {number}", position=number)
+    for _ in big_catalogue.grow(titles, seed=1):
+        pass
+    matching._words.forget()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE shop_book, shop_booksearch, shop_searchword")
+
+
+def test_the_same_seed_makes_the_same_books_and_all_are_found() -> None:
+    grow(300)
+    before = list(Book.objects.order_by("isbn").values_list("isbn", "title", "author"))
+    call_command("grow_catalogue", titles=300, seed=1, json=True)
+    assert list(Book.objects.order_by("isbn").values_list("isbn", "title", "author")) == before
+    for book in Book.objects.all()[:20]:
+        found = search.results(SearchRequest.from_query({"q": f"{book.author} {book.title}"}))
+        assert book.pk in {one.pk for one in found.page}
+        assert search.results(SearchRequest.from_query({"q": book.isbn})).page[0] == book
+    assert SearchWord.objects.count() > 100
+    with pytest.raises(CommandError, match="10,000,000"):
+        call_command("grow_catalogue", titles=0)
+
+
+@pytest.mark.prove(long=True)
+def test_200_000_titles_are_searched_at_once() -> None:
+    """The median and p95 are printed; what is held is ten times the aim, for the machine may be busy."""
+    grow(200_000)
+    took: dict[str, list[float]] = {"search": [], "suggest": []}
+    for words in typed(60):
+        began = time.perf_counter()
+        list(search.results(SearchRequest.from_query({"q": words})).page)
+        between = time.perf_counter()
+        suggestions(words[:6])
+        took["search"].append(between - began)
+        took["suggest"].append(time.perf_counter() - between)
+    for name, seconds in took.items():
+        cuts = quantiles(seconds, n=20)
+        print(f"{name}: p50 {cuts[9] * 1000:.1f} ms, p95 {cuts[18] * 1000:.1f} ms of {len(seconds)}")
+        assert cuts[18] < 0.5

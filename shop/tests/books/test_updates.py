@@ -1,0 +1,80 @@
+"""B1: what changes about a book in the admin is stated, once, with the change; and analytics notes what it costs."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from devtools.testing.shop.storefront import a_book
+from events.catalogue import BookUpdated
+from kafka_bridge import testing
+from shop.books import updates
+from shop.models import Book, BookPrice
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.window]
+LIST = "/admin/shop/book/"
+
+
+def save(client: Client, book: Book, **changes: Any) -> None:
+    """Save the book's form in the admin with these fields changed."""
+    page = f"{LIST}{book.pk}/change/"
+    form = client.get(page).context["adminform"].form
+    fields = {name: form[name].value() for name in form.fields} | changes
+    response = client.post(page, {name: value for name, value in fields.items() if value not in (None, False)})
+    assert response.status_code == 302, response.context["errors"]
+
+
+def updated(book: Book, **fields: Any) -> BookUpdated:
+    """What is stated about the book, but for these fields."""
+    known: dict[str, Any] = {
+        "sku": book.isbn, "title": book.title, "author": book.author, "price_minor": book.price_minor,
+        "currency": "USD", "is_listed": book.is_listed,
+    }  # fmt: skip
+    return BookUpdated(**(known | fields))
+
+
+def test_a_new_price_is_stated_and_nothing_else_is(admin_client: Client) -> None:
+    book = a_book(price_minor=1250)
+    save(admin_client, book)
+    assert testing.stated() == []
+    save(admin_client, book, price="13.50")
+    assert testing.stated() == [updated(book, price_minor=1350, was_price_minor=1250, changed=("price_minor",))]
+
+
+def test_words_and_availability_are_stated_too(admin_client: Client) -> None:
+    book = a_book(price_minor=1250)
+    save(admin_client, book, title="Other Words", is_listed=False)
+    assert testing.stated() == [updated(book, title="Other Words", is_listed=False, changed=("is_listed", "title"))]
+
+
+def test_taking_a_book_off_sale_in_the_list_is_stated(admin_client: Client) -> None:
+    book = a_book()
+    form = admin_client.get(LIST).context["cl"].formset
+    data = {f"{form.prefix}-{name}": value for name, value in form.management_form.initial.items()}
+    data |= {f"{form.prefix}-0-{form.model._meta.pk.name}": str(book.pk), "_save": "Save"}
+    admin_client.post(LIST, data)
+    assert [(event.sku, event.is_listed) for event in testing.stated(BookUpdated)] == [(book.isbn, False)]  # type: ignore[attr-defined]
+
+
+def test_nothing_is_stated_without_a_transaction() -> None:
+    book = a_book()
+    with pytest.raises(Exception, match="transaction"):
+        updates.state(None, book)
+
+
+def test_analytics_notes_the_price_and_the_one_before_whatever_comes_twice() -> None:
+    book = a_book(price_minor=1250)
+    first = updated(book, price_minor=1350, was_price_minor=1250, changed=("price_minor",))
+    second = updated(book, price_minor=1350, title="Other Words", changed=("title",))
+    for _ in range(2):
+        testing.give("analytics", first, second)
+    assert list(BookPrice.objects.values_list("sku", "title", "price_minor", "was_price_minor", "changes")) == [
+        (book.isbn, "Other Words", 1350, 1250, 2)
+    ]
+
+
+def test_the_admin_shows_what_changed(admin_client: Client) -> None:
+    book = a_book()
+    testing.give("analytics", updated(book, price_minor=1350, was_price_minor=1250, changed=("price_minor",)))
+    page = admin_client.get("/admin/shop/bookprice/").content.decode()
+    assert "$13.50" in page and "$12.50" in page and book.isbn in page
