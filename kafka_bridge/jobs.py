@@ -11,6 +11,7 @@ from kafka_bridge.monitoring import lag, stall_detector
 from kafka_bridge.monitoring.alarms import Alarm
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import conf, housekeeping, scheduler, topics
+from kafka_bridge.runtime.coordinators.asking import Coordinators
 from kafka_bridge.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ ENDS = metrics.gauge(
 )
 LETTERS = metrics.gauge("dead_letters_waiting", "Dead letters that wait for a person", by="timekeeper")
 OUTBOX_AGE = metrics.gauge("outbox_oldest_seconds", "Age of the oldest event that waits for a relay", by="timekeeper")
+# Its child is started by the first sample; a new one each time would take twice what the sample takes.
+_coordinators = Coordinators()
 _too_many_letters = Alarm(over=f"no more than {PARKED_TOO_MANY} dead letters wait for a person again")
 _not_leaving = Alarm(over="events leave for Kafka again")
 _expiring = Alarm(over="no unread message is about to be deleted any more")
@@ -42,7 +45,7 @@ _stall_detector = stall_detector.StallDetector(seconds=STANDSTILL_SECONDS)
 def sample_lag() -> None:
     """Note how far every group is behind; nothing is noted while Kafka does not answer."""
     try:
-        found = lag.with_pauses(lag.read_lag())
+        found = lag.with_pauses(lag.read_lag(coordinators=_coordinators))
     except KafkaException as error:
         log.warning("no lag sample: Kafka does not answer (%s)", error)
         _stall_detector.forget()

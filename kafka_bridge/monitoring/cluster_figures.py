@@ -46,6 +46,7 @@ class PartitionFigures:
     in_sync: tuple[int, ...]
     start: int
     end: int
+    """Both 0 while nobody leads it, for nobody can tell them."""
     size_bytes: int | None = None
     """One copy of it."""
 

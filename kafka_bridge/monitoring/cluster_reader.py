@@ -183,8 +183,8 @@ class ClusterReader:
                 leader=each.leader if each.leader >= 0 else None,
                 replicas=tuple(each.replicas),
                 in_sync=tuple(each.isrs),
-                start=reading.starts[name, number],
-                end=reading.ends[name, number],
+                start=reading.starts.get((name, number), 0),
+                end=reading.ends.get((name, number), 0),
                 size_bytes=self._metrics.size_of((name, number), each.leader),
             )
             for number, each in sorted(metadata.partitions.items())

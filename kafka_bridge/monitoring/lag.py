@@ -85,12 +85,16 @@ class LagReading:
     groups: dict[str, GroupState]
 
 
-def read_lag(groups: Sequence[str] = (), *, with_age: bool = True) -> list[PartitionLag]:
+def read_lag(
+    groups: Sequence[str] = (), *, with_age: bool = True, coordinators: Coordinators | None = None
+) -> list[PartitionLag]:
     """Every partition that these groups (or all) hear, in the order of group, topic, partition.
 
-    A group's retry topics are read by a group of its own, so they have a lag of their own: `inventory.retry`.
+    A group's retry topics are read by a group of its own, so they have a lag of their own: `inventory.retry`. Who
+    reads again and again brings `coordinators`, which stay open.
 
-    Blocks for as long as the brokers take, some seconds at most. Partitions of a topic that does not exist are absent.
+    Blocks for as long as the brokers take, some seconds at most. Partitions of a topic that does not exist are absent,
+    and so are those without a leader.
 
     Raises:
         KafkaException: the brokers do not answer.
@@ -99,8 +103,10 @@ def read_lag(groups: Sequence[str] = (), *, with_age: bool = True) -> list[Parti
     wanted = [consumer_groups.find_with_lag(name) for name in groups] or consumer_groups.groups_with_lag()
     admin = AdminClient(clients.common() | {"log_level": 0})  # what is wrong is raised
     present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
-    with Coordinators() as coordinators:
+    if coordinators is not None:
         return read_groups(admin, coordinators, wanted, present, with_age=with_age).rows
+    with Coordinators() as opened:
+        return read_groups(admin, opened, wanted, present, with_age=with_age).rows
 
 
 def read_groups(
@@ -141,7 +147,14 @@ def read_groups(
 
 
 def _partitions_of(topics: Iterable[str], present: Mapping[str, TopicMetadata]) -> list[PartitionId]:
-    return [(name, number) for name in topics if name in present for number in sorted(present[name].partitions)]
+    """Without those that nobody leads: who asks for their offsets as well gets an error, and no offset at all."""
+    return [
+        (name, number)
+        for name in topics
+        if name in present
+        for number, each in sorted(present[name].partitions.items())
+        if each.leader >= 0
+    ]
 
 
 def with_parked_counts(found: Sequence[PartitionLag]) -> list[PartitionLag]:

@@ -52,6 +52,7 @@ class Coordinators:
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
+        self._config: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -106,10 +107,10 @@ class Coordinators:
         return dict(answer["groups"])
 
     def _exchange(self, question: Question) -> bytes:
-        line = self._line or self._start()
         until = time.monotonic() + question["seconds"] + _START_SECONDS
         answer = bytearray()
         try:
+            line = self._opened()
             line.sendall(_encode(question))
             while not answer.endswith(b"\n"):
                 line.settimeout(max(0.001, until - time.monotonic()))
@@ -120,11 +121,16 @@ class Coordinators:
         except TimeoutError as error:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no coordinator answered in time")) from error
         except OSError as error:
-            raise self._death() from error
+            raise self._death(error) from error
         return bytes(answer)
 
-    def _start(self) -> socket.socket:
+    def _opened(self) -> socket.socket:
+        """The way to a child that asks the brokers of the settings; tests change those."""
         config = {key: value for key, value in clients.common().items() if not callable(value)} | {"log_level": 0}
+        if self._line is not None and config == self._config:
+            return self._line
+        self.close()
+        self._config = config
         self._line, theirs = socket.socketpair()
         with theirs:
             # A Ctrl-C is for its parent, whose end ends its input.
@@ -139,10 +145,13 @@ class Coordinators:
         self._line.sendall(_encode(config))
         return self._line
 
-    def _death(self) -> KafkaException:
-        code = self._child.wait(_START_SECONDS) if self._child else None
-        log.warning("the process that asks Kafka about groups has died (%s); the next question starts another", code)
-        return KafkaException(KafkaError(KafkaError._TRANSPORT, "asking a group's coordinator ended in a crash"))
+    def _death(self, error: OSError) -> KafkaException:
+        code: object = error  # it could not be started
+        if self._child is not None:
+            self._child.kill()
+            code = self._child.wait()
+        log.warning("the process that asks Kafka about groups has ended (%s); the next question starts another", code)
+        return KafkaException(KafkaError(KafkaError._TRANSPORT, "who asks a group's coordinator has ended"))
 
 
 def _encode(message: object) -> bytes:

@@ -48,7 +48,7 @@ def hanging(make_group: Callable[[str], registry.Group], monkeypatch: pytest.Mon
         go_on.wait(120)
 
     read = lag.read_lag
-    monkeypatch.setattr(lag, "read_lag", lambda: read(["notifications"]))  # the others have no members here
+    monkeypatch.setattr(lag, "read_lag", lambda **_: read(["notifications"]))  # the others have no members here
     yield go_on
     go_on.set()
 

@@ -99,7 +99,7 @@ def late(told: Watched) -> Trouble:
     def cause() -> None:
         told.mails.refused = {"late@": "450 try again later"}
         order_to(shop, "late@example.org")
-        put_off = "SELECT FROM orders_ordermail WHERE recipient = 'late@example.org' AND last_error <> ''"
+        put_off = "SELECT FROM orders_ordermail WHERE sent_at IS NULL AND failed_at IS NULL AND last_error <> ''"
         shop.wait_until(lambda: shop.query(put_off), what="a mail put off", timeout_seconds=60)
         shop.stop("notifications")
 
