@@ -25,6 +25,7 @@ SHOWN = (
     "door_answers_per_s",
     "pages_per_s",
 )
+NONE = "No runs on a quiet machine are recorded yet.\n"
 Runs = Sequence[Mapping[str, Any]]
 
 
@@ -36,6 +37,8 @@ def runs(state: str) -> Runs:
 def table() -> str:
     """Medians with their ranges, the ratio to the state before, and what was measured where and when."""
     before, now = runs("before"), runs("now")
+    if not (before and now):
+        return NONE
     metrics = {metric.name: metric for metric in METRICS}
     lines = ["| what | before | now | now / before | aim |", "|---|---|---|---|---|"]
     lines += [_line(metrics[name], _values(before, name), _values(now, name)) for name in SHOWN]

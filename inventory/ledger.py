@@ -54,13 +54,13 @@ _LOCK = """
 SELECT bin, received - held - sold, received - sold, customer_limit, hold_seconds, closes_at, clock_timestamp()
 FROM inventory_stock WHERE bin = ANY(%s) ORDER BY bin FOR UPDATE
 """
-_INSERT_MOVEMENTS = """
-INSERT INTO inventory_movement (bin, sku, kind, received, held, sold, order_id, by, reason)
-SELECT pool, split_part(pool, '@', 1), kind, received, held, sold, order_id, by, reason
-FROM json_to_recordset(%s)
-    AS e(pool text, kind text, received int, held int, sold int, order_id uuid, by text, reason text)
-"""
 _CHANGE_STOCK = """
+WITH written AS (
+    INSERT INTO inventory_movement (bin, sku, kind, received, held, sold, order_id, by, reason)
+    SELECT pool, split_part(pool, '@', 1), kind, received, held, sold, order_id, by, reason
+    FROM json_to_recordset(%s)
+        AS e(pool text, kind text, received int, held int, sold int, order_id uuid, by text, reason text)
+)
 UPDATE inventory_stock s SET received = s.received + d.received, held = s.held + d.held, sold = s.sold + d.sold,
     version = s.version + 1, updated_at = now()
 FROM json_to_recordset(%s) AS d(pool text, received int, held int, sold int) WHERE s.bin = d.pool
@@ -98,9 +98,8 @@ def write(entries: Sequence[MovementEntry], *, settled: Iterable[UUID] = ()) -> 
     counts: list[admission.Count] = []
     if entries:
         with connection.cursor() as cursor:
-            cursor.execute(_CHANGE_STOCK, [bulk_rows.as_json(_sums(entries))])
+            cursor.execute(_CHANGE_STOCK, [bulk_rows.as_json(entries), bulk_rows.as_json(_sums(entries))])
             counts = cursor.fetchall()
-            cursor.execute(_INSERT_MOVEMENTS, [bulk_rows.as_json(entries)])
     if counts or settled:
         # Robust: the transaction is committed, so a failure here must not make the batch run again.
         transaction.on_commit(partial(admission.settle, orders=settled, counts=counts), robust=True)

@@ -1,7 +1,7 @@
 """Sets of orders: locked, and written in one statement."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from django.db import connection, models
@@ -32,7 +32,13 @@ _LOCK = f"""
 SELECT id, reference, flow, version, currency, {", ".join(_WRITTEN)}
 FROM orders_order WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE
 """  # noqa: S608 - made of the column names above
+# The orders as they are now, and the lines of their trails.
 _WRITE = f"""
+WITH noted AS (
+    INSERT INTO orders_trailentry (order_id, version, what, answer, status, detail)
+    SELECT * FROM json_to_recordset(%s)
+        AS t(order_id uuid, version int, what text, answer text, status text, detail text)
+)
 UPDATE orders_order o SET version = n.version, {", ".join(f"{name} = n.{name}" for name in _WRITTEN)}
 FROM json_to_recordset(%s)
     AS n(id uuid, version int, {", ".join(f"{name} {kind}" for name, kind in _WRITTEN.items())})
@@ -47,8 +53,10 @@ class OrderQuerySet(models.QuerySet["Order"]):
         """These orders, locked until the transaction ends; always in the same sequence, so that nobody deadlocks."""
         return {order.pk: order for order in self.raw(_LOCK, [bulk_rows.uuids(ids)])}
 
-    def write(self, orders: "Sequence[Order]") -> None:
+    def write(self, orders: "Sequence[Order]", trail: Sequence[Mapping[str, object]] = ()) -> None:
         """Write what `move_to` and `note` changed, all rows in one statement: the bulk twin of saving each.
+
+        Whatever has a line on its trail is among the orders.
 
         Raises:
             RuntimeError: a row was changed behind our back; the lock of `locked` was not held.
@@ -57,7 +65,8 @@ class OrderQuerySet(models.QuerySet["Order"]):
             return
         changed = [{name: getattr(order, name) for name in ("id", "version", *_WRITTEN)} for order in orders]
         with connection.cursor() as cursor:
-            cursor.execute(_WRITE, [bulk_rows.as_json(changed), bulk_rows.uuids(order.pk for order in orders)])
+            rows = map(bulk_rows.as_json, (trail, changed))
+            cursor.execute(_WRITE, [*rows, bulk_rows.uuids(order.pk for order in orders)])
             if cursor.rowcount != len(orders):
                 raise RuntimeError(f"{len(orders) - cursor.rowcount} orders changed while they were being written")
         for order in orders:

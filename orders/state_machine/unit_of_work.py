@@ -9,21 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
 from django.utils import timezone
 
 from events import catalogue
 from kafka_bridge.publishing import outbox
-from kafka_bridge.runtime.postgresql import bulk_rows, transactions
+from kafka_bridge.runtime.postgresql import transactions
 from orders import live
 from orders.cancel_reasons import CancelReason
 from orders.models import Order, OrderLine, Status
 from orders.state_machine.transitions import Answer
-
-_LEAVE_TRAIL = """
-INSERT INTO orders_trailentry (order_id, version, what, answer, status, detail)
-SELECT * FROM json_to_recordset(%s) AS t(order_id uuid, version int, what text, answer text, status text, detail text)
-"""
 
 
 @dataclass
@@ -75,14 +69,11 @@ class UnitOfWork:
     def close(self) -> None:
         """Write, state, note, and tell the open pages once it is committed."""
         changed = [order for order in self.orders.values() if order.is_changed]
-        Order.objects.write(changed)
+        Order.objects.write(changed, self.trail)
         if self.confirmed:
             self.stated += _confirmations(self.confirmed)
         if self.stated:
             outbox.publish(*self.stated)
-        if self.trail:
-            with connection.cursor() as cursor:
-                cursor.execute(_LEAVE_TRAIL, [bulk_rows.as_json(self.trail)])
         live.push_after_commit([order.pk for order in changed])
 
 

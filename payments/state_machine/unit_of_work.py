@@ -33,16 +33,17 @@ _WRITTEN = (
     ("last_error", "text"),
     ("settled_at", "timestamptz"),
 )
+# The charges as they are now, and the lines of their histories.
 _WRITE = f"""
+WITH noted AS (
+    INSERT INTO payments_chargeentry (charge_id, at, what, state, amount_minor, detail)
+    SELECT charge_id, clock_timestamp(), what, state, amount_minor, detail
+    FROM json_to_recordset(%s) AS n(charge_id uuid, what text, state text, amount_minor bigint, detail text)
+)
 UPDATE payments_charge c SET {", ".join(f"{name} = w.{name}" for name, _ in _WRITTEN)}
 FROM json_to_recordset(%s) AS w(id uuid, {", ".join(f"{name} {kind}" for name, kind in _WRITTEN)})
 WHERE c.id = w.id AND c.id = ANY(%s::uuid[])
 """  # noqa: S608 - made of the constants above
-_NOTE = """
-INSERT INTO payments_chargeentry (charge_id, at, what, state, amount_minor, detail)
-SELECT charge_id, clock_timestamp(), what, state, amount_minor, detail
-FROM json_to_recordset(%s) AS n(charge_id uuid, what text, state text, amount_minor bigint, detail text)
-"""
 
 
 @dataclass
@@ -115,7 +116,6 @@ class UnitOfWork:
             self._write([self.charges[pk] for pk in sorted(self._changed)])
         if self._refunds:
             Refund.objects.bulk_create(self._refunds)
-        write_history(self._history)
         if self._stated:
             outbox.publish(*self._stated)
 
@@ -126,11 +126,12 @@ class UnitOfWork:
             self._known_refunds = set(found.values_list("charge", "reason"))
         return self._known_refunds
 
-    @staticmethod
-    def _write(charges: list[Charge]) -> None:
+    def _write(self, charges: list[Charge]) -> None:
+        """Whatever has a line of history is among these."""
         written = [{"id": c.pk, **{name: getattr(c, name) for name, _ in _WRITTEN}} for c in charges]
+        rows = map(bulk_rows.as_json, (self._history, written))
         with connection.cursor() as cursor:
-            cursor.execute(_WRITE, [bulk_rows.as_json(written), bulk_rows.uuids(c.pk for c in charges)])
+            cursor.execute(_WRITE, [*rows, bulk_rows.uuids(c.pk for c in charges)])
 
 
 def of_orders(order_ids: Iterable[UUID]) -> UnitOfWork:
@@ -152,13 +153,6 @@ def _open(column: str, ids: Iterable[UUID]) -> UnitOfWork:
         cursor.execute("SELECT clock_timestamp()")
         [now] = cursor.fetchone()
     return UnitOfWork({charge.pk: charge for charge in locked}, now)
-
-
-def write_history(entries: list[dict[str, object]]) -> None:
-    """Lines of histories, in this sequence: `charge_id`, `what`, `state`, `amount_minor`, `detail`."""
-    if entries:
-        with connection.cursor() as cursor:
-            cursor.execute(_NOTE, [bulk_rows.as_json(entries)])
 
 
 def clean(text: str, length: int) -> str:

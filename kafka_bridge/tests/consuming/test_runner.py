@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -46,6 +47,27 @@ def test_everything_is_handled_once_and_the_offsets_follow(group: registry.Group
         testing.wait_until(lambda: had() == 300, what="300 handled")
         testing.wait_until(lambda: committed("notifications") == 300, what="300 committed")
     assert (len(seen), set(seen.values()), member.duplicates) == (300, {1}, 0)
+
+
+@pytest.mark.rush
+def test_a_patient_groups_messages_wait_for_company(group: registry.Group) -> None:
+    batches: list[int] = []
+    group.patience_seconds = 0.5
+
+    @group.on_batch(catalogue.OrderCreated)
+    def count(events: Sequence[catalogue.OrderCreated]) -> None:
+        batches.append(len(events))
+
+    with running(group) as member:
+        testing.wait_until(lambda: len(member.assigned) == 3, what="a member", timeout_seconds=60)
+        began = time.monotonic()
+        for _ in range(20):
+            send(created())
+        testing.wait_until(lambda: had() == 20, what="20 handled", timeout_seconds=60)
+        waits = (time.monotonic() - began) / group.patience_seconds
+        testing.wait_until(lambda: committed("notifications") == 20, what="20 committed", timeout_seconds=60)
+    assert sum(batches) == 20
+    assert len(batches) <= waits + 3, "no more often than brokers hand over what they held"
 
 
 def test_a_poison_message_stops_only_itself(group: registry.Group) -> None:
