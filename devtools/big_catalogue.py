@@ -152,11 +152,12 @@ def grow(titles: int, *, seed: int) -> Iterator[int]:
 
 def _books(titles: int, chance: random.Random, shelves: list[Category]) -> Iterator[Book]:
     names = [_name(chance) for _ in range(max(50, titles // 8))]
+    writer = _Writer(chance, names)
     for number in range(titles):
         body = f"9796{number:08d}"
         book = Book(
             isbn=body + isbns.check_digit(body),
-            title=_title(chance, names),
+            title=writer.title(),
             author=f"{chance.choice(names)} {chance.choice(names)}",
             category=chance.choice(shelves),
             series=f"The {chance.choice(names)} Chronicles" if chance.random() < 0.15 else "",
@@ -167,16 +168,31 @@ def _books(titles: int, chance: random.Random, shelves: list[Category]) -> Itera
             pages=chance.randint(40, 900),
             format=chance.choice(Format.values),
             language=chance.choice(_LANGUAGES),
-            blurb=" ".join(chance.choice((_title(chance, names), chance.choice(_THINGS))) for _ in range(14)) + ".",
+            blurb=" ".join(chance.choice((writer.title, writer.thing))() for _ in range(14)) + ".",
         )
         book.fill_search_fields()
         yield book
 
 
-def _title(chance: random.Random, names: list[str]) -> str:
-    form, how, thing = chance.choice(_FORMS), chance.choice(_HOW), chance.choice(_THINGS)
-    title = form.format(how=how, thing=thing, name=chance.choice(names))
-    return title[0].upper() + title[1:]
+class _Writer:
+    """Words as books have them: a few often, most of them seldom (Zipf's law)."""
+
+    def __init__(self, chance: random.Random, names: list[str]) -> None:
+        self._chance, self._names = chance, names
+        self._things, self._hows = (
+            words + [_name(chance).lower() for _ in range(more)] for words, more in ((_THINGS, 4_000), (_HOW, 500))
+        )
+
+    def thing(self) -> str:
+        return self._one_of(self._things)
+
+    def title(self) -> str:
+        form = self._chance.choice(_FORMS)
+        title = form.format(how=self._one_of(self._hows), thing=self.thing(), name=self._chance.choice(self._names))
+        return title[0].upper() + title[1:]
+
+    def _one_of(self, words: list[str]) -> str:
+        return words[min(int(20 * self._chance.paretovariate(1)) - 20, len(words) - 1)]
 
 
 def _name(chance: random.Random) -> str:
