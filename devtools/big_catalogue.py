@@ -7,7 +7,7 @@ from itertools import islice
 from django.db import transaction
 
 from shop.books import isbn as isbns
-from shop.books import search_index
+from shop.books.search import index as search_index
 from shop.models import Book, Category, Format
 
 BATCH = 2_000

@@ -14,10 +14,11 @@ from django.urls import reverse
 from django.utils.text import slugify
 
 from shop.books import isbn as isbns
-from shop.books import languages, search_index
-from shop.books.folding import slug_of
-from shop.books.tables import BookSearch as BookSearch
-from shop.books.tables import SearchWord as SearchWord
+from shop.books import languages
+from shop.books.search import index as search_index
+from shop.books.search.folding import slug_of
+from shop.books.search.tables import BookSearch as BookSearch
+from shop.books.search.tables import SearchWord as SearchWord
 from shop.operations.alerts.tables import AlertEvaluation as AlertEvaluation
 from shop.operations.alerts.tables import AlertNotice as AlertNotice
 from shop.operations.alerts.tables import AlertRecord as AlertRecord

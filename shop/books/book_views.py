@@ -10,7 +10,8 @@ from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_safe
 
 from shop import models
-from shop.books import covers, pricing, search
+from shop.books import covers, pricing
+from shop.books.search import searching
 from shop.checkout import price_check
 from shop.flashsales import flash_sales
 from shop.site import shared_pages
@@ -50,7 +51,7 @@ def _book_page(path: str, isbn: str) -> shared_pages.Page | HttpResponseBase:
     book = get_object_or_404(models.Book.objects.select_related("category"), isbn=isbn)
     if path != book.get_absolute_url():
         return HttpResponsePermanentRedirect(book.get_absolute_url())
-    neighbours = search.neighbours(book, limit=NEIGHBOURS)
+    neighbours = searching.neighbours(book, limit=NEIGHBOURS)
     offers = pricing.offers([isbn, *(neighbour.isbn for neighbour in neighbours)])
     free = pricing.free(offers)
     context = {

@@ -10,7 +10,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from shop import models
-from shop.books import languages, pricing, search, suggestions
+from shop.books import languages, pricing
+from shop.books.search import searching, suggestions
 from shop.flashsales import flash_sales
 from shop.limits import limits, visitors
 from shop.site import shared_pages
@@ -24,7 +25,7 @@ ANNOUNCED = 4
 @require_safe
 def catalogue_page(request: HttpRequest) -> HttpResponseBase:
     """The whole page, or only the results for htmx."""
-    search_request = search.SearchRequest.from_query(request.GET.dict())
+    search_request = searching.SearchRequest.from_query(request.GET.dict())
     if search_request.words:
         limits.take(request, (limits.SEARCH, visitors.network_of(request)))
     if request.htmx and not request.htmx.history_restore_request:  # type: ignore[attr-defined]
@@ -37,26 +38,26 @@ def catalogue_page(request: HttpRequest) -> HttpResponseBase:
 @require_safe
 def author_page(request: HttpRequest, slug: str) -> HttpResponseBase:
     """All books of an author that are for sale."""
-    return _shared(request, search.SearchRequest.from_query(request.GET.dict() | {"author": slug, "q": ""}))
+    return _shared(request, searching.SearchRequest.from_query(request.GET.dict() | {"author": slug, "q": ""}))
 
 
 @require_safe
 def series_page(request: HttpRequest, slug: str) -> HttpResponseBase:
     """The books of a series, in their sequence."""
-    return _shared(request, search.SearchRequest.from_query(request.GET.dict() | {"series": slug, "q": ""}))
+    return _shared(request, searching.SearchRequest.from_query(request.GET.dict() | {"series": slug, "q": ""}))
 
 
 @require_safe
 def suggest(request: HttpRequest) -> HttpResponse:
     """Lines for below the search field, as somebody types: a fragment, empty where nothing fits."""
-    typed = search.SearchRequest.from_query(request.GET.dict()).words
+    typed = searching.SearchRequest.from_query(request.GET.dict()).words
     limits.take(request, (limits.SEARCH, visitors.network_of(request)))
     response = render(request, "shop/_suggestions.html", {"suggestions": suggestions.suggestions(typed)})
     response["Cache-Control"] = "public, max-age=60"
     return response
 
 
-def _shared(request: HttpRequest, search_request: search.SearchRequest) -> HttpResponseBase:
+def _shared(request: HttpRequest, search_request: searching.SearchRequest) -> HttpResponseBase:
     return shared_pages.respond(
         request,
         lambda: shared_pages.Page(
@@ -80,14 +81,14 @@ class Choice:
     is_chosen: bool
 
 
-def _context(wanted: search.SearchRequest) -> dict[str, Any]:
-    found = search.results(wanted)
+def _context(wanted: searching.SearchRequest) -> dict[str, Any]:
+    found = searching.results(wanted)
     page, shelves = found.page, list(models.Category.objects.all())
-    is_front = wanted == search.SearchRequest(sort=wanted.sort)
+    is_front = wanted == searching.SearchRequest(sort=wanted.sort)
     on_sale = _on_sale() if is_front else []
     offers = pricing.offers([book.isbn for book in page.object_list])
-    whose = wanted.author and search.spelled("author", wanted.author)
-    series = wanted.series and search.spelled("series", wanted.series)
+    whose = wanted.author and searching.spelled("author", wanted.author)
+    series = wanted.series and searching.spelled("series", wanted.series)
     if (wanted.author and not whose) or (wanted.series and not series):
         raise Http404
     shelf = next((shelf for shelf in shelves if shelf.slug == wanted.category), None)
@@ -118,7 +119,9 @@ def _context(wanted: search.SearchRequest) -> dict[str, Any]:
     }
 
 
-def _choices(wanted: search.SearchRequest, found: search.Results, kind: str, names: Mapping[str, str]) -> list[Choice]:
+def _choices(
+    wanted: searching.SearchRequest, found: searching.Results, kind: str, names: Mapping[str, str]
+) -> list[Choice]:
     """What there is, in the order of the names, and what is chosen even if there is none of it."""
     chosen, counts = getattr(wanted, kind), found.counts.by[kind]
     return [
@@ -133,7 +136,7 @@ def _choices(wanted: search.SearchRequest, found: search.Results, kind: str, nam
     ]
 
 
-def _page_links(wanted: search.SearchRequest, page: Page[models.Book]) -> list[tuple[int | str, str]]:
+def _page_links(wanted: searching.SearchRequest, page: Page[models.Book]) -> list[tuple[int | str, str]]:
     """Numbers with their addresses: the first, the last, and those around this one, with gaps between."""
     numbers = page.paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1)
     return [(number, wanted.address(page=number) if isinstance(number, int) else "") for number in numbers]

@@ -7,7 +7,7 @@ from datetime import datetime
 from inventory import queries as inventory_queries
 from inventory.models import pool_name
 from shop import models
-from shop.books import facets
+from shop.books.search import facets
 from shop.flashsales import flash_sales
 from shop.site import shared_pages, ttl_cache
 

@@ -2,8 +2,8 @@ from typing import Any
 
 from django.db import migrations
 
-from shop.books import search_index
-from shop.books.folding import slug_of
+from shop.books.search import index as search_index
+from shop.books.search.folding import slug_of
 
 BATCH = 1_000
 

@@ -9,9 +9,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from devtools import big_catalogue
-from shop.books import matching, search
-from shop.books.search import SearchRequest
-from shop.books.suggestions import suggestions
+from shop.books.search import matching, searching
+from shop.books.search.searching import SearchRequest
+from shop.books.search.suggestions import suggestions
 from shop.models import Book, Category, SearchWord
 
 pytestmark = [pytest.mark.django_db, pytest.mark.shop]
@@ -43,9 +43,9 @@ def test_the_same_seed_makes_the_same_books_and_all_are_found() -> None:
     call_command("grow_catalogue", titles=300, seed=1, json=True)
     assert list(Book.objects.order_by("isbn").values_list("isbn", "title", "author")) == before
     for book in Book.objects.all()[:20]:
-        found = search.results(SearchRequest.from_query({"q": f"{book.author} {book.title}"}))
+        found = searching.results(SearchRequest.from_query({"q": f"{book.author} {book.title}"}))
         assert book.pk in {one.pk for one in found.page}
-        assert search.results(SearchRequest.from_query({"q": book.isbn})).page[0] == book
+        assert searching.results(SearchRequest.from_query({"q": book.isbn})).page[0] == book
     assert SearchWord.objects.count() > 100
     with pytest.raises(CommandError, match="10,000,000"):
         call_command("grow_catalogue", titles=0)
@@ -58,7 +58,7 @@ def test_200_000_titles_are_searched_at_once() -> None:
     took: dict[str, list[float]] = {"search": [], "suggest": []}
     for words in typed(60):
         began = time.perf_counter()
-        list(search.results(SearchRequest.from_query({"q": words})).page)
+        list(searching.results(SearchRequest.from_query({"q": words})).page)
         between = time.perf_counter()
         suggestions(words[:6])
         took["search"].append(between - began)

@@ -4,8 +4,9 @@ import pytest
 from django.test import Client
 
 from devtools.testing.shop.storefront import a_book
-from shop.books import covers, search
-from shop.books.search import SearchRequest
+from shop.books import covers
+from shop.books.search import searching
+from shop.books.search.searching import SearchRequest
 from shop.models import Book
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +34,7 @@ def library() -> None:
 
 def titles(**wish: str) -> list[str]:
     """What is found, in order."""
-    return [book.title for book in search.books(SearchRequest.from_query(wish))]
+    return [book.title for book in searching.books(SearchRequest.from_query(wish))]
 
 
 @pytest.mark.usefixtures("library")
@@ -77,7 +78,7 @@ def test_nonsense_in_the_address_still_shows_a_page(client: Client, query: dict[
 
 
 def test_pages_cover_everything_once(client: Client) -> None:
-    for _ in range(search.PAGE_SIZE + 3):
+    for _ in range(searching.PAGE_SIZE + 3):
         a_book()
     first, second = (client.get("/", {"page": number, "sort": "title"}) for number in (1, 2))
     shown = [book.isbn for response in (first, second) for book in response.context["page"]]

@@ -4,10 +4,11 @@ import pytest
 from django.test import Client
 
 from devtools.testing.shop.storefront import a_book
-from shop.books import facets, isbn, matching, search
-from shop.books.folding import fold, slug_of, spellings
-from shop.books.search import SearchRequest
-from shop.books.suggestions import suggestions
+from shop.books import isbn
+from shop.books.search import facets, matching, searching
+from shop.books.search.folding import fold, slug_of, spellings
+from shop.books.search.searching import SearchRequest
+from shop.books.search.suggestions import suggestions
 from shop.models import Book, BookSearch
 
 pytestmark = [pytest.mark.django_db, pytest.mark.shop]
@@ -27,7 +28,7 @@ def library() -> None:
 
 
 def titles(**wish: str) -> list[str]:
-    return [book.title for book in search.results(SearchRequest.from_query(wish)).page]
+    return [book.title for book in searching.results(SearchRequest.from_query(wish)).page]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_words_are_found_wherever_a_book_has_them(typed: str, found: list[str]) 
 def test_a_mistyped_word_is_taken_for_the_nearest_one_and_said_so(
     typed: str, meant: str, found: list[str], client: Client
 ) -> None:
-    answer = search.results(SearchRequest.from_query({"q": typed}))
+    answer = searching.results(SearchRequest.from_query({"q": typed}))
     assert (answer.meant, [book.title for book in answer.page]) == (meant, found)
     page = client.get("/", {"q": typed}).content.decode()
     assert (f"No book has “{typed}”" in page) == bool(meant)

@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from shop import models
-from shop.books import facets, matching
-from shop.books.folding import slug_of
+from shop.books.search import facets, matching
+from shop.books.search.folding import slug_of
 
 PAGE_SIZE = 24
 RANKED_MAX = 5_000

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection
 
 from shop.books import isbn as isbns
-from shop.books.folding import spellings
+from shop.books.search.folding import spellings
 
 _WORD = re.compile(r"[a-z]{4,40}")
 _PUT = """

@@ -8,7 +8,7 @@ from rapidfuzz.distance import OSA
 
 from shop import models
 from shop.books import isbn as isbns
-from shop.books.folding import words_of
+from shop.books.search.folding import words_of
 from shop.site import ttl_cache
 
 WORDS_MAX = 10

@@ -8,7 +8,7 @@ from threading import Lock
 
 from django.db import connection
 
-from shop.books import matching
+from shop.books.search import matching
 from shop.site import ttl_cache
 
 

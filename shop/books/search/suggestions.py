@@ -7,8 +7,8 @@ from django.db import connection
 from django.urls import reverse
 
 from shop import models
-from shop.books import matching
-from shop.books.folding import fold, slug_of
+from shop.books.search import matching
+from shop.books.search.folding import fold, slug_of
 
 SUGGESTED = 8
 LETTERS_MIN = 2
