@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from shop import models
 from shop.books.search import matching
-from shop.books.search.folding import fold, slug_of
+from shop.books.search.folding import fold, slug_of, spellings
 
 SUGGESTED = 8
 LETTERS_MIN = 2
@@ -45,11 +45,17 @@ def suggestions(typed: str) -> list[Suggestion]:
 
 
 def _of(isbn: str, title: str, author: str, series: str, *, words: list[str]) -> Iterator[Suggestion]:
-    yield Suggestion(kind="Book", text=title, url=models.page_url(isbn=isbn, title=title), more=author)
+    if _has(words, f"{title} {author} {isbn}"):
+        yield Suggestion(kind="Book", text=title, url=models.page_url(isbn=isbn, title=title), more=author)
     for kind, address, text in (("Author", "author", author), ("Series", "series", series)):
-        folded = f" {fold(text)}"
-        if (slug := slug_of(text)) and all(f" {word}" in folded for word in words):
+        if (slug := slug_of(text)) and _has(words, text):
             yield Suggestion(kind=kind, text=text, url=reverse(address, args=[slug]))
+
+
+def _has(words: list[str], text: str) -> bool:
+    """Whether somebody who reads the text sees why it was suggested."""
+    folded = f" {spellings(text)}"
+    return all(f" {word}" in folded for word in words)
 
 
 def _place(one: Suggestion, start: str) -> tuple[bool, bool, str]:
