@@ -11,15 +11,14 @@ def check_digit(first_twelve: str) -> str:
     return str(-total % 10)
 
 
+def looks_right(isbn: str) -> bool:
+    """Whether this is thirteen digits."""
+    return len(isbn) == 13 and isbn.isascii() and isbn.isdigit()
+
+
 def is_valid(isbn: str) -> bool:
     """Whether this is thirteen digits, a book's prefix and the right check digit, without hyphens."""
-    return (
-        len(isbn) == 13
-        and isbn.isascii()
-        and isbn.isdigit()
-        and isbn[:3] in {"978", "979"}
-        and isbn[12] == check_digit(isbn[:12])
-    )
+    return looks_right(isbn) and isbn[:3] in {"978", "979"} and isbn[12] == check_digit(isbn[:12])
 
 
 def as_ten(isbn: str) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from inventory import queries as inventory_queries
 from inventory.models import pool_name
 from shop import models
+from shop.books import isbn as isbns
 from shop.books.search import facets
 from shop.flashsales import flash_sales
 from shop.site import shared_pages, ttl_cache
@@ -85,7 +86,9 @@ _left: ttl_cache.TtlRows[int] = ttl_cache.TtlRows(
 
 def offers(skus: Collection[str]) -> dict[str, Offer]:
     """Those of these books that are for sale, by sku, at most half a second old; whether a sale runs is decided now."""
-    return _with_sales(_usual.get(skus), flash_sales.calendar())
+    # A browser may send anything; what cannot be a book is not asked for, nor remembered.
+    possible = [sku for sku in skus if isbns.looks_right(sku)]
+    return _with_sales(_usual.get(possible), flash_sales.calendar())
 
 
 def offer(sku: str) -> Offer | None:
