@@ -80,7 +80,7 @@ def test_a_named_rate_goes_before_samples() -> None:
         (["--rate", "0"], 2, "--rate takes a number above 0."),
         (["--rate", "5", "--member-rate", "-1"], 2, "--member-rate takes a number above 0."),
         (["--rate", "5", "--headroom", "0.5"], 2, "--headroom takes a number from 1 to 100."),
-        (["--rate", "5", "--topic", "nothing"], 2, "no topic nothing; there are: inventory.events"),
+        (["--rate", "5", "--topic", "nothing"], 2, "no topic nothing; there are: catalogue.updates, inventory.events"),
         (["--rate", "5"], 3, "No member was ever seen with more to do than it could"),
     ],
 )
