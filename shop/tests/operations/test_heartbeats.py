@@ -109,7 +109,7 @@ def test_who_is_missing_and_since_when(settings: Any) -> None:
 def test_a_redis_that_was_emptied_makes_nobody_missed(
     in_redis: redis.Redis, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """XC2: it knows nobody until each has said something again; until then PostgreSQL is asked as well."""
+    """O1: it knows nobody until each has said something again; until then PostgreSQL is asked as well."""
     settings.EXPECTED_PROCESSES = "relay,web"
     relay, web = beat("relay"), beat("web")
     for each in (relay, web):

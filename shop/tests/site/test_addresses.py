@@ -69,7 +69,7 @@ class Shop:
     """An order of the account owner's, and its visitors."""
 
     def __init__(self) -> None:
-        self.book = a_book()
+        self.book = a_book(series="A Series")
         Client().post("/api/orders/", json.dumps(api_order(self.book)), content_type="application/json")
         self.order = Order.objects.get()
         self.accounts = {name: User.objects.create_user(name) for name in ("owner", "other", "staff", "watcher")}
@@ -86,8 +86,9 @@ class Shop:
         if visitor in self.accounts:
             client.force_login(self.accounts[visitor])
         path = address.path.replace("<uuid:order_id>", str(self.order.pk)).replace("<isbn:isbn>", self.book.isbn)
+        slugs = {"author": self.book.author_slug, "series": self.book.series_slug}
         key = f"?key={links.key_for(self.order.pk)}" if visitor == "link" else ""
-        response: Any = client.generic(method, path.replace("<slug:slug>", "x") + key, "{}")
+        response: Any = client.generic(method, path.replace("<slug:slug>", slugs.get(address.name, "x")) + key, "{}")
         signs_in = response.get("Location", "").startswith(("/sign-in/?", "/admin/login/?"))
         return "sign in" if signs_in else response.status_code
 
