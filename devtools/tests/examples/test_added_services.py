@@ -58,7 +58,11 @@ def test_a_new_service_and_the_fraud_check_pass_their_tests(folder: Path) -> Non
         ("shipping", ["order.created"], "a consumer group shipping already"),
         ("orders", ["order.created"], "already"),
         ("json", ["order.created"], "something called json already"),
-        ("parcel_watch", ["order.creatd"], r"Nobody states 'order\.creatd'\. There are: book\.updated, inventory\.expired"),
+        (
+            "parcel_watch",
+            ["order.creatd"],
+            r"Nobody states 'order\.creatd'\. There are: book\.updated, inventory\.expired",
+        ),
     ],
 )
 def test_what_cannot_be_made_is_refused(name: str, hears: list[str], words: str, folder: Path) -> None:
