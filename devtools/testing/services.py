@@ -24,6 +24,7 @@ PROJECT = Path(__file__).parents[2]
 STATE = PROJECT / ".bookrush"
 # Nothing listens there: a test that forgot to ask for a broker fails instead of talking to somebody's own.
 NOWHERE = "127.0.0.1:1"
+_KAFKA_TRIES = 3
 
 
 class Services:
@@ -82,20 +83,30 @@ class Services:
         if self._kafka is None:
             self.jars.ensure(self.supervisor)
             rehearsal.ensure(self.jars, self.supervisor, folder=self.state.path / "rehearsal")
-            folder = self.state.path / "kafka"
-            shutil.rmtree(folder, ignore_errors=True)
-            self._kafka = apache_kafka.ApacheKafka(
-                self.supervisor,
-                folder=folder,
-                jars=self.jars,
-                brokers=self._brokers,
-                security=self.kafka_security,
-            )
+            self._kafka = self._first_kafka()
         for broker in self._kafka.brokers.values():
             if self.supervisor.is_running(broker.name):
                 self._kafka.resume(broker.id)
         self._kafka.start()
         return self._kafka
+
+    def _first_kafka(self) -> apache_kafka.ApacheKafka:
+        """Started; on other ports where another program was quicker to take those that were free."""
+        folder = self.state.path / "kafka"
+        for more in reversed(range(_KAFKA_TRIES)):
+            shutil.rmtree(folder, ignore_errors=True)
+            kafka = apache_kafka.ApacheKafka(
+                self.supervisor, folder=folder, jars=self.jars, brokers=self._brokers, security=self.kafka_security
+            )
+            try:
+                kafka.start()
+            except LocalError:
+                kafka.stop()
+                if not more:
+                    raise
+            else:
+                return kafka
+        raise AssertionError("unreachable")
 
     def stop_kafka(self) -> None:
         """Stop the brokers that run, with what is in them; `kafka` starts them again."""

@@ -74,8 +74,8 @@ class ClusterReader:
 
         `pauses` are what people have paused; what stands still for that is not counted as stalled.
 
-        Blocks for as long as the brokers take; `PROBE_SECONDS` where none answers, and about `ANSWER_SECONDS`
-        where they fall silent during the look.
+        Blocks for as long as the brokers take; `PROBE_SECONDS` where none answers, and mostly `ANSWER_SECONDS`,
+        three times that at the most, where they fall silent during the look.
 
         Raises:
             KafkaException: the brokers do not answer.
