@@ -31,7 +31,11 @@ class Watch:
         Raises:
             DatabaseError, InterfaceError: PostgreSQL is away.
         """
-        self.board.evaluate(collector.overview())
+        overview = collector.overview()
+        if overview.database.error:
+            # Who leads has PostgreSQL: this was seen before it came back. Whoever told people of it says that it is over.
+            return
+        self.board.evaluate(overview)
         stamps.take()
         self._senders.wake(ask_database=True)
 
