@@ -33,7 +33,7 @@ class Watch:
         """
         overview = collector.overview()
         if overview.database.error:
-            # Who leads has PostgreSQL: this was seen before it came back. Whoever told people of it says that it is over.
+            # Who leads has PostgreSQL: this was seen before it came back. Who told people of it says that it is over.
             return
         self.board.evaluate(overview)
         stamps.take()

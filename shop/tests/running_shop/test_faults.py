@@ -50,7 +50,9 @@ def untouched(buyers: Buyers) -> Iterator[None]:
     count = len(buyers.placed)
     # Those that a killed process had claimed are anybody's again when its claim has run out.
     shop.wait_until(lambda: _mails(buyers) == 3 * count, what=f"{3 * count} mails", timeout_seconds=60 + LEASE_SECONDS)
-    shop.wait_until(lambda: _figures(shop, sku)["delivered"] == before["delivered"] + count, what="the figures")
+    shop.wait_until(
+        lambda: _figures(shop, sku)["delivered"] == before["delivered"] + count, what="the figures", timeout_seconds=120
+    )
     after = _figures(shop, sku)
     assert {name: after[name] - before[name] for name in after} == {
         "sold": count,
