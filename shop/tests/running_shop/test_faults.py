@@ -1,5 +1,6 @@
 """The running shop with parts of it stopped or killed: clicks are accepted, nothing is lost, nothing happens twice."""
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Iterator
@@ -45,6 +46,8 @@ def buyers(running_shop: Shop) -> Buyers:
 def untouched(buyers: Buyers) -> Iterator[None]:
     """After the test: every one of its orders had each of its effects exactly once."""
     shop, sku = buyers.shop, buyers.sku
+    with contextlib.suppress(TimeoutError):  # what others have left may never come to rest; mostly it does at once
+        shop.wait_until(lambda: _is_at_rest(shop), what="the end of what others have ordered", timeout_seconds=30)
     before = _figures(shop, sku)
     yield
     count = len(buyers.placed)
@@ -68,6 +71,16 @@ def untouched(buyers: Buyers) -> Iterator[None]:
     )
     assert charged == [(count, count)]
     assert shop.query("SELECT count(*) FROM kafka_bridge_outboxrow WHERE published_at IS NULL") == [(0,)]
+
+
+def _is_at_rest(shop: Shop) -> bool:
+    """Whether the shop's figures are those of all orders that there are: none is on its way to its buyer."""
+    [(on_their_way, delivered)] = shop.query(
+        "SELECT count(*) FILTER (WHERE status IN ('PAID', 'SHIPPED')), count(*) FILTER (WHERE status = 'DELIVERED') "
+        "FROM orders_order"
+    )
+    [(counted,)] = shop.query("SELECT coalesce(sum(delivered), 0) FROM shop_dailysales")
+    return not on_their_way and int(counted) == delivered
 
 
 def _figures(shop: Shop, sku: str) -> dict[str, int]:
