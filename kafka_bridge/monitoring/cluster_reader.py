@@ -74,8 +74,8 @@ class ClusterReader:
 
         `pauses` are what people have paused; what stands still for that is not counted as stalled.
 
-        Blocks for as long as the brokers take; `PROBE_SECONDS` where none answers, and mostly `ANSWER_SECONDS`,
-        three times that at the most, where they fall silent during the look.
+        Blocks for as long as the brokers take; `PROBE_SECONDS` where none answers, and `ANSWER_SECONDS` where they fall
+        silent during the look, two seconds longer where it is a coordinator that does not answer.
 
         Raises:
             KafkaException: the brokers do not answer.
@@ -110,6 +110,7 @@ class ClusterReader:
         metadata = self._admin.list_topics(timeout=PROBE_SECONDS)
         answer_seconds = time.monotonic() - began
         names = [clients.topic_name(topic.name) for topic in topics.wanted()]
+        self._refresh_configs(self._admin, [name for name in names if name in metadata.topics])
         reading = lag.read_groups(
             self._admin,
             self._coordinators,
@@ -124,7 +125,6 @@ class ClusterReader:
         paces, written = self._paces(reading)
         rows = lag.with_pauses(reading.rows, pauses)
         self._stalls.find_stalled(rows)
-        self._refresh_configs(self._admin, [name for name in names if name in metadata.topics])
         self._metrics.wait()
         return KafkaFigures(
             cluster_id=metadata.cluster_id or "",
