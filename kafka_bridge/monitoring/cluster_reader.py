@@ -52,13 +52,15 @@ _Ends = dict[PartitionId, int]
 class ClusterReader:
     """One reader for one thread."""
 
-    def __init__(self, *, with_age: bool = True) -> None:
-        """`with_age`: whether old messages are read to learn how old they are, which takes a client a look."""
+    def __init__(self, *, with_age: bool = True, metrics_every_seconds: float = 0.0) -> None:
+        """`with_age`: whether old messages are read to learn how old they are, which takes a client a look.
+        `metrics_every_seconds`: how long what brokers say by JMX serves; it costs them more than all other questions.
+        """
         self._with_age = with_age
         self._admin: AdminClient | None = None
         self._coordinators = Coordinators()
         self._committed_of = offsets.CommittedReader(answer_seconds=ANSWER_SECONDS)
-        self._metrics = BrokerMetricsReader()
+        self._metrics = BrokerMetricsReader(every_seconds=metrics_every_seconds)
         self._certificates = CertificateReader()
         self._handling = HandlingRates()
         self._stalls = StallDetector(seconds=0)
