@@ -12,6 +12,8 @@ from benchmarks.environment import BenchmarkEnvironment
 from benchmarks.measured import cost
 from benchmarks.profile import BenchmarkOutcome, Profile
 
+SETTLED_SECONDS = 35.0
+"""After its start a shop begins to look at itself, which is done once, and no part of its rest."""
 UNOBSERVED = {"DJANGO_SETTINGS_MODULE": "benchmarks.unobserved.settings"}
 
 
@@ -34,11 +36,13 @@ def _measure(bench: BenchmarkEnvironment, profile: Profile, number: int, *, is_w
     name = f"{'watched' if is_watched else 'unwatched'}{number}"
     environment = bench.process_environment(name) | cost.NO_DELAYS | ({} if is_watched else UNOBSERVED)
     roles, port = bench.roles(environment)
+    started = time.monotonic()
     roles.start()
     try:
         roles.wait_ready()
         with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
             cost.finish_orders(bench, connection, cost.load_plan(bench, port, rate=10.0, seconds=4.0))
+            time.sleep(max(0.0, started + SETTLED_SECONDS - time.monotonic()))
             at_rest = cost.rest(bench.pids(roles), profile.rest_seconds)
             began = time.monotonic()
             plan = cost.load_plan(bench, port, rate=None, seconds=profile.busy_seconds)

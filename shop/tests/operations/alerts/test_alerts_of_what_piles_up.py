@@ -110,6 +110,16 @@ def late(told: Watched) -> Trouble:
     return Trouble("mails_late", "", "mail_seconds=5", cause, mend)
 
 
+def paused(shop: Shop) -> Trouble:
+    """A group that a person has stopped."""
+
+    def control(what: str) -> None:
+        shop.manage("control_group", what, "analytics", "--reason", "of a test")
+
+    limits = "paused_seconds=2"
+    return Trouble("paused_by_person", "analytics", limits, lambda: control("pause"), lambda: control("resume"))
+
+
 def failing(shop: Shop) -> Trouble:
     """A table that analytics needs is not there."""
     there, away = "shop_dailysales", "shop_dailysales_of_a_test"
@@ -212,10 +222,10 @@ def told_of_none(told: Watched) -> Callable[[], bool]:
     return lambda: len(told.hook.to("/alive")) > before + 1 and told.mailed() == told.told().total()
 
 
-def test_letters_strangers_messages_and_late_mails_are_told_once_and_their_end_once(
+def test_letters_strangers_messages_late_mails_and_a_pause_are_told_once_and_their_end_once(
     watched: Watched,  # noqa: F811 - the fixture
 ) -> None:
-    play(watched, [refused(watched.shop), dead(watched.shop), late(watched)])
+    play(watched, [refused(watched.shop), dead(watched.shop), late(watched), paused(watched.shop)])
 
 
 @pytest.mark.prove
