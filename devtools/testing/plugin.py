@@ -323,7 +323,7 @@ def kafka(real_kafka: ApacheKafka, settings: Any) -> Iterator[ApacheKafka]:
         min_insync_replicas=1,
     )
     topics.apply(topics.plan())
-    waiting.until(lambda: _have_leaders(prefix), what="leaders of the topics", timeout_seconds=30)
+    waiting.until(lambda: _have_leaders(prefix), what="leaders of the topics", timeout_seconds=60)
     yield real_kafka
     real_kafka.resume()
     real_kafka.start()

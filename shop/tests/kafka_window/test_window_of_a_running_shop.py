@@ -188,8 +188,10 @@ def test_the_last_state_is_there_without_javascript(window: KafkaPages, running_
     order = place_order(running_shop)
     # Its way is told by the tables, and the drawing by the brokers, each when it was looked at last.
     waiting.until(
-        lambda: "order.confirmed" in (html := window.get(f"/kafka/?order={order}"))
-        and f'data-story="{order}" data-mine' in html,
+        lambda: (
+            "order.confirmed" in (html := window.get(f"/kafka/?order={order}"))
+            and f'data-story="{order}" data-mine' in html
+        ),
         what="the story and its messages in the drawing",
         timeout_seconds=60,
     )
