@@ -16,8 +16,8 @@ class Command(BaseCommand):
     help = (
         "Write the receipt of a sale that is over: the units set aside and sold, the winners under names that only "
         "they recognize, times and sums, and hashes of what the log held then; all of it signed. Whoever has the file "
-        "can check it without the shop, with `verify_receipt`. Exit code: 0, 1 if it cannot be written yet or Kafka does "
-        "not answer, 2 for options that make no sense."
+        "can check it without the shop, with `verify_receipt`. Exit code: 0, 1 if it cannot be written yet or Kafka "
+        "does not answer, 2 for options that make no sense."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
