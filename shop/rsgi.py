@@ -2,11 +2,9 @@
 
 import sys
 
-# isort: off - the first import sets Django up for the second
+# ruff: noqa: I001 - the first of these sets Django up for the others
 from shop.wsgi import application as django_application
 from shop.checkout.sold_out_door import SoldOutDoor
-
-# isort: on
 from shop.site.web import WebApplication
 
 # Sixteen threads serve requests while one commits their orders. Each time that one comes back from PostgreSQL it waits
