@@ -1,5 +1,8 @@
 """Stating that a book changed, in the transaction that changes it."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.conf import settings
 
 from events import catalogue
@@ -15,19 +18,35 @@ def state(before: Book | None, after: Book) -> bool:
     Raises:
         RuntimeError: there is no transaction.
     """
+    return state_all([(before, after)]) == 1
+
+
+def state_all(changes: Iterable[tuple[Book | None, Book]]) -> int:
+    """As `state`, for many at once; how many were stated."""
+    events = [event for before, after in changes if (event := _event(before, after))]
+    if events:
+        outbox.publish(*events)
+    return len(events)
+
+
+def _event(before: Book | None, after: Book) -> catalogue.BookUpdated | None:
     changed = [name for name in _TOLD if before is None or getattr(before, name) != getattr(after, name)]
     if not changed:
-        return False
-    outbox.publish(
-        catalogue.BookUpdated(
-            sku=after.isbn,
-            title=after.title,
-            author=after.author,
-            price_minor=after.price_minor,
-            currency=settings.CURRENCY,
-            is_listed=after.is_listed,
-            changed=tuple(name.removesuffix("_id") for name in changed),
-            was_price_minor=before.price_minor if before and "price_minor" in changed else None,
-        )
+        return None
+    return catalogue.BookUpdated(
+        sku=after.isbn,
+        title=after.title,
+        author=after.author,
+        price_minor=after.price_minor,
+        currency=settings.CURRENCY,
+        is_listed=after.is_listed,
+        changed=tuple(name.removesuffix("_id") for name in changed),
+        was_price_minor=before.price_minor if before and "price_minor" in changed else None,
     )
-    return True
+
+
+def offer_of(book: Book | None) -> dict[str, Any]:
+    """What the activity log records of a book; nothing of one that is not there."""
+    if book is None:
+        return {}
+    return {"title": book.title, "price_minor": book.price_minor, "for sale": book.is_listed}

@@ -17,7 +17,7 @@ ANSWERS_MAX = 500
 IS_SHARED = "X-Is-Shared"
 """The header by which the web process knows such an answer; it does not leave the process."""
 Header = tuple[str, str]
-_MARK = (IS_SHARED, "1")
+MARK = (IS_SHARED, "1")
 _SENT = metrics.counter("http_shared_answers", "Pages sent from memory, which Django was not asked for", by="web")
 Address = tuple[str, ...]
 """All that such an answer depends on: scheme, host, path, query."""
@@ -95,9 +95,9 @@ def find(scope: Any) -> Answer | None:
 
 def keep(scope: Any, status: int, headers: list[Header], body: bytes) -> Answer | None:
     """Keep an answer that others may get; None if this is none. The header that says so is removed."""
-    if _MARK not in headers:
+    if MARK not in headers:
         return None
-    headers.remove(_MARK)
+    headers.remove(MARK)
     sets_cookies = any(name.lower() == "set-cookie" for name, _ in headers)
     if scope.method != "GET" or status != 200 or sets_cookies:
         return None
