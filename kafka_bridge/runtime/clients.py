@@ -28,6 +28,8 @@ _MUCH_BYTES = 1024 * 1024
 COMPRESSION = "lz4"
 PARTITIONER = "consistent_random"
 """librdkafka's: CRC32 of the key, and any partition where there is none. Java's own is another one (murmur2)."""
+_WARNINGS = 4
+"""Of syslog's levels. For librdkafka brokers that do not answer in time are a warning, those that refuse an error."""
 ErrorCallback = Callable[[KafkaError], None]
 CommitCallback = Callable[[KafkaError | None, list[TopicPartition]], None]
 
@@ -99,6 +101,7 @@ def producer(*, linger_ms: float = 5, on_error: ErrorCallback = _ignore) -> Prod
         common()
         | {
             "logger": _client_log,
+            "log_level": _WARNINGS,
             "error_cb": on_error,
             "acks": "all",
             "enable.idempotence": True,
@@ -128,6 +131,7 @@ def consumer(
     options = conf()
     config = common() | {
         "logger": _client_log,
+        "log_level": _WARNINGS,
         "error_cb": on_error,
         "group.id": options.group_prefix + group,
         "group.protocol": options.group_protocol,

@@ -15,7 +15,7 @@ def read() -> RedisFigures:
     """Ask it once.
 
     Raises:
-        redis.RedisError: it cannot be asked.
+        redis.RedisError: it cannot be asked, or takes no writes.
     """
     client = redis.Redis.from_url(
         settings.REDIS_URL, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS, retry=None
@@ -26,8 +26,10 @@ def read() -> RedisFigures:
         client.ping()
         answer_seconds = time.monotonic() - began
         info: dict[str, Any] = {}
-        for section in ("memory", "clients", "stats"):
+        for section in ("memory", "clients", "stats", "replication"):
             info |= client.info(section)
+    if info["role"] == "slave":
+        raise redis.ReadOnlyError("read-only, as a replica is")
     return RedisFigures(
         answer_seconds=answer_seconds,
         memory_bytes=int(info["used_memory"]),
