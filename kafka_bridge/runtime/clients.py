@@ -48,9 +48,9 @@ class NotAgain(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether it is new, or was long ago."""
-        # Which client it was and how long it had waited make no other complaint of it.
+        # Which client it was and what times are given in brackets make no other complaint of it.
         _, _, complaint = record.getMessage().partition("] ")
-        complaint = complaint.partition(" (after ")[0]
+        complaint = complaint.partition(" (")[0]
         if time.monotonic() - self._passed_at.get(complaint, -REPEAT_SECONDS) < REPEAT_SECONDS:
             return False
         self._passed_at[complaint] = time.monotonic()
