@@ -1,6 +1,7 @@
 """The window on Kafka and its sockets, asked by strangers as in a demo, in which everybody may look; on no broker."""
 
 import asyncio
+import json
 import random
 from typing import Any
 
@@ -9,7 +10,7 @@ from channels.testing import HttpCommunicator, WebsocketCommunicator
 from django.conf import settings as django_settings
 
 from devtools.testing.shop import strange_words
-from shop.live import http, sockets
+from shop.live import http, kafka_sockets, sockets
 
 pytestmark = [pytest.mark.security, pytest.mark.django_db(transaction=True)]
 OURS = b"127.0.0.1:8001"
@@ -114,3 +115,20 @@ def test_words_that_a_socket_does_not_know_end_it(path: str) -> None:
 
     assert asyncio.run(story()) == {4400}
     assert django_settings.KAFKA_PRACTICE is False
+
+
+def test_who_never_answers_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One drawing is sent, and no second one until it was read."""
+    monkeypatch.setattr(kafka_sockets, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(kafka_sockets, "QUIET_SECONDS", 0.1)
+
+    async def story() -> tuple[list[str], int]:
+        headers = [(b"host", OURS), (b"origin", b"http://" + OURS)]
+        asker = WebsocketCommunicator(sockets.application, "/kafka/socket/", headers=headers)
+        assert (await asker.connect(timeout=30))[0]
+        sent = []
+        while (told := await asker.receive_output(timeout=60))["type"] == "websocket.send":
+            sent.append(json.loads(told["text"])["type"])
+        return sent, int(told["code"])
+
+    assert asyncio.run(story()) == (["window"], kafka_sockets.SILENT)
