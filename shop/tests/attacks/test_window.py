@@ -3,6 +3,8 @@
 import asyncio
 import json
 import random
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from channels.testing import HttpCommunicator, WebsocketCommunicator
 from django.conf import settings as django_settings
 
 from devtools.testing.shop import strange_words
+from kafka_bridge.runtime import waiting
+from shop.kafka_window import watching
 from shop.live import http, kafka_sockets, sockets
 
 pytestmark = [pytest.mark.security, pytest.mark.django_db(transaction=True)]
@@ -31,6 +35,19 @@ SOCKETS = ("/kafka/socket/", "/kafka/cards/socket/", "/live/stock/", "/ops/socke
 def _demo(settings: Any) -> None:
     settings.SHOW_DEMO_HINTS, settings.KAFKA_PRACTICE = True, False
     settings.LIVE_SOCKETS_PER_ADDRESS_MAX = settings.LIVE_SOCKETS_MAX
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_is_left() -> Iterator[None]:
+    """Once nobody looks any more, what reads for the window ends by itself; other files begin without it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(watching, "LINGER_SECONDS", 1.0)
+        yield
+        waiting.until(lambda: not _readers(), what="the end of the window's threads", timeout_seconds=120)
+
+
+def _readers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("window_")]
 
 
 async def _nobody(scope: dict[str, Any], receive: Any, send: Any) -> None:
