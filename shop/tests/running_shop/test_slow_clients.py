@@ -39,6 +39,8 @@ CLIENTS = 500
 # A machine may be busy: clicks are held against those of a moment ago, on the same machine.
 TIMES_SLOWER = 10
 PATIENCE_SECONDS = 0.3
+# A machine may be so busy that the first crowd has reached its end before the first click.
+CROWDS = 3
 # Several times the longest bound (`UNREAD_SECONDS`); a busy machine is later, and without a bound it would be never.
 ENDED_SECONDS = 120.0
 WEB_PATHS = ("/", "/healthz")
@@ -61,11 +63,16 @@ def click(port: int, paths: tuple[str, ...], *, rounds: int = 12, crowd: Crowd |
 def check_clicks(port: int, paths: tuple[str, ...], kinds: tuple[Kind, ...], shop: Shop, *, clients: int) -> None:
     """Others are served while slow clients hold all that they may, about as soon as without them; those have an end."""
     before = click(port, paths)
-    with slow_clients.crowd(port, kinds, clients=clients) as those:
-        click(port, paths, rounds=1, crowd=those)
-        assert those.still_open() > clients // 2, "others are answered while the slow ones hold on"
-        meanwhile = click(port, paths, crowd=those)
-        until_ended(shop, those)
+    meanwhile = None
+    for _ in range(CROWDS):
+        with slow_clients.crowd(port, kinds, clients=clients) as those:
+            click(port, paths, rounds=1, crowd=those)
+            if those.still_open() > clients // 2:
+                meanwhile = click(port, paths, crowd=those)
+            until_ended(shop, those)
+        if meanwhile is not None:
+            break
+    assert meanwhile is not None, "others are answered while the slow ones hold on"
     usual = max(before, click(port, paths))
     assert meanwhile < PATIENCE_SECONDS + TIMES_SLOWER * usual, (before, meanwhile, usual)
 
