@@ -16,7 +16,7 @@ from shop.books.search import matching
 from shop.models import Book
 
 pytestmark = [pytest.mark.security, pytest.mark.django_db(transaction=True)]
-NAMES = ("q", "sort", "page", "category", "format", "language", "author", "series", "as")
+NAMES = ("q", "sort", "page", "category", "format", "language", "author", "series", "as", "p")
 ANSWER_BYTES = 300_000
 
 
@@ -28,6 +28,7 @@ def addresses(chance: random.Random, book: Book) -> str:
             "/", "/suggest/", f"/authors/{book.author_slug}/", f"/series/{book.series_slug}/", f"/authors/{slug}/",
             f"/series/{slug}/", f"/books/{book.isbn}-{slug}/", f"/books/{book.isbn}/panel/", f"/covers/{book.isbn}.svg",
             reverse("contracts"), reverse("asyncapi"), "/kafka/", "/kafka/break/", "/kafka/experiments/",
+            "/robots.txt", "/sitemap.xml", "/sitemap-books.xml", "/sitemap-authors.xml", f"/sitemap-{slug}.xml",
         )
     )  # fmt: skip
     return f"{path}?{urlencode(strange_words.pairs(chance, NAMES))}"
