@@ -1,5 +1,6 @@
 """XE5: behind an address everything is dropped. Who connects there gives up in time, says so, and nothing is lost."""
 
+import asyncio
 import copy
 import dataclasses
 import re
@@ -12,18 +13,23 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+from channels.testing import WebsocketCommunicator
 from confluent_kafka import KafkaException
 from django.conf import settings as django_settings
 from django.db import connection
 from django_redis import get_redis_connection
 
 from devtools.testing import black_hole
+from devtools.testing.shop import admin_desk
 from devtools.testing.shop.mails_owed import owed
+from devtools.testing.shop.storefront import a_book
 from kafka_bridge.monitoring import broker_certificates, broker_metrics, broker_probe, cluster_reader
 from kafka_bridge.runtime import clients, error_classes
+from orders import links
 from orders.mailing import mail_sending
 from payments.gateways import http_pool
 from payments.sandbox import hooks
+from shop.live import sockets
 from shop.operations import readiness
 from shop.operations.alerts.telling import channels
 from shop.operations.overview import redis_server
@@ -108,7 +114,7 @@ TRIED = {
     "sandbox's webhooks to the shop": Connecting(_hook, OSError, hooks.ANSWER_SECONDS),
 }
 ELSEWHERE = {
-    "Redis: channel layer": "shop/tests/outages/test_useless_redis.py",
+    "Redis: channel layer": "below",
     "payment gateway": "payments/tests/test_silent_gateway.py",
     "PostgreSQL, all roles": "kafka_bridge/tests/runtime/test_database_bounds.py",
     "PostgreSQL, consumers": "kafka_bridge/tests/consuming/test_zombies.py",
@@ -157,7 +163,26 @@ def test_xe5_who_connects_gives_up_in_time_and_says_so(hole: int) -> None:
     assert (mail.attempts, mail.sent_at, mail.last_error) == (0, None, ""), "an outage is not the mail's fault"
 
 
+def test_xe5_a_socket_is_refused_in_time_where_no_news_can_come(hole: int, settings: Any) -> None:
+    """The page asks over HTTP meanwhile."""
+    layers = copy.deepcopy(settings.CHANNEL_LAYERS)
+    layers["default"]["CONFIG"]["hosts"][0]["address"] = f"redis://127.0.0.1:{hole}/3"
+    settings.CHANNEL_LAYERS = layers
+    order_id = admin_desk.place(a_book())
+
+    async def story() -> bool:
+        address = f"/live/orders/{order_id}/?key={links.key_for(order_id)}"
+        asker = WebsocketCommunicator(sockets.application, address, headers=[(b"host", b"127.0.0.1")])
+        return bool((await asker.connect(timeout=60))[0])
+
+    began = time.monotonic()
+    assert asyncio.run(story()) is False
+    assert time.monotonic() - began < layers["default"]["CONFIG"]["hosts"][0]["socket_connect_timeout"] + BUSY_SECONDS
+
+
 def test_every_connection_of_the_table_is_tried() -> None:
     section = DOCUMENT.read_text().split("## Bounds in time\n")[1].split("\n## ")[0]
     named = set(re.findall(r"^\| ([^|]+) \| [^|]+ \| [\d.]+ \|", section, re.MULTILINE))
     assert named == set(TRIED) | set(ELSEWHERE)
+    files = [where for where in ELSEWHERE.values() if where.endswith(".py")]
+    assert [where for where in files if not (Path(django_settings.BASE_DIR) / where).exists()] == []
