@@ -16,7 +16,7 @@ def read() -> RedisFigures:
     """Ask it once.
 
     Raises:
-        redis.RedisError: it cannot be asked.
+        redis.RedisError: it cannot be asked, or takes no writes.
     """
     client = _client(settings.REDIS_URL)
     client.ping()  # connects, where it is not
@@ -24,8 +24,11 @@ def read() -> RedisFigures:
     client.ping()
     answer_seconds = time.monotonic() - began
     info: dict[str, Any] = {}
-    for section in ("memory", "clients", "stats"):
+    for section in ("memory", "clients", "stats", "replication"):
         info |= client.info(section)
+    if info["role"] == "slave":
+        client.connection_pool.disconnect()  # another connection may lead to the one that took over
+        raise redis.ReadOnlyError("read-only, as a replica is")
     return RedisFigures(
         answer_seconds=answer_seconds,
         memory_bytes=int(info["used_memory"]),

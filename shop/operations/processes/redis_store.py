@@ -57,6 +57,8 @@ class RedisHeartbeats:
                 pipeline.execute()
         except redis.RedisError as error:
             activity.current.note_use("redis", error=type(error).__name__)
+            # It may be a replica by now; another connection may lead to the one that took over.
+            self._client.connection_pool.disconnect(inuse_connections=False)
             raise
         activity.current.note_use("redis", answer_seconds=time.monotonic() - began)
 
