@@ -25,6 +25,7 @@ from shop.operations.processes import expected
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.operations, pytest.mark.together]
 INSTANTLY_SECONDS = 0.05
+OFTEN_SECONDS = 0.5
 SOURCES = {"processes", "kafka", "database", "redis"}
 
 
