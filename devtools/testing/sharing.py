@@ -24,8 +24,9 @@ _SHOP_IN_TEXT = re.compile(r"running_shop\b(?!/)")
 
 
 def place_in_line(item: pytest.Item) -> tuple[int, bool]:
-    """Sorts the tests of a run; of a kind, files of tests that take long come first."""
-    return _kind(item.nodeid), "mark.slow" not in _text(_path(item.nodeid))
+    """Sorts the tests of a run; of those with a broker, files of tests that take long come first."""
+    kind = _kind(item.nodeid)
+    return kind, kind == _SLOW and "mark.slow" not in _text(_path(item.nodeid))
 
 
 def needs_shop(nodeid: str) -> bool:
