@@ -64,7 +64,7 @@ class GroupMember(PartitionHolder):
     def _forget_all(self) -> None:
         """What was in hand when we left, comes again to whoever has the partitions now."""
         self._offsets = OffsetTracker()
-        for found in (self.assigned, self._revoked, self._held, self._ends, self._unreadable):
+        for found in (self.assigned, self._revoked, self._held, self._ends, self._unreadable, self._unheard):
             found.clear()
         self._is_leaving = self._commit_again = False
 
@@ -108,6 +108,7 @@ class GroupMember(PartitionHolder):
             KafkaException: the client is beyond repair.
         """
         self._look_at_controls()
+        self._leave_if_nothing_is_heard()
         self._activity.turn(self._consumer, self.assigned, self._held, self._waits_for)
         first = self._consumer.poll(max(0.0, min(wait_seconds, POLL_SECONDS)))
         if first is not None:
@@ -130,6 +131,7 @@ class GroupMember(PartitionHolder):
 
     def _is_end(self, message: Message) -> bool:
         """Whether it says that a partition has been read to its end; see Note [Gaps at the end]."""
+        self._hear(message)
         error = message.error()
         if error is None or error.code() != KafkaError._PARTITION_EOF:
             return False
@@ -253,3 +255,4 @@ class GroupMember(PartitionHolder):
         finally:
             self._is_paused = False
             self._consumer.resume(topic_partitions(self.assigned - self._held))
+            self._listen_from_now_on()

@@ -13,6 +13,13 @@ forgotten. Then it stays paused, through rebalances and pauses of our own, until
 To a broker a commit is a message more, written and copied like any other. So offsets are stored in the client after
 each batch, and committed a few times a second. Who gives partitions back commits all that is stored. Only after a crash
 the messages of the last moment come again; the inbox knows them, and they change nothing.
+
+# Note [Partitions of which nothing is heard]
+After a broker thaws, it happens that the client asks for the committed offsets at the wrong moment, is told that this
+is no coordinator, and asks no more: the member has its partitions, is in its group, and reads nothing for good. So of
+each partition that comes, either a message or its end must be heard; where neither comes for half a minute, the member
+leaves and comes back with a new client. Should that not help (a partition may have no leader), it waits twice as long
+the next time: to come and go disturbs the others.
 """
 
 import logging
@@ -28,6 +35,7 @@ from kafka_bridge.runtime import access_errors, clients
 from kafka_bridge.telemetry import activity
 
 log = logging.getLogger(__name__)
+SILENT_SECONDS, SILENT_SECONDS_MAX = 30.0, 480.0
 
 
 class PartitionHolder:
@@ -53,7 +61,10 @@ class PartitionHolder:
         self._held: set[PartitionId] = set()
         """Those of ours that a person paused; see Note [Held by a person]."""
         self._is_leaving = False
-        """A person asked us to leave and come back."""
+        """A person asked us to leave and come back, or nothing is heard of what we have."""
+        self._unheard: dict[PartitionId, float] = {}
+        """Partitions that have come and of which nothing was heard yet, and since when it could have been."""
+        self._silent_seconds = SILENT_SECONDS
         self._commit_again = False
         """Something is stored that is not committed, or a commit was refused."""
         self._commit_at = 0.0
@@ -83,9 +94,36 @@ class PartitionHolder:
         self._revoked |= newly
         self._consumer.pause(topic_partitions(newly))
         self._consumer.resume(topic_partitions(freed))
+        self._listen_from_now_on()
         for what, partitions in (("paused by a person", newly), ("goes on", freed)):
             if partitions:
                 log.info("%s: %s: %s", self.name, what, names_of(topic_partitions(partitions)))
+
+    # -- Silence: see Note [Partitions of which nothing is heard] -----------------------------------
+    def _leave_if_nothing_is_heard(self) -> None:
+        if not self._unheard or self._is_paused:
+            return
+        before = time.monotonic() - self._silent_seconds
+        silent = {each for each, since in self._unheard.items() if since < before and each not in self._held}
+        if silent:
+            names = names_of(topic_partitions(silent))
+            log.warning(
+                "%s: leaves and comes back, as nothing was heard of %s for %.0f s",
+                self.name, names, self._silent_seconds,
+            )  # fmt: skip
+            self._silent_seconds = min(2 * self._silent_seconds, SILENT_SECONDS_MAX)
+            self._is_leaving = True
+
+    def _hear(self, message: Message) -> None:
+        """It says that its partition is read, be it only by its end."""
+        if self._unheard and message.topic() is not None:
+            self._unheard.pop(partition_of(message), None)
+            if not self._unheard:
+                self._silent_seconds = SILENT_SECONDS
+
+    def _listen_from_now_on(self) -> None:
+        """Partitions were paused, and nothing could be heard of them."""
+        self._unheard = dict.fromkeys(self._unheard, time.monotonic())
 
     def _is_held(self, partition: PartitionId) -> bool:
         """Whether a person paused it."""
@@ -154,6 +192,7 @@ class PartitionHolder:
         # What we knew of a partition that we had before is out of date: another member has had it meanwhile.
         self._offsets.forget(_partition_ids(partitions))
         self.assigned |= _partition_ids(partitions)
+        self._unheard |= dict.fromkeys(_partition_ids(partitions), time.monotonic())
         self._refused = None
         self._activity.look_again()
         self._activity.note_answer()
@@ -190,6 +229,8 @@ class PartitionHolder:
         self._revoked |= _partition_ids(partitions)
         self.assigned -= _partition_ids(partitions)
         self._held -= _partition_ids(partitions)
+        for partition in _partition_ids(partitions):
+            self._unheard.pop(partition, None)
 
 
 def _partition_ids(partitions: Iterable[TopicPartition]) -> set[PartitionId]:

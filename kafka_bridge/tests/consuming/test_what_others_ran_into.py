@@ -1,17 +1,19 @@
 """What others ran into with Kafka's clients, on a real broker (docs/failures.md, What others ran into)."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import NewPartitions
 
 from devtools.testing.bridge.bridge_events import created
-from devtools.testing.bridge.group_members import working
+from devtools.testing.bridge.group_members import running, working
 from devtools.testing.bridge.kafka_logs import forget, put
 from devtools.testing.bridge.replays import TOPIC
 from events import catalogue
 from kafka_bridge import testing
-from kafka_bridge.consuming import registry
+from kafka_bridge.consuming import partition_holder, registry
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients
 
@@ -90,3 +92,42 @@ def test_retention_has_deleted_what_was_not_read(group: registry.Group, heard: l
         testing.wait_until(lambda: committed() == 8, what="the rest")
         assert time.monotonic() - started < 20
     assert heard[3:] == left
+
+
+def test_a_member_that_hears_nothing_of_its_partitions_leaves_and_comes_back(
+    make_group: Callable[[str], registry.Group], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """FAILURES 75: the client has the partitions and never asks for what is in them, as after a broker has thawed."""
+    monkeypatch.setattr(partition_holder, "SILENT_SECONDS", 2.0)
+    monkeypatch.delitem(registry._groups, "notifications")
+    group, told, mute = make_group("notifications"), list[str](), [True]
+    group.on(catalogue.OrderCreated)(lambda event: told.append(event.key))
+    assign = partition_holder.PartitionHolder._on_assign
+
+    def assign_without_reading(member: Any, consumer: Any, partitions: Any) -> None:
+        assign(member, consumer, partitions)
+        if mute.pop() if mute else False:
+            consumer.incremental_unassign(partitions)
+
+    monkeypatch.setattr(partition_holder.PartitionHolder, "_on_assign", assign_without_reading)
+    put(created(), created())
+    with running(group):
+        testing.wait_until(lambda: len(told) == 2, what="both handled")
+    [said] = [each for each in caplog.messages if "nothing was heard" in each]
+    assert said.startswith("notifications: leaves and comes back")
+
+
+def test_a_member_of_empty_partitions_stays(
+    make_group: Callable[[str], registry.Group], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their ends are heard."""
+    monkeypatch.setattr(partition_holder, "SILENT_SECONDS", 2.0)
+    monkeypatch.delitem(registry._groups, "notifications")
+    group = make_group("notifications")
+    group.on(catalogue.OrderCreated)(lambda event: None)
+    with running(group) as member:
+        testing.wait_until(lambda: member.assigned and not member._unheard, what="all heard of")
+        before = member._consumer.memberid()
+        time.sleep(4)  # twice as long as it would wait
+        assert member._consumer.memberid() == before
+    assert not [each for each in caplog.messages if "nothing was heard" in each]
