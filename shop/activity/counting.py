@@ -34,11 +34,13 @@ class CartChange(NamedTuple):
 Fact = View | Search | CartChange
 
 
-class Tally(NamedTuple):
+class Tally:
     """How often a fact was noted, and its copies all together."""
 
-    times: int
-    copies: int
+    __slots__ = ("copies", "times")
+
+    def __init__(self) -> None:
+        self.times = self.copies = 0
 
 
 class Counts:
@@ -51,13 +53,14 @@ class Counts:
     def note(self, fact: Fact, copies: int = 0) -> None:
         """Count it; one that there is no room for is lost, and counted as that."""
         with self._lock:
-            before = self._found.get(fact)
-            if before is None and len(self._found) >= FACTS_MAX:
-                lossy_publisher.LOST.labels(lossy_publisher.FULL).inc()
-            elif before is None:
-                self._found[fact] = Tally(1, copies)
-            else:
-                self._found[fact] = Tally(before.times + 1, before.copies + copies)
+            tally = self._found.get(fact)
+            if tally is None:
+                if len(self._found) >= FACTS_MAX:
+                    lossy_publisher.LOST.labels(lossy_publisher.FULL).inc()
+                    return
+                tally = self._found[fact] = Tally()
+            tally.times += 1
+            tally.copies += copies
 
     def take(self) -> Mapping[Fact, Tally]:
         """All of them; from now on they are counted from zero."""

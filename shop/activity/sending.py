@@ -53,13 +53,13 @@ class Sender:
 
 def events(counted: Mapping[Fact, Tally]) -> Iterator[Event]:
     """What is told of these counts."""
-    for fact, (times, copies) in counted.items():
+    for fact, tally in counted.items():
         if isinstance(fact, CartChange):
-            yield catalogue.CartChanged(sku=fact.sku, change=fact.change, copies=copies, times=times)
+            yield catalogue.CartChanged(sku=fact.sku, change=fact.change, copies=tally.copies, times=tally.times)
         elif isinstance(fact, Search):
-            yield catalogue.SearchMade(words=fact.words, found=fact.found, times=times)
+            yield catalogue.SearchMade(words=fact.words, found=fact.found, times=tally.times)
         else:
-            yield catalogue.PageViewed(page=fact.page, sku=fact.sku, views=times)
+            yield catalogue.PageViewed(page=fact.page, sku=fact.sku, views=tally.times)
 
 
 _sender: Sender | None = None

@@ -27,7 +27,7 @@ class Step:
     meaning: str
     count: int
     of_before: float | None
-    """In percent; None for the first step, and where there was none before. More than 100 where nobody looked."""
+    """In percent; None for the first step, and where more got here than to the step before: programs order by JSON."""
     width: int
     """In percent of the widest step."""
 
@@ -112,7 +112,7 @@ def _steps(hours: Sequence[Hour]) -> list[Step]:
             name=title,
             meaning=meaning,
             count=count,
-            of_before=100 * count / before if before else None,
+            of_before=100 * count / before if before >= count and before else None,
             width=round(100 * count / widest),
         )
         for (_, title, meaning), count, before in zip(_STEPS, counts, [0, *counts], strict=False)
