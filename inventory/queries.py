@@ -12,6 +12,11 @@ def free_by_pool(pools: Iterable[str]) -> dict[str, int]:
     return {name: received - held - sold for name, received, held, sold in rows}
 
 
+def sold_by_pool(pools: Iterable[str]) -> dict[str, int]:
+    """Units that are sold, by pool; a pool that never had a unit is missing."""
+    return dict(Stock.objects.filter(bin__in=list(pools)).values_list("bin", "sold"))
+
+
 def available_by_pool(pools: Iterable[str]) -> dict[str, int]:
     """Units that can be ordered right now, by pool, for display; a pool that never had a unit is missing.
 

@@ -38,7 +38,7 @@ def running(postgres: Postgres, *, pool_mode: str, folder: Path) -> Iterator[str
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
         process = subprocess.Popen([binary, "-q", *user, configuration])  # noqa: S603 - our own command line
         try:
-            testing.wait_until(lambda: _listens(port), what="PgBouncer", timeout_seconds=20)
+            testing.wait_until(lambda: _listens(port), what="PgBouncer", timeout_seconds=60)
             yield f"127.0.0.1:{port}"
         finally:
             process.terminate()

@@ -186,7 +186,7 @@ def services(request: pytest.FixtureRequest) -> Services:
 def _no_guests(django_db_setup: None, services: Services) -> Iterator[None]:
     """Before the test database is dropped, end the sessions that threads of ours still have in it."""
     yield
-    connections.close_all()
+    _close_connections()
     services.postgres.end_sessions()
 
 
@@ -215,9 +215,21 @@ def _quick_passwords() -> Iterator[None]:
 def postgres_server(services: Services) -> Iterator[Postgres]:
     """The PostgreSQL of the run, to be killed and started by the test; it runs again afterwards."""
     yield services.postgres
-    connections.close_all()  # they led to a server that is no more
+    _close_connections()  # they led to a server that is no more
     if not services.supervisor.is_running("postgres"):
         services.postgres.start()
+
+
+def _close_connections() -> None:
+    """Those that tests with a browser use, and those of all others: see `_alone`."""
+    seen, other = asyncio._get_running_loop(), asyncio.new_event_loop()
+    try:
+        for loop in (None, other):
+            asyncio._set_running_loop(loop)
+            connections.close_all()
+    finally:
+        asyncio._set_running_loop(seen)
+        other.close()
 
 
 @pytest.fixture
@@ -311,7 +323,7 @@ def kafka(real_kafka: ApacheKafka, settings: Any) -> Iterator[ApacheKafka]:
         min_insync_replicas=1,
     )
     topics.apply(topics.plan())
-    waiting.until(lambda: _have_leaders(prefix), what="leaders of the topics", timeout_seconds=30)
+    waiting.until(lambda: _have_leaders(prefix), what="leaders of the topics", timeout_seconds=60)
     yield real_kafka
     real_kafka.resume()
     real_kafka.start()

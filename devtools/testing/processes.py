@@ -244,7 +244,7 @@ class Shop:
             self._reader = psycopg.connect(url, autocommit=True, prepare_threshold=None)
         return self._reader.execute(statement.encode(), parameters).fetchall()
 
-    def wait_until(self, condition: Callable[[], object], *, what: str, timeout_seconds: float = 30) -> None:
+    def wait_until(self, condition: Callable[[], object], *, what: str, timeout_seconds: float = 60) -> None:
         """Wait for a condition with a deadline.
 
         Raises:

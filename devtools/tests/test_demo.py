@@ -103,7 +103,7 @@ def demo(tmp_path: Path) -> Iterator[DemoProcess]:
     yield process
     if not process.has_ended and process.output.exists():
         process.send(signal.SIGKILL)
-    waiting.until(lambda: not process.processes(), what="the end of the demo's processes", timeout_seconds=30)
+    waiting.until(lambda: not process.processes(), what="the end of the demo's processes", timeout_seconds=60)
 
 
 @pytest.mark.slow

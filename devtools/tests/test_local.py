@@ -50,7 +50,7 @@ def is_alive(pid: int) -> bool:
 
 def wait_up(supervisor: Supervisor, name: str) -> None:
     """Until the child has said `up`."""
-    supervisor.wait_ready(name, lambda: supervisor.tail(name).endswith("up"), timeout_seconds=20)
+    supervisor.wait_ready(name, lambda: supervisor.tail(name).endswith("up"), timeout_seconds=60)
 
 
 # -- children -------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def test_a_child_that_ends_is_started_again(tmp_path: Path) -> None:
         supervisor.look_after()
         return supervisor.is_running("child") and supervisor.pid("child") != first
 
-    waiting.until(again, what="a second child", timeout_seconds=20)
+    waiting.until(again, what="a second child", timeout_seconds=60)
     assert "child ended (signal SIGKILL); starting it again in 0.5 s" in said[0]
     supervisor.stop_all()
 
@@ -79,7 +79,7 @@ def test_a_child_that_will_not_stop_is_killed_with_all_that_it_started(superviso
     assert len(children) == 1
     supervisor.stop("family", within_seconds=0.5)
     assert not is_alive(parent)
-    waiting.until(lambda: not is_alive(children[0]), what="the grandchild's end", timeout_seconds=5)
+    waiting.until(lambda: not is_alive(children[0]), what="the grandchild's end", timeout_seconds=60)
 
 
 def test_a_paused_child_can_be_stopped(supervisor: Supervisor) -> None:
@@ -115,7 +115,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
         assert all(map(is_alive, pids))
         os.killpg(pids[1], signal.SIGSTOP)  # as a demo's page may have asked for
         process.kill()
-    waiting.until(lambda: not any(map(is_alive, pids)), what="the children's end", timeout_seconds=15)
+    waiting.until(lambda: not any(map(is_alive, pids)), what="the children's end", timeout_seconds=60)
 
 
 def test_waiting_ends_when_told_to_stop() -> None:
@@ -306,7 +306,7 @@ def read(bootstrap_servers: str, count: int) -> list[str]:
         keys.extend((message.key() or b"").decode() for message in messages if not message.error())
         return len(keys) == count
 
-    waiting.until(take, what=f"{count} messages", timeout_seconds=30)
+    waiting.until(take, what=f"{count} messages", timeout_seconds=60)
     consumer.commit(asynchronous=False)
     consumer.close()
     return keys

@@ -271,7 +271,7 @@ def had_by(group: str) -> int:
     return InboxRow.objects.filter(group=group).count()
 
 
-def wait_until(condition: Any, *, what: str, timeout_seconds: float = 30, every_seconds: float = 0.05) -> None:
+def wait_until(condition: Any, *, what: str, timeout_seconds: float = 60, every_seconds: float = 0.05) -> None:
     """`waiting.until`, with the deadline that most tests want.
 
     Raises:

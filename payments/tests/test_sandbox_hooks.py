@@ -196,7 +196,7 @@ def test_the_thread_sends_by_itself(bank: Bank, listener: Listener) -> None:
     sender = Sender(bank, url="http://shop.example/", secrets=[SECRET], transport=listener)
     sender.start()
     bank.authorize(key="k", amount_minor=1, currency="USD", card="pm_charges_then_times_out")
-    waiting.until(lambda: listener.received, what="a webhook", timeout_seconds=10)
+    waiting.until(lambda: listener.received, what="a webhook", timeout_seconds=60)
     sender.stop()
 
 

@@ -1,6 +1,8 @@
 """Stating that a book changed, in the transaction that changes it; docs/decisions.md says what is no such change."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
 
@@ -20,12 +22,15 @@ def state(before: Book | None, after: Book) -> bool:
     Raises:
         RuntimeError: there is no transaction.
     """
-    changed = [name for name in _TOLD if before is None or getattr(before, name) != getattr(after, name)]
-    if not changed:
-        return False
-    was_price_minor = before.price_minor if before and "price_minor" in changed else None
-    _publish(after, changed, is_listed=after.is_listed, was_price_minor=was_price_minor)
-    return True
+    return state_all([(before, after)]) == 1
+
+
+def state_all(changes: Iterable[tuple[Book | None, Book]]) -> int:
+    """As `state`, for many at once; how many were stated."""
+    events = [event for before, after in changes if (event := _event(before, after))]
+    if events:
+        outbox.publish(*events)
+    return len(events)
 
 
 def state_gone(book: Book) -> bool:
@@ -34,21 +39,29 @@ def state_gone(book: Book) -> bool:
     Raises:
         RuntimeError: there is no transaction.
     """
-    if book.is_listed:
-        _publish(book, ["is_listed"], is_listed=False, was_price_minor=None)
-    return book.is_listed
+    gone = copy.copy(book)
+    gone.is_listed = False
+    return state(book, gone)
 
 
-def _publish(book: Book, changed: Sequence[str], *, is_listed: bool, was_price_minor: int | None) -> None:
-    outbox.publish(
-        catalogue.BookUpdated(
-            sku=book.isbn,
-            title=book.title,
-            author=book.author,
-            price_minor=book.price_minor,
-            currency=settings.CURRENCY,
-            is_listed=is_listed,
-            changed=tuple(name.removesuffix("_id") for name in changed),
-            was_price_minor=was_price_minor,
-        )
+def _event(before: Book | None, after: Book) -> catalogue.BookUpdated | None:
+    changed = [name for name in _TOLD if before is None or getattr(before, name) != getattr(after, name)]
+    if not changed:
+        return None
+    return catalogue.BookUpdated(
+        sku=after.isbn,
+        title=after.title,
+        author=after.author,
+        price_minor=after.price_minor,
+        currency=settings.CURRENCY,
+        is_listed=after.is_listed,
+        changed=tuple(name.removesuffix("_id") for name in changed),
+        was_price_minor=before.price_minor if before and "price_minor" in changed else None,
     )
+
+
+def offer_of(book: Book | None) -> dict[str, Any]:
+    """What the activity log records of a book; nothing of one that is not there."""
+    if book is None:
+        return {}
+    return {"title": book.title, "price_minor": book.price_minor, "for sale": book.is_listed}

@@ -126,7 +126,7 @@ def assert_audit_is_clean(shop: Shop) -> None:
         return True
 
     try:
-        shop.wait_until(clean, what="a clean audit", timeout_seconds=15)
+        shop.wait_until(clean, what="a clean audit", timeout_seconds=60)
     except TimeoutError:
         raise AssertionError(said) from None
 

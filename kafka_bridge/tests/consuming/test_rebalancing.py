@@ -116,7 +116,8 @@ def orders_coming_in() -> Iterator[list[UUID]]:
         yield orders
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(120)
+        assert not thread.is_alive(), "the last orders are still on their way into the topic"
 
 
 def assert_each_once_and_in_sequence(crew: Crew, orders: list[UUID]) -> None:
@@ -128,6 +129,8 @@ def assert_each_once_and_in_sequence(crew: Crew, orders: list[UUID]) -> None:
         timeout_seconds=60,
     )
     testing.wait_until(lambda: committed() == wanted, what=f"{wanted} committed", timeout_seconds=60)
+    # What a handler does after its commit comes a moment later than what is seen in the tables.
+    testing.wait_until(lambda: len(crew.told) >= wanted, what=f"{wanted} told", timeout_seconds=60)
     crew_sees_again = crew.duplicates + sum(member.duplicates for member, _, _ in crew.at_work)
     print(f"{wanted} messages, {crew_sees_again} of them came again")
     heard = defaultdict(list)

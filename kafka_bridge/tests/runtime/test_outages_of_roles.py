@@ -43,7 +43,7 @@ class Role:
         self._lines.extend(iter(self._process.stderr.readline, ""))
 
     def wait_until_said(self, words: str) -> None:
-        testing.wait_until(lambda: words in self.said, what=f"the words {words!r}", timeout_seconds=30)
+        testing.wait_until(lambda: words in self.said, what=f"the words {words!r}", timeout_seconds=60)
 
     @property
     def said(self) -> str:

@@ -195,7 +195,7 @@ def test_members_whose_parent_is_killed_stop_by_themselves(settings: Any) -> Non
 
 def wait_until_gone(pids: list[int]) -> None:
     """Wait until none of these processes is there; zombies are not."""
-    testing.wait_until(lambda: not any(map(is_alive, pids)), what=f"the end of {pids}", timeout_seconds=30)
+    testing.wait_until(lambda: not any(map(is_alive, pids)), what=f"the end of {pids}", timeout_seconds=60)
 
 
 def is_alive(pid: int) -> bool:

@@ -109,7 +109,7 @@ class BookAdmin(stale_forms.CheckedAdmin):
         known = Book.objects.filter(pk=obj.pk).select_for_update().first()
         super().save_model(request, obj, form, change)
         updates.state(known, obj)
-        before, after = _offer(known), _offer(obj)
+        before, after = updates.offer_of(known), updates.offer_of(obj)
         if before != after:
             user = navigation.person(request)
             activity_log.record(user=user, what="book changed", subject=obj.isbn, before=before, after=after)
@@ -118,7 +118,9 @@ class BookAdmin(stale_forms.CheckedAdmin):
     def delete_model(self, request: HttpRequest, obj: Book) -> None:
         """Delete, state that it is for sale no more, and record what it was."""
         updates.state_gone(obj)
-        activity_log.record(user=navigation.person(request), what="book deleted", subject=obj.isbn, before=_offer(obj))
+        activity_log.record(
+            user=navigation.person(request), what="book deleted", subject=obj.isbn, before=updates.offer_of(obj)
+        )
         super().delete_model(request, obj)
 
     @admin.display(description="price", ordering="price_minor")
@@ -174,13 +176,6 @@ class CategoryAdmin(stale_forms.CheckedAdmin):
     def listed(self, category: Category) -> int:
         """Books that the shop shows on this shelf."""
         return int(getattr(category, "listed_books", 0))
-
-
-def _offer(book: Book | None) -> dict[str, Any]:
-    """What the activity log records of a book."""
-    if book is None:
-        return {}
-    return {"title": book.title, "price_minor": book.price_minor, "for sale": book.is_listed}
 
 
 def _is_isbn(word: str) -> bool:

@@ -50,12 +50,13 @@ class Practice:
         new = NewTopic(name, num_partitions=partitions, replication_factor=copies, config=config)
         admin.create_topics([new], request_timeout=ANSWER_SECONDS)[name].result(ANSWER_SECONDS)
         self._topics.append(name)
-        self.until(lambda: _has_leaders(self.metadata(name), partitions), "the topic has leaders")
+        # A broker that has just heard of it may still answer without it.
+        self.until(lambda: _has_leaders(_topics().get(name), partitions), "the topic has leaders")
         return name
 
     def metadata(self, topic: str) -> TopicMetadata:
         """Leaders and copies of a topic, as the brokers say."""
-        return clients.admin().list_topics(timeout=ANSWER_SECONDS).topics[topic]
+        return _topics()[topic]
 
     def write(
         self,
@@ -222,5 +223,11 @@ def _delete(names: Sequence[str]) -> None:
             future.exception(ANSWER_SECONDS)  # one that is gone already is as good
 
 
-def _has_leaders(topic: TopicMetadata, partitions: int) -> bool:
-    return len(topic.partitions) == partitions and all(each.leader >= 0 for each in topic.partitions.values())
+def _topics() -> dict[str, TopicMetadata]:
+    return clients.admin().list_topics(timeout=ANSWER_SECONDS).topics
+
+
+def _has_leaders(topic: TopicMetadata | None, partitions: int) -> bool:
+    if topic is None or len(topic.partitions) != partitions:
+        return False
+    return all(each.leader >= 0 for each in topic.partitions.values())

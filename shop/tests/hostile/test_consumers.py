@@ -67,7 +67,7 @@ class Consumers:
             assert left != before, f"this stands still: {left}"
             before = left
             with contextlib.suppress(TimeoutError):
-                self.wait_until(lambda: not behind(), what="all messages read", timeout_seconds=20)
+                self.wait_until(lambda: not behind(), what="all messages read", timeout_seconds=60)
 
 
 @contextmanager

@@ -186,12 +186,16 @@ def test_it_is_paused_and_stepped(page: Page, running_shop: Shop) -> None:
 
 def test_the_last_state_is_there_without_javascript(window: KafkaPages, running_shop: Shop) -> None:
     order = place_order(running_shop)
+    # Its way is told by the tables, and the drawing by the brokers, each when it was looked at last.
     waiting.until(
-        lambda: "order.confirmed" in window.get(f"/kafka/?order={order}"), what="the story", timeout_seconds=60
+        lambda: (
+            "order.confirmed" in (html := window.get(f"/kafka/?order={order}"))
+            and f'data-story="{order}" data-mine' in html
+        ),
+        what="the story and its messages in the drawing",
+        timeout_seconds=60,
     )
-    html = window.get(f"/kafka/?order={order}")
-    assert f'data-story="{order}" data-mine' in html
-    assert 'data-topic="orders.events"' in html
+    assert 'data-topic="orders.events"' in window.get(f"/kafka/?order={order}")
 
 
 def test_on_a_phone_nothing_is_cut_off(page: Page) -> None:

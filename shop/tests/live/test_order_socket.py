@@ -7,12 +7,14 @@ from typing import Any, cast
 
 import httpx
 import pytest
+import redis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from devtools.testing.processes import Shop
 from devtools.testing.shop.buyers import Buyers, most_of
+from kafka_bridge.runtime import waiting
 from orders import links
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -114,6 +116,20 @@ def test_without_redis_a_new_socket_is_refused_and_the_page_is_told_over_http(bu
         assert (answer.status_code, answer.json()["status"]) == (200, "DELIVERED")
     finally:
         buyers.shop.redis.start()
+
+
+def test_the_first_socket_after_redis_was_started_again_is_let_in(buyers: Buyers) -> None:
+    """While nobody had one, nobody noticed that the connection was cut."""
+    order, key = place(buyers)
+    buyers.wait_for("DELIVERED")
+    with opened(buyers.shop, order, key=key) as socket:
+        receive(socket)
+    with redis.Redis.from_url(buyers.shop.redis.url()) as client:
+        waiting.until(lambda: client.pubsub_channels() == [], what="nobody who listens", timeout_seconds=60)
+    buyers.shop.redis.kill()
+    buyers.shop.redis.start()
+    with opened(buyers.shop, order, key=key) as socket:
+        assert receive(socket)["status"] == "DELIVERED"
 
 
 @pytest.mark.parametrize("key", ["", "wrong"])

@@ -78,7 +78,7 @@ def told(told_broker: ApacheKafka, settings: Any) -> ApacheKafka:
         broker_metrics_urls=tuple(told_broker.metrics_urls.split(",")),
     )
     testing.make_topics()
-    waiting.until(can_be_read, what="leaders of the topics", timeout_seconds=20)
+    waiting.until(can_be_read, what="leaders of the topics", timeout_seconds=60)
     return told_broker
 
 
@@ -155,7 +155,7 @@ def test_a_broker_that_shows_nothing_has_no_such_figures_and_all_others(told: Ap
     assert {topic.size_bytes for topic in figures.topics} == {None}
     assert figures.groups
     settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, broker_metrics_urls=(told.metrics_urls,))
-    waiting.until(lambda: bool(broker_of(reader.read()).heap_bytes), what="it is back", timeout_seconds=10)
+    waiting.until(lambda: bool(broker_of(reader.read()).heap_bytes), what="it is back", timeout_seconds=60)
 
 
 def test_the_end_of_the_certificate_is_known_and_told(told: ApacheKafka) -> None:

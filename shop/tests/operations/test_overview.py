@@ -209,19 +209,19 @@ def test_an_outage_of_one_leaves_the_rest_fresh(watched: Shop, services: Service
         stays_fresh(watched, "redis", source="Redis")
     finally:
         watched.redis.start()
-    watched.wait_until(is_whole, what="Redis is back", timeout_seconds=30)
+    watched.wait_until(is_whole, what="Redis is back", timeout_seconds=60)
     watched.redis.pause()
     try:
         stays_fresh(watched, "redis", source="a frozen Redis")
     finally:
         watched.redis.resume()
-    watched.wait_until(is_whole, what="Redis has thawed", timeout_seconds=30)
+    watched.wait_until(is_whole, what="Redis has thawed", timeout_seconds=60)
     services.postgres.pause()
     try:
         stays_fresh(watched, "database", source="PostgreSQL")
     finally:
         services.postgres.resume()
-    watched.wait_until(is_whole, what="PostgreSQL is back", timeout_seconds=30)
+    watched.wait_until(is_whole, what="PostgreSQL is back", timeout_seconds=60)
     real_kafka.pause()
     try:
         stays_fresh(watched, "kafka", source="Kafka")

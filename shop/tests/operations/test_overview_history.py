@@ -138,13 +138,13 @@ def test_the_alive_file_is_as_old_as_the_loops_last_turn(tmp_path: Path, setting
     reporter.start()
     try:
         current.turn()
-        waiting.until(alive.exists, what="the file", timeout_seconds=5)
-        waiting.until(lambda: mtime(alive) == current.turned_at, what="the time of the turn", timeout_seconds=5)
+        waiting.until(alive.exists, what="the file", timeout_seconds=60)
+        waiting.until(lambda: mtime(alive) == current.turned_at, what="the time of the turn", timeout_seconds=60)
         # Another loop goes on; this one hangs.
         hangs_since = current.turned_at
         first = os.stat(alive).st_ctime_ns
         current.turn("retries")
-        waiting.until(lambda: os.stat(alive).st_ctime_ns > first, what="another look", timeout_seconds=5)
+        waiting.until(lambda: os.stat(alive).st_ctime_ns > first, what="another look", timeout_seconds=60)
         assert mtime(alive) == hangs_since
     finally:
         reporter.stop()

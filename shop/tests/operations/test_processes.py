@@ -153,7 +153,7 @@ def test_one_that_is_killed_frozen_or_stopped_is_missed(running_shop: Shop) -> N
                 == {"shipping", "analytics", "notifications"}
             ),
             what="all three are missed",
-            timeout_seconds=30,
+            timeout_seconds=60,
         )
     finally:
         running_shop.resume("analytics")

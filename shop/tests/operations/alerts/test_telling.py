@@ -64,7 +64,7 @@ class Evaluator:
 
 
 def until(condition: Callable[[], object], what: str) -> None:
-    waiting.until(condition, what=what, timeout_seconds=10)
+    waiting.until(condition, what=what, timeout_seconds=60)
 
 
 def kinds(received: list[http_receiver.Received]) -> list[str]:
