@@ -85,7 +85,7 @@ class LossyPublisher:
             clients.topic_name(event.TOPIC.name),
             key=event.key,
             value=envelope.encode_body(event),
-            headers=headers,
+            headers=headers,  # type: ignore[arg-type]  # of the stubs: a list that may hold None, too
             on_delivery=_note,
         )
 

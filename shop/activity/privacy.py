@@ -21,7 +21,7 @@ def tellable(words: str) -> str:
     person's, or are longer than anybody types who looks for a book.
     """
     words = " ".join(words.lower().split())
-    if len(words) > WORDS_MAX or _ADDRESS.search(words):
+    if len(words) > WORDS_MAX or "\x00" in words or _ADDRESS.search(words):
         return ""
     if _NUMBER.search(words) and not _ISBN.fullmatch(re.sub(r"[\s-]", "", words)):
         return ""

@@ -13,6 +13,7 @@ from django.db import connection
 
 from events import catalogue
 from kafka_bridge.consuming.registry import Dated
+from shop.analytics import turns
 
 _COUNTS = ("seen", "carted", "ordered", "paid", "units")
 _ADD_TO_BOOKS = f"""
@@ -55,9 +56,7 @@ def count_searches(*, facts: Sequence[Dated[catalogue.SearchMade]]) -> None:
         counts = found[_hour(time), fact.words]
         counts[0] += fact.times
         counts[1] += 0 if fact.found else fact.times
-    keys = sorted(found)  # every batch locks rows in this sequence, so two batches never deadlock
-    columns = [[hour for hour, _ in keys], [words for _, words in keys]]
-    _execute(_ADD_TO_SEARCHES, [*columns, *([found[key][number] for key in keys] for number in (0, 1))])
+    _execute(_ADD_TO_SEARCHES, {key: tuple(counts) for key, counts in found.items()})
 
 
 def _hour(time: datetime) -> datetime:
@@ -71,16 +70,18 @@ def _units(fact: catalogue.OrderConfirmed) -> Counter[str]:
     return units
 
 
-def _add(counted: Iterable[tuple[datetime, str, Mapping[str, int]]]) -> None:
+def _add(counted: Iterable[tuple[datetime, str, dict[str, int]]]) -> None:
     found: dict[tuple[datetime, str], Counter[str]] = defaultdict(Counter)
     for time, sku, counts in counted:
         found[_hour(time), sku].update(counts)
-    keys = sorted(found)  # as above
-    if keys:
-        columns = [[hour for hour, _ in keys], [sku for _, sku in keys]]
-        _execute(_ADD_TO_BOOKS, [*columns, *([found[key][name] for key in keys] for name in _COUNTS)])
+    _execute(_ADD_TO_BOOKS, {key: tuple(sums[name] for name in _COUNTS) for key, sums in found.items()})
 
 
-def _execute(statement: str, parameters: list[list[object]]) -> None:
+def _execute(statement: str, counted: Mapping[tuple[datetime, str], tuple[int, ...]]) -> None:
+    """Add these counts, by hour and what else the row is about."""
+    if not counted:
+        return
+    turns.take()
+    rows = [(*key, *counts) for key, counts in sorted(counted.items())]
     with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
+        cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])

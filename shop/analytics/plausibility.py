@@ -29,6 +29,7 @@ def plausible(messages: Sequence[Received]) -> list[str]:
 def _doubts(event: Event, time: datetime, now: datetime) -> Iterator[str]:
     if time > now + AHEAD:
         yield f"it says that it is of {time:%Y-%m-%d %H:%M}, which is still to come"
+    counts: tuple[int, ...]
     if isinstance(event, catalogue.SearchMade):
         counts = (event.times, event.found)
         if event.words != privacy.tellable(event.words):

@@ -116,6 +116,7 @@ def test_a_search_counts_once_with_what_it_found(client: Client, counts: Counts)
         ("4242 4242 4242 4242", ""),
         ("order 123456", ""),
         ("x" * 61, ""),
+        ("a\x00b", ""),
     ],
 )
 def test_which_words_are_told(typed: str, words: str) -> None:
