@@ -3,8 +3,8 @@
 # Note [Bounded loss]
 What happens a thousand times a second and is only counted does not need a row in a transaction for each. So it goes
 into a queue in this process, which has an end: when it is full, because Kafka is away or slow, what comes is dropped
-and counted. What Kafka does not take within seconds is dropped and counted, too. Nobody waits for any of it. Lost with
-the process is what lay in its queue; lost with a leading broker, what no other one had copied.
+and counted. What Kafka does not take within half a minute is dropped and counted, too. Nobody waits for any of it.
+Lost with the process is what lay in its queue; lost with a leading broker, what no other one had copied.
 """
 
 import logging
@@ -21,7 +21,7 @@ from kafka_bridge.wire.events import Event
 
 log = logging.getLogger(__name__)
 QUEUED_MAX = 2000
-GIVE_UP_SECONDS = 10.0
+GIVE_UP_SECONDS = 30.0
 SENT = metrics.counter(
     "lossy_events_sent", "Events without an outbox that the leading broker has acknowledged", by=metrics.ALL
 )

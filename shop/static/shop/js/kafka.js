@@ -24,7 +24,7 @@ const pause = controls.querySelector("[data-pause]");
 const step = controls.querySelector("[data-step]");
 const waitingWords = controls.querySelector("[data-waiting]");
 
-let parts = [];
+const parts = [];
 let waiting = [];
 let isPaused = false;
 let mine = "";
