@@ -1,8 +1,10 @@
 """Reading orders: what pages, sockets and the admin show."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 import msgspec
+from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -19,6 +21,15 @@ def orders_of(user_id: int) -> QuerySet[Order]:
 def is_placed(idempotency_key: UUID) -> bool:
     """Whether there is an order under this key."""
     return Order.objects.filter(idempotency_key=idempotency_key).exists()
+
+
+def placed(idempotency_keys: Collection[UUID]) -> set[UUID]:
+    """Those of these keys that have an order."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT idempotency_key FROM orders_order WHERE idempotency_key = ANY(%s::uuid[])", [list(idempotency_keys)]
+        )
+        return {key for (key,) in cursor.fetchall()}
 
 
 class OrderSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from shop.contracts import contract_views
 from shop.operations import health
 from shop.operations.processes import metrics_view
 from shop.orderpages import order_views
+from shop.search_engines import sitemaps
 
 
 class IsbnConverter:
@@ -47,6 +48,9 @@ urlpatterns = [
     path("", catalogue_views.catalogue_page, name="catalogue"),
     path("authors/<slug:slug>/", catalogue_views.author_page, name="author"),
     path("series/<slug:slug>/", catalogue_views.series_page, name="series"),
+    path("robots.txt", sitemaps.robots, name="robots"),
+    path("sitemap.xml", sitemaps.sitemap_index, name="sitemap"),
+    path("sitemap-<slug:section>.xml", sitemaps.sitemap_part, name="sitemap_part"),
     path("suggest/", catalogue_views.suggest, name="suggest"),
     path("books/<isbn:isbn>-<slug:slug>/", book_views.book_page, name="book"),
     path("books/<isbn:isbn>/panel/", book_views.book_panel, name="book_panel"),

@@ -15,6 +15,7 @@ from shop.books import covers, pricing
 from shop.books.search import searching
 from shop.checkout import price_check
 from shop.flashsales import flash_sales
+from shop.search_engines import page_about
 from shop.site import shared_pages
 
 NEIGHBOURS = 6
@@ -61,6 +62,7 @@ def _book_page(path: str, isbn: str) -> shared_pages.Page | HttpResponseBase:
         "neighbours": neighbours,
         "offers": offers,
         "free": free,
+        "about": page_about.of_book(book, offers.get(isbn), free.get(isbn)),
     }
     return shared_pages.Page(template="shop/book.html", context=context)
 

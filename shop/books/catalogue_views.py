@@ -7,6 +7,7 @@ from typing import Any
 from django.core.paginator import Page
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from shop import models
@@ -16,6 +17,7 @@ from shop.books import languages, pricing
 from shop.books.search import searching, suggestions
 from shop.flashsales import flash_sales
 from shop.limits import limits, visitors
+from shop.search_engines import page_about
 from shop.site import shared_pages
 
 # Number of books in the shop window above the list.
@@ -137,7 +139,27 @@ def _context(wanted: searching.SearchRequest) -> dict[str, Any]:
         "page_links": _page_links(wanted, page),
         "previous": wanted.address(page=page.previous_page_number()) if page.has_previous() else "",
         "next": wanted.address(page=page.next_page_number()) if page.has_next() else "",
+        "about": _about(wanted, page, shelf, whose or series),
     }
+
+
+def _about(
+    wanted: searching.SearchRequest, page: Page[models.Book], shelf: models.Category | None, whose: str
+) -> page_about.PageAbout:
+    """One address for all sequences of the same list; what was searched and filtered has none of its own."""
+    number = page.number
+    if wanted.words or wanted.format or wanted.language or (whose and shelf):
+        name = f"“{wanted.words}”" if wanted.words else whose or "Books"
+        return page_about.of_list(name, f"{page.paginator.count} books.", wanted.address(), number, is_indexed=False)
+    if whose:
+        kind = "author" if wanted.author else "series"
+        path = reverse(kind, args=[wanted.author or wanted.series]) + (f"?page={number}" if number > 1 else "")
+        words = f"Books by {whose}" if wanted.author else f"The books of the series {whose}, in their sequence"
+        return page_about.of_list(whose, f"{words}: {page.paginator.count} for sale.", path, number)
+    path = wanted.address(sort=wanted.usual_sort, page=number)
+    if shelf:
+        return page_about.of_list(shelf.name, f"{shelf.tagline} {page.paginator.count} books.", path, number)
+    return page_about.of_front(path, number)
 
 
 def _choices(

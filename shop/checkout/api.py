@@ -21,7 +21,7 @@ from orders.placing.placement import LINES_MAX, QUANTITY_MAX
 from shop.checkout import contacts, countries, ordering, payment_form, price_check
 from shop.limits import limits, visitors
 from shop.orderpages import access
-from shop.site import problems
+from shop.site import problems, shared_answers
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +73,21 @@ def only(*methods: str) -> Callable[[View], View]:
         return checked
 
     return decorate
+
+
+def paths() -> set[str]:
+    """Where orders are placed."""
+    return {reverse("api_orders"), reverse("api_orders_bare")}
+
+
+def read(content_type: str | None, body: bytes) -> OrderRequest | None:
+    """The order that was sent; None where it is none, which `place_order` says in words."""
+    if not _is_json(content_type):
+        return None
+    try:
+        return _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 @csrf_exempt
@@ -184,7 +199,10 @@ def _changed(changed: ordering.Changed) -> HttpResponse:
         for difference in changed.differences
     ]
     first = found[0]
-    return _problem(422, str(first["code"]), str(changed), field="lines", problems=found)
+    response = _problem(422, str(first["code"]), str(changed), field="lines", problems=found)
+    if all(each["code"] == "sold_out" for each in found):
+        response[shared_answers.IS_SHARED] = "1"  # see `sold_out_door`
+    return response
 
 
 def _unavailable() -> HttpResponse:

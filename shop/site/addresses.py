@@ -72,6 +72,13 @@ ADDRESSES = (
     Address(path="/", name="catalogue", rate_limits=(limits.SEARCH,), bounds="counted where something is searched for"),
     Address(path="/authors/<slug:slug>/", name="author"),
     Address(path="/series/<slug:slug>/", name="series"),
+    Address(path="/robots.txt", name="robots"),
+    Address(path="/sitemap.xml", name="sitemap", bounds="may be kept for an hour"),
+    Address(
+        path="/sitemap-<slug:section>.xml",
+        name="sitemap_part",
+        bounds="five thousand addresses; may be kept for an hour",
+    ),
     Address(path="/suggest/", name="suggest", rate_limits=(limits.SEARCH,)),
     Address(path="/books/<isbn:isbn>-<slug:slug>/", name="book"),
     Address(path="/books/<isbn:isbn>/panel/", name="book_panel"),

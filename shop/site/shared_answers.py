@@ -19,6 +19,8 @@ ANSWERS_MAX = 500
 IS_SHARED = "X-Is-Shared"
 """The header by which the web process knows such an answer, and what it shows; it does not leave the process."""
 Header = tuple[str, str]
+MARK = (IS_SHARED, "1")
+"""On an answer that is none of a page."""
 _SENT = metrics.counter("http_shared_answers", "Pages sent from memory, which Django was not asked for", by="web")
 Address = tuple[str, ...]
 """All that such an answer depends on: scheme, host, path, query."""

@@ -20,7 +20,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
 from kafka_bridge.monitoring import reporting
@@ -55,11 +55,21 @@ class Refused(Exception):
         self.answer = answer
 
 
+class Door(Protocol):
+    """Answers some requests before Django is asked: see `shop.checkout.sold_out_door`."""
+
+    async def refusal(self, scope: Any, body: bytes) -> shared_answers.Answer | None:
+        """The answer, or None."""
+
+    def keep(self, scope: Any, body: bytes, status: int, headers: list[Header], answer: bytes) -> None:
+        """What Django answered; headers that are only for us are removed."""
+
+
 class WebApplication:
     """Django as an RSGI application; see Note [A thread only for a whole request]."""
 
-    def __init__(self, django_application: WSGIApplication) -> None:
-        self._django = django_application
+    def __init__(self, django_application: WSGIApplication, door: Door) -> None:
+        self._django, self._door = django_application, door
         # Not an executor: its futures cost more than the handover.
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._held_bytes = 0
@@ -100,6 +110,9 @@ class WebApplication:
             body = await self._body(scope, protocol)
         except Refused as refused:
             _refuse(protocol, refused.answer)
+            return
+        if body and (known := await self._door.refusal(scope, body)) is not None:
+            protocol.response_bytes(422, known.headers, known.body)
             return
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[None] = loop.create_future()
@@ -190,6 +203,7 @@ class WebApplication:
 
         answer = self._django(environ_of(scope, body), start_response)  # type: ignore[arg-type]  # the stubs want a protocol
         whole = _whole(answer)
+        self._door.keep(scope, body, status, headers, whole)
         if (shared := shared_answers.keep(scope, status, headers, whole)) is not None:
             shared_answers.send(protocol, scope, shared)
             return

@@ -88,7 +88,11 @@ class Shop:
         path = address.path.replace("<uuid:order_id>", str(self.order.pk)).replace("<isbn:isbn>", self.book.isbn)
         slugs = {"author": self.book.author_slug, "series": self.book.series_slug}
         key = f"?key={links.key_for(self.order.pk)}" if visitor == "link" else ""
-        response: Any = client.generic(method, path.replace("<slug:slug>", slugs.get(address.name, "x")) + key, "{}")
+        response: Any = client.generic(
+            method,
+            path.replace("<slug:slug>", slugs.get(address.name, "x")).replace("<slug:section>", "books") + key,
+            "{}",
+        )
         signs_in = response.get("Location", "").startswith(("/sign-in/?", "/admin/login/?"))
         return "sign in" if signs_in else response.status_code
 

@@ -112,7 +112,12 @@ def test_every_form_of_buyers_is_done_once(admin_client: Client, pattern: URLPat
         return
     if name in OTHERWISE_ONCE:
         return
-    made = {"order_id": "0" * 8 + "-0000-4000-8000-" + "0" * 12, "isbn": "9780000000002", "slug": "book"}
+    made = {
+        "order_id": "0" * 8 + "-0000-4000-8000-" + "0" * 12,
+        "isbn": "9780000000002",
+        "slug": "book",
+        "section": "books",
+    }
     wanted = pattern.pattern.converters
     try:
         address = reverse(name, kwargs={key: made[key] for key in wanted})
