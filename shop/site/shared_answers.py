@@ -39,7 +39,8 @@ class Answer:
     body: bytes
     etag: str
     made_at: float
-    view: View
+    view: View | None
+    """What it is counted as, if it is a page."""
 
 
 class Answers:
@@ -64,7 +65,7 @@ class Answers:
             return None
         return answer
 
-    def keep(self, address: Address, headers: list[Header], body: bytes, view: View) -> Answer:
+    def keep(self, address: Address, headers: list[Header], body: bytes, view: View | None = None) -> Answer:
         """Keep an answer for those who come soon after."""
         etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
         answer = Answer([*headers, ("ETag", etag)], body, etag, time.monotonic(), view)
@@ -94,7 +95,8 @@ def find(scope: Any) -> Answer | None:
     answer = answers.find(_address(scope))
     if answer is not None:
         _SENT.inc()
-        noting.page_sent(headers.get, answer.view)
+        if answer.view is not None:
+            noting.page_sent(headers.get, answer.view)
     return answer
 
 

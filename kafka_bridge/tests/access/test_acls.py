@@ -109,6 +109,7 @@ def every_topic() -> list[str]:
 
 
 def test_xb6_a_second_run_changes_nothing(secured: Any) -> None:
+    waiting.until(lambda: changes("--dry-run")["missing"] == [], what="brokers know of all", timeout_seconds=60)
     again = changes()
     assert (again["missing"], again["excess"], again["right"]) == ([], [], len(roles.wanted()))
 
