@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks import machine, report
 from benchmarks.environment import BenchmarkEnvironment, TaskFailed
-from benchmarks.measured import checkout, cost, relay, saga, sale, sustained
+from benchmarks.measured import checkout, cost, observing, relay, saga, sale, sustained
 from benchmarks.profile import QUICK, BenchmarkOutcome, Profile
 from benchmarks.results import Results
 from devtools.local.errors import LocalError
@@ -117,6 +117,7 @@ PARTS: dict[str, Callable[[BenchmarkEnvironment, Profile], BenchmarkOutcome]] = 
     "relay": relay.measure,
     "saga": saga.measure,
     "cost": cost.measure,
+    "observing": observing.measure,
     "stock": stock,
     "sale": sale.measure,
     "sustained": sustained.measure,

@@ -95,6 +95,22 @@ METRICS = (
         name="cost_steady_ms", title="Processor time of an order, all processes, 20/s", unit="ms", better=Better.LOWER
     ),
     Metric(name="cost_busy_ms", title="… as fast as orders are taken", unit="ms", better=Better.LOWER),
+    Metric(name="watched_orders_per_s", title="Orders to the last mail, all at once, watched", unit="/s"),
+    Metric(name="unwatched_orders_per_s", title="… without heartbeats, samples, alerts and metrics", unit="/s"),
+    Metric(
+        name="observing_rate_percent",
+        title="… so much of the rate it costs to be watched",
+        unit="%",
+        better=Better.LOWER,
+        aim=3.0,
+    ),
+    Metric(
+        name="observing_rest_ms",
+        title="… and of a core at rest, all processes",
+        unit="ms/s",
+        better=Better.LOWER,
+        aim=20.0,
+    ),
     Metric(name="saga_orders_per_s", title="Whole saga, saturated: orders to the last mail", unit="/s", aim=400.0),
     Metric(
         name="cpu_ms_per_order_saturated",

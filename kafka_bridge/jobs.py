@@ -1,9 +1,11 @@
 """What the timekeeper does for the bridge."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from confluent_kafka import KafkaException
+from django.utils import timezone
 
 from kafka_bridge.dead_letters import letter_store, redrive_sender
 from kafka_bridge.models import LagSample
@@ -40,12 +42,27 @@ _not_leaving = Alarm(over="events leave for Kafka again")
 _expiring = Alarm(over="no unread message is about to be deleted any more")
 _standing_still = Alarm(over="every group that has something to read moves again")
 _stall_detector = stall_detector.StallDetector(seconds=STANDSTILL_SECONDS)
+LagReading = tuple[datetime, Sequence[lag.PartitionLag]]
+"""The lag of all groups, with what people have paused, and when the brokers said so."""
+_read_elsewhere: Callable[[], LagReading | None] | None = None
+
+
+def take_lag_from(source: Callable[[], LagReading | None]) -> None:
+    """Sample what this process reads anyway. Where `source` has none of the last seconds, the brokers are asked."""
+    global _read_elsewhere
+    _read_elsewhere = source
+
+
+def _read_lag() -> LagReading:
+    if _read_elsewhere is not None and (found := _read_elsewhere()) is not None:
+        return found
+    return timezone.now(), lag.with_pauses(lag.read_lag(coordinators=_coordinators))
 
 
 def sample_lag() -> None:
     """Note how far every group is behind; nothing is noted while Kafka does not answer."""
     try:
-        found = lag.with_pauses(lag.read_lag(coordinators=_coordinators))
+        at, found = _read_lag()
     except KafkaException as error:
         log.warning("no lag sample: Kafka does not answer (%s)", error)
         _stall_detector.forget()
@@ -53,6 +70,7 @@ def sample_lag() -> None:
         return
     LagSample.objects.bulk_create(
         LagSample(
+            at=at,
             group=row.group,
             topic=row.topic,
             partition=row.partition,

@@ -6,6 +6,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from kafka_bridge import jobs as bridge_jobs
 from kafka_bridge.runtime import housekeeping, scheduler
 from shop import audit
 from shop.models import AuditRun
@@ -76,6 +77,9 @@ housekeeping.register(
         old=samples.OLD,
     )
 )
+
+
+bridge_jobs.take_lag_from(collector.recent_lag)
 
 
 @scheduler.every(seconds=samples.SECONDS, after_seconds=samples.SECONDS, background=True)

@@ -26,7 +26,7 @@ from kafka_bridge.runtime import waiting
 
 PATIENCE_SECONDS = 180.0
 # A parcel is on its way at once, so that an order's whole story is over soon.
-_NO_DELAYS = {"CARRIER_SHIP_DELAY_SECONDS": "0", "CARRIER_DELIVER_DELAY_SECONDS": "0"}
+NO_DELAYS = {"CARRIER_SHIP_DELAY_SECONDS": "0", "CARRIER_DELIVER_DELAY_SECONDS": "0"}
 _UNFINISHED = "SELECT count(*) FROM orders_order WHERE status NOT IN ('DELIVERED', 'CANCELLED')"
 _UNSENT = "SELECT count(*) FROM orders_ordermail WHERE sent_at IS NULL"
 _TABLES = """
@@ -65,20 +65,20 @@ class Meter:
 def measure(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
     """Nothing at all for a while; orders at a steady rate; orders as fast as they are taken; pages."""
     outcome = BenchmarkOutcome()
-    environment = bench.process_environment("cost") | _NO_DELAYS
+    environment = bench.process_environment("cost") | NO_DELAYS
     roles, port = bench.roles(environment)
     roles.start()
     try:
         roles.wait_ready()
         with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
             # What is done once, such as imports and plans, is no order's cost.
-            _orders(bench, connection, _plan(bench, port, rate=10.0, seconds=4.0))
-            at_rest = _at_rest(bench.pids(roles), profile.rest_seconds)
+            finish_orders(bench, connection, load_plan(bench, port, rate=10.0, seconds=4.0))
+            at_rest = rest(bench.pids(roles), profile.rest_seconds)
             sizes = _sizes(connection, bench.folder)
-            plan = _plan(bench, port, rate=profile.cost_rate, seconds=profile.cost_seconds)
+            plan = load_plan(bench, port, rate=profile.cost_rate, seconds=profile.cost_seconds)
             steady = _cost(bench, connection, bench.pids(roles), at_rest, plan)
             grown = _sizes(connection, bench.folder)
-            plan = _plan(bench, port, rate=None, seconds=profile.busy_seconds)
+            plan = load_plan(bench, port, rate=None, seconds=profile.busy_seconds)
             busy = _cost(bench, connection, bench.pids(roles), at_rest, plan)
             pages = _pages(bench.pids(roles), at_rest, port, profile.pages)
     finally:
@@ -97,14 +97,14 @@ def measure(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
     return outcome
 
 
-def _plan(bench: BenchmarkEnvironment, port: int, *, rate: float | None, seconds: float) -> load.LoadPlan:
+def load_plan(bench: BenchmarkEnvironment, port: int, *, rate: float | None, seconds: float) -> load.LoadPlan:
     path = checkout.PATHS["checkout_per_s"]
     return load.LoadPlan(
         port=port, path=path, skus=bench.skus, seconds=seconds, rate=rate, connections=16, keep_orders=True
     )
 
 
-def _orders(bench: BenchmarkEnvironment, connection: Connection, plan: load.LoadPlan) -> int:
+def finish_orders(bench: BenchmarkEnvironment, connection: Connection, plan: load.LoadPlan) -> int:
     """Send orders, and wait until all are delivered and every mail is sent; returns how many."""
     report = bench.send_orders(plan)
     checkout.refuse_errors(report)
@@ -117,7 +117,7 @@ def _orders(bench: BenchmarkEnvironment, connection: Connection, plan: load.Load
     return len(report.orders)
 
 
-def _at_rest(pids: Mapping[str, int], seconds: float) -> dict[str, float]:
+def rest(pids: Mapping[str, int], seconds: float) -> dict[str, float]:
     """Processor seconds that each process takes in a second in which nobody wants anything."""
     meter = Meter(pids)
     time.sleep(seconds)
@@ -134,7 +134,7 @@ def _cost(
 ) -> dict[str, Any]:
     """What orders sent by this plan cost, until the last is delivered and its mails are sent."""
     meter = Meter(pids)
-    orders = _orders(bench, connection, plan)
+    orders = finish_orders(bench, connection, plan)
     spent, seconds = meter.spent(at_rest=at_rest)
     return {
         "rate": plan.rate,

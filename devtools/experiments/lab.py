@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from devtools.experiments.member import Handle, Member
 from devtools.local.kafka.apache_kafka import ApacheKafka
 from kafka_bridge.runtime import waiting
+from kafka_bridge.runtime.coordinators.asking import Coordinators
 
 PREFIX = "experiment"
 PATIENCE_SECONDS = 60.0
@@ -61,7 +62,7 @@ class Lab:
         self._groups: list[str] = []
         self._members: list[Member] = []
         self.admin = AdminClient(dict(self.connection))
-        sweep(self.admin)
+        sweep(self.admin, self.connection)
 
     @property
     def cluster(self) -> ApacheKafka:
@@ -177,10 +178,10 @@ class Lab:
         """End all members, and delete all topics and groups; those of its own brokers go with them."""
         self.dismiss()
         if self._cluster is None:
-            _delete(self.admin, self._topics, self._groups)
+            _delete(self.admin, self.connection, self._topics, self._groups)
 
 
-def sweep(admin: AdminClient) -> list[str]:
+def sweep(admin: AdminClient, connection: Mapping[str, Any]) -> list[str]:
     """Delete what runs on this machine have left that were killed; returns the topics."""
     mine = re.compile(re.escape(_here()) + r"(\d+)-")
 
@@ -191,17 +192,15 @@ def sweep(admin: AdminClient) -> list[str]:
     topics = [name for name in admin.list_topics(timeout=10).topics if is_left(name)]
     listed = admin.list_consumer_groups(request_timeout=10).result(15).valid or []
     groups = [each.group_id for each in listed if is_left(each.group_id)]
-    _delete(admin, topics, groups)
+    _delete(admin, connection, topics, groups)
     return topics
 
 
-def _delete(admin: AdminClient, topics: Sequence[str], groups: Sequence[str]) -> None:
+def _delete(admin: AdminClient, connection: Mapping[str, Any], topics: Sequence[str], groups: Sequence[str]) -> None:
     """Members that were killed hold a group for some more seconds; it is then left to a later run."""
-    futures = [
-        *(admin.delete_consumer_groups(list(groups), request_timeout=15).values() if groups else ()),
-        *(admin.delete_topics(list(topics), operation_timeout=15).values() if topics else ()),
-    ]
-    for future in futures:
+    with Coordinators(connection) as coordinators, contextlib.suppress(KafkaException):
+        coordinators.delete(groups, within_seconds=15)
+    for future in (admin.delete_topics(list(topics), operation_timeout=15) if topics else {}).values():
         with contextlib.suppress(KafkaException):
             future.result(20)
 

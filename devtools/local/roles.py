@@ -112,7 +112,9 @@ class Roles:
 
     def _role(self, name: str) -> Role:
         if name == WEB:
-            return Role(name, _web(self._host, self._port), lambda: answers(f"{self._local(self._port)}/healthz"))
+            return Role(
+                name, web_arguments(self._host, self._port), lambda: answers(f"{self._local(self._port)}/healthz")
+            )
         if name == LIVE:
             return Role(
                 name, _live(self._host, self._port + 1), lambda: answers(self._local(self._port + 1), any_status=True)
@@ -153,11 +155,12 @@ def answers(url: str, *, any_status: bool = False) -> bool:
         return False
 
 
-def _web(host: str, port: int) -> list[str]:
+def web_arguments(host: str, port: int, *, workers: int = 1) -> list[str]:
+    """Of Python, to serve pages there."""
     return [
         *("-m", "granian", "--interface", "rsgi", "--host", host, "--port", str(port), "--no-ws"),
         *WEB_BOUNDS,
-        *("--workers", "1", "--respawn-failed-workers", "--workers-kill-timeout", "3"),
+        *("--workers", str(workers), "--respawn-failed-workers", "--workers-kill-timeout", "3"),
         *("--log-level", "warning", "shop.rsgi:application"),
     ]
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-SYSTEM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The shell is Chromium without windows: a page takes a third of the time, and a quarter of the work.
+SHELL = "chromium-headless-shell"
+SYSTEM_NAMES = (SHELL, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # No sandbox: tests often run as root or in a container, where Chromium's own does not work, and load only our pages.
 ARGUMENTS = [
     "--no-sandbox",
@@ -35,7 +37,7 @@ def install() -> None:
     if os.geteuid() == 0 and shutil.which("apt-get"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         _run(["apt-get", "update", "-qq"], environment)
-        _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], environment)
+        _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", SHELL], environment)
     else:
         _run([sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"], dict(os.environ))
 

@@ -2,10 +2,13 @@
 
 What waits longest comes first, so that all end together: tests of the whole running shop, then those with a broker,
 then the rest. A shop is a dozen processes, so only `SHOPS` of ours have one, and nobody else gets such tests. Tests of
-a shop or of a broker go one by one, except where a file says `together`; others go file by file. What a file needs is
-read from its text, for the process that shares out the work sees nothing else of it.
+a shop or of a broker mostly wait: for pages, brokers and timers. So one process begins at the other end, with what
+needs neither, and keeps busy the cores that would be idle. Tests of a shop or of a broker go one by one, except where
+a file says `together`; others go file by file. What a file needs is read from its text, for the process that shares
+out the work sees nothing else of it.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,14 @@ from xdist.scheduler import LoadScopeScheduling
 PROJECT = Path(__file__).parents[2]
 _SHOP, _SLOW, _REST = range(3)
 SHOPS = 2
+# The fixture, or what a file of such tests lends to another one; no folder, and no test's name.
+_SHOP_IN_TEXT = re.compile(r"running_shop\b(?!/)")
 
 
-def place_in_line(item: pytest.Item) -> int:
-    """Sorts the tests of a run."""
-    return _kind(item.nodeid)
+def place_in_line(item: pytest.Item) -> tuple[int, bool]:
+    """Sorts the tests of a run; of those with a broker, files of tests that take long come first."""
+    kind = _kind(item.nodeid)
+    return kind, kind == _SLOW and "mark.slow" not in _text(_path(item.nodeid))
 
 
 def needs_shop(nodeid: str) -> bool:
@@ -42,10 +48,13 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist does not e
     def __init__(self, config: pytest.Config, log: Any) -> None:
         super().__init__(config, log)
         self._with_shop: set[Any] = set()
+        self._with_neither: Any = None
 
     def remove_node(self, node: Any) -> str | None:
         """It has ended, or crashed; then another one may have its shop. Returns the test at which it crashed."""
         self._with_shop.discard(node)
+        if node is self._with_neither:
+            self._with_neither = None
         units = self.assigned_work.pop(node)
         left = [nodeid for unit in units.values() for nodeid, is_done in unit.items() if not is_done]
         if not left:
@@ -81,13 +90,20 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist does not e
         super()._assign_work_unit(node)
 
     def _next_for(self, node: Any) -> str | None:
-        """The first of the waiting scopes that this process may have."""
+        """The first of the waiting scopes that this process may have; the first process that may have no shop begins
+        with those that need no broker either.
+        """
         may_have_shop = node in self._with_shop or len(self._with_shop) < SHOPS
-        return next((scope for scope in self.workqueue if may_have_shop or _kind(scope) != _SHOP), None)
+        allowed = [scope for scope in self.workqueue if may_have_shop or _kind(scope) != _SHOP]
+        if not may_have_shop and self._with_neither is None:
+            self._with_neither = node
+        if node is self._with_neither:
+            allowed.sort(key=lambda scope: _kind(scope) != _REST)
+        return next(iter(allowed), None)
 
 
 def _scope(nodeid: str) -> str:
-    path = nodeid.split("::", 1)[0]
+    path = _path(nodeid)
     if _kind(nodeid) == _REST:
         return path
     if "mark.together" in _text(path):
@@ -97,8 +113,17 @@ def _scope(nodeid: str) -> str:
 
 
 def _kind(nodeid: str) -> int:
-    text = _text(nodeid.split("::", 1)[0])
-    if "running_shop" in text:
+    return _kind_of_file(_path(nodeid))
+
+
+def _path(nodeid: str) -> str:
+    return nodeid.split("::", 1)[0]
+
+
+@cache
+def _kind_of_file(path: str) -> int:
+    text = _text(path)
+    if _SHOP_IN_TEXT.search(text):
         return _SHOP
     return _SLOW if "mark.slow" in text or "mark.kafka" in text else _REST
 

@@ -28,6 +28,7 @@ SLOW_HEADERS = Kind(b"GET / HTTP/1.1\r\nHost: shop.exam", b"p")
 SLOW_BODY = Kind(b"POST /api/orders/ HTTP/1.1\r\nHost: 127.0.0.1\r\n" + _BODY, b" ")
 SLOW_CHUNKS = Kind(b"POST /api/orders/ HTTP/1.1\r\nHost: 127.0.0.1\r\n" + _CHUNKS, b"1\r\n \r\n")
 SLOW_WEBHOOK = Kind(b"POST /webhooks/payments/ HTTP/1.1\r\nHost: 127.0.0.1\r\n" + _BODY, b" ")
+SLOW_SOCKET = Kind(b"GET /live/stock/?sku=1 HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nX-Slow: ", b"x")
 SILENT = Kind(b"", b"")
 # More than the buffers of the system hold, of a file that costs the server little.
 UNREAD = Kind(

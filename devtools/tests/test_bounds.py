@@ -6,13 +6,18 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import DEFAULT_TIMEOUT
 
 from kafka_bridge.consuming import consumer_process
+from kafka_bridge.monitoring import broker_certificates, broker_metrics, cluster_reader
 from kafka_bridge.runtime import clients, conf
 from kafka_bridge.runtime.postgresql import database_bounds
 from orders.placing import placement
 from payments.sandbox import hooks
 from shop.operations import readiness
+from shop.operations.alerts.telling import channels
+from shop.operations.overview import redis_server
+from shop.operations.processes import redis_store
 from shop.site import redis_urls
 
 pytestmark = pytest.mark.security
@@ -51,6 +56,8 @@ def in_the_code() -> dict[tuple[str, str], float]:
         ("PostgreSQL, leaders", "a session with the lock in which nothing is asked"): bridge.leader_silent_seconds,
         ("PostgreSQL, checkout", "an order that waits for its commit"): placement.ANSWER_SECONDS,
         ("Redis: cache, counters, marks", "connecting, and an answer"): redis.pop()[0],
+        ("Redis: heartbeats", "connecting, and an answer"): redis_store.ANSWER_SECONDS,
+        ("Redis: its figures", "connecting, and an answer"): redis_server.ANSWER_SECONDS,
         ("Redis: channel layer", "connecting"): layer["socket_connect_timeout"],
         ("Redis: channel layer", "an answer"): layer["socket_timeout"],
         ("Redis: channel layer", "a network that drops everything"): user_timeout / 1000,
@@ -58,9 +65,14 @@ def in_the_code() -> dict[tuple[str, str], float]:
         ("Kafka", "a request, also to a broker that is frozen"): kafka["socket.timeout.ms"] / 1000,
         ("Kafka, relay", "a delivery, with all that the client itself tries"): bridge.delivery_timeout_seconds,
         ("Kafka, `/readyz`", "connecting"): readiness.KAFKA_TIMEOUT_SECONDS,
+        ("Kafka, looks at the cluster", "each answer"): cluster_reader.ANSWER_SECONDS,
+        ("brokers' metrics", "connecting, and an answer"): broker_metrics.ANSWER_SECONDS,
+        ("brokers' certificates", "connecting, and an answer"): broker_certificates.ANSWER_SECONDS,
         ("mail server", "each step of the dialogue"): settings.EMAIL_TIMEOUT,
         ("payment gateway", "a call, with its answer"): settings.PAYMENT_TIMEOUT_SECONDS,
         ("sandbox's webhooks to the shop", "a call, with its answer"): hooks.ANSWER_SECONDS,
+        ("alerts: webhook, chat, dead man's switch", "a call, with its answer"): channels.TIMEOUT_SECONDS,
+        ("traces", "a call, with its answer"): DEFAULT_TIMEOUT,
         ("roles told to stop", "the thread beside a consumer"): consumer_process.LEAVE_SECONDS,
     }
 

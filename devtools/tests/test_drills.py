@@ -33,6 +33,12 @@ SECONDS, SECONDS_AT_LEAST, RATE = 16, 6, 4
 DRAIN_WITHIN_SECONDS = 240
 
 
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dozen buyers before the outage are enough."""
+    monkeypatch.setattr(runner, "CALM_SECONDS", 3.0)
+
+
 @pytest.fixture
 def drilled(running_shop: Shop, postgres_server: Postgres, real_kafka: ApacheKafka) -> DrilledShop:
     """The running shop, and the parts whose outage can be caused."""

@@ -167,19 +167,29 @@ def _disk_free_bytes(folders: Iterable[Path]) -> int | None:
 class BrokerMetricsReader:
     """Asks all brokers at the same time. Rates are there from the second look on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, every_seconds: float = 0.0) -> None:
+        """What was answered serves for `every_seconds`; who has not answered is asked again at the next look."""
+        self._every_seconds = every_seconds
+        self._ask_at = 0.0
+        self._is_asking = False
         self._questions: Questions[str, BrokerMetrics] = Questions("JMX")
         self._looks: dict[int, deque[BrokerMetrics]] = {}
         self._until = 0.0
 
     def ask(self) -> None:
-        """Begin to ask; returns at once."""
-        self._until = time.monotonic() + ANSWER_SECONDS
+        """Begin to ask, where that is due; returns at once."""
+        now = time.monotonic()
+        if now < self._ask_at:
+            return
+        self._is_asking, self._ask_at, self._until = True, now + self._every_seconds, now + ANSWER_SECONDS
         known = addresses(conf.current().broker_metrics_urls)
         self._questions.ask({f"broker {number} at {url}": partial(fetch, url) for number, url in known.items()})
 
     def wait(self) -> None:
-        """Until all have answered, `ANSWER_SECONDS` since `ask` at the most."""
+        """Until all have answered that were asked, `ANSWER_SECONDS` since `ask` at the most."""
+        if not self._is_asking:
+            return
+        self._is_asking = False
         known = addresses(conf.current().broker_metrics_urls)
         answers = self._questions.answers(until=self._until)
         found = {number: answers.get(f"broker {number} at {url}") for number, url in known.items()}
@@ -189,6 +199,8 @@ class BrokerMetricsReader:
             for number, metrics in found.items()
             if metrics is not None
         }
+        if len(self._looks) < len(known):
+            self._ask_at = 0.0
 
     def complete(self, broker: BrokerFigures) -> BrokerFigures:
         """The figures of a broker with what it says by JMX; as they are where it does not."""

@@ -52,13 +52,15 @@ _Ends = dict[PartitionId, int]
 class ClusterReader:
     """One reader for one thread."""
 
-    def __init__(self, *, with_age: bool = True) -> None:
-        """`with_age`: whether old messages are read to learn how old they are, which takes a client a look."""
+    def __init__(self, *, with_age: bool = True, metrics_every_seconds: float = 0.0) -> None:
+        """`with_age`: whether old messages are read to learn how old they are, which takes a client a look.
+        `metrics_every_seconds`: how long what brokers say by JMX serves; it costs them more than all other questions.
+        """
         self._with_age = with_age
         self._admin: AdminClient | None = None
         self._coordinators = Coordinators()
         self._committed_of = offsets.CommittedReader(answer_seconds=ANSWER_SECONDS)
-        self._metrics = BrokerMetricsReader()
+        self._metrics = BrokerMetricsReader(every_seconds=metrics_every_seconds)
         self._certificates = CertificateReader()
         self._handling = HandlingRates()
         self._stalls = StallDetector(seconds=0)
@@ -74,8 +76,8 @@ class ClusterReader:
 
         `pauses` are what people have paused; what stands still for that is not counted as stalled.
 
-        Blocks for as long as the brokers take; `PROBE_SECONDS` where none answers, and mostly `ANSWER_SECONDS`,
-        three times that at the most, where they fall silent during the look.
+        Blocks for as long as the brokers take; `PROBE_SECONDS` where none answers, and `ANSWER_SECONDS` where they fall
+        silent during the look, two seconds longer where it is a coordinator that does not answer.
 
         Raises:
             KafkaException: the brokers do not answer.
@@ -110,6 +112,7 @@ class ClusterReader:
         metadata = self._admin.list_topics(timeout=PROBE_SECONDS)
         answer_seconds = time.monotonic() - began
         names = [clients.topic_name(topic.name) for topic in topics.wanted()]
+        self._refresh_configs(self._admin, [name for name in names if name in metadata.topics])
         reading = lag.read_groups(
             self._admin,
             self._coordinators,
@@ -124,7 +127,6 @@ class ClusterReader:
         paces, written = self._paces(reading)
         rows = lag.with_pauses(reading.rows, pauses)
         self._stalls.find_stalled(rows)
-        self._refresh_configs(self._admin, [name for name in names if name in metadata.topics])
         self._metrics.wait()
         return KafkaFigures(
             cluster_id=metadata.cluster_id or "",

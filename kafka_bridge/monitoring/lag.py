@@ -19,25 +19,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypedDict
 
-from confluent_kafka import (
-    Consumer,
-    IsolationLevel,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec, TopicMetadata
 
 from kafka_bridge.consuming import consumer_groups, controls, pause_notices
 from kafka_bridge.consuming.consumer_groups import Subscriber
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.models import GroupControl
-from kafka_bridge.replaying import offsets
+from kafka_bridge.replaying import offsets, partition_offsets
 from kafka_bridge.retrying import waiting_heads
 from kafka_bridge.retrying.waiting_heads import ParkedCounts
 from kafka_bridge.runtime import clients, topics
 from kafka_bridge.runtime.coordinators.asking import Coordinators, GroupMember, GroupState
 
 _ANSWER_SECONDS = 10.0
-# Reading one old message of each partition that lags; what has not come by then is told without its age.
+# Reading one old message for each group and partition that lags; what has not come by then is told without its age.
 _AGE_SECONDS = 5.0
 State = Literal["nobody", "reading", "paused", "retrying"]
 
@@ -132,8 +128,8 @@ def read_groups(
         for group in wanted
     }
     asked = sorted({*_partitions_of(topics, present), *(each for found in partitions.values() for each in found)})
-    earliest, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    starts, ends = (_offsets(admin, asked, which, answer_seconds) for which in (earliest, latest))
+    edges = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    starts, ends = partition_offsets.ask(admin, asked, edges, answer_seconds=answer_seconds)
     committed = {group: committed_of(group, heard) for group, heard in partitions.items()}
     states = coordinators.describe(list(partitions), within_seconds=answer_seconds)
     owners = {name: _owners(group.members) for name, group in states.items()}
@@ -253,19 +249,6 @@ def _activities(
             yield partition, {"owner": owner.name, "state": "reading"}
 
 
-# -- Questions to the brokers -------------------------------------------------------------------------
-def _offsets(
-    admin: AdminClient, partitions: Iterable[PartitionId], which: OffsetSpec, answer_seconds: float
-) -> dict[PartitionId, int]:
-    asked = {TopicPartition(*partition): which for partition in partitions}
-    if not asked:
-        return {}
-    # As consumers read: what an open transaction has written is still to come for them.
-    level = IsolationLevel.READ_UNCOMMITTED
-    futures = admin.list_offsets(asked, isolation_level=level, request_timeout=answer_seconds)
-    return {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
-
-
 def _owners(members: Iterable[GroupMember]) -> dict[PartitionId, _Owner]:
     return {each: _Owner(member.id, member.words) for member in members for each in member.partitions}
 
@@ -290,17 +273,20 @@ def _age(written: float | None, now: float) -> float | None:
 def _timestamps(wanted: set[tuple[PartitionId, int]]) -> dict[tuple[PartitionId, int], float]:
     """When the first message from each of these offsets on was written, in seconds since the epoch."""
     found: dict[tuple[PartitionId, int], float] = {}
+    until = time.monotonic() + _AGE_SECONDS
     # A client reads a partition from one offset at a time; groups that are at different offsets take a round each.
     while left := wanted - found.keys():
         this_round = {partition: (partition, offset) for partition, offset in sorted(left)}
-        read_now = _read_first(this_round)
+        read_now = _read_first(this_round, until)
         if not read_now:
             break
         found |= read_now
     return found
 
 
-def _read_first(partitions: Mapping[PartitionId, tuple[PartitionId, int]]) -> dict[tuple[PartitionId, int], float]:
+def _read_first(
+    partitions: Mapping[PartitionId, tuple[PartitionId, int]], until: float
+) -> dict[tuple[PartitionId, int], float]:
     reader = Consumer(
         clients.common()
         | {
@@ -314,7 +300,6 @@ def _read_first(partitions: Mapping[PartitionId, tuple[PartitionId, int]]) -> di
     found: dict[tuple[PartitionId, int], float] = {}
     try:
         reader.assign([TopicPartition(*partition, offset) for partition, offset in partitions.values()])
-        until = time.monotonic() + _AGE_SECONDS
         while len(found) < len(partitions) and (left := until - time.monotonic()) > 0:
             message = reader.poll(min(left, 0.5))
             if message is None or message.error():

@@ -131,8 +131,7 @@ class Reporter:
         while not self._stop.wait(ALIVE_SECONDS):
             if (turned_at := activity.current.turned_at) is not None:
                 try:
-                    alive_file.touch()
-                    os.utime(alive_file, (turned_at, turned_at))
+                    _date(alive_file, turned_at)
                 except OSError as error:
                     log.warning("the alive file cannot be touched: %s", error_classes.describe(error))
                     return
@@ -148,6 +147,14 @@ class Reporter:
         if failures:
             log.info("%s takes heartbeats again", name)
         return True
+
+
+def _date(alive_file: Path, at: float) -> None:
+    try:
+        os.utime(alive_file, (at, at))
+    except FileNotFoundError:
+        alive_file.touch()
+        os.utime(alive_file, (at, at))
 
 
 def _end(store: HeartbeatStore, heartbeat: Heartbeat) -> None:

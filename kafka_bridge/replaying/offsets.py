@@ -1,24 +1,23 @@
 """Offsets: how people name them, which are left, where a group stands, and moving a group elsewhere."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from kafka_bridge.consuming import pause_notices
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.consuming.registry import Group
+from kafka_bridge.replaying import partition_offsets
 from kafka_bridge.runtime import clients
 from kafka_bridge.runtime.coordinators.asking import Coordinators
 
 _ANSWER_SECONDS = 10.0
-# A future is answered only while its client lives, so each client below has a name until then.
-_GIVE_UP_SECONDS = _ANSWER_SECONDS + 5
 _LEAST_SECONDS = 0.1
 _UNSETTLED = (
     KafkaError.NOT_COORDINATOR,
@@ -108,7 +107,8 @@ def log_ranges(group: Group, topic: str, *, partition: int | None = None) -> lis
     if topic not in heard:
         raise InvalidRequest(f"{group.name} does not hear a topic {topic!r}; it hears: {', '.join(heard)}")
     name = clients.topic_name(topic)
-    present = clients.admin().list_topics(timeout=_ANSWER_SECONDS).topics
+    admin = clients.admin()
+    present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
     if name not in present:
         raise InvalidRequest(f"there is no topic {name!r} on the cluster; `manage.py create_topics` makes it")
     numbers = sorted(present[name].partitions)
@@ -116,8 +116,9 @@ def log_ranges(group: Group, topic: str, *, partition: int | None = None) -> lis
         if partition not in numbers:
             raise InvalidRequest(f"{topic} has no partition {partition}; it has 0 to {numbers[-1]}")
         numbers = [partition]
-    starts = _offsets({(name, number): OffsetSpec.earliest() for number in numbers})  # type: ignore[no-untyped-call]
-    ends = _offsets({(name, number): OffsetSpec.latest() for number in numbers})  # type: ignore[no-untyped-call]
+    edges = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    places = [(name, number) for number in numbers]
+    starts, ends = partition_offsets.ask(admin, places, edges, answer_seconds=_ANSWER_SECONDS)
     return [
         LogRange(topic=name, partition=number, start=starts[name, number], end=ends[name, number]) for number in numbers
     ]
@@ -135,8 +136,9 @@ def resolve_mark(mark: Mark, ranges: Sequence[LogRange]) -> list[int]:
     if mark == "end":
         return [each.end for each in ranges]
     if isinstance(mark, datetime):
-        asked = OffsetSpec.for_timestamp(int(mark.timestamp() * 1000))
-        found = _offsets({(each.topic, each.partition): asked for each in ranges})
+        since = OffsetSpec.for_timestamp(int(mark.timestamp() * 1000))
+        places = [(each.topic, each.partition) for each in ranges]
+        [found] = partition_offsets.ask(clients.admin(), places, [since], answer_seconds=_ANSWER_SECONDS)
         # -1: nothing was written since.
         return [each.end if (at := found[each.topic, each.partition]) < 0 else at for each in ranges]
     if len(ranges) > 1:
@@ -292,13 +294,3 @@ def _outsider(group: str, answer_seconds: float = _ANSWER_SECONDS) -> Iterator[C
         yield consumer
     finally:
         consumer.close()
-
-
-def _offsets(asked: Mapping[PartitionId, OffsetSpec]) -> dict[PartitionId, int]:
-    admin = clients.admin()
-    futures = admin.list_offsets(
-        {TopicPartition(*partition): spec for partition, spec in asked.items()},
-        isolation_level=IsolationLevel.READ_UNCOMMITTED,
-        request_timeout=_ANSWER_SECONDS,
-    )
-    return {(each.topic, each.partition): future.result(_GIVE_UP_SECONDS).offset for each, future in futures.items()}

@@ -28,6 +28,8 @@ _MUCH_BYTES = 1024 * 1024
 COMPRESSION = "lz4"
 PARTITIONER = "consistent_random"
 """librdkafka's: CRC32 of the key, and any partition where there is none. Java's own is another one (murmur2)."""
+_WARNINGS = 4
+"""Of syslog's levels. For librdkafka brokers that do not answer in time are a warning, those that refuse an error."""
 ErrorCallback = Callable[[KafkaError], None]
 CommitCallback = Callable[[KafkaError | None, list[TopicPartition]], None]
 
@@ -46,9 +48,9 @@ class NotAgain(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether it is new, or was long ago."""
-        # Which client it was and how long it had waited make no other complaint of it.
+        # Which client it was and what times are given in brackets make no other complaint of it.
         _, _, complaint = record.getMessage().partition("] ")
-        complaint = complaint.partition(" (after ")[0]
+        complaint = complaint.partition(" (")[0]
         if time.monotonic() - self._passed_at.get(complaint, -REPEAT_SECONDS) < REPEAT_SECONDS:
             return False
         self._passed_at[complaint] = time.monotonic()
@@ -99,6 +101,7 @@ def producer(*, linger_ms: float = 5, on_error: ErrorCallback = _ignore) -> Prod
         common()
         | {
             "logger": _client_log,
+            "log_level": _WARNINGS,
             "error_cb": on_error,
             "acks": "all",
             "enable.idempotence": True,
@@ -144,6 +147,7 @@ def consumer(
     options = conf()
     config = common() | {
         "logger": _client_log,
+        "log_level": _WARNINGS,
         "error_cb": on_error,
         "group.id": options.group_prefix + group,
         "group.protocol": options.group_protocol,

@@ -5,13 +5,15 @@ An app's `jobs.py` decorates plain functions with `@scheduler.every(seconds=…)
 # Note [In the background]
 Deadlines and holds are looked after every second or two, and must not wait for a job that asks Kafka or adds up
 whole tables. Such a job runs in the background, in a thread of its own; while it is under way it is not started again.
+One that comes often keeps its thread, and with it its connection to PostgreSQL: to make one takes as much processor
+time, here and there, as most jobs do.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import close_old_connections, connection
 
@@ -27,6 +29,8 @@ FAILURES = metrics.counter(
 )
 SECONDS = metrics.histogram("job_seconds", "How long a run of a job took", ["job"], by="timekeeper")
 LEADER_LOCK = 0x626F6F6B74
+OFTEN_SECONDS = 15.0
+"""What runs at least so often in the background keeps its thread; see Note [In the background]."""
 
 
 @dataclass
@@ -39,6 +43,10 @@ class Job:
     background: bool = False
     """Whether it runs in a thread of its own; see Note [In the background]."""
     thread: threading.Thread | None = None
+    is_wanted: bool = False
+    """Whether its thread is to run it, or does."""
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    """Held while the two above are read and changed."""
 
 
 _jobs: list[Job] = []
@@ -87,18 +95,34 @@ def _start(job: Job) -> None:
     """Run it in the background; where it is still under way from the last time, it is left out this time."""
     # Also at its start (`_run` does it at its end): or every look would find it due while it is under way.
     job.due_at = time.monotonic() + job.seconds
-    if job.thread is not None and job.thread.is_alive():
-        log.warning("%s is still under way; this time it is left out", job.function.__name__)
-        return
-    job.thread = threading.Thread(target=_run_and_hang_up, args=[job], name=job.function.__name__, daemon=True)
-    job.thread.start()
+    with job.changed:
+        if job.is_wanted:
+            log.warning("%s is still under way; this time it is left out", job.function.__name__)
+            return
+        job.is_wanted = True
+        job.changed.notify()
+        if job.thread is None:
+            job.thread = threading.Thread(target=_work, args=[job], name=job.function.__name__, daemon=True)
+            job.thread.start()
 
 
-def _run_and_hang_up(job: Job) -> None:
+def _work(job: Job) -> None:
+    """Run it as often as it is wanted, and end where it is not for long: it is rare, or another process leads."""
+    patience = 2 * job.seconds if job.seconds <= OFTEN_SECONDS else 0.0
     try:
-        _run(job)
+        while _is_wanted(job, patience):
+            _run(job)
+            with job.changed:
+                job.is_wanted = False
     finally:
         connection.close()
+
+
+def _is_wanted(job: Job, within_seconds: float) -> bool:
+    with job.changed:
+        if not job.changed.wait_for(lambda: job.is_wanted, within_seconds):
+            job.thread = None
+        return job.is_wanted
 
 
 def _run(job: Job) -> None:

@@ -5,13 +5,14 @@ Metrics are made when modules are imported, and what they are prefixed with is a
 made without it, in a registry of our own, and get it when they are read.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, values
+from prometheus_client import CollectorRegistry, multiprocess, values
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from kafka_bridge.runtime import conf
 from kafka_bridge.telemetry import activity, buckets, partition_counts
@@ -132,10 +133,21 @@ _COUNTS_TOGETHER = values.ValueClass is not values.MutexValue
 
 def _all_workers() -> Iterator[Metric]:
     """What the processes of one server have counted in their common folder, and what only this one knows."""
+    _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     together = CollectorRegistry()
-    MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
     yield from together.collect()
     yield from _NotedElsewhere().collect()
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """What a worker that was killed had under way is not under way any more; what it has counted stays."""
+    for file in folder.glob("gauge_live*_*.db"):
+        number = int(file.stem.rpartition("_")[2])
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            multiprocess.mark_process_dead(number)  # type: ignore[no-untyped-call]
 
 
 class Prefixed:

@@ -44,7 +44,9 @@ def start(host: str, port: int) -> str:
     except OSError as error:
         log.error("metrics are not shown: port %d of %s: %s", port, host, error.strerror)
         return ""
-    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    # It looks so seldom whether it is to end, which nobody asks of it.
+    serving = {"poll_interval": 3600}
+    threading.Thread(target=server.serve_forever, kwargs=serving, name="metrics", daemon=True).start()
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{server.server_port}/metrics"
 

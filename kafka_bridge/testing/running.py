@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import psycopg
 from django.db import connections
 
 from kafka_bridge.consuming import registry
 from kafka_bridge.consuming.consumer_process import ConsumerProcess
-from kafka_bridge.publishing import relay
+from kafka_bridge.publishing import outbox, relay
+from kafka_bridge.runtime.postgresql import leadership
 
 STOP_SECONDS = 60.0
 
@@ -18,7 +20,17 @@ def relaying() -> Iterator[None]:
     """A relay at work; it is stopped on leaving."""
     stop = threading.Event()
     with _at_work(lambda: relay.run(stop), stop, what="relay"):
-        yield
+        try:
+            yield
+        finally:
+            stop.set()
+            wake_relay()
+
+
+def wake_relay() -> None:
+    """Have a relay that waits for rows look up now, and not within a second, for instance to see that it is to stop."""
+    with suppress(psycopg.Error), psycopg.connect(**leadership.connection_parameters(), autocommit=True) as session:
+        session.execute("SELECT pg_notify(%s, '')", [outbox.CHANNEL])
 
 
 @contextmanager

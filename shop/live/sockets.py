@@ -24,7 +24,8 @@ Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
 class SameOriginOnly:
     """Refuses sockets that a page of another site opens with a visitor's cookies.
 
-    The whole origin counts, scheme and port included (channels' AllowedHostsOriginValidator looks at the host alone).
+    The whole origin counts, scheme and port included (channels' AllowedHostsOriginValidator looks at the host alone),
+    and its host must be one of ours: with a name of somebody else's that leads here (DNS rebinding) both have the same.
     A client without an Origin header is not a browser and has no visitor's cookies; only the key of a link admits it.
     """
 
@@ -32,21 +33,22 @@ class SameOriginOnly:
         self._application = application
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin", b"").decode("latin1").lower()
-        if origin and origin not in self._allowed(scope, headers):
+        origin = ops_http.header_of(scope, b"origin").lower()
+        if origin and origin not in self._allowed(scope):
             REFUSED.labels("origin").inc()
             return await WebsocketDenier()(scope, receive, send)
         return await self._application(scope, receive, send)
 
-    def _allowed(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> set[str]:
+    def _allowed(self, scope: dict[str, Any]) -> set[str]:
         is_own_page = scope["path"].startswith((ops_http.PREFIX, kafka_http.PREFIX))
         if settings.LIVE_ORIGINS and not is_own_page:
             return {origin.lower() for origin in settings.LIVE_ORIGINS}
+        if not (host := ops_http.host_of(scope)):
+            return set()
         scheme = {"ws": "http", "wss": "https"}[scope.get("scheme", "ws")]
         if settings.BEHIND_TLS:
             scheme = "https"
-        return {f"{scheme}://{headers.get(b'host', b'').decode('latin1').lower()}"}
+        return {f"{scheme}://{host}"}
 
 
 class Capped:

@@ -36,6 +36,8 @@ SILENT_SECONDS = 9.0
 """Heartbeats come every five seconds; one process that has said nothing for so long is told as missing."""
 EVENT_WAITS_SECONDS = 5.0
 """An event leaves within milliseconds of its commit."""
+_REDIS_KEY = ":readiness"
+"""Among those of the cache, where the roles that answer `/readyz` may write."""
 Answer = dict[str, Any]
 
 
@@ -87,7 +89,8 @@ def _ask_relay() -> None:
 
 
 def _ask_redis() -> None:
-    get_redis_connection("default").ping()
+    # One that is full, or a replica after a failover, answers and takes nothing.
+    get_redis_connection("default").set(_REDIS_KEY, 1, px=int(FRESH_SECONDS * 1000))
 
 
 def _ask_kafka() -> None:

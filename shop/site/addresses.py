@@ -17,6 +17,7 @@ class Server(StrEnum):
     WEB = "web"
     LIVE = "live"
     BANK = "sandbox bank"
+    DEMO = "web of a demo"
 
 
 class Who(StrEnum):
@@ -31,6 +32,7 @@ class Who(StrEnum):
     WATCHER = "everybody in a demo, else who holds the pass that /admin/operations/kafka/ gives; 403 for others"
     SCRAPER = "who sends METRICS_TOKEN; 404 for others"
     GATEWAY = "who can sign as the gateway; 400 for others"
+    NEIGHBOUR = "browsers on the demo's own machine, not through a proxy; 403 for others"
     PROGRAM = "programs that reach its port (loopback, or the inner network); POST from a page in a browser: 403"
 
 
@@ -163,6 +165,22 @@ ADDRESSES = (
     Address(path="/healthz", server=Server.LIVE),
     Address(path="/readyz", server=Server.LIVE, bounds="as on web"),
     Address(path="/metrics", server=Server.LIVE, who=Who.SCRAPER, bounds="as on web"),
+    Address(
+        path="/kafka/experiments/",
+        name="kafka_experiments",
+        server=Server.DEMO,
+        methods=FORM,
+        who=Who.NEIGHBOUR,
+        bounds="one experiment at a time",
+    ),
+    Address(
+        path="/kafka/break/",
+        name="kafka_break",
+        server=Server.DEMO,
+        methods=FORM,
+        who=Who.NEIGHBOUR,
+        bounds="three things at once, for two minutes at most",
+    ),
     Address(path="/", server=Server.BANK, methods=GET),
     Address(path="/healthz", server=Server.BANK, methods=GET),
     Address(path="/challenges/<transaction_id>", server=Server.BANK, methods=FORM, bounds="who knows the payment's id"),

@@ -13,6 +13,7 @@ from events.base import OrderEvent
 from kafka_bridge import testing
 from kafka_bridge.publishing import outbox, relay
 from kafka_bridge.runtime import clients
+from kafka_bridge.testing import running
 
 
 @contextmanager
@@ -25,6 +26,7 @@ def running_relay() -> Iterator[threading.Event]:
         yield stop
     finally:
         stop.set()
+        running.wake_relay()
         thread.join(20)
         assert not thread.is_alive()
 

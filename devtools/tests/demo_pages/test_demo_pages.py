@@ -1,5 +1,6 @@
 """The pages of a demo, over HTTP and in a browser, at a running shop: each break is seen, and undone by itself."""
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import devtools
 from devtools.apps import DevtoolsConfig
 from devtools.demo_control import channel
 from devtools.testing.processes import Shop
+from devtools.testing.shop import strange_words
 from devtools.testing.shop.demo_in_test import DemoInTest
 from kafka_bridge.models import DeadLetter
 
@@ -127,6 +129,34 @@ def test_who_may_not_break(demo: DemoInTest) -> None:
     for wrong in ({"seconds": 121}, {"seconds": "long"}, {"target": "postgres"}, {"act": "rm"}):
         assert demo.post(BREAK, **{**fields, **wrong}).status_code == 409
     assert demo.control.breaker.as_object()["now"] == []
+
+
+def test_pressed_twice_it_is_broken_once(demo: DemoInTest) -> None:
+    fields: dict[str, Any] = {"act": "freeze", "target": "analytics", "seconds": 60}
+    assert [demo.post(BREAK, **fields).status_code for _ in range(2)] == [302, 409]
+    [broken] = demo.control.breaker.as_object()["now"]
+    assert demo.post(BREAK, undo=broken["id"]).status_code == 302
+    assert demo.control.breaker.as_object()["now"] == []
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("inputs", [25, pytest.param(250, marks=pytest.mark.prove)])
+def test_strange_words_break_nothing(demo: DemoInTest, inputs: int) -> None:
+    """Each is refused with words; what is broken is in a list, not in what was typed."""
+    chance = random.Random(22)  # noqa: S311 - the same inputs each time
+    for _ in range(inputs):
+        page, names = chance.choice(
+            ((BREAK, ("act", "target", "seconds", "undo")), (EXPERIMENTS, ("do", "name", "prediction")))
+        )
+        fields: dict[str, Any] = {name: strange_words.word(chance).encode(errors="replace").decode() for name in names}
+        if chance.random() < 0.5:
+            fields.pop("undo", None)
+        answer = demo.post(page, **fields)
+        assert answer.status_code in (302, 400, 409), (page, fields)
+        assert "<script>alert" not in answer.text
+    assert demo.get(BREAK, Host="evil.example").status_code == 400
+    assert demo.control.breaker.as_object()["now"] == []
+    assert not demo.control.experiments.as_object()["is_running"]
 
 
 def test_without_a_demo_there_are_no_such_pages(settings: Any, tmp_path: Path) -> None:

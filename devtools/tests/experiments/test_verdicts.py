@@ -154,11 +154,12 @@ def test_what_a_killed_run_has_left_is_deleted_by_the_next(broker: Any, settings
     ) as process:  # fmt: skip
         testing.wait_until(lambda: left_behind(broker.bootstrap_servers), what="work", timeout_seconds=60)
         process.kill()
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-    assert sweep(admin)
+    connection = {"bootstrap.servers": broker.bootstrap_servers}
+    admin = AdminClient(connection)
+    assert sweep(admin, connection)
 
     def is_clean() -> bool:
-        sweep(admin)  # groups only once the broker has missed their members
+        sweep(admin, connection)  # groups only once the broker has missed their members
         return not left_behind(broker.bootstrap_servers)
 
     testing.wait_until(is_clean, what="deletion", timeout_seconds=60, every_seconds=0.5)

@@ -7,7 +7,7 @@ to reach the brokers, by librdkafka's names. See Note [Asked in a process of its
 import json
 import sys
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypedDict
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
@@ -33,6 +33,7 @@ def _answer(admin: AdminClient, question: Question) -> dict[str, Any]:
 
 
 def _results(futures: Mapping[str, Future[Any]]) -> dict[str, Any]:
+    wait(futures.values())  # what fails for one group is to keep nothing from being done for the others
     return {name: _result(future) for name, future in futures.items()}
 
 

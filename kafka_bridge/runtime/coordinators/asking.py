@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -49,7 +49,9 @@ class GroupState(NamedTuple):
 class Coordinators:
     """One child, started by the first question, and again where it has died. Not for several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: Mapping[str, Any] | None = None) -> None:
+        """`connection`: how to reach the brokers, by librdkafka's names; None: as the settings say."""
+        self._connection = connection
         self._child: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
         self._config: dict[str, Any] = {}
@@ -81,7 +83,7 @@ class Coordinators:
         """Delete these groups, as the cluster calls them.
 
         Raises:
-            KafkaException: as `describe`.
+            KafkaException: as `describe`, or one of them has members; the others are deleted.
         """
         self._ask({"act": "delete", "groups": list(full_names), "seconds": within_seconds})
 
@@ -126,7 +128,8 @@ class Coordinators:
 
     def _opened(self) -> socket.socket:
         """The way to a child that asks the brokers of the settings; tests change those."""
-        config = {key: value for key, value in clients.common().items() if not callable(value)} | {"log_level": 0}
+        asked = clients.common() if self._connection is None else self._connection
+        config = {key: value for key, value in asked.items() if not callable(value)} | {"log_level": 0}
         if self._line is not None and config == self._config:
             return self._line
         self.close()

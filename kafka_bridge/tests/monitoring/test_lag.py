@@ -185,9 +185,10 @@ def test_the_command_says_none_yet_and_nobody(group: registry.Group, monkeypatch
     assert "Nothing is behind." in show("notifications", "--behind")
 
 
+@pytest.mark.security
 @pytest.mark.parametrize("width", [200, 80, 40])
 def test_nothing_is_cut_off_however_narrow_the_terminal_is(width: int) -> None:
-    """It is wide; a terminal of 80 columns cut it."""
+    """XC10: it is wide; a terminal of 80 columns cut it."""
     rows = [
         lag.PartitionLag(
             group="inventory.retry", topic="payments.events.inventory.retry", partition=number, committed=1_234_567,

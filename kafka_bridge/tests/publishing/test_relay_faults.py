@@ -28,7 +28,13 @@ from kafka_bridge.publishing import outbox, relay
 from kafka_bridge.runtime import clients
 from kafka_bridge.runtime.postgresql import leadership
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.kafka,
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.together,
+]
 NAMES = ("relay-one", "relay-two")
 
 

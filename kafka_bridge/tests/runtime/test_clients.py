@@ -1,6 +1,7 @@
 """What the clients' settings bring about, as the brokers understand them."""
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -48,3 +49,10 @@ def test_that_no_broker_answers_is_logged_once_and_not_with_every_try(
         client.poll(0.1)
     refused = [message for message in caplog.messages if "Connection refused" in message]
     assert 1 < len(refused) <= 4, "again after two seconds, and not twenty times a second"
+
+
+def test_a_complaint_with_another_figure_is_the_same_complaint() -> None:
+    seen = clients.NotAgain()
+    told = "REQTMOUT [c#producer-1] [thrd:{n}]: {n}: Timed out 1 in-flight request: disconnect (average rtt {rtt}ms)"
+    records = [logging.makeLogRecord({"msg": told.format(n="127.0.0.1:9092/1", rtt=rtt)}) for rtt in (501.3, 9.7)]
+    assert [bool(seen.filter(record)) for record in records] == [True, False]

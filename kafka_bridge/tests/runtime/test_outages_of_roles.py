@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
-from devtools.testing import tcp_proxy
+from devtools.testing import black_hole, tcp_proxy
 from devtools.testing.bridge.bridge_events import delivered
 from devtools.testing.bridge.kafka_logs import produce_all, put_all, record_all
 from devtools.testing.bridge.manage_processes import environment_of, process
@@ -52,7 +52,7 @@ class Role:
     def stop(self) -> None:
         """SIGTERM is heard within seconds, and the end is a clean one."""
         self._process.terminate()
-        assert self._process.wait(10) == 0, self.said
+        assert self._process.wait(30) == 0, self.said
 
 
 @contextmanager
@@ -151,6 +151,19 @@ def test_xe5_a_relay_told_to_stop_with_rows_under_way_while_kafka_says_nothing_e
         finally:
             kafka.resume()
         assert OutboxRow.objects.filter(published_at=None).count() == 10
+
+
+def test_xe5_roles_whose_brokers_drop_everything_say_so_and_end_within_seconds() -> None:
+    with black_hole.black_hole() as nowhere, ExitStack() as stack:
+        environment = environment_of(conf.current()) | {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{nowhere}"}
+        commands = (["run_relay"], ["run_consumer", GROUP])
+        found = [Role(stack.enter_context(process(*command, environment=environment))) for command in commands]
+        state(10)
+        for role in found:
+            role.wait_until_said("Connection setup timed out")
+        for role in found:
+            role.stop()
+    assert OutboxRow.objects.filter(published_at=None).count() == 10
 
 
 def waits_for_reports() -> bool:

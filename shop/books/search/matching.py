@@ -54,9 +54,16 @@ def says_nothing(text: str) -> bool:
 
 
 def meant(text: str) -> str:
-    """The text with each word that no book has replaced by the most similar one; empty if there is none for one."""
-    found = [_nearest(word) for word in _typed(text)]
-    return " ".join(found) if found and all(found) else ""
+    """The text with each word that no book has replaced by the most similar one; empty if there is none for one.
+
+    Words beyond `WORDS_MAX` are left out: one letter may stand for eight words, and each is looked for by itself.
+    """
+    found = []
+    for word in _typed(text)[:WORDS_MAX]:
+        if not (nearest := _nearest(word)):
+            return ""
+        found.append(nearest)
+    return " ".join(found)
 
 
 def _typed(text: str) -> list[str]:

@@ -20,9 +20,10 @@ from django.utils.crypto import salted_hmac
 
 FORM = 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Name = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 _LAST_ORDERS = timedelta(seconds=10)
-_MOST_BYTES = 200_000_000
+MOST_BYTES = 200_000_000
 
 
 class BadReceipt(ValueError):
@@ -54,8 +55,8 @@ class Winner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     order: Name
     customer: Name
-    placed_at: datetime
-    confirmed_at: datetime
+    placed_at: Moment
+    confirmed_at: Moment
     lines: list[WonLine]
 
 
@@ -88,11 +89,11 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     shop: str
     sale: int
     name: str
-    starts_at: datetime
-    ends_at: datetime
+    starts_at: Moment
+    ends_at: Moment
     customer_limit: int | None
     currency: str
-    written_at: datetime
+    written_at: Moment
     salt: str
     books: list[SoldBook]
     winners: list[Winner]
@@ -139,7 +140,7 @@ def read(content: bytes) -> Receipt:
     Raises:
         BadReceipt: it is not.
     """
-    if len(content) > _MOST_BYTES:
+    if len(content) > MOST_BYTES:
         raise BadReceipt("It is larger than any receipt")
     try:
         signed = msgspec.json.decode(content, type=SignedReceipt)
@@ -170,7 +171,7 @@ def contradictions(receipt: Receipt) -> Iterator[str]:
     per_customer: Counter[tuple[str, str]] = Counter()
     revenue = 0
     for winner in receipt.winners:
-        if not receipt.starts_at <= winner.placed_at < receipt.ends_at + _LAST_ORDERS:
+        if winner.placed_at < receipt.starts_at or winner.placed_at - receipt.ends_at >= _LAST_ORDERS:
             yield f"order {winner.order} was not placed during the sale, but at {winner.placed_at.isoformat()}"
         if winner.confirmed_at < winner.placed_at:
             yield f"order {winner.order} was confirmed before it was placed"

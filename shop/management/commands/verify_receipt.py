@@ -31,7 +31,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Check, and say."""
         try:
-            content = options["file"].read_bytes()
+            with options["file"].open("rb") as file:
+                content = file.read(document.MOST_BYTES + 1)
         except OSError as error:
             raise CommandError(f"{options['file']} cannot be read: {error.strerror}", returncode=2) from error
         try:
@@ -50,9 +51,9 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"holds": not problems, "problems": problems, **found}))
         else:
             for problem in problems:
-                self.stdout.write(f"It does not hold: {problem}")
+                self.stdout.write(f"It does not hold: {_shown(problem)}")
             if receipt is not None:
-                self.stdout.write(_words(receipt, found))
+                self.stdout.write("\n".join(map(_shown, _lines(receipt, found))))
         if problems:
             raise SystemExit(1)
 
@@ -65,7 +66,12 @@ def _facts(receipt: document.Receipt, order: UUID | None) -> dict[str, Any]:
     return facts | {"order_has_won": any(winner.order == name for winner in receipt.winners)}
 
 
-def _words(receipt: document.Receipt, facts: dict[str, Any]) -> str:
+def _shown(text: str) -> str:
+    """Without what a terminal would obey: whoever wrote the file could wipe out what is said of it."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _lines(receipt: document.Receipt, facts: dict[str, Any]) -> list[str]:
     sums = receipt.sums
     lines = [
         f"“{receipt.name}”, {receipt.starts_at:%Y-%m-%d %H:%M} to {receipt.ends_at:%H:%M} UTC, of {receipt.shop}:",
@@ -75,4 +81,4 @@ def _words(receipt: document.Receipt, facts: dict[str, Any]) -> str:
     ]
     if "order_has_won" in facts:
         lines.append(f"  The order {'is' if facts['order_has_won'] else 'is NOT'} among the winners.")
-    return "\n".join(lines)
+    return lines

@@ -11,18 +11,23 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from django.db import connection
 
 from kafka_bridge.monitoring.cluster_figures import KafkaFigures
 from kafka_bridge.monitoring.cluster_reader import ClusterReader
+from kafka_bridge.monitoring.lag import PartitionLag
 from shop.operations.overview import database, disks, outage_words, redis_server, samples
 from shop.operations.overview.figures import DatabaseFigures, DiskFigures, Overview, ProcessFigures, RedisFigures, Seen
 from shop.operations.processes import presence
 
 log = logging.getLogger(__name__)
+FRESH_SECONDS = 8.0
+"""What was read so lately of Kafka need not be asked again for a sample."""
+BROKERS_SECONDS = 15.0
+"""Heap, disk and requests of brokers, and the bytes of topics, are asked for so often."""
 T = TypeVar("T")
 
 
@@ -76,7 +81,7 @@ class Collector:
     """All sources; those that are not asked by its threads are never said to fail."""
 
     def __init__(self) -> None:
-        cluster = ClusterReader()
+        cluster = ClusterReader(metrics_every_seconds=BROKERS_SECONDS)
         self.processes: Source[ProcessFigures] = Source("processes", _read_processes, 2, 5)
         self.kafka: Source[KafkaFigures] = Source("kafka", lambda: self._read_kafka(cluster), 5, 5, cluster.close)
         self.database: Source[DatabaseFigures] = Source("database", database.read, 5, 4)
@@ -200,6 +205,15 @@ def overview() -> Overview:
     if current is None:
         return Overview(at=datetime.now(UTC), processes=Seen(), kafka=Seen(), database=Seen(), redis=Seen())
     return current.overview()
+
+
+def recent_lag() -> tuple[datetime, Sequence[PartitionLag]] | None:
+    """Of all groups, as Kafka said it in the last seconds, and when; None where that is longer ago."""
+    now = overview()
+    kafka, at = now.kafka.value, now.kafka.at
+    if kafka is None or at is None or now.kafka.error or now.at - at > timedelta(seconds=FRESH_SECONDS):
+        return None
+    return at, [partition.lag for group in kafka.groups for partition in group.partitions]
 
 
 def history(series: str, since: datetime, until: datetime) -> Sequence[samples.Point]:

@@ -10,6 +10,7 @@ The index also says since when it has been written without a break: a Redis that
 nobody, and that is no reason to miss everybody. Its score lies far ahead, so that it does not go with what is old.
 """
 
+import functools
 import time
 from typing import cast
 
@@ -32,6 +33,8 @@ READ_MAX = 500
 """So many processes are looked at; more than a shop has."""
 BYTES_MAX = 256 * 1024
 """What is longer is no heartbeat."""
+_read_last: dict[tuple[bytes, bytes], Heartbeat | None] = {}
+"""By key and text. Most have not changed when they are read again."""
 
 
 class RedisHeartbeats:
@@ -54,6 +57,8 @@ class RedisHeartbeats:
                 pipeline.execute()
         except redis.RedisError as error:
             activity.current.note_use("redis", error=type(error).__name__)
+            # It may be a replica by now; another connection may lead to the one that took over.
+            self._client.connection_pool.disconnect(inuse_connections=False)
             raise
         activity.current.note_use("redis", answer_seconds=time.monotonic() - began)
 
@@ -71,17 +76,18 @@ def read() -> list[Heartbeat]:
     Raises:
         redis.RedisError: Redis cannot be asked.
     """
+    global _read_last
     client = _client()
-    try:
-        found = cast(list[bytes], client.zrevrange(INDEX, 0, READ_MAX - 1))
-        keys = [key for key in found if key.startswith(b"heartbeat:")]
-        with client.pipeline(transaction=False) as pipeline:
-            for key in keys:
-                pipeline.getrange(key, 0, BYTES_MAX)
-            texts = cast(list[bytes], pipeline.execute())
-    finally:
-        client.close()
-    return [heartbeat for key, text in zip(keys, texts, strict=True) if (heartbeat := _decode(key, text)) is not None]
+    found = cast(list[bytes], client.zrevrange(INDEX, 0, READ_MAX - 1))
+    keys = [key for key in found if key.startswith(b"heartbeat:")]
+    with client.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.getrange(key, 0, BYTES_MAX)
+        texts = cast(list[bytes], pipeline.execute())
+    before = _read_last
+    now = {each: before[each] if each in before else _decode(*each) for each in zip(keys, texts, strict=True)}
+    _read_last = now
+    return [heartbeat for heartbeat in now.values() if heartbeat is not None]
 
 
 def written_since() -> float | None:
@@ -90,11 +96,7 @@ def written_since() -> float | None:
     Raises:
         redis.RedisError: Redis cannot be asked.
     """
-    client = _client()
-    try:
-        score = client.zscore(INDEX, SINCE)
-    finally:
-        client.close()
+    score = _client().zscore(INDEX, SINCE)
     return None if score is None else score / _SINCE_FACTOR
 
 
@@ -109,8 +111,14 @@ def _key(heartbeat: Heartbeat) -> str:
 
 
 def _client() -> redis.Redis:
+    return _client_of(redis_urls.with_database(settings.REDIS_URL, 3))
+
+
+@functools.lru_cache(maxsize=1)
+def _client_of(url: str) -> redis.Redis:
+    """It stays connected; threads may share it."""
     return redis.Redis.from_url(
-        redis_urls.with_database(settings.REDIS_URL, 3),
+        url,
         socket_timeout=ANSWER_SECONDS,
         socket_connect_timeout=ANSWER_SECONDS,
         retry=None,

@@ -87,10 +87,12 @@ def is_told(shop: Shop, *names: str) -> None:
 
 
 @pytest.mark.kafka
+@pytest.mark.security
 @pytest.mark.slow
 def test_what_is_weak_is_told_within_ten_seconds(
     running_shop: Shop, services: Services, real_kafka: ApacheKafka
 ) -> None:
+    """XC2: also a relay that is stopped, and a broker that is frozen."""
     shop = running_shop
     shop.wait_until(lambda: wrong(shop) == {}, what="all is well", timeout_seconds=60)
     real_kafka.pause()

@@ -80,8 +80,9 @@ def waiting_for_shipping(shop: Shop) -> int:
     return int(shop.query("SELECT count(*) FROM orders_order WHERE status = 'PAID' AND confirmed_at IS NOT NULL")[0][0])
 
 
+@pytest.mark.security
 def test_something_is_slow(operator: Page, running_shop: Shop) -> None:
-    """E9: an operator told only that finds the stopped group, the orders that wait and what to do in under 30 s."""
+    """E9, XC2: told only that, an operator finds the stopped group, the orders that wait and what to do within 30 s."""
     running_shop.stop("shipping")
     for _ in range(ORDERS):
         place_order(running_shop)

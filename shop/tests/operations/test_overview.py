@@ -25,7 +25,23 @@ from shop.operations.processes import expected
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.operations, pytest.mark.together]
 INSTANTLY_SECONDS = 0.05
+OFTEN_SECONDS = 0.5
 SOURCES = {"processes", "kafka", "database", "redis"}
+
+
+class HurriedCollector(collector.Collector):
+    """Looks often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for source in self.sources:
+            source.every_seconds = OFTEN_SECONDS
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test to which it is all the same how old figures may be."""
+    monkeypatch.setattr(collector, "Collector", HurriedCollector)
 
 
 @pytest.fixture
@@ -89,6 +105,7 @@ def group_of(name: str) -> GroupFigures:
     return next(group for group in kafka_now().groups if group.name == name)
 
 
+@pytest.mark.usefixtures("hurried")
 def test_each_figure_is_that_of_its_source(watched: Shop) -> None:
     buyers = Buyers(watched, buying.most_of(watched))
     buyers.order(6)
@@ -151,6 +168,7 @@ def test_each_figure_is_that_of_its_source(watched: Shop) -> None:
     watched.wait_until(lambda: buyers.statuses() == {"DELIVERED": 9}, what="all delivered", timeout_seconds=60)
 
 
+@pytest.mark.usefixtures("hurried")
 def test_what_postgresql_and_redis_say(watched: Shop) -> None:
     looked_again(watched, "database")
     found = database_now()
@@ -230,6 +248,7 @@ def test_an_outage_of_one_leaves_the_rest_fresh(watched: Shop, services: Service
     watched.wait_until(is_whole, what="Kafka is back", timeout_seconds=40)
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_single_look_asks_all(watched: Shop) -> None:
     found: Overview = collector.collect_once()
     assert all(getattr(found, name).value and not getattr(found, name).error for name in SOURCES)

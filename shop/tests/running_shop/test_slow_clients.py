@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import time
 import uuid
@@ -21,29 +22,59 @@ from devtools.local.roles import PROJECT
 from devtools.testing import slow_clients
 from devtools.testing.processes import Shop
 from devtools.testing.shop.buyers import CONTACT, most_of
-from devtools.testing.slow_clients import SILENT, SLOW_BODY, SLOW_CHUNKS, SLOW_HEADERS, SLOW_WEBHOOK, UNREAD, Crowd
+from devtools.testing.slow_clients import (
+    SILENT,
+    SLOW_BODY,
+    SLOW_CHUNKS,
+    SLOW_HEADERS,
+    SLOW_SOCKET,
+    SLOW_WEBHOOK,
+    UNREAD,
+    Crowd,
+    Kind,
+)
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.security]
 CLIENTS = 500
-# A click takes some milliseconds on an idle machine; here other tests run beside. Before, it took for ever.
-CLICK_SECONDS = 10.0
-MEDIAN_SECONDS = 0.3
-ENDED_SECONDS = 25.0
+# A machine may be busy: clicks are held against those of a moment ago, on the same machine.
+TIMES_SLOWER = 10
+PATIENCE_SECONDS = 0.3
+# A machine may be so busy that the first crowd has reached its end before the first click.
+CROWDS = 3
+# Several times the longest bound (`UNREAD_SECONDS`); a busy machine is later, and without a bound it would be never.
+ENDED_SECONDS = 120.0
+WEB_PATHS = ("/", "/healthz")
 
 
-def check_clicks(port: int, paths: tuple[str, ...], those: Crowd, *, seconds: float = 4.0) -> None:
-    """Others click for so long while the crowd drips; all are answered, soon."""
-    until, waited = time.monotonic() + seconds, []
-    while time.monotonic() < until:
-        those.drip()
+def click(port: int, paths: tuple[str, ...], *, rounds: int = 12, crowd: Crowd | None = None) -> float:
+    """Others click while the crowd drips, and all are answered; the median of how long they wait, in seconds."""
+    waited = []
+    for _ in range(rounds):
+        if crowd:
+            crowd.drip()
         for path in paths:
             status, took = slow_clients.click(port, path)
-            assert status == 200, path
+            assert status in (200, 403), path
             waited.append(took)
         time.sleep(0.1)
-    waited.sort()
-    assert waited[-1] < CLICK_SECONDS
-    assert waited[len(waited) // 2] < MEDIAN_SECONDS
+    return statistics.median(waited)
+
+
+def check_clicks(port: int, paths: tuple[str, ...], kinds: tuple[Kind, ...], shop: Shop, *, clients: int) -> None:
+    """Others are served while slow clients hold all that they may, about as soon as without them; those have an end."""
+    before = click(port, paths)
+    meanwhile = None
+    for _ in range(CROWDS):
+        with slow_clients.crowd(port, kinds, clients=clients) as those:
+            click(port, paths, rounds=1, crowd=those)
+            if those.still_open() > clients // 2:
+                meanwhile = click(port, paths, crowd=those)
+            until_ended(shop, those)
+        if meanwhile is not None:
+            break
+    assert meanwhile is not None, "others are answered while the slow ones hold on"
+    usual = max(before, click(port, paths))
+    assert meanwhile < PATIENCE_SECONDS + TIMES_SLOWER * usual, (before, meanwhile, usual)
 
 
 def until_ended(shop: Shop, those: Crowd) -> None:
@@ -62,17 +93,13 @@ def test_slow_headers_and_bodies_stop_no_page(running_shop: Shop) -> None:
     for _ in range(100):
         slow_clients.click(running_shop.port, "/")  # each thread has what it needs
     before = slow_clients.memory_mib(pid)
-    with slow_clients.crowd(running_shop.port, kinds, clients=CLIENTS) as those:
-        check_clicks(running_shop.port, ("/", "/healthz"), those)
-        until_ended(running_shop, those)
+    check_clicks(running_shop.port, WEB_PATHS, kinds, running_shop, clients=CLIENTS)
     assert slow_clients.memory_mib(pid) < before + 48
 
 
 @pytest.mark.prove
 def test_clients_that_never_read_stop_no_page_and_are_ended(running_shop: Shop) -> None:
-    with slow_clients.crowd(running_shop.port, (UNREAD,), clients=100) as those:
-        check_clicks(running_shop.port, ("/", "/healthz"), those)
-        running_shop.wait_until(lambda: not those.still_open(), what="their end", timeout_seconds=60)
+    check_clicks(running_shop.port, WEB_PATHS, (UNREAD,), running_shop, clients=100)
 
 
 @pytest.fixture
@@ -109,22 +136,19 @@ def proxy_port(running_shop: Shop, tmp_path: Path) -> Iterator[int]:
 
 
 def test_slow_headers_and_bodies_stop_no_page_through_the_proxy(running_shop: Shop, proxy_port: int) -> None:
-    kinds = (SLOW_HEADERS, SLOW_BODY, SLOW_CHUNKS, SLOW_WEBHOOK, SILENT)
-    with slow_clients.crowd(proxy_port, kinds, clients=CLIENTS) as those:
-        check_clicks(proxy_port, ("/", "/healthz"), those)
-        until_ended(running_shop, those)
+    kinds = (SLOW_HEADERS, SLOW_BODY, SLOW_CHUNKS, SLOW_WEBHOOK, SLOW_SOCKET, SILENT)
+    check_clicks(proxy_port, (*WEB_PATHS, "/kafka/"), kinds, running_shop, clients=CLIENTS)
 
 
 def test_slow_clients_of_the_sockets_stop_no_socket(running_shop: Shop) -> None:
     port = running_shop.port + 1
-    with slow_clients.crowd(port, (SLOW_HEADERS, SILENT), clients=CLIENTS) as those:
-        check_clicks(port, ("/healthz",), those, seconds=2)
-        until_ended(running_shop, those)
+    kinds = (SLOW_HEADERS, SLOW_SOCKET, SILENT)
+    check_clicks(port, ("/healthz", "/kafka/"), kinds, running_shop, clients=CLIENTS)
 
 
 def test_a_body_is_refused_on_the_port_of_the_sockets(running_shop: Shop) -> None:
     with slow_clients.crowd(running_shop.port + 1, (SLOW_BODY, SLOW_CHUNKS), clients=20) as those:
-        running_shop.wait_until(lambda: not those.still_open(), what="their end", timeout_seconds=5)
+        running_shop.wait_until(lambda: not those.still_open(), what="their end", timeout_seconds=60)
 
 
 @pytest.fixture
@@ -147,7 +171,8 @@ def live_address(running_shop: Shop) -> str:
 def is_let_in(address: str) -> bool:
     """Whether a socket can be opened there."""
     try:
-        connect(address, proxy=None).close()
+        with connect(address, proxy=None):
+            pass
     except InvalidStatus:
         return False
     return True
@@ -158,8 +183,7 @@ def test_a_socket_that_says_too_much_is_closed_with_a_reason(running_shop: Shop,
     before = slow_clients.memory_mib(pid)
     sent = flood(live_address, messages=200_000)
     assert sent < 200_000
-    other, took = slow_clients.click(running_shop.port + 1, "/healthz")
-    assert (other, took < CLICK_SECONDS) == (200, True)
+    assert slow_clients.click(running_shop.port + 1, "/healthz")[0] == 200
     assert slow_clients.memory_mib(pid) < before + 48
 
 

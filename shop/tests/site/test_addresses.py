@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern
 
+from devtools.demo_pages import urls as demo_urls
 from devtools.testing.shop.storefront import a_book, api_order
 from orders import links
 from orders.models import Order
@@ -35,6 +36,11 @@ def paths_of(server: Server) -> set[str]:
 def test_every_url_is_in_the_table_and_the_other_way_round() -> None:
     routes = {(f"/{url.pattern}", url.name or "") for url in urls.urlpatterns if isinstance(url, URLPattern)}
     assert routes == {(address.path, address.name) for address in WEB if not address.path.startswith("/admin/")}
+
+
+def test_every_url_of_a_demo_is_in_the_table_and_the_other_way_round() -> None:
+    routes = {f"/kafka/{pattern.pattern}" for pattern in demo_urls.urlpatterns}
+    assert routes == paths_of(Server.DEMO)
 
 
 def test_every_socket_is_in_the_table_and_the_other_way_round() -> None:

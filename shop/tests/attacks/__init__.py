@@ -1,0 +1,1 @@
+"""Tests of what strangers try with pages and sockets: many inputs, made by seeded generators."""
