@@ -4,7 +4,7 @@ The saga on one screen (`manage.py saga` prints it from the live registry):
 
 | event                   | topic             | said by   | heard by (reserve_first)                      | heard by (payment_first)                      |
 |-------------------------|-------------------|-----------|-----------------------------------------------|-----------------------------------------------|
-| order.created           | orders.events     | orders    | inventory                                     | payments                                      |
+| order.created           | orders.events     | orders    | analytics, inventory                          | analytics, payments                           |
 | inventory.reserved      | inventory.events  | inventory | orders, payments                              | orders                                        |
 | inventory.insufficient  | inventory.events  | inventory | orders                                        | orders                                        |
 | inventory.expired       | inventory.events  | inventory | orders                                        |                                               |
@@ -22,23 +22,27 @@ The saga on one screen (`manage.py saga` prints it from the live registry):
 | order.cancelled         | orders.events     | orders    | analytics, inventory, notifications, payments | analytics, inventory, notifications, payments |
 | payment.refunded        | payments.events   | payments  | notifications, orders                         | notifications, orders                         |
 | book.updated            | catalogue.updates | shop      | analytics                                     | analytics                                     |
+| page.viewed             | shop.activity     | shop      | analytics                                     | analytics                                     |
+| search.made             | shop.activity     | shop      | analytics                                     | analytics                                     |
+| cart.changed            | shop.activity     | shop      | analytics                                     | analytics                                     |
 
 What is believed: a message moves nothing before it is borne out.
 
-| who hears     | whom      | of what                                                                                         | and believes it if                  |
-|---------------|-----------|-------------------------------------------------------------------------------------------------|-------------------------------------|
-| analytics     | orders    | order.confirmed, order.shipped, order.delivered, order.reduced, order.cancelled                 | kafka_bridge.believing.books.stated |
-| analytics     | shop      | book.updated                                                                                    | kafka_bridge.believing.books.stated |
-| inventory     | orders    | order.created, order.reduced, order.cancelled                                                   | kafka_bridge.believing.books.stated |
-| inventory     | payments  | payment.action_required, payment.confirmed                                                      | kafka_bridge.believing.books.stated |
-| notifications | payments  | payment.action_required, payment.refunded                                                       | kafka_bridge.believing.books.stated |
-| notifications | orders    | order.confirmed, order.shipped, order.delivered, order.reduced, order.returned, order.cancelled | kafka_bridge.believing.books.stated |
-| orders        | inventory | inventory.reserved, inventory.insufficient, inventory.expired                                   | kafka_bridge.believing.books.stated |
-| orders        | payments  | payment.action_required, payment.unknown, payment.confirmed, payment.failed, payment.refunded   | kafka_bridge.believing.books.stated |
-| payments      | orders    | order.created, order.payment_refused, order.reduced, order.returned, order.cancelled            | kafka_bridge.believing.books.stated |
-| payments      | inventory | inventory.reserved                                                                              | kafka_bridge.believing.books.stated |
-| payments      | payments  | payment.notified                                                                                | kafka_bridge.believing.books.stated |
-| shipping      | orders    | order.confirmed                                                                                 | kafka_bridge.believing.books.stated |
+| who hears     | whom      | of what                                                                                         | and believes it if                    |
+|---------------|-----------|-------------------------------------------------------------------------------------------------|---------------------------------------|
+| analytics     | orders    | order.created, order.confirmed, order.shipped, order.delivered, order.reduced, order.cancelled  | kafka_bridge.believing.books.stated   |
+| analytics     | shop      | book.updated                                                                                    | kafka_bridge.believing.books.stated   |
+| analytics     | shop      | page.viewed, search.made, cart.changed                                                          | shop.analytics.plausibility.plausible |
+| inventory     | orders    | order.created, order.reduced, order.cancelled                                                   | kafka_bridge.believing.books.stated   |
+| inventory     | payments  | payment.action_required, payment.confirmed                                                      | kafka_bridge.believing.books.stated   |
+| notifications | payments  | payment.action_required, payment.refunded                                                       | kafka_bridge.believing.books.stated   |
+| notifications | orders    | order.confirmed, order.shipped, order.delivered, order.reduced, order.returned, order.cancelled | kafka_bridge.believing.books.stated   |
+| orders        | inventory | inventory.reserved, inventory.insufficient, inventory.expired                                   | kafka_bridge.believing.books.stated   |
+| orders        | payments  | payment.action_required, payment.unknown, payment.confirmed, payment.failed, payment.refunded   | kafka_bridge.believing.books.stated   |
+| payments      | orders    | order.created, order.payment_refused, order.reduced, order.returned, order.cancelled            | kafka_bridge.believing.books.stated   |
+| payments      | inventory | inventory.reserved                                                                              | kafka_bridge.believing.books.stated   |
+| payments      | payments  | payment.notified                                                                                | kafka_bridge.believing.books.stated   |
+| shipping      | orders    | order.confirmed                                                                                 | kafka_bridge.believing.books.stated   |
 
 Questions, which are no events: the answer is needed in the asker's own transaction.
 

@@ -22,7 +22,8 @@ class BookUpdated(Event, frozen=True, kw_only=True):
     is_listed: bool
     """Whether it is for sale."""
     changed: tuple[str, ...]
-    """Names of what changed: price_minor, is_listed, title, author, year, pages, blurb, category."""
+    """Names of what changed: price_minor, is_listed, title, author, year, pages, blurb, category, series,
+    series_number, publisher, format, language."""
     was_price_minor: int | None = None
     """The price before; None for a book that is new, or whose price is the same."""
 

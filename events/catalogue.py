@@ -1,6 +1,7 @@
 """Every event and every topic there is, under one name; importing this makes them known to the bridge."""
 
-from events import books, inventory, orders, payments
+from events import activity, books, inventory, orders, payments
+from events.activity import CartChanged, PageViewed, SearchMade
 from events.base import FLOWS, PAYMENT_FIRST, RESERVE_FIRST, Line, OrderEvent
 from events.books import BookUpdated
 from events.inventory import InventoryExpired, InventoryInsufficient, InventoryReserved
@@ -26,6 +27,7 @@ from kafka_bridge.wire import event_types
 from kafka_bridge.wire.events import Event
 
 __all__ = [
+    "ACTIVITY",
     "ALL_EVENTS",
     "BOOKS",
     "EVENTS",
@@ -37,6 +39,7 @@ __all__ = [
     "RESERVE_FIRST",
     "TOPICS",
     "BookUpdated",
+    "CartChanged",
     "InventoryExpired",
     "InventoryInsufficient",
     "InventoryReserved",
@@ -50,18 +53,20 @@ __all__ = [
     "OrderReduced",
     "OrderReturned",
     "OrderShipped",
+    "PageViewed",
     "PaymentActionRequired",
     "PaymentConfirmed",
     "PaymentFailed",
     "PaymentNotified",
     "PaymentRefunded",
     "PaymentUnknown",
+    "SearchMade",
 ]
 
 ORDERS, INVENTORY, PAYMENTS = orders.TOPIC, inventory.TOPIC, payments.TOPIC
 TOPICS = (ORDERS, INVENTORY, PAYMENTS)
 """Those of the saga: every event in them is about an order, and its key is the order's id."""
-BOOKS = books.TOPIC
+BOOKS, ACTIVITY = books.TOPIC, activity.TOPIC
 
 # The saga's, in the sequence in which a story meets them; tables and the schemas follow it.
 EVENTS: tuple[type[Event], ...] = (
@@ -83,6 +88,6 @@ EVENTS: tuple[type[Event], ...] = (
     OrderCancelled,
     PaymentRefunded,
 )
-ALL_EVENTS: tuple[type[Event], ...] = (*EVENTS, BookUpdated)
+ALL_EVENTS: tuple[type[Event], ...] = (*EVENTS, BookUpdated, PageViewed, SearchMade, CartChanged)
 """The saga's, and those that are about no order."""
 event_types.register(*ALL_EVENTS)

@@ -37,6 +37,15 @@ housekeeping.register(
         old="SELECT ctid FROM shop_formpress WHERE at < %(before)s ORDER BY at LIMIT %(limit)s",
     )
 )
+for _table in ("shop_bookhour", "shop_searchhour"):
+    housekeeping.register(
+        housekeeping.RetentionPolicy(
+            table=_table,
+            setting="KEEP_ACTIVITY_DAYS",
+            days=lambda: settings.KEEP_ACTIVITY_DAYS,
+            old=f"SELECT ctid FROM {_table} WHERE hour < %(before)s ORDER BY hour LIMIT %(limit)s",  # noqa: S608 - ours
+        )
+    )
 # Of alerts that are over; their notices go first.
 for _table, _is_old in {
     "shop_alertnotice": "alert_id IN (SELECT id FROM shop_alertrecord WHERE cleared_at < %(before)s)",

@@ -383,3 +383,44 @@ class BookSales(models.Model):
 
     def __str__(self) -> str:
         return self.sku
+
+
+class BookHour(models.Model):
+    """The analytics group's figures of one book in one hour (UTC): seen, put into carts, ordered, paid."""
+
+    pk = models.CompositePrimaryKey("hour", "sku")
+    hour = models.DateTimeField()
+    sku = models.CharField(max_length=20)
+    seen = models.PositiveBigIntegerField(default=0)
+    """How often its page was shown."""
+    carted = models.PositiveBigIntegerField(default=0)
+    """How often it was put into a cart that did not have it."""
+    ordered = models.PositiveBigIntegerField(default=0)
+    """In how many orders that were placed it is."""
+    paid = models.PositiveBigIntegerField(default=0)
+    """In how many orders that were confirmed it is."""
+    units = models.PositiveBigIntegerField(default=0)
+    """Copies in those."""
+
+    class Meta:
+        ordering = ("-hour", "sku")
+
+    def __str__(self) -> str:
+        return f"{self.sku} {self.hour:%Y-%m-%d %H} h"
+
+
+class SearchHour(models.Model):
+    """How often words were searched for in one hour (UTC), as the analytics group was told; "" are words not told."""
+
+    pk = models.CompositePrimaryKey("hour", "words")
+    hour = models.DateTimeField()
+    words = models.CharField(max_length=60)
+    times = models.PositiveBigIntegerField(default=0)
+    without_result = models.PositiveBigIntegerField(default=0)
+    """How many of these found nothing."""
+
+    class Meta:
+        ordering = ("-hour", "words")
+
+    def __str__(self) -> str:
+        return f"{self.words} {self.hour:%Y-%m-%d %H} h"

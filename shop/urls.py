@@ -7,6 +7,7 @@ from django.urls import path, register_converter
 from shop import webhooks
 from shop.accounts import account_views
 from shop.admin.operations import group_acts, offset_reset, operations_page
+from shop.admin.sales import funnel_page
 from shop.books import book_views, catalogue_views
 from shop.cart import cart_views
 from shop.checkout import api, checkout_views
@@ -36,6 +37,7 @@ admin.autodiscover()
 
 # Acts before pages, whose names an address ends with.
 _operations = [*group_acts.urlpatterns, *offset_reset.urlpatterns, *operations_page.urlpatterns]
+_pages = [*_operations, *funnel_page.urlpatterns]
 urlpatterns = [
     # First, because Django tries URLs in sequence and a rush of orders comes through here.
     path("api/orders/", api.place_order, name="api_orders"),
@@ -76,7 +78,7 @@ urlpatterns = [
     path("metrics", metrics_view.show_metrics, name="metrics"),
     # Of apps that bring pages of their own; production has none.
     *(pattern for app in apps.get_app_configs() for pattern in getattr(app, "urlpatterns", ())),
-    path("admin/", ([*_operations, *admin.site.urls[0]], "admin", admin.site.name)),
+    path("admin/", ([*_pages, *admin.site.urls[0]], "admin", admin.site.name)),
 ]
 
 handler400 = "shop.site.errors.bad_request"

@@ -33,12 +33,13 @@ SLOW_RATE, STEADY_RATE = 5.0, 50.0
 SUSTAINED_SHARE = 0.8
 SOLD_OUT = 422
 _NO_DELAYS = {"CARRIER_SHIP_DELAY_SECONDS": "0", "CARRIER_DELIVER_DELAY_SECONDS": "0"}
-# Zero once every order is delivered, its three mails are sent, and the figures have heard of all three facts.
+# Zero once every order is delivered, its three mails are sent, and the figures have heard of all four facts.
 _LEFT = """
-SELECT 3 * placed.orders - mails.sent + 3 * placed.orders - counted.facts
+SELECT 3 * placed.orders - mails.sent + 4 * placed.orders - counted.facts
 FROM (SELECT count(*) AS orders FROM orders_order) placed,
     (SELECT count(*) AS sent FROM orders_ordermail WHERE sent_at IS NOT NULL) mails,
-    (SELECT count(*) AS facts FROM kafka_bridge_inboxrow WHERE "group" = 'analytics') counted
+    (SELECT count(*) AS facts FROM kafka_bridge_inboxrow
+        WHERE "group" = 'analytics' AND right(topic, 13) = 'orders.events') counted
 """
 _CONFIRMED = """
 SELECT id::text, extract(epoch FROM confirmed_at)::float8 FROM orders_order WHERE id = ANY(%s::uuid[])

@@ -4,7 +4,8 @@
 A right that is not listed is not needed, and was tried: an idempotent producer needs nothing beyond WRITE on its topics
 (brokers from 2.8 on), READ and WRITE include DESCRIBE, and whoever only asks which brokers there are needs no right.
 Nobody but the relay writes to a topic of events. It publishes what all apps state, so it may write to all of these
-topics, and reads none; which app may state what is for the rights in PostgreSQL to say, where facts are stated.
+topics, and reads none; which app may state what is for the rights in PostgreSQL to say, where facts are stated. A topic
+of facts that may be lost has one role that writes to it (`Topic.written_by`), and the relay does not.
 """
 
 from collections.abc import Iterable, Iterator
@@ -37,7 +38,9 @@ def names() -> list[str]:
 
 def wanted() -> set[Right]:
     """Every right of every role, and no other."""
-    found = {*_topics(RELAY, (topic.name for topic in event_types.topics()), "WRITE")}
+    found = {
+        right for topic in event_types.topics() for right in _topics(topic.written_by or RELAY, [topic.name], "WRITE")
+    }
     for group in registry.groups():
         found |= set(_group_rights(group))
     found |= set(_dead_letter_rights())

@@ -144,6 +144,8 @@ def row_of(
     """The row that states this event: in answer to the message that is being handled or to another one, or as the first
     of its story.
     """
+    if event.TOPIC.written_by:
+        raise TypeError(f"{event.TYPE} goes to Kafka without the outbox: give it to a LossyPublisher")
     event_id = uuid7()
     correlation_id = cause.correlation_id if cause else event.correlation_id
     body = envelope.encode_body(event)

@@ -152,9 +152,11 @@ class Shadow:
 
     def _catch_up(self) -> None:
         """Hear what the group has had by now and the shadow has not; what the log has no more is lost."""
+        # First of all: what the group has after this moment may lie behind the ends that are asked for next.
+        not_heard = self._not_heard()
         kept = {(each.topic, each.partition): each for each in self._kept()}
         wanted: dict[PartitionId, list[int]] = {}
-        for partition, offset in self._not_heard():
+        for _, partition, offset in not_heard:
             if partition in kept and kept[partition].start <= offset < kept[partition].end:
                 wanted.setdefault(partition, []).append(offset)
         ranges = [
@@ -164,14 +166,19 @@ class Shadow:
         for batch in log_reader.read_messages(ranges, silence_seconds=HELD_SECONDS):
             self.hear(batch)
         with connection.cursor() as cursor:
-            cursor.execute(f"INSERT INTO {_HEARD} {_NOT_HEARD.format('i.event_id')}", [self.group.name])
+            ids = bulk_rows.uuids([event_id for event_id, *_ in not_heard])
+            cursor.execute(f"INSERT INTO {_HEARD} SELECT * FROM unnest(%s::uuid[]) ON CONFLICT DO NOTHING", [ids])  # noqa: S608
             self.lost += cursor.rowcount
 
-    def _not_heard(self) -> list[tuple[PartitionId, int]]:
+    def _not_heard(self) -> list[tuple[UUID, PartitionId, int]]:
+        """Events that the group has had and the shadow has not, and where they lay."""
         prefix = clients.conf().topic_prefix
         with connection.cursor() as cursor:
-            cursor.execute(_NOT_HEARD.format('i.topic, i.partition, i."offset"'), [self.group.name])
-            return [((prefix + row[0].removeprefix(prefix), row[1]), row[2]) for row in cursor.fetchall()]
+            cursor.execute(_NOT_HEARD, [self.group.name])
+            return [
+                (event_id, (prefix + topic.removeprefix(prefix), partition), offset)
+                for event_id, topic, partition, offset in cursor.fetchall()
+            ]
 
     def _compare(self) -> list[RowDifference]:
         return [difference for table in self._tables for difference in table.differences()]
@@ -201,7 +208,7 @@ def shadow_of(group: Group) -> Iterator[Shadow]:
 
 
 _NOT_HEARD = f"""
-SELECT {{}} FROM kafka_bridge_inboxrow i LEFT JOIN {_HEARD} h USING (event_id)
+SELECT i.event_id, i.topic, i.partition, i."offset" FROM kafka_bridge_inboxrow i LEFT JOIN {_HEARD} h USING (event_id)
 WHERE i."group" = %s AND h.event_id IS NULL
 """  # noqa: S608 - the name is a constant
 

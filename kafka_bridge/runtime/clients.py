@@ -116,6 +116,22 @@ def producer(*, linger_ms: float = 5, on_error: ErrorCallback = _ignore) -> Prod
     )
 
 
+def lossy_producer(*, queued_max: int, give_up_seconds: float) -> Producer:
+    """A producer that never makes anybody wait: acks=1, a queue of so many messages, each given up after a while."""
+    return Producer(
+        common()
+        | {
+            "logger": _client_log,
+            "acks": 1,
+            "linger.ms": 50,
+            "compression.type": COMPRESSION,
+            "partitioner": PARTITIONER,
+            "message.timeout.ms": int(give_up_seconds * 1000),
+            "queue.buffering.max.messages": queued_max,
+        }
+    )
+
+
 def consumer(
     *,
     group: str,

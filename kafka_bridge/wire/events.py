@@ -26,6 +26,8 @@ class Topic:
     segment_bytes: int = GIB // 4
     max_message_bytes: int | None = None
     """None for the number in the settings."""
+    written_by: str = ""
+    """The role that writes to it itself (`publishing/lossy_publisher.py`); empty: the relay, what the outbox has."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

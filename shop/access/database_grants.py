@@ -117,7 +117,7 @@ def _states(role: DatabaseRole) -> sql.Composable:
 
 
 def _topics_of(owners: set[str]) -> Iterator[str]:
-    return (topic.name for topic in event_types.topics() if topic.owner in owners)
+    return (topic.name for topic in event_types.topics() if topic.owner in owners and not topic.written_by)
 
 
 def _literals(values: Iterable[str]) -> sql.Composable:

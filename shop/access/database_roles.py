@@ -129,7 +129,10 @@ ROLES = (
     _group("notifications", writes=("orders.OrderMail",), reads=("orders",)),
     _group("inventory", writes=("inventory",), reads=("payments.Charge",)),
     _group("payments", writes=("payments",)),
-    _group("analytics", writes=("shop.DailySales", "shop.BookSales", "shop.BookPrice")),
+    _group(
+        "analytics",
+        writes=("shop.DailySales", "shop.BookSales", "shop.BookPrice", "shop.BookHour", "shop.SearchHour"),
+    ),
     DatabaseRole(
         name="dead_letters",
         writes=("kafka_bridge.DeadLetter", "kafka_bridge.DeadLetterAct", "kafka_bridge.ParkedMessage"),

@@ -9,6 +9,7 @@ from django.db import connection
 
 from events import catalogue
 from kafka_bridge.consuming.registry import Dated
+from shop.analytics import turns
 
 _NOTE = """
 INSERT INTO shop_bookprice AS known (sku, title, price_minor, was_price_minor, is_listed, changes, changed_at)
@@ -22,9 +23,9 @@ ON CONFLICT (sku) DO UPDATE SET
 
 def note(*, facts: Sequence[Dated[catalogue.BookUpdated]]) -> None:
     """Note these changes, one after the other: there are few, and those of a book build upon each other."""
+    turns.take()
     with connection.cursor() as cursor:
-        # By book, so that two transactions lock rows in the same sequence; what happened to one stays in sequence.
-        for event, time in sorted(facts, key=lambda fact: fact.event.sku):
+        for event, time in facts:
             cursor.execute(
                 _NOTE, [event.sku, event.title, event.price_minor, event.was_price_minor, event.is_listed, time]
             )

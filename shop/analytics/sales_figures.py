@@ -14,6 +14,7 @@ from django.db import connection
 from events import catalogue
 from events.base import OrderEvent
 from kafka_bridge.consuming.registry import Dated
+from shop.analytics import turns
 
 _COUNTS = ("confirmed", "cancelled", "shipped", "delivered", "units", "revenue_minor")
 _ADD_TO_DAYS = f"""
@@ -83,13 +84,14 @@ def _count(lines: Iterable[tuple[datetime, catalogue.Line]], *, sign: int, days:
         revenue[line.sku] += amount_minor
         days[_day(time)].update(units=number, revenue_minor=amount_minor)
     _add_to_days(days)
-    skus = sorted(units)  # every batch locks rows in this sequence, so two batches never deadlock
+    skus = sorted(units)
     if skus:
         with connection.cursor() as cursor:
             cursor.execute(_ADD_TO_BOOKS, [skus, [units[sku] for sku in skus], [revenue[sku] for sku in skus]])
 
 
 def _add_to_days(days: Days) -> None:
-    ordered = sorted(days)  # as above
+    turns.take()
+    ordered = sorted(days)
     with connection.cursor() as cursor:
         cursor.execute(_ADD_TO_DAYS, [ordered, *([days[day][name] for day in ordered] for name in _COUNTS)])

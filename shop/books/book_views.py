@@ -10,6 +10,7 @@ from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_safe
 
 from shop import models
+from shop.activity.counting import View
 from shop.books import covers, pricing
 from shop.books.search import searching
 from shop.checkout import price_check
@@ -45,7 +46,7 @@ class Panel:
 @require_safe
 def book_page(request: HttpRequest, isbn: str, slug: str) -> HttpResponseBase:
     """A book with its price and stock; an outdated title in the URL redirects to the current one."""
-    return shared_pages.respond(request, lambda: _book_page(request.path, isbn))
+    return shared_pages.respond(request, lambda: _book_page(request.path, isbn), view=View("book", isbn))
 
 
 def _book_page(path: str, isbn: str) -> shared_pages.Page | HttpResponseBase:

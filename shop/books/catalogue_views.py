@@ -11,6 +11,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from shop import models
+from shop.activity import noting
+from shop.activity.counting import View
 from shop.books import languages, pricing
 from shop.books.search import searching, suggestions
 from shop.flashsales import flash_sales
@@ -31,9 +33,9 @@ def catalogue_page(request: HttpRequest) -> HttpResponseBase:
     if search_request.words:
         limits.take(request, (limits.SEARCH, visitors.network_of(request)))
     if request.htmx and not request.htmx.history_restore_request:  # type: ignore[attr-defined]
-        return _not_kept(render(request, "shop/_results.html", _context(search_request)))
+        return _not_kept(render(request, "shop/_results.html", _noted(request, search_request)))
     if search_request.words:  # seldom the same, and limited
-        return _not_kept(render(request, "shop/catalogue.html", _context(search_request)))
+        return _not_kept(render(request, "shop/catalogue.html", _noted(request, search_request)))
     return _shared(request, search_request)
 
 
@@ -65,7 +67,26 @@ def _shared(request: HttpRequest, search_request: searching.SearchRequest) -> Ht
         lambda: shared_pages.Page(
             template="shop/catalogue.html", context=_context(search_request), personal={"search": search_request}
         ),
+        view=_view(search_request),
     )
+
+
+def _view(wanted: searching.SearchRequest) -> View:
+    return View("front" if _is_front(wanted) else "list")
+
+
+def _noted(request: HttpRequest, wanted: searching.SearchRequest) -> dict[str, Any]:
+    """The context; it is counted that this was shown, and searched for. Another page or order is no new search."""
+    context = _context(wanted)
+    noting.page_shown(request, _view(wanted))
+    if wanted == searching.SearchRequest(words=wanted.words, sort=wanted.usual_sort) and wanted.words:
+        found: searching.Results = context["found"]
+        noting.search_made(request, words=wanted.words, found=0 if found.meant else found.counts.total)
+    return context
+
+
+def _is_front(wanted: searching.SearchRequest) -> bool:
+    return wanted == searching.SearchRequest(sort=wanted.sort)
 
 
 def _not_kept(response: HttpResponse) -> HttpResponse:
@@ -86,7 +107,7 @@ class Choice:
 def _context(wanted: searching.SearchRequest) -> dict[str, Any]:
     found = searching.results(wanted)
     page, shelves = found.page, list(models.Category.objects.all())
-    is_front = wanted == searching.SearchRequest(sort=wanted.sort)
+    is_front = _is_front(wanted)
     on_sale = _on_sale() if is_front else []
     offers = pricing.offers([book.isbn for book in page.object_list])
     whose = wanted.author and searching.spelled("author", wanted.author)

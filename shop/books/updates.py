@@ -1,5 +1,6 @@
-"""Stating that a book changed, in the transaction that changes it."""
+"""Stating that a book changed, in the transaction that changes it; docs/decisions.md says what is no such change."""
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +10,10 @@ from events import catalogue
 from kafka_bridge.publishing import outbox
 from shop.models import Book
 
-_TOLD = ("price_minor", "is_listed", "title", "author", "year", "pages", "blurb", "category_id")
+_TOLD = (
+    "price_minor", "is_listed", "title", "author", "year", "pages", "blurb", "category_id", "series", "series_number",
+    "publisher", "format", "language",
+)  # fmt: skip
 
 
 def state(before: Book | None, after: Book) -> bool:
@@ -27,6 +31,17 @@ def state_all(changes: Iterable[tuple[Book | None, Book]]) -> int:
     if events:
         outbox.publish(*events)
     return len(events)
+
+
+def state_gone(book: Book) -> bool:
+    """State that a book is for sale no more, because it is deleted; nothing if it was not for sale.
+
+    Raises:
+        RuntimeError: there is no transaction.
+    """
+    gone = copy.copy(book)
+    gone.is_listed = False
+    return state(book, gone)
 
 
 def _event(before: Book | None, after: Book) -> catalogue.BookUpdated | None:

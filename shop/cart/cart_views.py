@@ -11,6 +11,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from orders.placing.placement import LINES_MAX, QUANTITY_MAX
+from shop.activity import noting
+from shop.activity.counting import View
 from shop.books import pricing
 from shop.cart import carts, forms
 from shop.checkout import price_check
@@ -69,6 +71,7 @@ def wanted(entry: carts.CartEntry) -> price_check.WantedLine:
 def cart_page(request: HttpRequest) -> HttpResponse:
     """All books in the cart, and what prevents ordering them."""
     lines = rows(carts.cart_of(request).entries())
+    noting.page_shown(request, View("cart"))
     context = {
         "lines": lines,
         "total_minor": sum(line.total_minor for line in lines),
@@ -102,6 +105,7 @@ def add(request: HttpRequest) -> HttpResponse:
     except carts.CartFull:
         messages.error(request, f"Your cart already has {LINES_MAX} different books. Please order these first.")
         return redirect("cart")
+    noting.cart_changed(request, sku=offer.sku, before=already, after=entry.quantity)
     if buy_now:
         return redirect("checkout")
     if total > most:
@@ -118,15 +122,19 @@ def change(request: HttpRequest) -> HttpResponse:
     """Change the quantity of a book in the cart, or remove it."""
     basket = carts.cart_of(request)
     sku = request.POST.get("sku", "")
+    before = next((entry.quantity for entry in basket.entries() if entry.sku == sku), 0)
     if "remove" in request.POST:
         basket.take_out([sku])
+        noting.cart_changed(request, sku=sku, before=before, after=0)
         return redirect("cart")
     form = forms.CartForm(request.POST)
     offer = pricing.offer(sku)
     if not form.is_valid():
         messages.error(request, _first_error(form))
-    elif offer is not None and any(entry.sku == sku for entry in basket.entries()):
-        basket.put(carts.CartEntry(sku=sku, quantity=form.cleaned_data["quantity"], seen_price_minor=offer.price_minor))
+    elif offer is not None and before:
+        quantity = form.cleaned_data["quantity"]
+        basket.put(carts.CartEntry(sku=sku, quantity=quantity, seen_price_minor=offer.price_minor))
+        noting.cart_changed(request, sku=sku, before=before, after=quantity)
     return redirect("cart")
 
 

@@ -21,6 +21,8 @@ from orders import links
 from orders import queries as order_queries
 from orders.models import Order
 from orders.placing import placement
+from shop.activity import noting
+from shop.activity.counting import View
 from shop.books import pricing
 from shop.cart import cart_views, carts
 from shop.checkout import checkout_form, ordering, owners, payment_form, price_check
@@ -67,6 +69,7 @@ def _show(request: HttpRequest) -> HttpResponse:
         messages.info(request, "Your cart is empty. Put a book in first.")
         return redirect("cart")
     wanted = [price_check.WantedLine(sku=row.sku, quantity=row.quantity, expected_price_minor=None) for row in rows]
+    noting.page_shown(request, View("checkout"))
     owners.owner_of(request)  # before the form is sent, so that a double click comes from one owner
     form = checkout_form.CheckoutForm(initial={"idempotency_key": uuid.uuid4(), **_known_of(request)})
     return _form_page(request, form, wanted, [notice for row in rows for notice in row.notices])

@@ -14,9 +14,11 @@ from shop.kafka_window import drawing, message, stores
 from shop.kafka_window.state import Window
 from shop.operations.overview import outage_words
 
-QUERY_NAMES = ("order", "message", "as")
+QUERY_NAMES = ("order", "message", "as", "parts")
 QUERY_LENGTH_MAX = 160
 STYLES = ("tokens", "elements", "buttons", "connection", "kafka", "kafka_logs", "kafka_panel", "kafka_cards")
+PART = "<!-- part -->"
+"""Stands between the parts of a drawing, each of which changes by itself."""
 _INDENT = re.compile(r"\s*\n\s*")
 
 
@@ -34,8 +36,8 @@ CARDS = Page("/kafka/cards/", "Learn it", "kafka_cards")
 PAGES = (WINDOW, CARDS)
 
 
-def fragment(window: Window, *, as_table: bool) -> str:
-    """The part that changes: the drawing, or the same as tables. The same for all who look."""
+def parts(window: Window, *, as_table: bool) -> tuple[str, ...]:
+    """What changes, in parts: the drawing, or the same as tables. The same for all who look."""
     rows = drawing.rows(window)
     context = {
         "window": window,
@@ -46,7 +48,7 @@ def fragment(window: Window, *, as_table: bool) -> str:
         "cells": drawing.CELLS,
     }
     made = render_to_string("kafka/table.html" if as_table else "kafka/drawing.html", context)
-    return _INDENT.sub("\n", made)
+    return tuple(_INDENT.sub("\n", made).split(PART))
 
 
 def marked(html: str, order_id: UUID | None) -> SafeString:

@@ -8,6 +8,12 @@ seconds after the last one has left they end, with all of their clients and conn
 Beyond `READ_MAX_PER_SECOND` nobody could follow single messages, and reading them would take from the shop what it
 needs for them. Then the tail's client is closed, and the figures come from the brokers alone; when it is quieter the
 last messages are read again. In the same way the brokers are asked less often while there is much to do.
+
+# Note [Asked when something happens]
+To ask the brokers is what costs most of all, and mostly they have nothing new to say. The tail costs next to nothing
+and hears of a message at once: so it wakes those who ask, and they ask quickly for as long as what follows from it may
+take (the groups' commits), then slowly. What moves without a message, such as a partition's owner, is seen a little
+later on a shop where nothing is written.
 """
 
 import logging
@@ -36,6 +42,8 @@ READ_MAX_PER_SECOND = 400.0
 CALM_PER_SECOND = 50.0
 CALM_SECONDS = 0.15
 BUSY_SECONDS = 1.0
+QUIET_SECONDS = 0.75
+QUIET_AFTER_SECONDS = 5.0
 AWAY_SECONDS = 2.0
 TAIL_SECONDS = 0.1
 LINGER_SECONDS = 5.0
@@ -105,6 +113,9 @@ class _Run:
         self._rate = _Rate()
         self._lock = threading.Lock()
         self._window = Window(version=0)
+        self._moved_at = time.monotonic()
+        # For each of the two who ask, so that none takes the other's.
+        self._is_new = {loop: threading.Event() for loop in ("brokers", "stores")}
 
     def start(self) -> None:
         """Begin to read."""
@@ -138,7 +149,10 @@ class _Run:
                     time.sleep(TAIL_SECONDS)
                     continue
                 is_new = self._tail.follow(_ends(window.kafka))
-                if self._tail.poll(TAIL_SECONDS) or is_new:
+                is_moved = bool(self._tail.poll(TAIL_SECONDS))
+                if is_moved:
+                    self._wake()
+                if is_moved or is_new:
                     tails = {(name.removeprefix(prefix), n): kept for (name, n), kept in self._tail.entries().items()}
                     self._note(tails=tails)
         finally:
@@ -154,7 +168,7 @@ class _Run:
                     self._note(kafka_error=outage_words.describe(error))
                     time.sleep(AWAY_SECONDS)
                 else:
-                    time.sleep(self._pace())
+                    self._wait("brokers", self._pace())
         finally:
             reader.close()
 
@@ -169,7 +183,22 @@ class _Run:
         )  # fmt: skip
 
     def _pace(self) -> float:
-        return CALM_SECONDS if self._window.written_per_second < CALM_PER_SECOND else BUSY_SECONDS
+        """See Note [Counted, not read] and Note [Asked when something happens]."""
+        if self._window.written_per_second >= CALM_PER_SECOND:
+            return BUSY_SECONDS
+        return CALM_SECONDS if time.monotonic() - self._moved_at < QUIET_AFTER_SECONDS else QUIET_SECONDS
+
+    def _wake(self) -> None:
+        """A message was written."""
+        was_quiet, self._moved_at = self._pace() == QUIET_SECONDS, time.monotonic()
+        if was_quiet:
+            for event in self._is_new.values():
+                event.set()
+
+    def _wait(self, loop: str, seconds: float) -> None:
+        """Wait so long, or until something happens after a quiet time."""
+        self._is_new[loop].wait(seconds)
+        self._is_new[loop].clear()
 
     def _ask_stores(self) -> None:
         try:
@@ -182,7 +211,7 @@ class _Run:
                     connection.close()
                     time.sleep(AWAY_SECONDS)
                 else:
-                    time.sleep(2 * self._pace())
+                    self._wait("stores", 2 * self._pace())
         finally:
             connection.close()
 

@@ -32,7 +32,7 @@ class Feed:
         self._waiting = 0
         self._first: asyncio.Future[Window] | None = None
         """Who waits for it waits together."""
-        self._made: dict[bool, tuple[int, asyncio.Future[str]]] = {}
+        self._made: dict[bool, tuple[int, asyncio.Future[tuple[str, ...]]]] = {}
 
     async def first(self) -> Window:
         """What is known, once there is something to show; after some seconds in any case."""
@@ -48,8 +48,8 @@ class Feed:
         """Seconds until the next look at what has changed."""
         return CALM_SECONDS if self._watcher.look().written_per_second < 50 else BUSY_SECONDS
 
-    async def fragment(self, *, as_table: bool) -> str:
-        """The drawing, or the tables, as of now."""
+    async def parts(self, *, as_table: bool) -> tuple[str, ...]:
+        """The drawing, or the tables, as of now, in parts."""
         window = self._watcher.look()
         version, made = self._made.get(as_table, (-1, None))
         if made is None or (version != window.version and made.done()):
@@ -75,8 +75,8 @@ class Feed:
         return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
 
 
-def _draw(window: Window, as_table: bool) -> str:
-    return rendering.fragment(window, as_table=as_table)
+def _draw(window: Window, as_table: bool) -> tuple[str, ...]:
+    return rendering.parts(window, as_table=as_table)
 
 
 def _panel(query: Mapping[str, str], window: Window) -> str:

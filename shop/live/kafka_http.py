@@ -65,7 +65,7 @@ class KafkaPages:
             return 200, ops_http.page_headers(scope), (await feed.panel(query)).encode()
         elif path == PREFIX:
             await feed.first()
-            html = await feed.fragment(as_table=query.get("as") == "table")
+            html = "".join(await feed.parts(as_table=query.get("as") == "table"))
             page = rendering.WINDOW
             parts = {"fragment": rendering.marked(html, stores.as_uuid(query.get("order", "")))}
             parts["panel"] = await feed.panel(query)

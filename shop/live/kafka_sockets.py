@@ -3,14 +3,16 @@
 # Note [One drawing under way]
 A browser that does not read would pile drawings up in this process. So each drawing is a ping, too, and the next one
 waits for its answer. A page may say only so much (`LIVE_MESSAGES_PER_SECOND`), so the first dozens of changes come at
-once, and after them about one a second.
+once, and after them about one a second. All who look share one drawing, and are sent only those of its parts that have
+changed.
 """
 
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
@@ -87,25 +89,41 @@ async def _tell(scope: dict[str, Any], send: Send, answered: asyncio.Event) -> i
     query, now = kafka_http.query_of(scope), asyncio.get_running_loop().time
     order_id, as_table = stores.as_uuid(query.get("order", "")), query.get("as") == "table"
     await kafka_http.feed.first()
-    shown, said_at, allowance = "", 0.0, _Allowance()
+    in_parts, said_at, allowance = "parts" in query, 0.0, _Allowance()
+    shown: tuple[str, ...] = ()
     answered.set()
     while kafka_http.may_look(scope):
-        html = await kafka_http.feed.fragment(as_table=as_table)
-        if html != shown or now() - said_at > QUIET_SECONDS:
+        drawn = await kafka_http.feed.parts(as_table=as_table)
+        if drawn != shown or now() - said_at > QUIET_SECONDS:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await answered.wait()
             if not answered.is_set():
                 return SILENT
             answered.clear()
-            message = {"type": "window", "ping": True}
-            if html != shown:
-                message["html"] = rendering.marked(html, order_id)
+            message: dict[str, Any] = {"type": "window", "ping": True}
+            if drawn != shown:
+                message |= _changes(shown, drawn, order_id) if in_parts else _whole(drawn, order_id)
             await send({"type": "websocket.send", "text": json.dumps(message)})
-            shown, said_at = html, now()
+            shown, said_at = drawn, now()
             await asyncio.sleep(allowance.take(now()))
         await asyncio.sleep(kafka_http.feed.pace())
     return NO_PASS
+
+
+def _changes(shown: Sequence[str], drawn: Sequence[str], order_id: UUID | None) -> dict[str, Any]:
+    """The parts that are not as they were, by their places, and how many there are now."""
+    new = {
+        number: rendering.marked(part, order_id)
+        for number, part in enumerate(drawn)
+        if number >= len(shown) or part != shown[number]
+    }
+    return {"parts": new, "count": len(drawn)}
+
+
+def _whole(drawn: Sequence[str], order_id: UUID | None) -> dict[str, Any]:
+    """For a page that was opened before there were parts."""
+    return {"html": rendering.marked("".join(drawn), order_id)}
 
 
 class _Allowance:

@@ -13,7 +13,7 @@ UNFOLD = {
         lambda _, name=name: static(f"shop/css/admin/{name}.css")
         for name in (
             "tokens", "words", "card", "table", "facts", "banner", "buttons", "forms", "drill", "order", "trail",
-            "chips", "stock", "start", "lists", "changes", "dead_letters",
+            "chips", "stock", "start", "lists", "changes", "dead_letters", "funnel",
         )
     ],
     "DASHBOARD_CALLBACK": "shop.admin.site.dashboard.context",

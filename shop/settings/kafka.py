@@ -15,6 +15,9 @@ from shop.settings.environment import (
     env,
 )
 
+# Whether pages seen, searches and changes of carts are counted and told to analytics.
+ACTIVITY_EVENTS = env.bool("ACTIVITY_EVENTS", default=True)
+KEEP_ACTIVITY_DAYS = env.float("KEEP_ACTIVITY_DAYS", default=30.0)
 KAFKA_BRIDGE = BridgeSettings(
     client_id=ROLE,
     namespace="bookrush",

@@ -10,14 +10,17 @@ from typing import Any
 from django.conf import settings
 
 from kafka_bridge.telemetry import metrics
+from shop.activity import noting
+from shop.activity.counting import View
 
 ANSWER_SECONDS = 0.2
 # Addresses are anybody's to make up, and an answer is some tens of kilobytes.
 ANSWERS_MAX = 500
 IS_SHARED = "X-Is-Shared"
-"""The header by which the web process knows such an answer; it does not leave the process."""
+"""The header by which the web process knows such an answer, and what it shows; it does not leave the process."""
 Header = tuple[str, str]
 MARK = (IS_SHARED, "1")
+"""On an answer that is none of a page."""
 _SENT = metrics.counter("http_shared_answers", "Pages sent from memory, which Django was not asked for", by="web")
 Address = tuple[str, ...]
 """All that such an answer depends on: scheme, host, path, query."""
@@ -36,6 +39,8 @@ class Answer:
     body: bytes
     etag: str
     made_at: float
+    view: View | None
+    """What it is counted as, if it is a page."""
 
 
 class Answers:
@@ -60,10 +65,10 @@ class Answers:
             return None
         return answer
 
-    def keep(self, address: Address, headers: list[Header], body: bytes) -> Answer:
+    def keep(self, address: Address, headers: list[Header], body: bytes, view: View | None = None) -> Answer:
         """Keep an answer for those who come soon after."""
         etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-        answer = Answer([*headers, ("ETag", etag)], body, etag, time.monotonic())
+        answer = Answer([*headers, ("ETag", etag)], body, etag, time.monotonic(), view)
         with self._lock:
             self._held[address] = answer
             self._held.move_to_end(address)
@@ -90,18 +95,21 @@ def find(scope: Any) -> Answer | None:
     answer = answers.find(_address(scope))
     if answer is not None:
         _SENT.inc()
+        if answer.view is not None:
+            noting.page_sent(headers.get, answer.view)
     return answer
 
 
 def keep(scope: Any, status: int, headers: list[Header], body: bytes) -> Answer | None:
     """Keep an answer that others may get; None if this is none. The header that says so is removed."""
-    if MARK not in headers:
+    shown = next((header for header in headers if header[0] == IS_SHARED), None)
+    if shown is None:
         return None
-    headers.remove(MARK)
+    headers.remove(shown)
     sets_cookies = any(name.lower() == "set-cookie" for name, _ in headers)
     if scope.method != "GET" or status != 200 or sets_cookies:
         return None
-    return answers.keep(_address(scope), headers, body)
+    return answers.keep(_address(scope), headers, body, _view(shown))
 
 
 def send(protocol: Any, scope: Any, answer: Answer) -> None:
@@ -110,6 +118,15 @@ def send(protocol: Any, scope: Any, answer: Answer) -> None:
         protocol.response_empty(304, [header for header in answer.headers if header[0].lower() != "content-length"])
     else:
         protocol.response_bytes(200, answer.headers, answer.body)
+
+
+def mark(view: View) -> str:
+    """The value of the header: what the answer shows."""
+    return " ".join(filter(None, view))
+
+
+def _view(header: Header) -> View:
+    return View(*header[1].split(" "))
 
 
 def _address(scope: Any) -> Address:

@@ -24,6 +24,8 @@ from django.template.backends.django import DjangoTemplates
 from django.template.context import make_context
 from django.template.loader import get_template
 
+from shop.activity import noting
+from shop.activity.counting import View
 from shop.site import shared_answers
 from shop.site.ttl_cache import TtlCache
 
@@ -63,8 +65,9 @@ _pages: OrderedDict[str, TtlCache[_Rendered]] = OrderedDict()
 _lock = threading.Lock()
 
 
-def respond(request: HttpRequest, build: Callable[[], Page | HttpResponseBase]) -> HttpResponseBase:
-    """The page at this address, made by `build` unless it is there; with what is personal in it filled in.
+def respond(request: HttpRequest, build: Callable[[], Page | HttpResponseBase], *, view: View) -> HttpResponseBase:
+    """The page at this address, made by `build` unless it is there; with what is personal in it filled in. `view` is
+    what it is counted as.
 
     Raises:
         Exception: what `build` raised.
@@ -73,9 +76,10 @@ def respond(request: HttpRequest, build: Callable[[], Page | HttpResponseBase]) 
         page = _page_at(request.get_full_path(), lambda: _render(request, build()))
     except _NotShared as other:
         return other.answer
+    noting.page_shown(request, view)
     if shared_answers.is_stranger(request.META.get("HTTP_COOKIE", "")):
         response = HttpResponse(_filled(page, _as_nobody(request), {"cart_count": 0}))
-        response[shared_answers.IS_SHARED] = "1"
+        response[shared_answers.IS_SHARED] = shared_answers.mark(view)
         response["Cache-Control"] = "no-cache"  # kept by the browser, and asked for by its ETag
         response["Vary"] = "HX-Request"
     else:

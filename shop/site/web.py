@@ -25,6 +25,7 @@ from wsgiref.types import WSGIApplication
 
 from kafka_bridge.monitoring import reporting
 from kafka_bridge.telemetry import activity
+from shop.activity import sending
 from shop.operations.processes import expected
 from shop.site import problems, shared_answers
 
@@ -86,9 +87,11 @@ class WebApplication:
         activity.current.say("working", "serves pages")
         self._turn(loop)
         self._reporter = reporting.start(expected.WEB)
+        sending.start()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the process ends."""
+        sending.stop()
         self._reporter.stop()
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -65,7 +65,7 @@ def test_what_some_group_has_not_handled_is_sent_again() -> None:
         outbox.publish(heard := created(), unheard := created())
     OutboxRow.objects.update(published_at=OutboxRow.objects.first().created_at)  # type: ignore[union-attr]
     row = OutboxRow.objects.get(key=heard.key)
-    for group in ("inventory", "payments"):
+    for group in ("analytics", "inventory", "payments"):
         InboxRow.objects.create(group=group, event_id=row.event_id, topic=row.topic, partition=0, offset=0)
 
     assert outbox.republish_unheard(registry.heard()) == 1

@@ -116,7 +116,8 @@ class BookAdmin(stale_forms.CheckedAdmin):
         transaction.on_commit(pricing.forget)
 
     def delete_model(self, request: HttpRequest, obj: Book) -> None:
-        """Delete, and record what it was."""
+        """Delete, state that it is for sale no more, and record what it was."""
+        updates.state_gone(obj)
         activity_log.record(
             user=navigation.person(request), what="book deleted", subject=obj.isbn, before=updates.offer_of(obj)
         )

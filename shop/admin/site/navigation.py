@@ -76,6 +76,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         headings[0]["items"].append({"title": "Operations", "icon": "monitor_heart", "link": link})
         window = {"title": "Watch Kafka", "icon": "stacks", "link": reverse("admin:kafka_window")}
         headings[0]["items"].append(window)
+    if may_see(request, "shop", "dailysales"):
+        looks = {"title": "From look to order", "icon": "filter_alt", "link": reverse("admin:funnel")}
+        headings[0]["items"].append(looks)
     for heading, pages in (*_PAGES.items(), ("Added services", _added_pages())):
         items = [
             {"title": title, "icon": symbol, "link": reverse(f"admin:{app}_{model}_changelist")}

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from inventory import stock_adjustments
-from shop.books import pricing
+from shop.books import pricing, updates
 from shop.flashsales import flash_sales
 from shop.models import Book, Category, FlashSale
 
@@ -47,7 +47,7 @@ def seed() -> SeedReport:
     Existing books keep their price and stock; units are added only together with their book.
     """
     data = tomllib.loads(BOOKS_FILE.read_text(encoding="utf-8"))
-    report = SeedReport()
+    report, is_open = SeedReport(), Book.objects.exists()
     shelves = {}
     for position, entry in enumerate(data["categories"]):
         shelf, is_new = Category.objects.get_or_create(
@@ -57,7 +57,7 @@ def seed() -> SeedReport:
         report.categories += is_new
     arrived: dict[str, int] = {}
     for entry in data["books"]:
-        _, is_new = Book.objects.get_or_create(
+        book, is_new = Book.objects.get_or_create(
             isbn=entry["isbn"],
             defaults={
                 "title": entry["title"],
@@ -71,6 +71,8 @@ def seed() -> SeedReport:
             },
         )
         report.books += is_new
+        if is_new and is_open:  # what a shop opens with is new to nobody
+            updates.state(None, book)
         if is_new and entry["stock"]:
             arrived[entry["isbn"]] = entry["stock"]
     if arrived:

@@ -22,7 +22,7 @@ from kafka_bridge.publishing import outbox
 from kafka_bridge.replaying import log_reader, offset_ranges, projections
 from kafka_bridge.runtime import clients
 from kafka_bridge.wire import envelope
-from shop.models import BookSales, DailySales
+from shop.models import BookHour, BookSales, DailySales
 
 __all__ = ["make_group"]
 MakeGroup = Callable[[str], registry.Group]
@@ -248,7 +248,7 @@ def test_figures_whose_events_are_gone_are_not_replaced() -> None:
 @on_kafka
 def test_what_was_discarded_or_edited_counts_as_it_was_handled() -> None:
     """The log keeps the original of a dead letter; the figures have what became of it."""
-    discarded, edited = put(confirmed(), confirmed(None, line(quantity=9)))
+    discarded, edited = put(confirmed(), confirmed(None, line(quantity=9)), at=NOON)
     InboxRow.objects.bulk_create(
         InboxRow(group="analytics", event_id=each, topic=clients.topic_name("orders.events"), partition=0, offset=n)
         for n, each in enumerate([discarded, edited])
@@ -264,8 +264,9 @@ def test_what_was_discarded_or_edited_counts_as_it_was_handled() -> None:
             group="analytics", topic="orders.events", partition=0, offset=offset, key=key_of(offset), event_id=event_id,
             state=state, edited_value=value, error="", fingerprint="", value=b"", died_at=timezone.now(),
         )  # fmt: skip
-    DailySales.objects.create(day=datetime.now(UTC).date(), confirmed=1, units=2, revenue_minor=2000)
+    DailySales.objects.create(day=NOON.date(), confirmed=1, units=2, revenue_minor=2000)
     BookSales.objects.create(sku=SKUS[0], units=2, revenue_minor=2000)
+    BookHour.objects.create(hour=NOON.replace(second=0, microsecond=0), sku=SKUS[0], paid=1, units=2)
     assert told(*SHADOW)["differences"] == []
 
 

@@ -1,14 +1,16 @@
 """B1: what changes about a book in the admin is stated, once, with the change; and analytics notes what it costs."""
 
+import re
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from devtools.testing.shop.storefront import a_book
 from events.catalogue import BookUpdated
 from kafka_bridge import testing
-from shop.books import updates
+from shop.books import seed, updates
 from shop.models import Book, BookPrice
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.window]
@@ -54,6 +56,43 @@ def test_taking_a_book_off_sale_in_the_list_is_stated(admin_client: Client) -> N
     data |= {f"{form.prefix}-0-{form.model._meta.pk.name}": str(book.pk), "_save": "Save"}
     admin_client.post(LIST, data)
     assert [(event.sku, event.is_listed) for event in testing.stated(BookUpdated)] == [(book.isbn, False)]  # type: ignore[attr-defined]
+
+
+def test_a_book_that_is_deleted_is_for_sale_no_more(admin_client: Client) -> None:
+    book, hidden = a_book(stock=0), a_book(stock=0, is_listed=False)
+    for each in (book, hidden):
+        assert admin_client.post(f"{LIST}{each.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert testing.stated() == [updated(book, is_listed=False, changed=("is_listed",))]
+
+
+def test_what_a_shop_opens_with_is_not_stated_and_what_comes_later_is() -> None:
+    seed.seed()
+    assert testing.stated() == []
+    book = Book.objects.get(isbn=seed.SALE_ISBN)
+    Book.objects.filter(pk=book.pk).delete()
+    seed.seed()
+    [event] = testing.stated(BookUpdated)
+    assert (event.key, event.was_price_minor) == (book.isbn, None)  # type: ignore[attr-defined]
+
+
+WRITES_BOOKS = {
+    "shop/books/seed/__init__.py": "states it",
+    "shop/books/importing/importer.py": "states it",
+    "shop/simulation/sale_fixture.py": "books to measure with",
+    "devtools/big_catalogue.py": "books to measure with",
+}
+"""Where books are written but for the admin, whose form saves them; docs/decisions.md has the reasons."""
+
+
+def test_every_place_that_writes_books_is_known() -> None:
+    writes = re.compile(
+        r"\bBook\.objects\.(?:\w+\([^\n]*\)\.)*(?:\w*create|bulk_\w+|update\w*|delete)\(|(?:INTO|UPDATE) shop_book\b"
+    )
+    rooms = ("shop", "orders", "inventory", "payments", "devtools", "examples")
+    files = [path for room in rooms for path in (settings.BASE_DIR / room).rglob("*.py")]
+    names = {path.relative_to(settings.BASE_DIR).as_posix() for path in files if writes.search(path.read_text())}
+    found = {name for name in names if not re.search("/(tests|testing|migrations)/", name)}
+    assert found == set(WRITES_BOOKS)
 
 
 def test_nothing_is_stated_without_a_transaction() -> None:

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from playwright.sync_api import Browser, Page, expect
+from websockets.sync.client import ClientConnection, connect
 
 from devtools.testing.processes import Shop
 from devtools.testing.shop.kafka_pages import KafkaPages
@@ -21,6 +23,7 @@ from shop.kafka_window.cards.concepts import CARDS
 pytestmark = [pytest.mark.window, pytest.mark.browser, pytest.mark.kafka, pytest.mark.together]
 SEEN_MS = 60_000
 Key = tuple[str, str, int]
+[LAG] = [card for card in CARDS if card.name == "lag"]
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +102,8 @@ def test_every_offset_owner_and_lag_is_the_brokers(window: KafkaPages, running_s
             for key, row in shown.items():
                 assert number(row["end"]) <= after[key]["end"], key
                 assert number(row["committed"]) <= committed(after[key]), key
+                assert int(row["lag"]) <= max(0, after[key]["end"] - max(0, committed(before[key]))), key
+                assert row["owner"] in {each[key]["owner"] or "nobody" for each in (before, after)}, key
     finally:
         stop.set()
         buyer.join(60)
@@ -170,6 +175,77 @@ def test_an_order_is_followed(page: Page, window: KafkaPages, running_shop: Shop
     assert (topic, row) == ("orders.events", ("order.created", int(partition), int(offset)))
 
 
+def test_a_box_is_a_message_and_the_drawing_says_what_the_tables_say(page: Page, running_shop: Shop) -> None:
+    """Its number is its offset; below a partition stand its groups, with what they have committed and have to read."""
+    order = place_order(running_shop)
+    waiting.until(lambda: len(messages_of(running_shop, order)) >= 2, what="the order's messages", timeout_seconds=120)
+    page.goto(f"/kafka/?order={order}")
+    type_of, partition, offset = messages_of(running_shop, order)[0]
+    lane = page.locator(f"[data-topic='orders.events'] [data-partition='{partition}']")
+    box = lane.locator(f"li[data-key='{offset}']")
+    expect(box).to_have_attribute("data-mine", "")
+    expect(box).to_have_text(f"{offset} {type_of.rpartition('.')[2]}")
+    offsets = [int(words) for words in lane.locator(".kafka-number-of").all_inner_texts()]
+    assert offsets == sorted(offsets), "it grows to the right"
+    expect(page.locator("section", has=page.locator("#outbox"))).to_contain_text(f"orders.events {partition}@")
+    expect(page.locator("section", has=page.locator("#inbox"))).to_contain_text("inventory")
+    waiting.until(lambda: drawn(page) == tabled(page), what="both say the same", timeout_seconds=120)
+
+
+def messages_of(shop: Shop, order: str) -> list[tuple[str, int, int]]:
+    """Type, partition and offset of what orders has stated about an order and the relay has sent."""
+    return shop.query(
+        'SELECT type, partition, "offset" FROM kafka_bridge_outboxrow '
+        "WHERE key = %s AND topic = 'orders.events' AND published_at IS NOT NULL ORDER BY id",
+        order,
+    )
+
+
+def drawn(page: Page) -> set[tuple[str, ...]]:
+    """Topic, partition, group, committed and lag, as the drawing shows them."""
+    page.goto("/kafka/")
+    rows: list[list[str]] = page.evaluate(
+        """() => [...document.querySelectorAll(".kafka-readers li")].map((li) => [
+            li.closest("[data-topic]").dataset.topic, li.closest("[data-partition]").dataset.partition,
+            li.dataset.group, li.dataset.committed || "nothing", li.dataset.lag])"""
+    )
+    return {tuple(row) for row in rows}
+
+
+def tabled(page: Page) -> set[tuple[str, ...]]:
+    """The same, as the tables show it."""
+    page.goto("/kafka/?as=table")
+    rows: list[list[str]] = page.evaluate(
+        """() => [...document.querySelectorAll("tr[data-key]")].map((tr) => [...tr.cells].map((td) => td.textContent))
+            .filter((cells) => cells.length === 9 && cells[6]).map((c) => [c[0], c[1], c[5], c[6], c[7]])"""
+    )
+    return {tuple(row) for row in rows}
+
+
+def test_only_what_has_changed_is_sent(window: KafkaPages, running_shop: Shop) -> None:
+    """And to a page from before there were parts, all of it."""
+    address = window.url.replace("http", "ws") + "/kafka/socket/"
+    with (
+        connect(f"{address}?parts=1", proxy=None, max_size=None) as socket,
+        connect(address, proxy=None, max_size=None) as older,
+    ):
+        first = heard(socket, "parts")
+        assert set(first["parts"]) == {str(number) for number in range(first["count"])}
+        assert "".join(first["parts"].values()).startswith(heard(older, "html")["html"][:20])
+        place_order(running_shop)
+        changed = heard(socket, "parts")
+        assert 0 < len(changed["parts"]) < changed["count"]
+
+
+def heard(socket: ClientConnection, name: str) -> dict[str, Any]:
+    """The next message that has this; each is answered."""
+    while True:
+        message: dict[str, Any] = json.loads(socket.recv(timeout=60))
+        socket.send('{"type":"pong"}')
+        if name in message:
+            return message
+
+
 def test_it_is_paused_and_stepped(page: Page, running_shop: Shop) -> None:
     page.goto("/kafka/")
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
@@ -231,6 +307,21 @@ RIGHT = {
     "event": "all", "topic": "3", "key": "1", "offset": "3", "acks": "nothing", "group": "each", "rebalance": "other",
     "lag": "6", "once": "6-3", "retry": "aside", "replay": "3", "retention": "5", "cluster": "leader",
 }  # fmt: skip
+
+
+def test_nothing_of_a_card_is_left(page: Page, running_shop: Shop) -> None:
+    page.goto("/kafka/cards/#lag")
+    shown = page.locator("[data-card='lag']")
+    shown.get_by_label(dict(LAG.choices)[RIGHT["lag"]], exact=True).check()
+    shown.get_by_role("button", name="Do it").click()
+    expect(shown.locator("[data-verdict]")).to_contain_text("You were right.")
+    admin = AdminClient({"bootstrap.servers": running_shop.environment["KAFKA_BOOTSTRAP_SERVERS"]})
+    prefix = running_shop.environment["KAFKA_TOPIC_PREFIX"] + "cards."
+
+    def is_gone() -> bool:
+        return not [name for name in admin.list_topics(timeout=20).topics if name.startswith(prefix)]
+
+    waiting.until(is_gone, what="the end of the card's topic", timeout_seconds=60)
 
 
 def test_ten_questions_are_answered_by_the_shop(page: Page) -> None:

@@ -38,7 +38,7 @@ def nothing_by_itself(slow_carrier: None) -> None:
     """Orders stand where they are."""
 
 
-ONLY_SHOWS = {"kafka_bridge_deadletter_kinds", "kafka_window", "operations", "operations_page"}
+ONLY_SHOWS = {"funnel", "kafka_bridge_deadletter_kinds", "kafka_window", "operations", "operations_page"}
 """Pages of the admin that have no form."""
 NEEDS_BROKERS = {"operations_reset"}
 """Forms that are sent in `shop/tests/operations/test_group_acts.py`, twice too."""

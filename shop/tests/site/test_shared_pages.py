@@ -6,6 +6,7 @@ from django.test import Client
 
 from devtools.testing.shop.storefront import a_book, put_in_cart
 from kafka_bridge.runtime import waiting
+from shop.activity.counting import View
 from shop.models import Book
 from shop.site import shared_answers
 
@@ -22,7 +23,8 @@ def book() -> Book:
 def test_a_stranger_gets_what_anybody_may_get(client: Client, book: Book, address: str) -> None:
     response = client.get(book.get_absolute_url() if address == "book" else address)
 
-    assert response[shared_answers.IS_SHARED] == "1"
+    kind = {"/": "front", "/?sort=title": "front", "book": f"book {book.isbn}"}.get(address, "list")
+    assert response[shared_answers.IS_SHARED] == kind
     assert not response.cookies
     assert "Cookie" not in response["Vary"]
     assert "csrfmiddlewaretoken" not in response.content.decode()
@@ -107,7 +109,7 @@ def test_an_answer_is_kept_for_a_moment_and_one_caller_makes_the_next() -> None:
     answers = shared_answers.Answers()
     address = ("http", "", "shop", "/", "")
     assert answers.find(address) is None
-    kept = answers.keep(address, [("Content-Type", "text/html")], b"page")
+    kept = answers.keep(address, [("Content-Type", "text/html")], b"page", View("front"))
     assert ("ETag", kept.etag) in kept.headers
     assert answers.find(address) is kept
 
@@ -120,6 +122,6 @@ def test_an_answer_is_kept_for_a_moment_and_one_caller_makes_the_next() -> None:
 def test_strangers_cannot_fill_the_memory() -> None:
     answers = shared_answers.Answers()
     for number in range(shared_answers.ANSWERS_MAX + 50):
-        answers.keep(("http", "", "shop", "/", f"x={number}"), [], b"page")
+        answers.keep(("http", "", "shop", "/", f"x={number}"), [], b"page", View("front"))
     assert answers.find(("http", "", "shop", "/", "x=0")) is None
     assert answers.find(("http", "", "shop", "/", f"x={shared_answers.ANSWERS_MAX + 49}")) is not None

@@ -24,6 +24,7 @@ const pause = controls.querySelector("[data-pause]");
 const step = controls.querySelector("[data-step]");
 const waitingWords = controls.querySelector("[data-waiting]");
 
+const parts = [];
 let waiting = [];
 let isPaused = false;
 let mine = "";
@@ -57,6 +58,12 @@ function draw(html) {
   const words = [...drawn.querySelectorAll("[data-mine]")].map((own) => own.textContent).join();
   if (words !== mine) untold = OUT_OF_SIGHT;
   mine = words;
+}
+
+function withChanges(message) {
+  for (const [place, html] of Object.entries(message.parts)) parts[Number(place)] = html;
+  parts.length = message.count;
+  return parts.join("");
 }
 
 function told(html) {
@@ -154,10 +161,14 @@ function show(state, code) {
 }
 
 const socket = keepSocket({
-  path: () => `/kafka/socket/${location.search}`,
+  path: () => {
+    const asked = query();
+    asked.set("parts", "1");
+    return `/kafka/socket/?${asked}`;
+  },
   hear(message) {
     if (message.type !== "window") return false;
-    if (message.html) told(message.html);
+    if (message.parts) told(withChanges(message));
     show("live");
     return true;
   },

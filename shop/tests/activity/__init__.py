@@ -1,0 +1,1 @@
+"""Tests of what visitors do being counted."""
