@@ -91,12 +91,14 @@ def test_a_row_says_who_has_had_it_and_who_has_not(admin_client: Client) -> None
     for flow, wanted, other in (("reserve_first", "inventory", "payments"), ("payment_first", "payments", "inventory")):
         (row,) = state(created(flow=flow))
         assert [(h.group, h.handled_at, h.is_wanted) for h in admin.hearings([row])[row.event_id]] == [
-            (wanted, None, True)
+            ("analytics", None, True),
+            (wanted, None, True),
         ]
-        for group in (wanted, other):
+        for group in ("analytics", wanted, other):
             InboxRow.objects.create(group=group, event_id=row.event_id, topic=row.topic, partition=0, offset=0)
         found = admin.hearings([row])[row.event_id]
         assert [(h.group, h.handled_at is not None, h.is_wanted) for h in found] == [
+            ("analytics", True, True),
             (wanted, True, True),
             (other, True, False),
         ]

@@ -82,6 +82,15 @@ def test_the_door_says_what_django_says_and_opens_again(running_shop: Shop, sku:
 
 # -- The door alone -------------------------------------------------------------------------------------------
 SKU = "9780000000002"
+
+
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer is young for as long as these take."""
+    monkeypatch.setattr(shared_answers, "ANSWER_SECONDS", 600.0)
+
+
+patient = pytest.mark.usefixtures("_patient")
 POST = SimpleNamespace(method="POST", path="/api/orders/", headers={"content-type": "application/json"})
 
 
@@ -107,6 +116,7 @@ def refusals(door: SoldOutDoor, *bodies: bytes, scope: Any = POST) -> list[bytes
     return asyncio.run(ask())
 
 
+@patient
 def test_the_same_lines_get_the_same_answer_and_keys_are_asked_about_together() -> None:
     asked: list[int] = []
     mine = uuid.uuid4()
@@ -122,6 +132,7 @@ def test_the_same_lines_get_the_same_answer_and_keys_are_asked_about_together() 
     assert len(asked) <= 2, asked
 
 
+@patient
 @pytest.mark.parametrize(
     "other",
     [
@@ -146,6 +157,7 @@ def test_whatever_is_not_the_same_is_djangos(other: bytes) -> None:
         assert refusals(door, sent(), scope=scope) == [None]
 
 
+@patient
 def test_what_django_said_of_one_order_alone_is_not_said_to_others() -> None:
     door = SoldOutDoor(lambda keys: set())
     opened(door, is_shared=False)
@@ -153,6 +165,7 @@ def test_what_django_said_of_one_order_alone_is_not_said_to_others() -> None:
     assert refusals(door, sent()) == [None]
 
 
+@patient
 def test_without_postgresql_django_says_so() -> None:
     def placed(keys: Collection[uuid.UUID]) -> set[uuid.UUID]:
         raise OperationalError("away")
