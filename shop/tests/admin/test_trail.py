@@ -84,7 +84,7 @@ def test_the_trail_says_which_group_has_not_had_a_fact(book: Book, admin_client:
 def test_the_trail_says_what_waits_for_the_relay(book: Book, admin_client: Client) -> None:
     order_id = place(book, flow=catalogue.PAYMENT_FIRST)
     (moment,) = timeline.moments_of(Order.objects.get(pk=order_id))
-    assert moment.missing == ["payments"]
+    assert moment.missing == ["analytics", "payments"]
     page = text_of(admin_client.get(f"{ORDERS}{order_id}/change/"))
     assert "waiting for the relay" in page
     assert "The relay has not published order.created to Kafka yet" in page

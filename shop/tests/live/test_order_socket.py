@@ -120,6 +120,7 @@ def test_without_redis_a_new_socket_is_refused_and_the_page_is_told_over_http(bu
 
 def test_the_first_socket_after_redis_was_started_again_is_let_in(buyers: Buyers) -> None:
     """While nobody had one, nobody noticed that the connection was cut."""
+    buyers.shop.restart("live")  # pages of other tests may still be open
     order, key = place(buyers)
     buyers.wait_for("DELIVERED")
     with opened(buyers.shop, order, key=key) as socket:
