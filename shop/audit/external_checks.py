@@ -44,8 +44,9 @@ REFUSED = Rule(
     remedy="Read the refused messages in the admin: they moved nothing, but somebody could write them to Kafka.",
 )
 RULES = (COUNTERS_READABLE, COUNTERS_SUM, COUNTERS_SETTLED, DEAD_LETTERS, REFUSED)
-# A difference that is the same this many times in a row is not an update on its way.
-_ATTEMPTS, _RETRY_SECONDS = 5, 0.5
+# A difference that is the same this many times in a row is not an update on its way, and nothing that a Redis which
+# did not answer once has left behind: it is asked again after two seconds, and the timekeeper compares every second.
+_ATTEMPTS, _RETRY_SECONDS = 10, 0.5
 # Admitted orders older than this are left to the timekeeper, which gets so long to settle them.
 _SETTLED_WITHIN_SECONDS = 5.0
 
