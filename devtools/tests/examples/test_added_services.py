@@ -61,7 +61,7 @@ def test_a_new_service_and_the_fraud_check_pass_their_tests(folder: Path) -> Non
         (
             "parcel_watch",
             ["order.creatd"],
-            r"Nobody states 'order\.creatd'\. There are: book\.updated, inventory\.expired",
+            r"Nobody states 'order\.creatd'\. There are: book\.updated, cart\.changed, inventory\.expired",
         ),
     ],
 )
