@@ -104,12 +104,16 @@ def _figures(shop: Shop, sku: str) -> dict[str, int]:
         "SELECT coalesce(sum(confirmed), 0) - (SELECT count(confirmed_at) FROM orders_order), "
         "coalesce(sum(delivered), 0) - (SELECT count(delivered_at) FROM orders_order) FROM shop_dailysales"
     )
+    parked = dict(
+        shop.query("SELECT type, count(*) FROM kafka_bridge_parkedmessage WHERE \"group\" = 'analytics' GROUP BY type")
+    )
     [(dead,)] = shop.query("SELECT count(*) FROM payments_charge WHERE attempts > 50")
     return {
         "sold": sold,
         "held": held,
-        "confirmed too often": int(confirmed),
-        "delivered too often": int(delivered),
+        # What waits for its next attempt, since a test before this one, is counted some day.
+        "confirmed too often": int(confirmed) + parked.get("order.confirmed", 0),
+        "delivered too often": int(delivered) + parked.get("order.delivered", 0),
         "dead": dead,
     }
 
