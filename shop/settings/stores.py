@@ -1,9 +1,5 @@
 """PostgreSQL and Redis: where they are, how long they may take, what is kept in which."""
 
-import redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
 from shop.settings.environment import ACCOUNT_NAME, ACCOUNT_PASSWORD, ROLE, env
 from shop.site import redis_urls
 
@@ -74,8 +70,6 @@ CHANNEL_LAYERS = {
                     "socket_connect_timeout": 2,
                     "socket_timeout": 5,
                     "health_check_interval": 10,
-                    # A connection from before Redis was started again is noticed by the first who writes to it.
-                    "retry": Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
                     **redis_urls.keepalive(REDIS_CHANNELS_URL),
                 }
             ],
