@@ -60,7 +60,7 @@ def print_comparison(verdict: SaleVerdict, naive_result: NaiveResult, console: C
         ("buyers told “sold out”", formatting.number(refused), formatting.number(naive_result.told_no)),
         (
             "units left, as its own table says",
-            formatting.number(verdict.state.left),
+            formatting.number(verdict.units_left),
             formatting.number(naive_result.units_left),
         ),
         (
@@ -92,7 +92,7 @@ def as_json(verdict: SaleVerdict, *, over_http: bool) -> dict[str, Any]:
         "confirmed": state.confirmed,
         "cancelled": state.cancelled,
         "units_sold": verdict.units_sold,
-        "units_left": state.left,
+        "units_left": verdict.units_left,
         "oversold": verdict.oversold,
         **_percentiles("click", verdict.clicks.latencies_ms),
         "outcome_p50_ms": _rounded(state.outcome_p50_ms),
@@ -152,7 +152,7 @@ def _figures(verdict: SaleVerdict) -> list[tuple[str, str]]:
         *((f"cancelled: {reason}", formatting.number(count)) for reason, count in state.cancelled.items()),
         ("units set aside", formatting.number(plan.units * plan.books)),
         ("units sold", formatting.number(verdict.units_sold)),
-        ("units left", formatting.number(state.left)),
+        ("units left", formatting.number(verdict.units_left)),
         (
             "click p50 / p99",
             formatting.pair(
@@ -168,7 +168,7 @@ def _figures(verdict: SaleVerdict) -> list[tuple[str, str]]:
 def _sentence(verdict: SaleVerdict) -> str:
     if not verdict.is_exact:
         return f"Something is off: {formatting.many(len(verdict.problems), 'problem')}."
-    left = verdict.state.left
+    left = verdict.units_left
     rest = "" if not left else f", {formatting.many(left, 'unit')} left that no other buyer could use"
     winners = (
         f"{formatting.many(verdict.units_sold, 'unit')} sold to {formatting.many(verdict.state.confirmed, 'buyer')}"

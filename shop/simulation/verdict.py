@@ -59,6 +59,11 @@ class SaleVerdict:
         return sum(count.by_orders for count in self.counts)
 
     @property
+    def units_left(self) -> int:
+        """Units of all books that nobody has, once the shop has come to rest: refused orders give theirs back late."""
+        return sum(count.free for count in self.counts)
+
+    @property
     def oversold(self) -> int:
         """Units in confirmed orders beyond those that were set aside."""
         return sum(max(0, count.by_orders - self.plan.units) for count in self.counts)
