@@ -4,7 +4,9 @@ An event is what one web process counted within about a second. It has no sessio
 in it.
 """
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
 
 from kafka_bridge.wire.events import GIB, Event, Topic
 
@@ -16,7 +18,7 @@ class PageViewed(Event, frozen=True, kw_only=True):
 
     TYPE: ClassVar = "page.viewed"
     TOPIC: ClassVar = TOPIC
-    page: str
+    page: Annotated[str, Meta(min_length=1)]
     """Which kind of page: front, list, book, cart or checkout."""
     sku: str = ""
     """The ISBN, on the page of a book."""
@@ -50,7 +52,7 @@ class CartChanged(Event, frozen=True, kw_only=True):
 
     TYPE: ClassVar = "cart.changed"
     TOPIC: ClassVar = TOPIC
-    sku: str
+    sku: Annotated[str, Meta(min_length=1)]
     change: str
     """added (it was not in the cart before), more, fewer or removed."""
     copies: int

@@ -69,6 +69,8 @@ def a_shop() -> Shop:
     testing.MemoryBroker().drain()
     pending = place(book)
     testing.MemoryBroker(groups=GROUPS - {"payments"}).drain()
+    # Redis may have been away a moment ago, in another test; then it was not told of the orders above.
+    counter_sync.rebuild("a test's shop has just been made")
     return Shop(book, sale, kept, ended, in_sale, pending)
 
 
@@ -90,6 +92,8 @@ def place(book: Book, *, quantity: int = 1, sale_id: int | None = None, **change
 def broken(grace_seconds: float = 0) -> dict[str, int]:
     """What does not hold, with its count."""
     report = audit.run(grace_seconds=grace_seconds, by="test")
+    for finding in report.broken:
+        print(f"{finding.name}: {', '.join(finding.examples)}")
     return {finding.name: finding.count for finding in report.broken}
 
 
@@ -118,8 +122,9 @@ def busy(*pools: str, writers: int) -> Iterator[list[int]]:
             yield rounds
         finally:
             stop.set()
-    for writer in at_work:
-        writer.result()
+            for writer in at_work:
+                if error := writer.exception(60):
+                    raise error
 
 
 def _one_round(pools: tuple[str, ...], customer: str) -> None:
