@@ -123,11 +123,14 @@ def paused(shop: Shop) -> Trouble:
 def failing(shop: Shop) -> Trouble:
     """A table that analytics needs is not there."""
     there, away = "shop_dailysales", "shop_dailysales_of_a_test"
-    return Trouble(
-        "error_rate", "analytics", "",
-        lambda: rename(shop, there, away),
-        lambda: rename(shop, away, there),
-    )  # fmt: skip
+
+    def mend() -> None:
+        rename(shop, away, there)
+        # What was given up meanwhile would be found by the audits of other tests.
+        if shop.query("SELECT FROM kafka_bridge_deadletter WHERE state = 'parked' AND \"group\" = 'analytics' LIMIT 1"):
+            shop.manage("dead_letters", "redrive", "--group", "analytics", "--reason", "of a test")
+
+    return Trouble("error_rate", "analytics", "", lambda: rename(shop, there, away), mend)
 
 
 def rename(shop: Shop, before: str, after: str) -> None:
