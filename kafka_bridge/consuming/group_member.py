@@ -108,10 +108,12 @@ class GroupMember(PartitionHolder):
             KafkaException: the client is beyond repair.
         """
         self._look_at_controls()
-        self._leave_if_nothing_is_heard()
         self._activity.turn(self._consumer, self.assigned, self._held, self._waits_for)
+        began = time.monotonic()
         first = self._consumer.poll(max(0.0, min(wait_seconds, POLL_SECONDS)))
-        if first is not None:
+        if first is None:
+            self._note_silence(time.monotonic() - began)
+        else:
             self._activity.note_polled(first)
         if self._refused is not None:
             raise access_errors.AccessRefused(self._refused)
@@ -255,4 +257,3 @@ class GroupMember(PartitionHolder):
         finally:
             self._is_paused = False
             self._consumer.resume(topic_partitions(self.assigned - self._held))
-            self._listen_from_now_on()

@@ -17,9 +17,10 @@ the messages of the last moment come again; the inbox knows them, and they chang
 # Note [Partitions of which nothing is heard]
 After a broker thaws, it happens that the client asks for the committed offsets at the wrong moment, is told that this
 is no coordinator, and asks no more: the member has its partitions, is in its group, and reads nothing for good. So of
-each partition that comes, either a message or its end must be heard; where neither comes for half a minute, the member
-leaves and comes back with a new client. Should that not help (a partition may have no leader), it waits twice as long
-the next time: to come and go disturbs the others.
+each partition that comes, either a message or its end must be heard; where neither comes while half a minute was
+listened in vain, the member leaves and comes back with a new client. Should that not help (a partition may have no
+leader), it listens twice as long the next time: to come and go disturbs the others. The time in which it handled
+messages, or had paused, does not count: what has come meanwhile lies in the client.
 """
 
 import logging
@@ -63,7 +64,9 @@ class PartitionHolder:
         self._is_leaving = False
         """A person asked us to leave and come back, or nothing is heard of what we have."""
         self._unheard: dict[PartitionId, float] = {}
-        """Partitions that have come and of which nothing was heard yet, and since when it could have been."""
+        """Partitions that have come and of which nothing was heard yet, and how long had been listened by then."""
+        self._listened_seconds = 0.0
+        """How long it was listened in vain, all together."""
         self._silent_seconds = SILENT_SECONDS
         self._commit_again = False
         """Something is stored that is not committed, or a commit was refused."""
@@ -94,16 +97,18 @@ class PartitionHolder:
         self._revoked |= newly
         self._consumer.pause(topic_partitions(newly))
         self._consumer.resume(topic_partitions(freed))
-        self._listen_from_now_on()
+        self._unheard |= dict.fromkeys(self._unheard.keys() & freed, self._listened_seconds)
         for what, partitions in (("paused by a person", newly), ("goes on", freed)):
             if partitions:
                 log.info("%s: %s: %s", self.name, what, names_of(topic_partitions(partitions)))
 
     # -- Silence: see Note [Partitions of which nothing is heard] -----------------------------------
-    def _leave_if_nothing_is_heard(self) -> None:
-        if not self._unheard or self._is_paused:
+    def _note_silence(self, seconds: float) -> None:
+        """Nothing came for so long."""
+        if not self._unheard:
             return
-        before = time.monotonic() - self._silent_seconds
+        self._listened_seconds += seconds
+        before = self._listened_seconds - self._silent_seconds
         silent = {each for each, since in self._unheard.items() if since < before and each not in self._held}
         if silent:
             names = names_of(topic_partitions(silent))
@@ -120,10 +125,6 @@ class PartitionHolder:
             self._unheard.pop(partition_of(message), None)
             if not self._unheard:
                 self._silent_seconds = SILENT_SECONDS
-
-    def _listen_from_now_on(self) -> None:
-        """Partitions were paused, and nothing could be heard of them."""
-        self._unheard = dict.fromkeys(self._unheard, time.monotonic())
 
     def _is_held(self, partition: PartitionId) -> bool:
         """Whether a person paused it."""
@@ -192,7 +193,7 @@ class PartitionHolder:
         # What we knew of a partition that we had before is out of date: another member has had it meanwhile.
         self._offsets.forget(_partition_ids(partitions))
         self.assigned |= _partition_ids(partitions)
-        self._unheard |= dict.fromkeys(_partition_ids(partitions), time.monotonic())
+        self._unheard |= dict.fromkeys(_partition_ids(partitions), self._listened_seconds)
         self._refused = None
         self._activity.look_again()
         self._activity.note_answer()

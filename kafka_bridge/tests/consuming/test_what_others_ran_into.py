@@ -131,3 +131,24 @@ def test_a_member_of_empty_partitions_stays(
         time.sleep(4)  # twice as long as it would wait
         assert member._consumer.memberid() == before
     assert not [each for each in caplog.messages if "nothing was heard" in each]
+
+
+def test_a_member_that_is_slow_is_not_taken_for_one_that_hears_nothing(
+    make_group: Callable[[str], registry.Group], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While it handled the first message of all, the others have come, and lie in the client."""
+    monkeypatch.setattr(partition_holder, "SILENT_SECONDS", 2.0)
+    monkeypatch.delitem(registry._groups, "notifications")
+    group, told = make_group("notifications"), list[str]()
+
+    @group.on(catalogue.OrderCreated)
+    def take_long(event: catalogue.OrderCreated) -> None:
+        if not told:
+            time.sleep(5)  # longer than silence is borne
+        told.append(event.key)
+
+    for partition in range(3):
+        put(created(), partition=partition)
+    with running(group):
+        testing.wait_until(lambda: len(told) >= 3, what="all handled")
+    assert not [each for each in caplog.messages if "nothing was heard" in each]
