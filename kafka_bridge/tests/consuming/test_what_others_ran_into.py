@@ -1,5 +1,6 @@
 """What others ran into with Kafka's clients, on a real broker (docs/failures.md, What others ran into)."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -134,9 +135,13 @@ def test_a_member_of_empty_partitions_stays(
 
 
 def test_a_member_that_is_slow_is_not_taken_for_one_that_hears_nothing(
-    make_group: Callable[[str], registry.Group], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make_group: Callable[[str], registry.Group],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    settings: Any,
 ) -> None:
     """While it handled the first message of all, the others have come, and lie in the client."""
+    settings.KAFKA_BRIDGE = dataclasses.replace(settings.KAFKA_BRIDGE, batch_size=1)
     monkeypatch.setattr(partition_holder, "SILENT_SECONDS", 2.0)
     monkeypatch.delitem(registry._groups, "notifications")
     group, told = make_group("notifications"), list[str]()
