@@ -92,7 +92,9 @@ class _PlacedKeys:
             return self._placed(keys)
         except Error as error:
             log.debug("the sold-out door asks Django: %s", error)
-            return None
+        except Exception:  # whatever it is, those who wait get an answer
+            log.exception("the sold-out door asks Django")
+        return None
 
 
 def _address(order: api.OrderRequest) -> shared_answers.Address:

@@ -21,7 +21,7 @@ from shop.typed import emails
 # How long a book's page says that its sale is over.
 _REMEMBERED = timedelta(hours=1)
 # Orders of the last moment are still on their way to inventory when the sale ends; for so long they find its units.
-_LAST_ORDERS = timedelta(seconds=10)
+LAST_ORDERS = timedelta(seconds=10)
 
 
 class Phase(StrEnum):
@@ -166,7 +166,7 @@ def customer_of(user_id: int | None, email: str) -> str:
 
 def closes_at(sale: models.FlashSale) -> datetime:
     """When free units start to go back: shortly after the end, for orders placed just before it."""
-    return sale.ends_at + _LAST_ORDERS
+    return sale.ends_at + LAST_ORDERS
 
 
 def allotments(sale: models.FlashSale, books: Iterable[models.FlashSaleBook]) -> list[stock_adjustments.Allotment]:

@@ -7,6 +7,9 @@ from typing import Any
 
 import money
 
+BLURB_MOST = 5_000
+"""Characters of a description."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookEntry:

@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
 from shop.books import pricing, updates
-from shop.books.importing.entries import BookEntry, Refused, Unusable
+from shop.books.importing.entries import BLURB_MOST, BookEntry, Refused, Unusable
 from shop.books.search import index as search_index
 from shop.models import Book, Category
 from shop.operations import activity_log
@@ -28,7 +28,6 @@ _FIELDS = (
 )  # fmt: skip
 _NEEDED = ("title", "author", "price_minor", "year", "pages")
 _COLUMNS = (*_FIELDS, "search_text", "author_slug", "series_slug")
-_BLURB_MOST = 5_000
 _LOCK = 0x1B00_4B5
 """Of PostgreSQL's advisory locks: two imports at a time would add the same book twice."""
 
@@ -149,7 +148,7 @@ def _cleaned(fields: Mapping[str, object]) -> dict[str, object]:
     for name, value in fields.items():
         if isinstance(value, str) and name not in ("format", "language"):
             is_long = name == "blurb"
-            most = _BLURB_MOST if is_long else getattr(Book._meta.get_field(name), "max_length", None) or _BLURB_MOST
+            most = getattr(Book._meta.get_field(name), "max_length", None) or BLURB_MOST
             try:
                 cleaned[name] = texts.clean(value, max_length=most, multiline=is_long)
             except texts.NotAllowed as error:

@@ -19,7 +19,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from shop.books import isbn as isbns
-from shop.books.importing.entries import BookEntry, NotReadable, Refused, Unusable, number_of, price_of
+from shop.books.importing.entries import BLURB_MOST, BookEntry, NotReadable, Refused, Unusable, number_of, price_of
 
 # Short tags, of those elements that are looked at.
 _REFERENCE = {
@@ -49,7 +49,6 @@ _PRICE_TYPES = ("04", "02", "42", "03", "01", "41")
 _TEXT_TYPES = ("03", "02")
 _WITHDRAWN = "05"  # list 1
 _ISBN_TYPES = ("15", "03", "02")  # list 5: ISBN-13, GTIN-13, ISBN-10
-_BLURB_MOST = 5_000
 _MARKUP = re.compile(r"<[^<>]*>")
 _BLOCK = {"p", "br", "li", "div", "ul", "ol", "h1", "h2", "h3", "h4"}
 
@@ -253,7 +252,7 @@ def _plain(element: Element) -> str:
     if "<" in found:
         found = html.unescape(_MARKUP.sub(_space_for, found))
     lines = (" ".join(line.split()) for line in found.split("\n"))
-    return "\n\n".join(line for line in lines if line)[:_BLURB_MOST]
+    return "\n\n".join(line for line in lines if line)[:BLURB_MOST]
 
 
 def _pieces(element: Element) -> Iterable[str]:

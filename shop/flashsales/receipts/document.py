@@ -9,7 +9,7 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -18,11 +18,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.utils.crypto import salted_hmac
 
+from shop.flashsales.flash_sales import LAST_ORDERS
+
 FORM = 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Name = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
-_LAST_ORDERS = timedelta(seconds=10)
 MOST_BYTES = 200_000_000
 
 
@@ -171,7 +172,7 @@ def contradictions(receipt: Receipt) -> Iterator[str]:
     per_customer: Counter[tuple[str, str]] = Counter()
     revenue = 0
     for winner in receipt.winners:
-        if winner.placed_at < receipt.starts_at or winner.placed_at - receipt.ends_at >= _LAST_ORDERS:
+        if winner.placed_at < receipt.starts_at or winner.placed_at - receipt.ends_at >= LAST_ORDERS:
             yield f"order {winner.order} was not placed during the sale, but at {winner.placed_at.isoformat()}"
         if winner.confirmed_at < winner.placed_at:
             yield f"order {winner.order} was confirmed before it was placed"

@@ -166,9 +166,10 @@ def test_what_django_said_of_one_order_alone_is_not_said_to_others() -> None:
 
 
 @patient
-def test_without_postgresql_django_says_so() -> None:
+@pytest.mark.parametrize("error", [OperationalError("away"), RuntimeError("whatever")], ids=repr)
+def test_without_an_answer_of_postgresql_django_says_so(error: Exception) -> None:
     def placed(keys: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        raise OperationalError("away")
+        raise error
 
     door = SoldOutDoor(placed)
     opened(door)
