@@ -1,11 +1,19 @@
-"""A live display on the terminal for long-running commands."""
+"""What long-running commands show on the terminal, and what commands say that cannot go on."""
 
 import time
 from types import TracebackType
 from typing import Self
 
+from django.core.management import CommandError
+from django.db import OperationalError
 from rich.console import Console, RenderableType
 from rich.live import Live
+
+
+def without_postgresql(error: OperationalError) -> CommandError:
+    """The end of a command that needs PostgreSQL: exit code 3, and what to do."""
+    words = str(error).strip().partition("\n")[0]
+    return CommandError(f"PostgreSQL cannot be reached: {words}. Start the shop with `make demo`.", returncode=3)
 
 
 class LiveScreen:

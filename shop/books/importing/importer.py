@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
 from shop.books import pricing, updates
-from shop.books.importing.entries import BLURB_MOST, BookEntry, Refused, Unusable
+from shop.books.importing.entries import BLURB_MOST, BookEntry, NotReadable, Refused, Unusable
 from shop.books.search import index as search_index
 from shop.models import Book, Category
 from shop.operations import activity_log
@@ -47,44 +47,69 @@ class ImportReport:
         """How many entries there were."""
         return self.new + self.changed + self.unchanged + self.withdrawn + len(self.refused)
 
+    def add(self, other: "ImportReport") -> None:
+        """What became of more entries."""
+        self.new += other.new
+        self.changed += other.changed
+        self.unchanged += other.unchanged
+        self.withdrawn += other.withdrawn
+        self.refused += other.refused
+
 
 def load(
-    entries: Iterable[BookEntry | Refused], *, who: str, shelf: str = "", is_rehearsal: bool = False
-) -> Iterator[ImportReport]:
-    """Put all entries into the catalogue; the report grows with each batch, which commits alone.
+    entries: Iterable[BookEntry | Refused],
+    report: ImportReport,
+    *,
+    who: str,
+    shelf: str = "",
+    is_rehearsal: bool = False,
+) -> Iterator[None]:
+    """Put all entries into the catalogue, batch by batch; the report grows with each one that is committed.
 
     `shelf` is the slug for new books whose entry names none; `who` stands in the activity log with each changed offer.
     A rehearsal does all of it, and leaves nothing behind.
 
     Raises:
+        NotReadable: the file breaks off; what was read before is in the catalogue.
         DatabaseError: a batch was not written; what was reported before is.
     """
-    report, coming = ImportReport(), iter(entries)
-    while batch := list(islice(coming, BATCH)):
+    coming, broken = iter(entries), None
+    while broken is None:
+        batch = list[BookEntry | Refused]()
+        try:
+            for entry in islice(coming, BATCH):
+                batch.append(entry)  # one by one: those before the break are kept
+        except NotReadable as error:
+            broken = error
+        if not batch:
+            break
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-            _Batch(batch, shelf, report).write(who)
+            done = _Batch(batch, shelf).write(who)
             if is_rehearsal:
                 transaction.set_rollback(True)
         pricing.forget()
-        yield report
+        report.add(done)
+        yield
+    if broken is not None:
+        raise broken
 
 
 class _Batch:
     """Entries that go in together. Of several for one book the last one counts, as files are written in order."""
 
-    def __init__(self, entries: Sequence[BookEntry | Refused], shelf: str, report: ImportReport) -> None:
-        self._report, self._shelf = report, shelf
+    def __init__(self, entries: Sequence[BookEntry | Refused], shelf: str) -> None:
+        self._report, self._shelf = ImportReport(), shelf
         self._entries = [entry for entry in entries if isinstance(entry, BookEntry)]
-        report.refused += [entry for entry in entries if isinstance(entry, Refused)]
+        self._report.refused += [entry for entry in entries if isinstance(entry, Refused)]
         self._shelves: Mapping[str, Category] = {each.slug: each for each in Category.objects.all()}
         isbns = [entry.isbn for entry in self._entries]
         rows = Book.objects.filter(isbn__in=isbns).select_related("category").order_by("isbn")
         self._known = {book.isbn: book for book in rows.select_for_update(of=("self",))}
         self._after: dict[str, Book] = {}
 
-    def write(self, who: str) -> None:
+    def write(self, who: str) -> ImportReport:
         for entry in self._entries:
             try:
                 self._take(entry)
@@ -101,6 +126,7 @@ class _Batch:
             known = before[book.isbn]
             if (was := updates.offer_of(known)) != (now := updates.offer_of(book)):
                 activity_log.record(user=None, who=who, what="book changed", subject=book.isbn, before=was, after=now)
+        return self._report
 
     def _take(self, entry: BookEntry) -> None:
         known = self._after.get(entry.isbn) or self._known.get(entry.isbn)

@@ -3,20 +3,25 @@
 import csv
 import getpass
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from kafka_bridge.runtime import processes
 from shop.books.importing import importer, onix, tables
 from shop.books.importing.entries import NotReadable, Refused
 from shop.models import Category
+from shop.site import terminal
 
 SHOWN = 20
+SOME_REFUSED, BAD_FILE, STOPPED = 1, 2, 130
 
 
 class Command(BaseCommand):
@@ -27,7 +32,8 @@ class Command(BaseCommand):
         f"whose first line names its columns ({', '.join(tables.COLUMNS)}). A book that is there keeps its shelf, its "
         "stock and whatever the file does not speak of. What cannot be used is refused, with the reason, and stops "
         "nothing else. Running a file again changes nothing. Exit code: 0, 1 if entries were refused, 2 for options "
-        "that make no sense and files that cannot be read (what was read before stays)."
+        "that make no sense and files that cannot be read, 3 if PostgreSQL cannot be reached (what was read before "
+        "stays)."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -51,24 +57,36 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Read, put in, report."""
-        entries = self._entries(options)
         report = importer.ImportReport()
+        try:
+            with processes.sigterm_as_ctrl_c():
+                self._import(report, options)
+        except (NotReadable, OSError) as error:
+            self._tell_what_was_done(report, options)
+            raise CommandError(str(error), returncode=BAD_FILE) from error
+        except OperationalError as error:
+            self._tell_what_was_done(report, options)
+            raise terminal.without_postgresql(error) from error
+        except KeyboardInterrupt:
+            self._tell_what_was_done(report, options)
+            self.stderr.write("Stopped. What was read before stays; run it again for the rest.")
+            sys.exit(STOPPED)
+        self._tell(report, options)
+        if report.refused:
+            sys.exit(SOME_REFUSED)
+
+    def _import(self, report: importer.ImportReport, options: Mapping[str, Any]) -> None:
+        entries, who = self._entries(options), f"import_books ({getpass.getuser()})"
         columns = SpinnerColumn(), TextColumn("{task.completed:,.0f} entries"), TimeElapsedColumn()
         with Progress(*columns, disable=options["json"], transient=True, console=Console(stderr=True)) as progress:
             task = progress.add_task("", total=None)
-            who, trial = f"import_books ({getpass.getuser()})", options["dry_run"]
-            try:
-                for report in importer.load(entries, who=who, shelf=options["shelf"], is_rehearsal=trial):
-                    progress.update(task, completed=report.read)
-            except (NotReadable, OSError) as error:
-                progress.stop()
-                self._tell(report, options)
-                raise CommandError(str(error), returncode=2) from error
-        self._tell(report, options)
-        if report.refused:
-            raise SystemExit(1)
+            for _ in importer.load(entries, report, who=who, shelf=options["shelf"], is_rehearsal=options["dry_run"]):
+                progress.update(task, completed=report.read)
 
     def _entries(self, options: Mapping[str, Any]) -> Iterable[Any]:
+        path = options["onix"] or options["csv"]
+        if not path.is_file():
+            raise CommandError(f"{path} is no file.", returncode=2)
         known = set(Category.objects.values_list("slug", flat=True))
         shelves = dict(_pair(text) for text in options["subject"])
         if options["csv"] and shelves:
@@ -78,12 +96,14 @@ class Command(BaseCommand):
                 raise CommandError(
                     f"There is no shelf {slug!r}. Shelves: {', '.join(sorted(known)) or 'none yet'}.", returncode=2
                 )
-        path = options["onix"] or options["csv"]
-        if not path.is_file():
-            raise CommandError(f"{path} is no file.", returncode=2)
         if options["csv"]:
             return tables.read(path, currency=settings.CURRENCY)
         return onix.read(path, currency=settings.CURRENCY, shelves=shelves)
+
+    def _tell_what_was_done(self, report: importer.ImportReport, options: Mapping[str, Any]) -> None:
+        """Before it ends early."""
+        if report.read:
+            self._tell(report, options)
 
     def _tell(self, report: importer.ImportReport, options: Mapping[str, Any]) -> None:
         if options["refused"]:

@@ -5,9 +5,11 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
 
 from shop.flashsales.receipts import document, writing
 from shop.models import FlashSale
+from shop.site import terminal
 
 
 class Command(BaseCommand):
@@ -17,7 +19,7 @@ class Command(BaseCommand):
         "Write the receipt of a sale that is over: the units set aside and sold, the winners under names that only "
         "they recognize, times and sums, and hashes of what the log held then; all of it signed. Whoever has the file "
         "can check it without the shop, with `verify_receipt`. Exit code: 0, 1 if it cannot be written yet or Kafka "
-        "does not answer, 2 for options that make no sense."
+        "does not answer, 2 for options that make no sense, 3 if PostgreSQL cannot be reached."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,12 +38,12 @@ class Command(BaseCommand):
         if options["show_key"]:
             self.stdout.write(document.public_part(document.shop_key()))
             return
-        sale = FlashSale.objects.filter(pk=options["sale"]).first()
-        if sale is None:
-            known = ", ".join(f"{pk} ({name})" for pk, name in FlashSale.objects.values_list("pk", "name")[:20])
-            raise CommandError(f"Say which sale: {known or 'there was none yet'}.", returncode=2)
         try:
-            receipt = writing.draw_up(sale, with_log=not options["without_log"], say=self.stderr.write)
+            receipt = writing.draw_up(
+                _sale(options["sale"]), with_log=not options["without_log"], say=self.stderr.write
+            )
+        except OperationalError as error:
+            raise terminal.without_postgresql(error) from error
         except writing.NotYet as error:
             raise CommandError(str(error), returncode=1) from error
         except KafkaException as error:
@@ -53,3 +55,11 @@ class Command(BaseCommand):
             self.stdout.write(f"{sums.sold} of {sums.units} units in {sums.winners} orders: {options['output']}")
         else:
             self.stdout.write(content.decode(), ending="")
+
+
+def _sale(number: int | None) -> FlashSale:
+    sale = FlashSale.objects.filter(pk=number or 0).first()
+    if sale is None:
+        known = ", ".join(f"{pk} ({name})" for pk, name in FlashSale.objects.values_list("pk", "name")[:20])
+        raise CommandError(f"Say which sale: {known or 'there was none yet'}.", returncode=2)
+    return sale

@@ -19,6 +19,7 @@ from shop.simulation.buyers import BadPlan, SalePlan
 from shop.simulation.naive import NaiveResult
 from shop.simulation.sale_fixture import EmptyShop
 from shop.simulation.verdict import SaleVerdict
+from shop.site import terminal
 
 SAGA, NAIVE = "saga", "naive"
 BROKEN, BAD_OPTIONS, NO_OUTCOME, STOPPED = 1, 2, 3, 130
@@ -83,10 +84,7 @@ class Command(BaseCommand):
         except (runner.NoOutcome, EmptyShop) as error:
             raise CommandError(str(error), returncode=NO_OUTCOME) from error
         except OperationalError as error:
-            raise CommandError(
-                f"PostgreSQL cannot be reached: {str(error).strip()}. Start the shop with `make demo`.",
-                returncode=NO_OUTCOME,
-            ) from error
+            raise terminal.without_postgresql(error) from error
         except KeyboardInterrupt:
             self.stderr.write("Stopped. The simulation's sale is removed; orders under way continue.")
             sys.exit(STOPPED)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,9 @@ from devtools.testing.shop.storefront import a_book
 from events.catalogue import BookUpdated
 from inventory.models import Stock
 from kafka_bridge import testing
+from shop.books.importing import importer
 from shop.books.importing import onix as onix_reader
+from shop.books.search import index as search_index
 from shop.books.search import searching
 from shop.books.search.searching import SearchRequest
 from shop.models import AuditEntry, Book, Category
@@ -208,12 +211,40 @@ def test_a_file_that_is_no_onix_is_refused_whole(tmp_path: Path, text: str, word
 
 
 def test_what_was_read_before_the_file_broke_off_stays(tmp_path: Path) -> None:
-    path = onix(tmp_path, *(product(name=f"r{each}") for each in range(501)))
+    path = onix(tmp_path, product(), product(isbn=OTHER), product(name="broken"))
     path.write_text(path.read_text()[:-40])
     out = StringIO()
     with pytest.raises(CommandError, match="is no XML from there on"):
         call_command("import_books", "--onix", str(path), "--shelf", "fiction", stdout=out)
-    assert "1 new" in out.getvalue()
+    assert "Books: 2 new" in out.getvalue()
+    assert set(Book.objects.values_list("isbn", flat=True)) == {ISBN, OTHER}
+
+
+def test_books_are_counted_once_they_are_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL goes away in the second batch."""
+    monkeypatch.setattr(importer, "BATCH", 1)
+    put = search_index.put
+
+    def put_once(books: Any) -> None:
+        monkeypatch.setattr(search_index, "put", fail)
+        put(books)
+
+    def fail(books: Any) -> None:
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr(search_index, "put", put_once)
+    out = StringIO()
+    with pytest.raises(CommandError, match="PostgreSQL cannot be reached: the connection is lost") as refusal:
+        call_command(
+            "import_books",
+            "--onix",
+            str(onix(tmp_path, product(), product(isbn=OTHER))),
+            "--shelf",
+            "fiction",
+            stdout=out,
+        )
+    assert refusal.value.returncode == 3
+    assert "Books: 1 new, 0 changed" in out.getvalue()
     assert Book.objects.count() == 1
 
 
