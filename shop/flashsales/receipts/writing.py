@@ -81,7 +81,9 @@ def _orders(sale: FlashSale) -> list[Order]:
 def _refuse_early(sale: FlashSale, orders: list[Order]) -> None:
     closes = flash_sales.closes_at(sale)
     if timezone.now() < closes:
-        raise NotYet(f"The sale ends at {_utc(sale.ends_at):%Y-%m-%d %H:%M:%S} UTC: write its receipt after that.")
+        raise NotYet(
+            f"The sale takes its last orders at {_utc(closes):%Y-%m-%d %H:%M:%S} UTC: write its receipt after that."
+        )
     undecided = sum(order.confirmed_at is None and order.status != Status.CANCELLED for order in orders)
     if undecided:
         raise NotYet(f"{undecided} orders of the sale are neither confirmed nor cancelled yet: wait until they are.")

@@ -148,7 +148,7 @@ def test_it_is_refused_until_the_sale_is_over_and_every_order_decided(client: Cl
     sale = a_sale(book, units=5)
     answer = client.post("/api/orders/", api_order(book), content_type="application/json")
     assert answer.status_code == 201
-    with pytest.raises(writing.NotYet, match="The sale ends at"):
+    with pytest.raises(writing.NotYet, match="The sale takes its last orders at"):
         writing.draw_up(sale, with_log=False)
     move(sale, starts_in=OVER)
     with pytest.raises(writing.NotYet, match="1 orders of the sale are neither confirmed nor cancelled"):
