@@ -3,8 +3,10 @@
 # Note [How the loss is caused]
 With healthy followers a message is on all brokers within milliseconds, so a kill rarely hits one that is not. Here the
 followers are frozen first (SIGSTOP), as a network that is cut would do it: still counted as in sync, they fetch
-nothing. A first message ends the fetches that the leader has in hand; what is written then is on the leader alone. It
-is killed, the followers go on, and one of them is elected. No election is unclean, and no setting is unusual.
+nothing. A first message ends the fetches that the leader has in hand. The leader acknowledges it before it answers
+them, and what is written between the two would go along; so a moment passes before the rest is written, which is on the
+leader alone then. It is killed, the followers go on, and one of them is elected. No election is unclean, and no setting
+is unusual.
 
 It has to be quick: followers frozen for as long as `broker.session.timeout.ms` count as dead afterwards. A round that
 took too long, because the machine was busy, is void and is played again.
@@ -20,6 +22,7 @@ from devtools.experiments.lab import Lab
 
 WARM_UP, WRITTEN = 10, 100
 FROZEN_SECONDS_MAX = 3.0
+_FETCHES_ANSWERED_SECONDS = 0.3
 _NEW_LEADER_SECONDS = 90.0
 MakeProducer = Callable[[str], Producer]
 
@@ -103,6 +106,7 @@ class Round:
         try:
             self._marker.write([WARM_UP])
             self._marker.producer.flush(FROZEN_SECONDS_MAX / 3)
+            time.sleep(_FETCHES_ANSWERED_SECONDS)
             for writer in self.writers:
                 writer.write(range(WARM_UP, WARM_UP + WRITTEN))
             # With acks=all none can be acknowledged now, so nobody waits for that.

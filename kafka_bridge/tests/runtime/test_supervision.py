@@ -226,7 +226,9 @@ def test_members_that_fail_at_once_are_started_ever_more_seldom(settings: Any) -
         testing.wait_until(lambda: children(parent.pid) == [], what="the pause")
         rest = stop(parent)
     pauses = [int(seconds) for seconds in re.findall(rf"{GROUP}-1 ended .*; starting it again in (\d+) s", words)]
-    assert pauses == [1, 2, 4]
+    # The first may be at its fourth pause before the last of them says the third.
+    assert pauses[:3] == [1, 2, 4]
+    assert pauses[3:] in ([], [8])
     assert "stopped for good" not in rest
 
 
