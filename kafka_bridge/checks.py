@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections
 
-from kafka_bridge.monitoring import broker_metrics
+from kafka_bridge.monitoring.brokers import broker_metrics
 from kafka_bridge.runtime import conf
 
 # An event and its headers; what librdkafka receives at once by default (100 MB), with room for several messages.

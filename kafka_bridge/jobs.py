@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from kafka_bridge.dead_letters import letter_store, redrive_sender
 from kafka_bridge.models import LagSample
-from kafka_bridge.monitoring import lag, stall_detector
 from kafka_bridge.monitoring.alarms import Alarm
+from kafka_bridge.monitoring.groups import lag, stall_detector
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime import conf, housekeeping, scheduler, topics
 from kafka_bridge.runtime.coordinators.asking import Coordinators

@@ -302,7 +302,7 @@ class RefusedMessage(models.Model):
 
 
 class ProcessHeartbeat(models.Model):
-    """What a process said of itself last; `monitoring/heartbeats.py` has what is in the body."""
+    """What a process said of itself last; `monitoring/heartbeats/heartbeat.py` has what is in the body."""
 
     instance = models.CharField(max_length=200, primary_key=True)
     role = models.CharField(max_length=80)

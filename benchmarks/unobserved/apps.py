@@ -5,7 +5,7 @@ from typing import Any
 
 from django.apps import AppConfig
 
-from kafka_bridge.monitoring import reporting
+from kafka_bridge.monitoring.heartbeats import reporting
 from kafka_bridge.runtime import scheduler
 
 Job = Callable[[], None]

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from devtools.drills.load import OrderLoad
 from devtools.testing.processes import Shop
-from kafka_bridge.monitoring import lag
+from kafka_bridge.monitoring.groups import lag
 from orders.models import MOVES, Status
 
 LOOK_EVERY_SECONDS = 3.0

@@ -14,7 +14,7 @@ from devtools.drills.load import Bought, OrderLoad
 from devtools.drills.plans import DrillPlan
 from devtools.local.roles import WEB
 from devtools.testing.processes import Shop
-from kafka_bridge.monitoring import lag
+from kafka_bridge.monitoring.groups import lag
 from orders.cancel_reasons import CancelCode, CancelReason
 from payments.gateways import PaymentStatus
 from payments.sandbox.bank import Bank

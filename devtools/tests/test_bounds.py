@@ -9,7 +9,8 @@ from django.conf import settings
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import DEFAULT_TIMEOUT
 
 from kafka_bridge.consuming import consumer_process
-from kafka_bridge.monitoring import broker_certificates, broker_metrics, cluster_reader
+from kafka_bridge.monitoring import cluster_reader
+from kafka_bridge.monitoring.brokers import broker_certificates, broker_metrics
 from kafka_bridge.runtime import clients, conf
 from kafka_bridge.runtime.postgresql import database_bounds
 from orders.placing import placement

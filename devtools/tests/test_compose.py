@@ -17,7 +17,7 @@ from django.urls import reverse
 from devtools.local import roles
 from devtools.local.kafka import kafka_jars
 from kafka_bridge.consuming import consumer_groups
-from kafka_bridge.monitoring import broker_metrics
+from kafka_bridge.monitoring.brokers import broker_metrics
 from shop.access import database_roles
 
 pytestmark = pytest.mark.security

@@ -1,1 +1,1 @@
-"""Who is behind, how fast groups are, who stands still, and who is told."""
+"""Who is told, and what is seen of a cluster; groups, brokers and the processes themselves have a room each."""

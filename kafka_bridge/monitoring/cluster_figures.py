@@ -6,7 +6,7 @@ Names are without the project's prefixes; durations in seconds, sizes in bytes, 
 from dataclasses import dataclass
 from datetime import datetime
 
-from kafka_bridge.monitoring.lag import PartitionLag
+from kafka_bridge.monitoring.groups.lag import PartitionLag
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,9 +14,8 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, 
 from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.models import GroupControl
-from kafka_bridge.monitoring import lag, throughput
-from kafka_bridge.monitoring.broker_certificates import CertificateReader
-from kafka_bridge.monitoring.broker_metrics import BrokerMetricsReader
+from kafka_bridge.monitoring.brokers.broker_certificates import CertificateReader
+from kafka_bridge.monitoring.brokers.broker_metrics import BrokerMetricsReader
 from kafka_bridge.monitoring.cluster_figures import (
     BrokerFigures,
     GroupFigures,
@@ -28,11 +27,12 @@ from kafka_bridge.monitoring.cluster_figures import (
     Rebalance,
     TopicFigures,
 )
-from kafka_bridge.monitoring.handling_rates import Handling, HandlingRates, Place
-from kafka_bridge.monitoring.heartbeats import Heartbeat
-from kafka_bridge.monitoring.lag import LagReading, PartitionLag
-from kafka_bridge.monitoring.stall_detector import StallDetector
-from kafka_bridge.monitoring.throughput import Key, Snapshot, Throughput
+from kafka_bridge.monitoring.groups import lag, throughput
+from kafka_bridge.monitoring.groups.handling_rates import Handling, HandlingRates, Place
+from kafka_bridge.monitoring.groups.lag import LagReading, PartitionLag
+from kafka_bridge.monitoring.groups.stall_detector import StallDetector
+from kafka_bridge.monitoring.groups.throughput import Key, Snapshot, Throughput
+from kafka_bridge.monitoring.heartbeats.heartbeat import Heartbeat
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients, topics
 from kafka_bridge.runtime.coordinators.asking import Coordinators, GroupMember, GroupState

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, ResourceType
 
-from kafka_bridge.monitoring.broker_metrics import BrokerMetricsReader
+from kafka_bridge.monitoring.brokers.broker_metrics import BrokerMetricsReader
 from kafka_bridge.monitoring.cluster_figures import BrokerFigures
 from kafka_bridge.runtime import clients
 

@@ -31,7 +31,7 @@ from django.db import connection
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.monitoring.cluster_figures import KafkaFigures
 from kafka_bridge.monitoring.cluster_reader import ClusterReader
-from kafka_bridge.monitoring.group_news import GroupNews
+from kafka_bridge.monitoring.groups.group_news import GroupNews
 from kafka_bridge.monitoring.log_tail import LogEntry, LogTail
 from kafka_bridge.runtime import clients
 from shop.kafka_window import stores

@@ -21,7 +21,7 @@ from django.utils.module_loading import import_string
 from twisted.internet import reactor as _reactor
 from twisted.internet import task
 
-from kafka_bridge.monitoring import reporting
+from kafka_bridge.monitoring.heartbeats import reporting
 from kafka_bridge.telemetry import activity, metrics
 from shop.operations.processes import expected
 

@@ -20,7 +20,7 @@ from django.db import DatabaseError, OperationalError, connection
 from django_redis import get_redis_connection
 from django_redis.exceptions import ConnectionInterrupted
 
-from kafka_bridge.monitoring import broker_probe
+from kafka_bridge.monitoring.brokers import broker_probe
 from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime.postgresql import database_bounds
 from orders.mailing import mails

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
-from kafka_bridge.monitoring import reporting
+from kafka_bridge.monitoring.heartbeats import reporting
 from kafka_bridge.telemetry import activity
 from shop.activity import sending
 from shop.operations.processes import expected

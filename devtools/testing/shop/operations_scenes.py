@@ -15,8 +15,8 @@ from kafka_bridge.monitoring.cluster_figures import (
     Rebalance,
     TopicFigures,
 )
-from kafka_bridge.monitoring.heartbeats import Dependency, Heartbeat
-from kafka_bridge.monitoring.lag import PartitionLag
+from kafka_bridge.monitoring.groups.lag import PartitionLag
+from kafka_bridge.monitoring.heartbeats.heartbeat import Dependency, Heartbeat
 from shop.operations.overview.figures import (
     AuditFigures,
     DatabaseFigures,

@@ -13,8 +13,8 @@ from kafka_bridge.monitoring.cluster_figures import (
     PartitionRates,
     TopicFigures,
 )
-from kafka_bridge.monitoring.heartbeats import Heartbeat
-from kafka_bridge.monitoring.lag import PartitionLag
+from kafka_bridge.monitoring.groups.lag import PartitionLag
+from kafka_bridge.monitoring.heartbeats.heartbeat import Heartbeat
 from shop.operations.overview.figures import (
     DatabaseFigures,
     DiskFigures,

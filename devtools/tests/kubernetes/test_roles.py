@@ -13,7 +13,7 @@ from devtools.local import roles
 from devtools.tests import test_compose
 from devtools.tests.kubernetes import manifests
 from kafka_bridge.consuming import registry
-from kafka_bridge.monitoring import broker_metrics
+from kafka_bridge.monitoring.brokers import broker_metrics
 from kafka_bridge.runtime import clients
 from shop.operations.processes import expected
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kafka_bridge.consuming import registry
-from kafka_bridge.monitoring import capacity
+from kafka_bridge.monitoring.groups import capacity
 from kafka_bridge.runtime import conf
 from kafka_bridge.wire import event_types
 

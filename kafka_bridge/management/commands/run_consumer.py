@@ -15,7 +15,7 @@ from rich.table import Table
 
 from kafka_bridge.consuming import consumer_groups, consumer_process, registry, workers
 from kafka_bridge.dead_letters import consumer, limit
-from kafka_bridge.monitoring import reporting
+from kafka_bridge.monitoring.heartbeats import reporting
 from kafka_bridge.retrying import policy
 from kafka_bridge.retrying.policy import RetryPolicy
 from kafka_bridge.runtime import access_errors, clients, processes, supervision

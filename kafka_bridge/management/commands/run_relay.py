@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from kafka_bridge.monitoring import reporting
+from kafka_bridge.monitoring.heartbeats import reporting
 from kafka_bridge.publishing import relay
 from kafka_bridge.runtime import access_errors, processes, supervision
 from kafka_bridge.runtime.postgresql import database_bounds, leadership

@@ -12,7 +12,7 @@ from rich.live import Live
 
 from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.management.output import lag as output
-from kafka_bridge.monitoring import lag, throughput
+from kafka_bridge.monitoring.groups import lag, throughput
 from kafka_bridge.runtime import clients, conf, processes
 
 BAD_OPTIONS, NO_KAFKA = 2, 1

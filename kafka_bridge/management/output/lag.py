@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from kafka_bridge.monitoring import lag, throughput
+from kafka_bridge.monitoring.groups import lag, throughput
 from kafka_bridge.retrying.waiting_heads import ParkedCounts
 
 _FIGURES = ("committed", "end", "behind", "oldest", "gone in")

@@ -19,7 +19,7 @@ from kafka_bridge.access import acls, roles
 from kafka_bridge.consuming import registry
 from kafka_bridge.consuming.consumer_process import ConsumerProcess
 from kafka_bridge.models import OutboxRow
-from kafka_bridge.monitoring import lag
+from kafka_bridge.monitoring.groups import lag
 from kafka_bridge.monitoring.log_tail import LogTail
 from kafka_bridge.publishing import relay
 from kafka_bridge.runtime import access_errors, clients, topics, waiting

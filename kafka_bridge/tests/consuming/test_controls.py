@@ -25,7 +25,7 @@ from kafka_bridge import testing
 from kafka_bridge.consuming import controls, registry, runner
 from kafka_bridge.consuming.controls import InvalidControl
 from kafka_bridge.models import GroupControl
-from kafka_bridge.monitoring import lag, stall_detector
+from kafka_bridge.monitoring.groups import lag, stall_detector
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients
 

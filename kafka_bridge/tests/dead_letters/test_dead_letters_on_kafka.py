@@ -20,7 +20,7 @@ from kafka_bridge import testing
 from kafka_bridge.consuming import consumer_groups, consumer_process, registry
 from kafka_bridge.dead_letters import consumer, redrive_preview, redrive_sender, redriving
 from kafka_bridge.models import DeadLetter, InboxRow, ParkedMessage
-from kafka_bridge.monitoring import lag
+from kafka_bridge.monitoring.groups import lag
 from kafka_bridge.runtime import clients, topics
 
 pytestmark = [

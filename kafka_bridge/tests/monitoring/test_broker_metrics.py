@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.core import checks
 
-from kafka_bridge.monitoring import broker_metrics
+from kafka_bridge.monitoring.brokers import broker_metrics
 
 pytestmark = pytest.mark.operations
 

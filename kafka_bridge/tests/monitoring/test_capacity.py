@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from kafka_bridge.models import LagSample
-from kafka_bridge.monitoring import capacity
+from kafka_bridge.monitoring.groups import capacity
 
 pytestmark = pytest.mark.django_db
 

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, TopicPartition
 from devtools.testing.bridge.bridge_events import created
 from devtools.testing.bridge.kafka_logs import put
 from kafka_bridge import testing
-from kafka_bridge.monitoring.group_news import GroupNews
+from kafka_bridge.monitoring.groups.group_news import GroupNews
 from kafka_bridge.runtime import clients
 
 TOPIC = "orders.events"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kafka_bridge.monitoring.handling_rates import HandlingRates
-from kafka_bridge.monitoring.heartbeats import BUCKET_SECONDS, Heartbeat, PartitionCounters
+from kafka_bridge.monitoring.groups.handling_rates import HandlingRates
+from kafka_bridge.monitoring.heartbeats.heartbeat import BUCKET_SECONDS, Heartbeat, PartitionCounters
 
 pytestmark = pytest.mark.operations
 PLACE = ("orders", "orders.events", 0)

@@ -14,7 +14,7 @@ from devtools.testing.bridge.kafka_logs import headers, put
 from events import catalogue
 from kafka_bridge import testing
 from kafka_bridge.consuming import registry
-from kafka_bridge.monitoring import lag
+from kafka_bridge.monitoring.groups import lag
 from kafka_bridge.replaying import log_reader, offset_ranges
 from kafka_bridge.runtime import clients
 from kafka_bridge.wire import envelope

@@ -28,8 +28,8 @@ from kafka_bridge import jobs, testing
 from kafka_bridge.consuming import pause_notices, registry
 from kafka_bridge.management.output import lag as output
 from kafka_bridge.models import LagSample
-from kafka_bridge.monitoring import lag, throughput
 from kafka_bridge.monitoring.alarms import Alarm
+from kafka_bridge.monitoring.groups import lag, throughput
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients
 

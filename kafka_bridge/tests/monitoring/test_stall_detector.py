@@ -14,8 +14,8 @@ from devtools.testing.bridge.kafka_logs import put
 from events import catalogue
 from kafka_bridge import jobs, testing
 from kafka_bridge.consuming import registry
-from kafka_bridge.monitoring import lag, stall_detector
 from kafka_bridge.monitoring.alarms import Alarm
+from kafka_bridge.monitoring.groups import lag, stall_detector
 
 
 def row(committed: int | None, end: int, *, topic: str = "orders.events", group: str = "inventory") -> lag.PartitionLag:

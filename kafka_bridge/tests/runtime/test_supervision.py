@@ -25,7 +25,7 @@ from devtools.testing.bridge.manage_processes import children, environment_of, p
 from kafka_bridge import testing
 from kafka_bridge.consuming import consumer_groups
 from kafka_bridge.models import InboxRow
-from kafka_bridge.monitoring import lag
+from kafka_bridge.monitoring.groups import lag
 from kafka_bridge.replaying import offsets
 from kafka_bridge.runtime import clients, supervision
 

@@ -13,7 +13,7 @@ from django.db import Error as DatabaseError
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge.monitoring import capacity
+from kafka_bridge.monitoring.groups import capacity
 from shop.operations.capacity import cost, plan, sentences
 
 BAD_OPTIONS, NOT_KNOWN, TOO_MUCH = 2, 3, 4

@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from kafka_bridge.monitoring.heartbeats import Heartbeat
+from kafka_bridge.monitoring.heartbeats.heartbeat import Heartbeat
 from shop.operations.overview.figures import ProcessFigures
 from shop.operations.processes import presence
 from shop.operations.processes.expected import NotExpected

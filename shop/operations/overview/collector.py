@@ -18,7 +18,7 @@ from django.db import connection
 
 from kafka_bridge.monitoring.cluster_figures import KafkaFigures
 from kafka_bridge.monitoring.cluster_reader import ClusterReader
-from kafka_bridge.monitoring.lag import PartitionLag
+from kafka_bridge.monitoring.groups.lag import PartitionLag
 from shop.operations.overview import database, disks, outage_words, redis_server, samples
 from shop.operations.overview.figures import DatabaseFigures, DiskFigures, Overview, ProcessFigures, RedisFigures, Seen
 from shop.operations.processes import presence

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from kafka_bridge.models import GroupControl
 from kafka_bridge.monitoring.cluster_figures import KafkaFigures
-from kafka_bridge.monitoring.heartbeats import Heartbeat
+from kafka_bridge.monitoring.heartbeats.heartbeat import Heartbeat
 
 T = TypeVar("T")
 

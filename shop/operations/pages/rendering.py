@@ -9,7 +9,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
 from kafka_bridge.monitoring.cluster_figures import GroupFigures
-from kafka_bridge.monitoring.heartbeats import MISSED_AFTER_SECONDS
+from kafka_bridge.monitoring.heartbeats.heartbeat import MISSED_AFTER_SECONDS
 from shop.operations.pages import advice, charts, findings, windows, words
 from shop.operations.pages.charts import Chart
 from shop.operations.pages.state import STALE_SECONDS, State

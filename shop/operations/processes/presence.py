@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import redis
 from django.db import DatabaseError
 
-from kafka_bridge.monitoring import heartbeat_table
-from kafka_bridge.monitoring.heartbeats import MISSED_AFTER_SECONDS, Heartbeat
+from kafka_bridge.monitoring.heartbeats import heartbeat_table
+from kafka_bridge.monitoring.heartbeats.heartbeat import MISSED_AFTER_SECONDS, Heartbeat
 from kafka_bridge.runtime import conf
 from shop.operations.overview.figures import MissingProcess, ProcessFigures
 from shop.operations.processes import expected, redis_store

@@ -18,8 +18,8 @@ import msgspec
 import redis
 from django.conf import settings
 
-from kafka_bridge.monitoring import heartbeat_table
-from kafka_bridge.monitoring.heartbeats import EVERY_SECONDS, Heartbeat
+from kafka_bridge.monitoring.heartbeats import heartbeat_table
+from kafka_bridge.monitoring.heartbeats.heartbeat import EVERY_SECONDS, Heartbeat
 from kafka_bridge.telemetry import activity
 from shop.site import redis_urls
 

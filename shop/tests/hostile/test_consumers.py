@@ -24,7 +24,7 @@ from kafka_bridge import testing
 from kafka_bridge.consuming import consumer_process, registry, workers
 from kafka_bridge.dead_letters import consumer
 from kafka_bridge.models import DeadLetter, OutboxRow
-from kafka_bridge.monitoring import lag
+from kafka_bridge.monitoring.groups import lag
 from kafka_bridge.replaying import log_reader, offset_ranges, projections, replay
 from orders.models import Order
 from orders.placing import placement

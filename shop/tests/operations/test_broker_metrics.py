@@ -26,7 +26,7 @@ from devtools.local.supervisor import Command
 from devtools.testing.kafka_security import KafkaSecurity
 from devtools.testing.services import Services
 from kafka_bridge import testing
-from kafka_bridge.monitoring import broker_metrics
+from kafka_bridge.monitoring.brokers import broker_metrics
 from kafka_bridge.monitoring.cluster_figures import BrokerFigures, KafkaFigures, TopicFigures
 from kafka_bridge.monitoring.cluster_reader import ClusterReader
 from kafka_bridge.runtime import clients, waiting

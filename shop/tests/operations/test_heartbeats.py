@@ -21,8 +21,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from kafka_bridge.dead_letters.consumer import DeadLetterConsumer
-from kafka_bridge.monitoring import heartbeat_table, reporting
-from kafka_bridge.monitoring.heartbeats import Heartbeat
+from kafka_bridge.monitoring.heartbeats import heartbeat_table, reporting
+from kafka_bridge.monitoring.heartbeats.heartbeat import Heartbeat
 from kafka_bridge.telemetry import activity, buckets, log_context, metrics
 from shop.operations.processes import expected, presence, redis_store
 from shop.operations.processes.redis_store import RedisHeartbeats

@@ -17,7 +17,7 @@ from devtools.testing.services import Services
 from devtools.testing.shop import buyers as buying
 from devtools.testing.shop.buyers import Buyers
 from kafka_bridge.monitoring.cluster_figures import GroupFigures, KafkaFigures
-from kafka_bridge.monitoring.heartbeats import Heartbeat
+from kafka_bridge.monitoring.heartbeats.heartbeat import Heartbeat
 from kafka_bridge.runtime import clients
 from shop.operations.overview import collector
 from shop.operations.overview.figures import DatabaseFigures, Overview, Seen

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from devtools.testing.shop import orders, overviews
-from kafka_bridge.monitoring import reporting
+from kafka_bridge.monitoring.heartbeats import reporting
 from kafka_bridge.runtime import housekeeping, waiting
 from kafka_bridge.telemetry import activity
 from orders.models import Order, Status

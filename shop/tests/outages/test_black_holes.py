@@ -23,7 +23,8 @@ from devtools.testing import black_hole
 from devtools.testing.shop import admin_desk
 from devtools.testing.shop.mails_owed import owed
 from devtools.testing.shop.storefront import a_book
-from kafka_bridge.monitoring import broker_certificates, broker_metrics, broker_probe, cluster_reader
+from kafka_bridge.monitoring import cluster_reader
+from kafka_bridge.monitoring.brokers import broker_certificates, broker_metrics, broker_probe
 from kafka_bridge.runtime import clients, error_classes
 from orders import links
 from orders.mailing import mail_sending

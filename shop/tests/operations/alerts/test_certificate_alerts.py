@@ -15,7 +15,7 @@ import pytest
 
 from devtools.testing import http_receiver
 from devtools.testing.shop.mail_server import MailServer
-from kafka_bridge.monitoring.broker_certificates import CertificateReader
+from kafka_bridge.monitoring.brokers.broker_certificates import CertificateReader
 from kafka_bridge.monitoring.cluster_figures import BrokerFigures, KafkaFigures
 from kafka_bridge.runtime import waiting
 from shop.operations.alerts.board import Board

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from django.conf import settings
 
-from kafka_bridge.monitoring.heartbeats import MISSED_AFTER_SECONDS
+from kafka_bridge.monitoring.heartbeats.heartbeat import MISSED_AFTER_SECONDS
 from shop.operations.alerts.limits import Limits
 from shop.operations.alerts.rules import RULES
 

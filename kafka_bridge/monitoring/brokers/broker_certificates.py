@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 
-from kafka_bridge.monitoring.questions import Questions
+from kafka_bridge.monitoring.brokers.questions import Questions
 from kafka_bridge.runtime import conf
 
 ANSWER_SECONDS = 2.0

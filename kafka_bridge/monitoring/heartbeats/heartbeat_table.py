@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 from django.db import connection
 
-from kafka_bridge.monitoring.heartbeats import Heartbeat
+from kafka_bridge.monitoring.heartbeats.heartbeat import Heartbeat
 from kafka_bridge.telemetry import activity
 
 ROWS_MAX = 1000

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kafka_bridge.monitoring.heartbeats import Heartbeat, PartitionCounters
+from kafka_bridge.monitoring.heartbeats.heartbeat import Heartbeat, PartitionCounters
 from kafka_bridge.runtime import clients
 from kafka_bridge.telemetry import buckets
 

@@ -24,8 +24,8 @@ from typing import Protocol
 from django.utils.module_loading import import_string
 
 import kafka_bridge
-from kafka_bridge.monitoring.heartbeat_table import HeartbeatTable
-from kafka_bridge.monitoring.heartbeats import EVERY_SECONDS, Dependency, Heartbeat, PartitionCounters
+from kafka_bridge.monitoring.heartbeats.heartbeat import EVERY_SECONDS, Dependency, Heartbeat, PartitionCounters
+from kafka_bridge.monitoring.heartbeats.heartbeat_table import HeartbeatTable
 from kafka_bridge.runtime import conf, error_classes
 from kafka_bridge.telemetry import activity, metrics_server, partition_counts
 

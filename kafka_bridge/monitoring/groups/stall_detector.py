@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from kafka_bridge.consuming.offset_tracker import PartitionId
-from kafka_bridge.monitoring.lag import PartitionLag
+from kafka_bridge.monitoring.groups.lag import PartitionLag
 
 _GroupPartition = tuple[str, PartitionId]
 

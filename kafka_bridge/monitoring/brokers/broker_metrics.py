@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from prometheus_client.parser import text_string_to_metric_families
 
 from kafka_bridge.consuming.offset_tracker import PartitionId
+from kafka_bridge.monitoring.brokers.questions import Questions
 from kafka_bridge.monitoring.cluster_figures import BrokerFigures
-from kafka_bridge.monitoring.questions import Questions
 from kafka_bridge.runtime import conf
 
 ANSWER_SECONDS = 2.0

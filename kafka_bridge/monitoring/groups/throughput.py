@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.utils import timezone
 
 from kafka_bridge.models import LagSample
-from kafka_bridge.monitoring.lag import PartitionLag
+from kafka_bridge.monitoring.groups.lag import PartitionLag
 
 # Two looks closer than this say little; a look older than that says little about now.
 SHORTEST, LONGEST = timedelta(seconds=5), timedelta(minutes=5)

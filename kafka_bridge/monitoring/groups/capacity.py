@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from kafka_bridge.consuming import registry
 from kafka_bridge.models import LagSample
-from kafka_bridge.monitoring import throughput
+from kafka_bridge.monitoring.groups import throughput
 from kafka_bridge.runtime import clients
 from kafka_bridge.wire import event_types
 
