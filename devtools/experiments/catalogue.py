@@ -1,13 +1,13 @@
 """The experiments, in the sequence a newcomer would take."""
 
-from devtools.experiments.acks import ACKS_EXPERIMENT
-from devtools.experiments.batching import BATCHING
-from devtools.experiments.exactly_once import EXACTLY_ONCE
-from devtools.experiments.keys import KEYS
-from devtools.experiments.partitions import PARTITIONS
 from devtools.experiments.plans import BadChoice, Experiment
-from devtools.experiments.rebalance import REBALANCE
-from devtools.experiments.share import SHARE
+from devtools.experiments.questions.acks import ACKS_EXPERIMENT
+from devtools.experiments.questions.batching import BATCHING
+from devtools.experiments.questions.exactly_once import EXACTLY_ONCE
+from devtools.experiments.questions.keys import KEYS
+from devtools.experiments.questions.partitions import PARTITIONS
+from devtools.experiments.questions.rebalance import REBALANCE
+from devtools.experiments.questions.share import SHARE
 
 EXPERIMENTS = (KEYS, BATCHING, ACKS_EXPERIMENT, PARTITIONS, REBALANCE, EXACTLY_ONCE, SHARE)
 

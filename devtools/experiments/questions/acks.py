@@ -9,8 +9,8 @@ from typing import Any
 from confluent_kafka import Producer
 
 from devtools.experiments.lab import Lab, Unfinished
-from devtools.experiments.leader_loss import WRITTEN, Round
 from devtools.experiments.plans import Bar, Experiment, Finding
+from devtools.experiments.questions.leader_loss import WRITTEN, Round
 
 ACKS = ("0", "1", "all")
 MESSAGES, ONE_BY_ONE, ATTEMPTS = 20_000, 200, 3

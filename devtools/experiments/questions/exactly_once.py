@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from devtools.experiments import charging
 from devtools.experiments.lab import Lab, Unfinished
 from devtools.experiments.plans import Bar, Experiment, Finding
+from devtools.experiments.questions import charging
 
 ORDERS = 30
 
