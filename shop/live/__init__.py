@@ -1,1 +1,1 @@
-"""The shop's websockets: routes and limits, and live availability on open pages."""
+"""The role live: its server, its sockets with their routes and limits, live availability, and a room for each page."""

@@ -6,7 +6,9 @@ Nothing else is there that could keep this process from its sockets.
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from shop.live import kafka_http, ops, ops_http
+from shop.live.kafka_window import http as kafka_http
+from shop.live.operations import http as ops_http
+from shop.live.operations import page as ops
 from shop.site import problems
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]

@@ -190,7 +190,7 @@ def _report() -> None:
     task.LoopingCall(activity.current.turn).start(TURN_SECONDS)
     # They need the apps, which are loaded with the application only.
     import_string("shop.operations.overview.collector.start")()
-    import_string("shop.live.ops.start")()
+    import_string("shop.live.operations.page.start")()
     import_string("shop.operations.alerts.watching.stand_by_forever")()
     reactor.addSystemEventTrigger("before", "shutdown", reporting.start(expected.LIVE).stop)
 

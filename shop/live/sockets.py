@@ -12,7 +12,11 @@ from django.urls import path, re_path
 
 from kafka_bridge.telemetry import activity, metrics
 from orders.sockets import OrderStatusSocket
-from shop.live import kafka_http, kafka_sockets, ops, ops_http, stock_sockets
+from shop.live import stock_sockets
+from shop.live.kafka_window import http as kafka_http
+from shop.live.kafka_window import sockets as kafka_sockets
+from shop.live.operations import http as ops_http
+from shop.live.operations import page as ops
 
 OPEN = metrics.gauge("live_sockets_open", "Sockets that are open, to orders and to the stock of sales", by="live")
 REFUSED = metrics.counter(

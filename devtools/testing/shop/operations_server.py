@@ -17,7 +17,8 @@ from django.utils import timezone  # noqa: E402 - Django must be set up first
 
 from devtools.local import roles  # noqa: E402
 from devtools.testing.shop import operations_scenes  # noqa: E402
-from shop.live import ops, server  # noqa: E402
+from shop.live import server  # noqa: E402
+from shop.live.operations import page as ops  # noqa: E402
 from shop.operations.overview.figures import Overview  # noqa: E402
 from shop.operations.pages.reading import Sources  # noqa: E402
 

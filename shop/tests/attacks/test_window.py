@@ -14,7 +14,8 @@ from django.conf import settings as django_settings
 from devtools.testing.shop import strange_words
 from kafka_bridge.runtime import waiting
 from shop.kafka_window import watching
-from shop.live import http, kafka_sockets, sockets
+from shop.live import http, sockets
+from shop.live.kafka_window import sockets as kafka_sockets
 
 pytestmark = [pytest.mark.security, pytest.mark.django_db(transaction=True)]
 OURS = b"127.0.0.1:8001"

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from devtools.testing.shop import operations_scenes as scenes
 from devtools.testing.shop import overviews
-from shop.live import ops_sockets
-from shop.live.ops_feed import Feed
-from shop.live.ops_http import Ops
+from shop.live.operations import sockets as ops_sockets
+from shop.live.operations.feed import Feed
+from shop.live.operations.http import Ops
 from shop.operations.overview.figures import Overview
 from shop.operations.pages import passes, rendering
 from shop.operations.pages.reading import Reader, Sources

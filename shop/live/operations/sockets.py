@@ -11,8 +11,8 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from shop.live import ops_http
-from shop.live.ops_feed import Feed
+from shop.live.operations import http as ops_http
+from shop.live.operations.feed import Feed
 from shop.operations.pages import passes, rendering
 
 # Codes from 4000 on are for applications (RFC 6455, section 7.4.2).

@@ -18,7 +18,7 @@ from django.conf import settings
 
 from shop.kafka_window import rendering, stores
 from shop.kafka_window.cards import playing
-from shop.live import kafka_http
+from shop.live.kafka_window import http as kafka_http
 
 # Codes from 4000 on are for applications (RFC 6455, section 7.4.2).
 NOT_UNDERSTOOD = 4400

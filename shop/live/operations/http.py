@@ -12,7 +12,7 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 from django.template.loader import render_to_string
 
-from shop.live.ops_feed import Feed, StaticFiles
+from shop.live.operations.feed import Feed, StaticFiles
 from shop.operations.pages import passes, rendering
 from shop.operations.pages.passes import Pass
 

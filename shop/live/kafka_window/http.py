@@ -9,10 +9,10 @@ from django.template.loader import render_to_string
 from shop.kafka_window import rendering, stores
 from shop.kafka_window.cards import concepts, questions
 from shop.kafka_window.watching import watcher
-from shop.live import ops_http
-from shop.live.kafka_feed import Busy, Feed
-from shop.live.ops_feed import StaticFiles
-from shop.live.ops_http import Answer
+from shop.live.kafka_window.feed import Busy, Feed
+from shop.live.operations import http as ops_http
+from shop.live.operations.feed import StaticFiles
+from shop.live.operations.http import Answer
 from shop.operations.pages import passes
 
 PREFIX = "/kafka/"

@@ -2,10 +2,10 @@
 
 from kafka_bridge.consuming import controls
 from kafka_bridge.models import GroupControl
-from shop.live.ops_alerts import AlertReader
-from shop.live.ops_feed import Feed
-from shop.live.ops_http import Ops
-from shop.live.ops_sockets import OpsSockets
+from shop.live.operations.alerts import AlertReader
+from shop.live.operations.feed import Feed
+from shop.live.operations.http import Ops
+from shop.live.operations.sockets import OpsSockets
 from shop.operations.overview import collector
 from shop.operations.pages import reading, stored
 from shop.operations.pages.passes import Checks
