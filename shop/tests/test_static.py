@@ -1,6 +1,7 @@
 """Style sheets, scripts and pictures: each is there, and none of it is left over."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +33,8 @@ def selectors(style: Path) -> str:
     return " ".join(re.findall(r"([^{};]+)\{", css))
 
 
-def classes_in_use() -> set[str]:
+@cache
+def classes_in_use() -> frozenset[str]:
     """What stands in `class` attributes, in templates and in Python, and every word of the scripts' strings."""
     python = [path for app in APPS for path in (ROOT / app).rglob("*.py") if "tests" not in path.parts]
     found: set[str] = set()
@@ -43,7 +45,7 @@ def classes_in_use() -> set[str]:
     for path in SCRIPTS:
         for words in re.findall(r"""["'`]([^"'`\n]*)["'`]""", path.read_text()):
             found.update(words.split())
-    return found
+    return frozenset(found)
 
 
 @pytest.mark.parametrize("style", STYLES, ids=lambda path: str(path.relative_to(STATIC)))
