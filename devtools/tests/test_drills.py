@@ -77,7 +77,7 @@ def test_postgresql_is_away(drilled: DrilledShop) -> None:
     assert "(0 clean 503," not in found(held, "orders accepted")
 
 
-@pytest.mark.parametrize("seconds", [SECONDS_AT_LEAST, pytest.param(SECONDS, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("seconds", [SECONDS_AT_LEAST, pytest.param(SECONDS, marks=pytest.mark.prove(long=True))])
 def test_redis_is_away(drilled: DrilledShop, seconds: float) -> None:
     """FAILURES 10 and 23: everything goes on without it."""
     assert play("redis-outage", drilled, seconds=seconds).problems == []
@@ -91,7 +91,7 @@ def test_kafka_is_away(drilled: DrilledShop) -> None:
     assert "(0 clean 503, 0 without an answer)" in found(held, "orders accepted")
 
 
-@pytest.mark.prove
+@pytest.mark.prove(long=True)
 def test_the_gateway_is_away(drilled: DrilledShop) -> None:
     """FAILURES 23: charges wait; each order is charged once when it is back."""
     assert play("gateway-outage", drilled).problems == []
@@ -101,7 +101,7 @@ def test_the_gateway_is_away(drilled: DrilledShop) -> None:
 @pytest.mark.parametrize(
     ("orders", "kills", "freeze"),
     [
-        pytest.param(60, 8, False, marks=pytest.mark.prove),
+        pytest.param(60, 8, False, marks=pytest.mark.prove(long=True)),
         pytest.param(60, 8, True, marks=pytest.mark.prove),
         pytest.param(2_000, 200, True, marks=pytest.mark.prove(long=True)),
         pytest.param(20_000, 2_000, False, marks=pytest.mark.prove(long=True)),
@@ -121,7 +121,7 @@ def test_any_process_is_killed_or_frozen_again_and_again(
     "name",
     [
         pytest.param("broker-kills", marks=pytest.mark.prove(long=True)),
-        pytest.param("leader-kills", marks=pytest.mark.prove),
+        pytest.param("leader-kills", marks=pytest.mark.prove(long=True)),
     ],
 )
 def test_brokers_are_killed_under_the_whole_shop(name: str, three_brokers: DrilledShop) -> None:

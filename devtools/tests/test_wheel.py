@@ -181,6 +181,7 @@ def test_the_wheel_holds_the_library_and_no_tests(wheel: Path) -> None:
     assert (ROOT / "LICENSE").read_bytes() == (ROOT / "kafka_bridge" / "LICENSE").read_bytes()
 
 
+@pytest.mark.prove
 def test_the_quickstart(project: Project) -> None:
     steps = blocks()
     for number, (language, text) in enumerate(steps):

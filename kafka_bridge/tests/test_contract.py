@@ -45,6 +45,7 @@ def kept(services: Services, options: BridgeSettings) -> None:
     assert [letter.state for letter in DeadLetter.objects.all()] == [DeadLetter.State.RESOLVED]
 
 
+@pytest.mark.prove(long=True)
 def test_on_the_embedded_broker(services: Services, embedded_kafka: BridgeSettings) -> None:
     kept(services, embedded_kafka)
 
@@ -56,11 +57,18 @@ def test_on_a_real_broker(services: Services, kafka: Any, transactional_db: None
     assert left == []
 
 
-def test_as_tests(services: Services, embedded_kafka: BridgeSettings) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("atomic", "1 passed, 5 deselected"),
+        pytest.param("atomic or killed", "2 passed, 4 deselected", marks=pytest.mark.prove(long=True)),
+    ],
+)
+def test_as_tests(chosen: str, said: str, services: Services, embedded_kafka: BridgeSettings) -> None:
     database = str(connection.settings_dict["NAME"]).removeprefix("test_")
     done = subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-m", "pytest", "--pyargs", "kafka_bridge.contract", "-q", "-o", "addopts=",
-         "-p", "kafka_bridge.pytest_plugin", "-p", "no:cacheprovider", "-k", "atomic or killed",
+         "-p", "kafka_bridge.pytest_plugin", "-p", "no:cacheprovider", "-k", chosen,
          "--kafka-servers", embedded_kafka.bootstrap_servers],
         cwd=django_settings.BASE_DIR,
         env={
@@ -74,7 +82,7 @@ def test_as_tests(services: Services, embedded_kafka: BridgeSettings) -> None:
         timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    assert "2 passed, 4 deselected" in done.stdout
+    assert said in done.stdout
 
 
 def test_it_refuses_politely_without_brokers(services: Services, transactional_db: None, settings: Any) -> None:

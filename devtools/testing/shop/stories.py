@@ -21,17 +21,24 @@ OTHER = "9780000000026"
 
 
 def deliveries(seeds: int) -> list[Any]:
-    """Ways of delivering, for a fixture: straight, with duplicates, and permuted; seeds but the first are for proof."""
+    """Ways of delivering, for a fixture: straight and permuted with duplicates decide; the others are for proof."""
     permuted = [{"duplicates": True, "seed": seed} for seed in range(1, 1 + seeds)]
-    ways: list[dict[str, Any]] = [{}, {"duplicates": True}, *permuted]
+    ways: list[dict[str, Any]] = [{}, permuted[0], {"duplicates": True}, *permuted[1:]]
     return [
         pytest.param(
             way,
             id="-".join(f"{name}={value}" for name, value in way.items()) or "straight",
-            marks=pytest.mark.prove if way.get("seed", 1) > 1 else (),
+            marks=_mark(number),
         )
-        for way in ways
+        for number, way in enumerate(ways)
     ]
+
+
+def _mark(number: int) -> Any:
+    """Two ways decide, two more prove, the rest prove at length."""
+    if number < 2:
+        return ()
+    return pytest.mark.prove if number < 4 else pytest.mark.prove(long=True)
 
 
 def stock(**units: int) -> None:

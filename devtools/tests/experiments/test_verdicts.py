@@ -98,6 +98,7 @@ def test_the_verdict_is_what_the_broker_has(name: str, broker: Any) -> None:
     assert not left_behind(broker.bootstrap_servers)
 
 
+@pytest.mark.prove
 def test_what_was_acknowledged_by_the_leader_alone_is_lost() -> None:
     """K2, K4: three brokers of its own, the leader killed."""
     said = verdict_of("acks", "--predict", "none", "--seed", "3")
@@ -109,7 +110,7 @@ def test_what_was_acknowledged_by_the_leader_alone_is_lost() -> None:
     assert not list((PROJECT / ".bookrush" / "experiments").glob("*/kafka"))
 
 
-@pytest.mark.prove
+@pytest.mark.prove(long=True)
 def test_the_same_over_seeds() -> None:
     """K4: whoever leads."""
     said = verdict_of("acks", "--rounds", "3", "--seed", "5")

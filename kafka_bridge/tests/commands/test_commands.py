@@ -85,7 +85,7 @@ def partitions_of(topic: str) -> int:
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("kafka")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.prove)])
 @pytest.mark.parametrize(
     "arguments",
     [["run_relay"], ["run_timekeeper"], ["run_consumer", "analytics"], ["run_consumer", "dead_letters"]],

@@ -32,7 +32,7 @@ from kafka_bridge.runtime import clients
 TOPIC, GROUP = "orders.events", "notifications"
 WHY: dict[str, Any] = {"who": "ada", "reason": "looking into it"}
 ON_KAFKA = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.operations, pytest.mark.usefixtures("kafka")]
-PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
+PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", pytest.param("classic", marks=pytest.mark.prove)])
 Told = dict[UUID, list[str]]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.operations]
 

@@ -36,7 +36,7 @@ pytestmark = [
     pytest.mark.usefixtures("kafka"),
 ]
 MakeGroup = Callable[[str], registry.Group]
-PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
+PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", pytest.param("classic", marks=pytest.mark.prove)])
 STORY = ("order.created", "order.delivered", "order.cancelled")
 STORM_SECONDS = [8.0, pytest.param(60.0, marks=pytest.mark.prove(long=True))]
 BETWEEN_SECONDS = 1.0

@@ -31,6 +31,7 @@ def sea(
         yield sea
 
 
+@pytest.mark.prove(long=True)
 def test_each_broker_killed_in_turn_and_then_two_at_once(sea: OrderStream, brokers: Any) -> None:
     """FAILURES 19 and 20: with one broker gone work goes on; with two it waits, and nobody who orders notices."""
     with orders_coming_in(sea):

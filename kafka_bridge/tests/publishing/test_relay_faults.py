@@ -211,7 +211,9 @@ def test_deliveries_that_time_out_in_mid_batch(
     print(f"{caplog.text.count('rows were not delivered')} batches had failures; {count_repeats()} repeats")
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.prove(long=True))])
+@pytest.mark.parametrize(
+    "times", [pytest.param(1, marks=pytest.mark.prove), pytest.param(3, marks=pytest.mark.prove(long=True))]
+)
 def test_frozen_relays_and_frozen_brokers_together(
     sea: tuple[registry.Group, OrderStream], brokers: Any, settings: Any, tmp_path: Any, times: int
 ) -> None:

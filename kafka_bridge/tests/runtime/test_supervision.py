@@ -131,6 +131,7 @@ def test_members_are_killed_again_and_again(settings: Any, request: pytest.Fixtu
     assert_figures_are_those_of_the_log(sum(sent))
 
 
+@pytest.mark.prove(long=True)
 def test_members_are_killed_between_the_two_commits(kafka: Any, settings: Any) -> None:
     """FAILURES 2: without a broker no offset is heard while they go on with what they have fetched; then all die."""
     put_all([(delivered(), number % 3, datetime.now(UTC)) for number in range(15_000)])
@@ -206,6 +207,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.prove
 def test_one_that_is_frozen_is_ended_by_force_and_said_so(settings: Any) -> None:
     """The others end as always; exit code 1."""
     with instances(settings.KAFKA_BRIDGE) as parent:
@@ -219,6 +221,7 @@ def test_one_that_is_frozen_is_ended_by_force_and_said_so(settings: Any) -> None
     assert said.count(": stopped; ") == INSTANCES - 1
 
 
+@pytest.mark.prove
 def test_members_that_fail_at_once_are_started_ever_more_seldom(settings: Any) -> None:
     """And SIGTERM is heard while none of them is there; exit code 0."""
     with instances(settings.KAFKA_BRIDGE, KAFKA_GROUP_PROTOCOL="nonsense") as parent:

@@ -199,6 +199,7 @@ def test_a_sale_starts_sells_out_and_offers_what_comes_back_on_an_open_page(
         end_sale(running_shop, sale["sale"])
 
 
+@pytest.mark.prove
 def test_without_the_socket_the_page_asks_when_the_sale_starts_and_ends(
     context: BrowserContext, running_shop: Shop
 ) -> None:

@@ -182,6 +182,7 @@ def away_and_back(page: Page, name: str, stop: Callable[[], None], start: Callab
     expect(page.locator(".ops-sources li", has_text=name)).to_have_attribute("data-level", "good", timeout=SEEN_MS)
 
 
+@pytest.mark.prove
 def test_it_stays_up_without_redis(operator: Page, running_shop: Shop) -> None:
     away_and_back(operator, "Redis", running_shop.redis.kill, running_shop.redis.start)
 
@@ -190,6 +191,7 @@ def test_it_stays_up_with_a_frozen_broker(operator: Page, real_kafka: ApacheKafk
     away_and_back(operator, "Kafka", real_kafka.pause, real_kafka.resume)
 
 
+@pytest.mark.prove
 def test_it_stays_up_without_kafka(operator: Page, real_kafka: ApacheKafka) -> None:
     away_and_back(operator, "Kafka", real_kafka.stop, real_kafka.start)
 

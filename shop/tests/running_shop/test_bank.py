@@ -53,6 +53,7 @@ def test_the_bank_asks_the_buyer_and_tells_the_shop(buyers: Buyers, answer: str,
     assert told == [(f"payment.{'authorized' if answer == 'confirm' else 'declined'}", 3)]
 
 
+@pytest.mark.prove
 def test_the_bank_killed_in_the_middle_charges_nobody_twice(buyers: Buyers) -> None:
     """Answers get lost, the bank dies and comes back, and each order is captured once."""
     shop = buyers.shop

@@ -24,11 +24,10 @@ with transaction.atomic():
 """
 PLENTY = 1000
 MANY, ENOUGH = 500, 100
-ORDERS = [ENOUGH, pytest.param(MANY, marks=pytest.mark.prove)]
-BACKGROUND_ROLES = (
-    *("orders", "inventory", "payments", "shipping", "notifications", "analytics", "dead_letters"),
-    *("relay", "timekeeper", "gateway"),
-)
+MANY_ORDERS = pytest.param(MANY, marks=pytest.mark.prove(long=True))
+# Those that an order waits for; the others are stopped in the long form.
+WAITED_FOR = ("relay", "orders", "inventory", "payments")
+OTHERS = ("shipping", "notifications", "analytics", "dead_letters", "timekeeper", "gateway")
 
 
 @pytest.fixture
@@ -126,7 +125,7 @@ def _mails(buyers: Buyers) -> int:
 
 
 @pytest.mark.usefixtures("untouched")
-@pytest.mark.parametrize("role", BACKGROUND_ROLES)
+@pytest.mark.parametrize("role", [*WAITED_FOR, *(pytest.param(role, marks=pytest.mark.prove) for role in OTHERS)])
 def test_clicks_are_accepted_while_a_role_is_stopped_and_orders_end_after_it_is_back(role: str, buyers: Buyers) -> None:
     buyers.shop.stop(role)
     buyers.order(15)
@@ -160,8 +159,10 @@ def test_clicks_are_accepted_while_redis_is_dead(buyers: Buyers) -> None:
 
 
 @pytest.mark.usefixtures("untouched")
-@pytest.mark.parametrize("role", ["inventory", "payments", "orders"])
-@pytest.mark.parametrize("orders", ORDERS)
+@pytest.mark.parametrize(
+    "role", ["inventory", *(pytest.param(role, marks=pytest.mark.prove) for role in ("payments", "orders"))]
+)
+@pytest.mark.parametrize("orders", [ENOUGH, MANY_ORDERS])
 def test_a_consumer_killed_in_the_middle_of_many_orders_loses_and_doubles_nothing(
     role: str, orders: int, buyers: Buyers
 ) -> None:
@@ -170,7 +171,7 @@ def test_a_consumer_killed_in_the_middle_of_many_orders_loses_and_doubles_nothin
 
 
 @pytest.mark.usefixtures("untouched")
-@pytest.mark.parametrize("orders", ORDERS)
+@pytest.mark.parametrize("orders", [ENOUGH, MANY_ORDERS])
 def test_any_process_killed_in_the_middle_of_many_orders(orders: int, buyers: Buyers) -> None:
     roles = ("relay", "shipping", "notifications", "analytics", "payments", "gateway", "orders")
     kill_in_turn(buyers, *roles, orders=orders, kills=7)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 import pytest
@@ -24,9 +25,21 @@ from devtools.testing.shop.sales import Result, Sale
 from events import catalogue
 
 pytestmark = [pytest.mark.stock, pytest.mark.kafka, pytest.mark.slow]
-# Slow enough for a fault to come in its middle.
-BUYERS, UNITS, RATE = 400, 200, 60
-SALE = ("--buyers", BUYERS, "--units", UNITS, "--rate", RATE)
+
+
+class Size(NamedTuple):
+    """A sale that lasts for six seconds, so that a fault comes in its middle."""
+
+    buyers: int
+    units: int
+    rate: int
+
+    def arguments(self) -> tuple[object, ...]:
+        """For `simulate_flash_sale`."""
+        return ("--buyers", self.buyers, "--units", self.units, "--rate", self.rate)
+
+
+FEW, MANY = Size(buyers=240, units=120, rate=40), Size(buyers=400, units=200, rate=60)
 CHANGED_THEIR_MIND = "changed their mind"
 CANCEL = """
 from django.db import transaction
@@ -59,6 +72,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         else:
             seeds = [1, pytest.param(2, marks=pytest.mark.prove(long=True))]
         metafunc.parametrize("seed", seeds)
+
+
+@pytest.fixture
+def size(seed: int) -> Size:
+    """The first seed decides; the others are long forms."""
+    return FEW if seed == 1 else MANY
 
 
 # -- undisturbed ----------------------------------------------------------------------------------
@@ -99,25 +118,25 @@ def test_over_http_buyers_are_turned_away_once_it_is_sold_out(running_shop: Shop
     assert result["turned_away"] > 0
 
 
-def test_copies_of_buyers_whose_card_is_declined_are_sold_to_others(running_shop: Shop) -> None:
-    result = sales.play(running_shop, *SALE, "--declined", 30, "--seed", 1)
+def test_copies_of_buyers_whose_card_is_declined_are_sold_to_others(size: Size, seed: int, running_shop: Shop) -> None:
+    result = sales.play(running_shop, *size.arguments(), "--declined", 30, "--seed", seed)
     assert (result["verdict"], result["exit_code"]) == ("exact", 0)
     assert result["cancelled"]["payment failed"] > 0
-    assert result["units_sold"] == UNITS - result["units_left"]
+    assert result["units_sold"] == size.units - result["units_left"]
 
 
 QUICK = (test_2_buyers_and_1_unit, test_200_buyers_each_wanting_3_of_5_books_in_any_sequence)
 
 
 # -- a fault in the middle ------------------------------------------------------------------------
-def redis_flushed_again_and_again(sale: Sale) -> None:
+def redis_flushed_again_and_again(sale: Sale, size: Size) -> None:
     with sales.counters_of(sale.shop) as counters:
         for _ in range(8):
             counters.flushall()
             sale.wait_for_more(20)
 
 
-def redis_killed(sale: Sale) -> None:
+def redis_killed(sale: Sale, size: Size) -> None:
     """Without Redis PostgreSQL decides alone."""
     sale.shop.redis.kill()
     sale.wait_for_more(60)
@@ -125,31 +144,31 @@ def redis_killed(sale: Sale) -> None:
     sale.wait_for_more(30)
 
 
-def redis_stopped(sale: Sale) -> None:
-    """It accepts connections and answers nobody, for as long as 180 buyers take (3 s)."""
+def redis_stopped(sale: Sale, size: Size) -> None:
+    """It accepts connections and answers nobody, for as long as buyers of three seconds take."""
     sale.shop.redis.pause()
     try:
-        sale.wait_for_more(3 * RATE)
+        sale.wait_for_more(3 * size.rate)
     finally:
         sale.shop.redis.resume()
     sale.wait_for_more(30)
 
 
-def redis_from_an_old_snapshot(sale: Sale) -> None:
+def redis_from_an_old_snapshot(sale: Sale, size: Size) -> None:
     """The snapshot says that next to everything is free, when half of it is sold."""
     with sales.counters_of(sale.shop) as counters:
         counters.set("told by", "the snapshot")
         free_by_snapshot = int(counters.hget("{stock}:free", sale.pools()[0]))
         snapshot = sale.shop.redis.snapshot()
-    sale.wait_for_more(UNITS // 2)
+    sale.wait_for_more(size.units // 2)
     sale.shop.redis.start_from(snapshot)
-    assert free_by_snapshot >= sale.free() + UNITS // 2
+    assert free_by_snapshot >= sale.free() + size.units // 2
     with sales.counters_of(sale.shop) as counters:
         assert counters.get("told by") == b"the snapshot"
     sale.wait_for_more(30)
 
 
-def redis_full(sale: Sale) -> None:
+def redis_full(sale: Sale, size: Size) -> None:
     """It refuses to write."""
     with sales.counters_of(sale.shop) as counters:
         before = counters.config_get("maxmemory")["maxmemory"]
@@ -161,7 +180,7 @@ def redis_full(sale: Sale) -> None:
         sale.wait_for_more(30)
 
 
-def inventory_killed_between_redis_and_the_commit(sale: Sale) -> None:
+def inventory_killed_between_redis_and_the_commit(sale: Sale, size: Size) -> None:
     """It waits for a row that we have locked, its orders admitted and not written down."""
     killed = False
     while not killed:
@@ -182,16 +201,16 @@ def inventory_waits_for_a_lock(shop: Shop) -> bool:
     return bool(shop.query(stuck))
 
 
-def every_message_twice(sale: Sale) -> None:
+def every_message_twice(sale: Sale, size: Size) -> None:
     """Whatever was sent so far is sent again, three times during the sale."""
     for _ in range(3):
         assert send_again(sale) > 0
         sale.wait_for_more(50)
 
 
-def cancelled_while_being_reserved(sale: Sale) -> None:
+def cancelled_while_being_reserved(sale: Sale, size: Size) -> None:
     """Orders that were placed a moment ago are cancelled, be they held by then or not."""
-    code = CANCEL.format(last_sale_id=sale.last_sale_id, buyers=BUYERS, reason=CHANGED_THEIR_MIND)
+    code = CANCEL.format(last_sale_id=sale.last_sale_id, buyers=size.buyers, reason=CHANGED_THEIR_MIND)
     assert int(sale.shop.manage("shell", "--no-imports", "-c", code)) > 0
 
 
@@ -207,14 +226,14 @@ def cancelled_while_being_reserved(sale: Sale) -> None:
         every_message_twice,
     ],
 )
-def test_a_sale_is_exact_with(fault: Callable[[Sale], None], seed: int, running_shop: Shop) -> None:
-    with sales.started(running_shop, *SALE, "--seed", seed) as sale:
+def test_a_sale_is_exact_with(fault: Callable[[Sale, Size], None], size: Size, seed: int, running_shop: Shop) -> None:
+    with sales.started(running_shop, *size.arguments(), "--seed", seed) as sale:
         sale.wait_until_decided(20)
-        fault(sale)
-        assert_exact(sale.finish(), buyers=BUYERS, units=UNITS)
+        fault(sale, size)
+        assert_exact(sale.finish(), buyers=size.buyers, units=size.units)
 
 
-@pytest.mark.parametrize("buyers", [600, pytest.param(2000, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("buyers", [300, pytest.param(2000, marks=pytest.mark.prove)])
 def test_a_sale_is_exact_with_two_inventory_consumers(
     buyers: int, seed: int, running_shop: Shop, tmp_path: Path
 ) -> None:
@@ -228,24 +247,28 @@ def test_a_sale_is_exact_with_two_inventory_consumers(
     assert 0 < handled < 2 * buyers, said
 
 
-def test_the_sums_are_right_with_orders_cancelled_while_they_are_being_reserved(seed: int, running_shop: Shop) -> None:
-    with sales.started(running_shop, *SALE, "--seed", seed) as sale:
-        cancelled_while_being_reserved(sale)
+def test_the_sums_are_right_with_orders_cancelled_while_they_are_being_reserved(
+    size: Size, seed: int, running_shop: Shop
+) -> None:
+    with sales.started(running_shop, *size.arguments(), "--seed", seed) as sale:
+        cancelled_while_being_reserved(sale, size)
         result = sale.finish()
     assert (result["verdict"], result["exit_code"], result["audit"]["clean"]) == ("exact", 0, True)
     assert result["cancelled"][CHANGED_THEIR_MIND] > 0
-    assert result["confirmed"] + sum(result["cancelled"].values()) == BUYERS
-    assert result["units_sold"] == result["confirmed"] == UNITS - result["units_left"]
+    assert result["confirmed"] + sum(result["cancelled"].values()) == size.buyers
+    assert result["units_sold"] == result["confirmed"] == size.units - result["units_left"]
 
 
-def test_a_sale_that_is_over_stays_as_it_is_when_all_its_messages_come_again(running_shop: Shop) -> None:
-    with sales.started(running_shop, "--buyers", 200, "--units", 50, "--seed", 1) as sale:
-        assert_exact(sale.finish(), buyers=200, units=50)
+@pytest.mark.parametrize("buyers", [80, pytest.param(200, marks=pytest.mark.prove(long=True))])
+def test_a_sale_that_is_over_stays_as_it_is_when_all_its_messages_come_again(buyers: int, running_shop: Shop) -> None:
+    units = buyers // 4
+    with sales.started(running_shop, "--buyers", buyers, "--units", units, "--seed", 1) as sale:
+        assert_exact(sale.finish(), buyers=buyers, units=units)
         before = sums(sale)
         # Three for each order at least, and three more for each that was confirmed.
-        assert send_again(sale) >= 3 * 200
+        assert send_again(sale) >= 3 * buyers
         # What comes through after them has come through behind them: same topics, every partition.
-        assert_exact(sales.play(running_shop, "--buyers", 100, "--units", 10, "--seed", 2), buyers=100, units=10)
+        assert_exact(sales.play(running_shop, "--buyers", 60, "--units", 10, "--seed", 2), buyers=60, units=10)
         assert sums(sale) == before
 
 
@@ -260,7 +283,7 @@ def test_it_says_which_role_is_missing(running_shop: Shop) -> None:
 
 
 def test_stopped_it_clears_away_what_it_made(running_shop: Shop) -> None:
-    with sales.started(running_shop, *SALE) as sale:
+    with sales.started(running_shop, *FEW.arguments()) as sale:
         sale.wait_until_decided(5)
         sale.process.terminate()
         sale.process.communicate(timeout=60)

@@ -135,6 +135,7 @@ def proxy_port(running_shop: Shop, tmp_path: Path) -> Iterator[int]:
         caddy.wait(10)
 
 
+@pytest.mark.prove
 def test_slow_headers_and_bodies_stop_no_page_through_the_proxy(running_shop: Shop, proxy_port: int) -> None:
     kinds = (SLOW_HEADERS, SLOW_BODY, SLOW_CHUNKS, SLOW_WEBHOOK, SLOW_SOCKET, SILENT)
     check_clicks(proxy_port, (*WEB_PATHS, "/kafka/"), kinds, running_shop, clients=CLIENTS)

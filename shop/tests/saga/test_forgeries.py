@@ -94,7 +94,7 @@ def test_whatever_is_written_nothing_moves(world: list[UUID]) -> None:
     _write_anything(world, examples=12)
 
 
-@pytest.mark.prove
+@pytest.mark.prove(long=True)
 def test_whatever_is_written_nothing_moves_at_length(world: list[UUID]) -> None:
     """The same, some thousands of events."""
     _write_anything(world, examples=600)

@@ -154,7 +154,7 @@ def test_a_group_that_stands_still_is_told_in_every_way_and_so_is_its_recovery(w
     assert {watched.told()[(*alert, kind)] for alert in broken for kind in ("raised", "cleared")} == {1}
 
 
-@pytest.mark.prove
+@pytest.mark.prove(long=True)
 def test_without_a_relay_a_timekeeper_a_broker_redis_or_postgresql_people_are_told(
     watched: Watched, real_kafka: ApacheKafka, postgres_server: Postgres
 ) -> None:

@@ -218,6 +218,7 @@ def play(told: Watched, troubles: Sequence[Trouble], *, meanwhile: Callable[[], 
     assert {counts[(*alert, kind)] for alert in alerts for kind in ("raised", "cleared")} == {1}, counts
 
 
+@pytest.mark.prove(long=True)
 def test_letters_strangers_messages_late_mails_and_a_pause_are_told_once_and_their_end_once(
     to_be_told: Watched,  # noqa: F811 - the fixture
 ) -> None:
@@ -225,7 +226,7 @@ def test_letters_strangers_messages_late_mails_and_a_pause_are_told_once_and_the
     play(to_be_told, [refused(shop), dead(shop), late(to_be_told), paused(shop)])
 
 
-@pytest.mark.prove
+@pytest.mark.prove(long=True)
 def test_errors_retention_connections_a_disk_and_a_clock_are_told_once_and_their_end_once(
     to_be_told: Watched,  # noqa: F811 - the fixture
 ) -> None:
