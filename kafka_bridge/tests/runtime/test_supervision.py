@@ -58,7 +58,7 @@ def facts_coming_in() -> Iterator[list[int]]:
         while not stop.is_set():
             put_all([(delivered(), number % 3, datetime.now(UTC)) for number in range(150)])
             sent.append(150)
-            stop.wait(0.05)
+            stop.wait(0.15)
 
     thread = threading.Thread(target=come_in)
     thread.start()
