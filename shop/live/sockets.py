@@ -12,7 +12,7 @@ from django.urls import path, re_path
 
 from kafka_bridge.telemetry import activity, metrics
 from orders.sockets import OrderStatusSocket
-from shop.live import stock_sockets
+from shop.live import requests, stock_sockets
 from shop.live.kafka_window import http as kafka_http
 from shop.live.kafka_window import sockets as kafka_sockets
 from shop.live.operations import http as ops_http
@@ -37,7 +37,7 @@ class SameOriginOnly:
         self._application = application
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        origin = ops_http.header_of(scope, b"origin").lower()
+        origin = requests.header_of(scope, b"origin").lower()
         if origin and origin not in self._allowed(scope):
             REFUSED.labels("origin").inc()
             return await WebsocketDenier()(scope, receive, send)
@@ -47,7 +47,7 @@ class SameOriginOnly:
         is_own_page = scope["path"].startswith((ops_http.PREFIX, kafka_http.PREFIX))
         if settings.LIVE_ORIGINS and not is_own_page:
             return {origin.lower() for origin in settings.LIVE_ORIGINS}
-        if not (host := ops_http.host_of(scope)):
+        if not (host := requests.host_of(scope)):
             return set()
         scheme = {"ws": "http", "wss": "https"}[scope.get("scheme", "ws")]
         if settings.BEHIND_TLS:

@@ -8,9 +8,8 @@ changed.
 """
 
 import asyncio
-import contextlib
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,13 +17,10 @@ from django.conf import settings
 
 from shop.kafka_window import rendering, stores
 from shop.kafka_window.cards import playing
-from shop.live.kafka_window import http as kafka_http
+from shop.live import pushing
+from shop.live.kafka_window import http
+from shop.live.pushing import Receive, Send, Side
 
-# Codes from 4000 on are for applications (RFC 6455, section 7.4.2).
-NOT_UNDERSTOOD = 4400
-NO_PASS = 4403
-SILENT = 4408
-TOO_MANY = 4429
 SOCKETS_MAX = 100
 QUIET_SECONDS = 5.0
 """So long after the last word a page is told that all is well."""
@@ -32,8 +28,6 @@ _SHARE = 0.7
 """Of what a page may say."""
 ANSWER_SECONDS = 30.0
 
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 _open = 0
 
 
@@ -43,16 +37,15 @@ async def watch(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     Close codes: 4400 invalid message, 4403 no pass (any more), 4408 a ping was not answered, 4429 too many look.
     """
     answered = asyncio.Event()
-    await _serve(scope, receive, send, lambda: (_listen(receive, answered), _tell(scope, send, answered)))
+    await _serve(
+        scope, receive, send, lambda: (pushing.listen_for_pongs(receive, answered), _tell(scope, send, answered))
+    )
 
 
 async def play(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """Serve `/kafka/cards/socket/`: does what a card offers and says what the broker said. The same close codes."""
     asked: asyncio.Queue[str] = asyncio.Queue(maxsize=1)
     await _serve(scope, receive, send, lambda: (_listen_for_cards(receive, asked), _do_cards(send, asked)))
-
-
-Side = Coroutine[Any, Any, int]
 
 
 async def _serve(scope: dict[str, Any], receive: Receive, send: Send, sides: Callable[[], tuple[Side, Side]]) -> None:
@@ -70,36 +63,27 @@ async def _serve(scope: dict[str, Any], receive: Receive, send: Send, sides: Cal
 
 async def _until_one_ends(scope: Mapping[str, Any], sides: Callable[[], tuple[Side, Side]]) -> int:
     """The code with which one of the two sides has ended, or with which they cannot begin."""
-    if not kafka_http.may_look(scope):
-        return NO_PASS
+    if not http.may_look(scope):
+        return pushing.NO_PASS
     if _open > SOCKETS_MAX:
-        return TOO_MANY
-    tasks = [asyncio.create_task(side) for side in sides()]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return max(task.result() for task in done)
-    finally:
-        for task in tasks:
-            task.cancel()
+        return pushing.TOO_MANY
+    return await pushing.until_one_ends(*sides())
 
 
 # -- The window -------------------------------------------------------------------------------------------
 async def _tell(scope: dict[str, Any], send: Send, answered: asyncio.Event) -> int:
     """Send the drawing as it changes; see Note [One drawing under way]."""
-    query, now = kafka_http.query_of(scope), asyncio.get_running_loop().time
+    query, now = http.query_of(scope), asyncio.get_running_loop().time
     order_id, as_table = stores.as_uuid(query.get("order", "")), query.get("as") == "table"
-    await kafka_http.feed.first()
+    await http.feed.first()
     in_parts, said_at, allowance = "parts" in query, 0.0, _Allowance()
     shown: tuple[str, ...] = ()
     answered.set()
-    while kafka_http.may_look(scope):
-        drawn = await kafka_http.feed.parts(as_table=as_table)
+    while http.may_look(scope):
+        drawn = await http.feed.parts(as_table=as_table)
         if drawn != shown or now() - said_at > QUIET_SECONDS:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    await answered.wait()
-            if not answered.is_set():
-                return SILENT
+            if not await pushing.is_answered(answered, ANSWER_SECONDS):
+                return pushing.SILENT
             answered.clear()
             message: dict[str, Any] = {"type": "window", "ping": True}
             if drawn != shown:
@@ -107,8 +91,8 @@ async def _tell(scope: dict[str, Any], send: Send, answered: asyncio.Event) -> i
             await send({"type": "websocket.send", "text": json.dumps(message)})
             shown, said_at = drawn, now()
             await asyncio.sleep(allowance.take(now()))
-        await asyncio.sleep(kafka_http.feed.pace())
-    return NO_PASS
+        await asyncio.sleep(http.feed.pace())
+    return pushing.NO_PASS
 
 
 def _changes(shown: Sequence[str], drawn: Sequence[str], order_id: UUID | None) -> dict[str, Any]:
@@ -140,17 +124,6 @@ class _Allowance:
         return 0.0 if self._left >= 1 else (1 - self._left) / per_second
 
 
-async def _listen(receive: Receive, answered: asyncio.Event) -> int:
-    """Receive pongs; anything else ends the connection."""
-    while True:
-        message = await receive()
-        if message["type"] == "websocket.disconnect":
-            return 0
-        if message.get("text") != '{"type":"pong"}':
-            return NOT_UNDERSTOOD
-        answered.set()
-
-
 # -- The cards --------------------------------------------------------------------------------------------
 async def _do_cards(send: Send, asked: asyncio.Queue[str]) -> int:
     while True:
@@ -167,9 +140,9 @@ async def _listen_for_cards(receive: Receive, asked: asyncio.Queue[str]) -> int:
             return 0
         card = _card_in(message.get("text"))
         if not card or not settings.KAFKA_PRACTICE:
-            return NOT_UNDERSTOOD
+            return pushing.NOT_UNDERSTOOD
         if asked.full():
-            return TOO_MANY
+            return pushing.TOO_MANY
         asked.put_nowait(card)
 
 

@@ -1,13 +1,9 @@
 """The operations page's fragments, made in a thread of their own: once for all who look, at most once a second each."""
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-from django.conf import settings
 
 from shop.operations.pages import rendering
 from shop.operations.pages.rendering import Page
@@ -15,15 +11,6 @@ from shop.operations.pages.state import State
 
 FRESH_SECONDS = 1.0
 KEPT_MAX = 100
-_FOLDER = Path(settings.BASE_DIR) / "shop" / "static" / "shop"
-_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml",
-          "woff2": "font/woff2"}  # fmt: skip
-FILES = (
-    *(f"css/{name}.css" for name in rendering.STYLES),
-    *(f"js/{name}.js" for name in ("ops", "socket", "morph", "connection", "words")),
-    *(f"fonts/{name}.woff2" for name in ("karla", "vollkorn-semibold", "vollkorn-medium-italic")),
-    "mark.svg",
-)
 
 
 class Feed:
@@ -47,16 +34,3 @@ class Feed:
 
     def _make(self, page: Page, query: Mapping[str, str], web: str) -> str:
         return rendering.fragment(page, query, self._read(), web=web)
-
-
-class StaticFiles:
-    """What the page needs beside itself, from memory: it must not depend on the role web."""
-
-    def __init__(self, names: Sequence[str] = FILES) -> None:
-        self._contents = {name: (_FOLDER / name).read_bytes() for name in names}
-        self.version = hashlib.sha256(b"".join(self._contents.values())).hexdigest()[:12]
-
-    def find(self, name: str) -> tuple[bytes, str] | None:
-        """Contents and content type of a file; None where there is no such file."""
-        contents = self._contents.get(name)
-        return None if contents is None else (contents, _TYPES[name.rpartition(".")[2]])

@@ -6,28 +6,19 @@ for its answer: at most one page is under way to anybody.
 """
 
 import asyncio
-import contextlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from shop.live.operations import http as ops_http
+from shop.live import pushing, requests
+from shop.live.operations import http
 from shop.live.operations.feed import Feed
+from shop.live.pushing import Receive, Send
 from shop.operations.pages import passes, rendering
 
-# Codes from 4000 on are for applications (RFC 6455, section 7.4.2).
-NOT_UNDERSTOOD = 4400
-NO_PASS = 4403
-NO_SUCH_PAGE = 4404
-SILENT = 4408
-TOO_MANY = 4429
 SOCKETS_MAX = 100
 EVERY_SECONDS = 2.0
 ANSWER_SECONDS = 30.0
 PREFIX = "/ops/socket/"
-
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class OpsSockets:
@@ -53,46 +44,25 @@ class OpsSockets:
 
     async def _serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> int:
         page = rendering.find(scope["path"].removeprefix(PREFIX).removesuffix("/"))
-        if not ops_http.may_look(scope, self._checks):
-            return NO_PASS
+        if not requests.may_look(scope, self._checks):
+            return pushing.NO_PASS
         if page is None:
-            return NO_SUCH_PAGE
+            return pushing.NO_SUCH_PAGE
         if self._open > SOCKETS_MAX:
-            return TOO_MANY
+            return pushing.TOO_MANY
         answered = asyncio.Event()
-        sides = [
-            asyncio.create_task(self._tell(scope, page, send, answered)),
-            asyncio.create_task(_listen(receive, answered)),
-        ]
-        try:
-            done, _ = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
-            return max(side.result() for side in done)
-        finally:
-            for side in sides:
-                side.cancel()
+        return await pushing.until_one_ends(
+            self._tell(scope, page, send, answered), pushing.listen_for_pongs(receive, answered)
+        )
 
     async def _tell(self, scope: dict[str, Any], page: rendering.Page, send: Send, answered: asyncio.Event) -> int:
         """Send the page again and again; see Note [One page under way]."""
-        query, web = ops_http.query_of(scope), ops_http.web_origin(scope)
-        while ops_http.may_look(scope, self._checks):
+        query, web = http.query_of(scope), requests.web_origin(scope)
+        while requests.may_look(scope, self._checks):
             html = await self._feed.fragment(page, query, web=web)
             answered.clear()
             await send({"type": "websocket.send", "text": json.dumps({"type": "page", "ping": True, "html": html})})
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    await answered.wait()
-            if not answered.is_set():
-                return SILENT
+            if not await pushing.is_answered(answered, ANSWER_SECONDS):
+                return pushing.SILENT
             await asyncio.sleep(EVERY_SECONDS)
-        return NO_PASS
-
-
-async def _listen(receive: Receive, answered: asyncio.Event) -> int:
-    """Receive pongs; anything else ends the connection."""
-    while True:
-        message = await receive()
-        if message["type"] == "websocket.disconnect":
-            return 0
-        if message.get("text") != '{"type":"pong"}':
-            return NOT_UNDERSTOOD
-        answered.set()
+        return pushing.NO_PASS

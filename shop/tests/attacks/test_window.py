@@ -14,7 +14,7 @@ from django.conf import settings as django_settings
 from devtools.testing.shop import strange_words
 from kafka_bridge.runtime import waiting
 from shop.kafka_window import watching
-from shop.live import http, sockets
+from shop.live import http, pushing, sockets
 from shop.live.kafka_window import sockets as kafka_sockets
 
 pytestmark = [pytest.mark.security, pytest.mark.django_db(transaction=True)]
@@ -149,4 +149,4 @@ def test_who_never_answers_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
             sent.append(json.loads(told["text"])["type"])
         return sent, int(told["code"])
 
-    assert asyncio.run(story()) == (["window"], kafka_sockets.SILENT)
+    assert asyncio.run(story()) == (["window"], pushing.SILENT)

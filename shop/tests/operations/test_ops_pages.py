@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from devtools.testing.shop import operations_scenes as scenes
 from devtools.testing.shop import overviews
+from shop.live import pushing
 from shop.live.operations import sockets as ops_sockets
 from shop.live.operations.feed import Feed
 from shop.live.operations.http import Ops
@@ -248,7 +249,7 @@ def test_one_page_at_a_time_goes_to_a_browser_and_none_without_a_pass(
     reader, slow, stranger = asyncio.run(play())
     assert len(reader.pages) > 2 and "All is well" in reader.pages[-1]
     assert len(slow.pages) == 1, "the next one waits for the answer to the first"
-    assert stranger.pages == [] and stranger.closed_with == ops_sockets.NO_PASS
+    assert stranger.pages == [] and stranger.closed_with == pushing.NO_PASS
 
 
 @pytest.mark.django_db(transaction=True)
