@@ -28,7 +28,7 @@ def test_a_commit_and_a_member_are_news() -> None:
     news = GroupNews()
     try:
         # The first commit of all makes the brokers' topic, which is looked for every few seconds.
-        testing.wait_until(lambda: (_commit(member), news.poll())[1], what="news of a commit")
+        testing.wait_until(lambda: _brings_news(member, news), what="news of a commit")
         _fall_silent(news)
         member.subscribe([clients.topic_name(TOPIC)])
         # Its own polling is what makes it join.
@@ -38,10 +38,12 @@ def test_a_commit_and_a_member_are_news() -> None:
         member.close()
 
 
-def _commit(member: Consumer) -> None:
+def _brings_news(member: Consumer, news: GroupNews) -> bool:
+    """Commit once more, and see whether that is heard."""
     # A young broker has no coordinator yet, or one that is being loaded.
     with contextlib.suppress(KafkaException):
         member.commit(offsets=[TopicPartition(clients.topic_name(TOPIC), 0, 0)], asynchronous=False)
+    return news.poll()
 
 
 def _fall_silent(news: GroupNews) -> None:
