@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.shop]
 @pytest.fixture
 def library() -> None:
     """Books that differ in all that one can look for."""
-    matching._words.forget()
+    matching.forget()
     a_book(title="The Cartographer's Daughter", author="Inês Barroso", series="The Chart Room", series_number=2,
            publisher="Harbour & Quill", shelf="mystery", year=2021, blurb="A map that is wrong.")  # fmt: skip
     a_book(title="The Empty Meridian", author="Inês Barroso", series="The Chart Room", series_number=1,
@@ -119,6 +119,9 @@ def test_an_author_and_a_series_have_pages(client: Client) -> None:
     series = client.get("/series/the-chart-room/")
     assert [book.series_number for book in series.context["page"]] == [1, 2]
     page = client.get(Book.objects.get(series_number=1).get_absolute_url()).content.decode()
+    found = client.get("/", {"q": "ines"}).context["names"]
+    assert [(one.kind, one.url) for one in found] == [("Author", "/authors/ines-barroso/")]
+    assert client.get("/", {"q": "cartographer"}).context["names"] == []
     for words in (
         'href="/authors/ines-barroso/"',
         'href="/series/the-chart-room/"',
