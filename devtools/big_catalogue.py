@@ -146,11 +146,11 @@ def grow(titles: int, *, seed: int, is_stocked: bool = False) -> Iterator[int]:
     made, books = 0, _books(titles, random.Random(seed), shelves)  # noqa: S311 - to be repeatable, not secret
     while batch := list(islice(books, BATCH)):
         with transaction.atomic():
+            if is_stocked:
+                _stock([book.isbn for book in batch])
             Book.objects.bulk_create(batch, ignore_conflicts=True)
             rows = Book.objects.filter(isbn__in=[book.isbn for book in batch])
             search_index.put(rows.select_related("category"))
-            if is_stocked:
-                _stock([book.isbn for book in rows])
         while is_stocked and in_stock.follow():
             pass
         made += len(batch)

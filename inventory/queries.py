@@ -23,7 +23,8 @@ WITH taken AS (
 SELECT DISTINCT bin FROM taken
 """
 _TURNED = """
-SELECT bin, received > held + sold FROM inventory_stock WHERE bin IN (SELECT bin FROM inventory_poolturn)
+SELECT bin, coalesce((SELECT received > held + sold FROM inventory_stock s WHERE s.bin = t.bin), false)
+FROM (SELECT DISTINCT bin FROM inventory_poolturn) AS t
 """
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from kafka_bridge import jobs as bridge_jobs
 from kafka_bridge.runtime import housekeeping, scheduler
 from shop import audit
-from shop.books.search import in_stock
+from shop.books.search import facets, in_stock
 from shop.books.search import index as search_index
 from shop.models import AuditRun
 from shop.operations.alerts import watching
@@ -111,6 +111,7 @@ def follow_stock() -> None:
     """Let books be counted as in stock, or as sold out, whose pools have turned."""
     while in_stock.follow():
         pass
+    facets.compact()
 
 
 def audit_shop() -> None:

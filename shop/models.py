@@ -23,6 +23,7 @@ from shop.books import languages
 from shop.books.search import index as search_index
 from shop.books.search.folding import fold, slug_of
 from shop.books.search.tables import BookDue as BookDue
+from shop.books.search.tables import BookKind as BookKind
 from shop.books.search.tables import BookSearch as BookSearch
 from shop.books.search.tables import SearchWord as SearchWord
 from shop.operations.alerts.tables import AlertEvaluation as AlertEvaluation
@@ -108,11 +109,6 @@ class Book(models.Model):
             models.Index(fields=("-year", "-id"), name="book_by_newest"),
             models.Index(fields=("title_key", "isbn"), name="book_by_title"),
             models.Index(fields=("price_minor", "isbn"), name="book_by_price", condition=models.Q(is_listed=True)),
-            models.Index(
-                fields=("category", "format", "language", "price_minor", "is_in_stock", "isbn"),
-                name="book_kinds",
-                condition=models.Q(is_listed=True),
-            ),
             models.Index(Collate("author_slug", "C"), name="book_by_author_name", condition=models.Q(is_listed=True)),
             models.Index(
                 Collate("series_slug", "C"),

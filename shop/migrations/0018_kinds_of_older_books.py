@@ -48,11 +48,7 @@ class Migration(migrations.Migration):
             models.Index(fields=("price_minor", "isbn"), name="book_by_price", condition=models.Q(is_listed=True)),
         ),
         AddIndexConcurrently(
-            "book",
-            models.Index(
-                fields=("category", "format", "language", "price_minor", "is_in_stock", "isbn"),
-                name="book_kinds",
-                condition=models.Q(is_listed=True),
-            ),
+            "booksearch",
+            models.Index(fields=("-year", "-book"), name="booksearch_newest", condition=models.Q(is_listed=True)),
         ),
     ]

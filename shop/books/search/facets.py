@@ -1,24 +1,48 @@
-"""How many of the books found there are of each kind: of each shelf, format, language and price, and in stock."""
+"""How many of the books found there are of each kind: of each shelf, format, language and price, and in stock.
 
-from collections import OrderedDict
+# Note [Kinds of books]
+Books with certain words are looked at, once, whatever is filtered. All books are not: for each statement that writes
+books, a trigger adds rows to `shop_bookkind` that say of which kind there are how many more or fewer, and the sum is
+true for whoever sees what was committed. Nobody waits for a counter that way; the timekeeper makes one row of many
+(`compact`).
+"""
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from threading import Lock
 
 from django.db import connection
 
 from shop.books.search import matching, selection
-from shop.site import ttl_cache
 
 COUNTED = ("category", "format", "language", "price", "stock")
 """People are shown what there is of each; of authors and series there are too many."""
 FILTERS = (*COUNTED, "author", "series")
-COUNTS_SECONDS = 1.0
-"""So old may counts without words be, which are on every list."""
-_KEPT_MAX = 300
 Kinds = Sequence[tuple[tuple[str, ...], int]]
 """Of each combination of `COUNTED` that there is, how many books."""
+_OF_ALL = """
+SELECT category_id, format, language, band, is_in_stock, sum(books)::int FROM shop_bookkind
+GROUP BY 1, 2, 3, 4, 5 HAVING sum(books) <> 0
+"""
+# What is different right now counts as what it is now, and no more as what its row says.
+_OF_ALL_NOW = """
+SELECT category_id, format, language, band, is_in_stock, sum(books)::int FROM (
+    SELECT category_id, format, language, band, is_in_stock, books FROM shop_bookkind
+    UNION ALL
+    SELECT s.category_id, s.format, s.language, {band}, {is_in_stock}, 1 FROM {source} WHERE {condition}
+    UNION ALL
+    SELECT s.category_id, s.format, s.language, {usual_band}, s.is_in_stock, -1 FROM {source} WHERE {condition}
+) AS kinds GROUP BY 1, 2, 3, 4, 5 HAVING sum(books) <> 0
+"""
+_OF_SOME = """
+SELECT s.category_id, s.format, s.language, {band}, {is_in_stock}, count(*) FROM {source} WHERE {condition}
+GROUP BY 1, 2, 3, 4, 5
+"""
+_COMPACT = """
+WITH gone AS (DELETE FROM shop_bookkind RETURNING *)
+INSERT INTO shop_bookkind (category_id, format, language, band, is_in_stock, books)
+SELECT category_id, format, language, band, is_in_stock, sum(books) FROM gone
+GROUP BY 1, 2, 3, 4, 5 HAVING sum(books) <> 0
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,36 +60,29 @@ def counts(words: str, filters: Mapping[str, str]) -> Counts:
     """How many books for sale have these words and answer these filters."""
     if matching.says_nothing(words):
         return _add_up([], filters)
-    whose = {name: value for name, value in filters.items() if name not in COUNTED}
-    if words:
-        return _add_up(_kinds(words, whose), filters)
-    key = tuple(sorted(whose.items()))
-    with _lock:
-        if (found := _kept.get(key)) is None:
-            found = _kept[key] = ttl_cache.TtlCache(partial(_kinds, "", whose), max_age_seconds=COUNTS_SECONDS)
-        _kept.move_to_end(key)
-        if len(_kept) > _KEPT_MAX:
-            _kept.popitem(last=False)
-    return _add_up(found.get(), filters)
+    return _add_up(_kinds(words, {name: value for name, value in filters.items() if name not in COUNTED}), filters)
 
 
-def forget() -> None:
-    """Drop what is kept, after a change of books."""
-    with _lock:
-        _kept.clear()
-
-
-_kept: OrderedDict[tuple[tuple[str, str], ...], ttl_cache.TtlCache[Kinds]] = OrderedDict()
-_lock = Lock()
+def compact() -> None:
+    """Make one row of those of one kind, if they have become many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) > 100 + 2 * count(DISTINCT (category_id, format, language, band, is_in_stock))"
+            " FROM shop_bookkind"
+        )
+        if cursor.fetchone()[0]:
+            cursor.execute(_COMPACT)
 
 
 def _kinds(words: str, whose: Mapping[str, str]) -> Kinds:
-    """All kinds at once: whatever is filtered then, no book is looked at twice."""
     chosen = selection.select(words, whose)
-    sql = f"""
-SELECT s.category_id, s.format, s.language, {chosen.band}, {chosen.is_in_stock}, count(*)
-FROM {chosen.source} WHERE {chosen.condition} GROUP BY 1, 2, 3, 4, 5
-"""  # noqa: S608 - SQL of ours; what people typed is in the parameters
+    sql = (_OF_SOME if words or whose else _OF_ALL_NOW if chosen.overrides else _OF_ALL).format(
+        band=chosen.band,
+        usual_band=selection.USUAL_BAND,
+        is_in_stock=chosen.is_in_stock,
+        source=chosen.source if words or whose else chosen.overrides,
+        condition=chosen.condition,
+    )
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, slug FROM shop_category")
         shelves: dict[int, str] = dict(cursor.fetchall())

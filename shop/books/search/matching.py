@@ -13,7 +13,8 @@ from shop.books.search.folding import words_of
 from shop.site import ttl_cache
 
 WORDS_MAX = 10
-_ANY_WORD = "(to_tsquery('simple', %(word{0})s) || to_tsquery('english', %(word{0})s))"
+_WORD = "to_tsquery('simple', %(word{0})s)"
+_WORD_OR_STEM = f"({_WORD} || to_tsquery('english', %(stem{{0}})s))"
 # Where something else is typed, these say nothing.
 _FILLERS = frozenset({"a", "an", "and", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with", "isbn"})
 _LONG = 8
@@ -39,10 +40,13 @@ def match(text: str, *, weights: str = "", is_unfinished: bool = False) -> Match
     words = _typed(text)
     finished = words[:-1] if is_unfinished else words
     parts = [word for word in finished if word not in _FILLERS] or finished
-    terms = [_term(word, weights, is_whole=len(word) == 1) for word in parts[:WORDS_MAX]]
-    terms += [_term(words[-1], weights, is_whole=False)] if is_unfinished and words else []
-    sql = " && ".join(_ANY_WORD.format(number) for number in range(len(terms)))
-    return Match(sql, {f"word{number}": term for number, term in enumerate(terms)})
+    parts, last = parts[:WORDS_MAX], words[-1] if is_unfinished and words else ""
+    sql = [_WORD_OR_STEM.format(number) for number in range(len(parts))] + ([_WORD.format("")] if last else [])
+    terms = {f"word{number}": _term(word, weights, is_whole=len(word) == 1) for number, word in enumerate(parts)}
+    terms |= {"word": _term(last, weights, is_whole=False)} if last else {}
+    # A stem is looked for as it is: as a beginning, that of "mapping" would find "maple" too.
+    terms |= {f"stem{number}": _term(word, weights, is_whole=True) for number, word in enumerate(parts)}
+    return Match(" && ".join(sql), terms)
 
 
 def _term(word: str, weights: str, *, is_whole: bool) -> str:

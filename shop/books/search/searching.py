@@ -11,11 +11,12 @@ from django.urls import reverse
 
 from shop import models
 from shop.books.search import facets, matching, selection
-from shop.books.search.folding import slug_of
+from shop.books.search.folding import fold, slug_of
 
 PAGE_SIZE = 24
-RANKED_MAX = 5_000
-"""Where more books than this have the words, the words say little, and the newest come first."""
+RANKED_MAX = 2_000
+"""Where more books than this have the words, the words say little: those whose title they are come first, and then the
+newest."""
 RELEVANCE, NEWEST = "relevance", "newest"
 _NEWEST_FIRST = "s.year DESC, {chosen.id} DESC"
 SORTS = {
@@ -116,17 +117,37 @@ def books(wanted: SearchRequest, *, total: int = 0, start: int = 0, limit: int =
     where known."""
     if matching.says_nothing(wanted.words):
         return []
-    sort = NEWEST if wanted.sort == RELEVANCE and total > RANKED_MAX else wanted.sort
-    chosen = selection.select(wanted.words, wanted.filters, with_book=sort in _OF_BOOK)
-    order = SORTS[sort][1].format(chosen=chosen)
-    sql = f"""
-SELECT s.isbn FROM {chosen.source} WHERE {chosen.condition} ORDER BY {order} LIMIT %(limit)s OFFSET %(start)s
-"""  # noqa: S608 - SQL of ours; what people typed is in the parameters
-    with connection.cursor() as cursor:
-        cursor.execute(sql, {**chosen.parameters, "limit": limit, "start": start})
-        isbns = [row[0] for row in cursor.fetchall()]
+    if wanted.sort == RELEVANCE and total > RANKED_MAX:
+        first = _titled(wanted)
+        rest = max(0, start - len(first)), limit - len(first[start : start + limit])
+        isbns = first[start : start + limit] + _isbns(wanted, NEWEST, *rest, but=first)
+    else:
+        isbns = _isbns(wanted, wanted.sort, start, limit)
     found = models.Book.objects.select_related("category").in_bulk(isbns, field_name="isbn")
     return [found[isbn] for isbn in isbns if isbn in found]
+
+
+def _titled(wanted: SearchRequest) -> list[str]:
+    """Books whose whole title was typed, but for an article."""
+    words = fold(wanted.words)
+    titles = [words, *(f"{article} {words}" for article in ("a", "an", "the"))]
+    return _isbns(wanted, NEWEST, 0, PAGE_SIZE, titles=titles)
+
+
+def _isbns(
+    wanted: SearchRequest, sort: str, start: int, limit: int, *, but: Sequence[str] = (), titles: Sequence[str] = ()
+) -> list[str]:
+    chosen = selection.select(wanted.words, wanted.filters, with_book=bool(titles) or sort in _OF_BOOK)
+    order = SORTS[sort][1].format(chosen=chosen)
+    more = " AND s.isbn <> ALL(%(but)s)" if but else ""
+    more += " AND b.title_key = ANY(%(titles)s)" if titles else ""
+    sql = f"""
+SELECT s.isbn FROM {chosen.source} WHERE {chosen.condition}{more} ORDER BY {order} LIMIT %(limit)s OFFSET %(start)s
+"""  # noqa: S608 - SQL of ours; what people typed is in the parameters
+    parameters = {"but": list(but), "titles": list(titles), "limit": limit, "start": start}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {**chosen.parameters, **parameters})
+        return [isbn for (isbn,) in cursor.fetchall()]
 
 
 def neighbours(book: models.Book, *, limit: int) -> list[models.Book]:

@@ -2,8 +2,8 @@
 
 # Note [Two tables for one question]
 Where words are asked for, `shop_booksearch` is read, which has both the words and what filters and orders ask for;
-where none are, `shop_book` itself, whose index `book_kinds` has all that is counted. Either is called `s`. Prices and
-copies are those of this moment: see Note [In stock].
+where none are, `shop_book` itself. Either is called `s`. Prices and copies are those of this moment: see
+Note [In stock].
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,10 @@ BANDS = ("-10", "10-15", "15-20", "20-30", "30-")
 _NO_PRICE = 2**31 - 1
 _OF_WORDS = "shop_booksearch s"
 _NOW = """
-LEFT JOIN unnest(%(now_isbns)s::text[], %(now_prices)s::int[], %(now_free)s::boolean[]) AS now (isbn, price, is_free)
+JOIN unnest(%(now_isbns)s::text[], %(now_prices)s::int[], %(now_free)s::boolean[]) AS now (isbn, price, is_free)
     ON now.isbn = s.isbn
 """
+USUAL_BAND = "width_bucket(s.price_minor, %(bounds)s::int[])"
 _EQUALS = {
     "category": "s.category_id = (SELECT id FROM shop_category WHERE slug = %(category)s)",
     "format": "s.format = %(format)s",
@@ -40,6 +41,8 @@ class Selection:
     """SQL for some books. `book` is the alias of the table that has all of a book, if `with_book` was asked for."""
 
     source: str
+    overrides: str
+    """The same, of those books alone that differ from their rows right now; empty if none does."""
     condition: str
     parameters: Mapping[str, Any]
     id: str
@@ -59,9 +62,10 @@ def select(words: str, filters: Mapping[str, str], *, with_book: bool = False) -
     book = "b" if match else "s"
     source = _OF_WORDS if match else "shop_book s"
     source += " JOIN shop_book b ON b.id = s.book_id" if match and with_book else ""
-    price, is_free = "s.price_minor", "s.is_in_stock"
+    price, is_free, overrides = "s.price_minor", "s.is_in_stock", ""
     if now["now_isbns"]:
-        source += _NOW
+        overrides = source + _NOW
+        source += " LEFT" + _NOW
         price, is_free = f"coalesce(now.price, {price})", f"coalesce(now.is_free, {is_free})"
     band = f"width_bucket({price}, %(bounds)s::int[])"
     conditions = ["s.is_listed"] + ([f"s.vector @@ ({match.sql})"] if match else [])
@@ -70,6 +74,7 @@ def select(words: str, filters: Mapping[str, str], *, with_book: bool = False) -
     conditions += [f"{price} >= %(price_from)s", f"{price} < %(price_below)s"] if "price" in filters else []
     return Selection(
         source=source,
+        overrides=overrides,
         condition=" AND ".join(conditions),
         parameters={**match.parameters, **now, **_values(filters)},
         id="s.book_id" if match else "s.id",

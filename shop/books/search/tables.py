@@ -24,7 +24,10 @@ class BookSearch(models.Model):
     year = models.SmallIntegerField(db_default=0)
 
     class Meta:
-        indexes = (GinIndex(fields=["vector"], name="booksearch_vector", fastupdate=False),)
+        indexes = (
+            GinIndex(fields=["vector"], name="booksearch_vector", fastupdate=False),
+            models.Index(fields=("-year", "-book"), name="booksearch_newest", condition=models.Q(is_listed=True)),
+        )
 
     def __str__(self) -> str:
         return str(self.book_id)
@@ -37,6 +40,21 @@ class BookDue(models.Model):
 
     def __str__(self) -> str:
         return str(self.book_id)
+
+
+class BookKind(models.Model):
+    """So many books more, or fewer, of one kind are for sale; the sum is how many there are: Note [Kinds of books]."""
+
+    category_id = models.BigIntegerField()
+    format = models.CharField(max_length=12)
+    language = models.CharField(max_length=8)
+    band = models.SmallIntegerField()
+    """Which of `selection.BANDS` its usual price lies in, counted from 0."""
+    is_in_stock = models.BooleanField()
+    books = models.IntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.books} of {self.format}, {self.language}"
 
 
 class SearchWord(models.Model):

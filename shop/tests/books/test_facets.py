@@ -90,7 +90,7 @@ def test_counts_are_those_of_a_count_by_hand(shelves: list[Known]) -> None:
     for number in range(QUESTIONS):
         if number == QUESTIONS // 2:  # the timekeeper comes, and nothing is different
             assert in_stock.follow() > 0 == in_stock.follow()
-            facets.forget()
+            facets.compact()
         words = " ".join(chance.sample(WORDS, chance.choice((0, 0, 1, 1, 2))))
         some = chance.choice(shelves)
         chosen = chance.sample(facets.COUNTED, chance.choice((0, 1, 2, 3)))

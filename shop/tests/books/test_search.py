@@ -111,6 +111,18 @@ def test_what_is_counted_is_what_one_gets() -> None:
                 assert count == len(titles(**query | {kind: value})), (query, kind, value)
 
 
+def test_words_that_many_books_have_find_first_what_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "RANKED_MAX", 2)
+    monkeypatch.setattr(searching, "PAGE_SIZE", 3)
+    a_book(title="The Long River", year=1990)
+    a_book(title="River Long", year=1980)
+    for year in range(2000, 2006):
+        a_book(title=f"Tales {year}", year=year, blurb="A long river.")
+    found = [title for page in "123" for title in titles(q="long river", page=page)]
+    newest = [f"Tales {year}" for year in range(2005, 1999, -1)]
+    assert found == ["The Long River", *newest, "River Long"]
+
+
 @pytest.mark.usefixtures("library")
 def test_an_author_and_a_series_have_pages(client: Client) -> None:
     author = client.get("/authors/ines-barroso/")

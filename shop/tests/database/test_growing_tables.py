@@ -20,7 +20,7 @@ KEPT_FOR_EVER = {
 """The company's books: they grow with sales."""
 BOUNDED = {
     "shop_book": "books", "shop_booksearch": "books", "shop_bookdue": "books", "shop_bookprice": "books",
-    "shop_category": "books",
+    "shop_category": "books", "shop_bookkind": "kinds of books, made one row each every few seconds",
     "shop_searchword": "words of books", "inventory_stock": "books and sales",
     "auth_user": "accounts", "shop_accountname": "accounts", "shop_cartline": "accounts",
     "auth_user_groups": "accounts", "auth_user_user_permissions": "accounts",
