@@ -16,13 +16,13 @@ CREATE FUNCTION shop_book_is_found() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
     INSERT INTO shop_booksearch AS found
-        (book_id, vector, isbn, is_listed, is_in_stock, category_id, format, language, price_minor, year)
+        (book_id, vector, isbn, is_listed, is_in_stock, category_id, format, language, price_minor, band, year)
     VALUES (NEW.id, '', NEW.isbn, NEW.is_listed, NEW.is_in_stock, NEW.category_id, NEW.format, NEW.language,
-        NEW.price_minor, NEW.year)
+        NEW.price_minor, width_bucket(NEW.price_minor, ARRAY[1000, 1500, 2000, 3000]), NEW.year)
     ON CONFLICT (book_id) DO UPDATE SET
-        (isbn, is_listed, is_in_stock, category_id, format, language, price_minor, year)
+        (isbn, is_listed, is_in_stock, category_id, format, language, price_minor, band, year)
         = (excluded.isbn, excluded.is_listed, excluded.is_in_stock, excluded.category_id, excluded.format,
-           excluded.language, excluded.price_minor, excluded.year)
+           excluded.language, excluded.price_minor, excluded.band, excluded.year)
     WHERE (found.isbn, found.is_listed, found.is_in_stock, found.category_id, found.format, found.language,
            found.price_minor, found.year)
         IS DISTINCT FROM
@@ -122,6 +122,7 @@ class Migration(migrations.Migration):
         migrations.AddField("booksearch", "format", models.CharField(db_default="", max_length=12)),
         migrations.AddField("booksearch", "language", models.CharField(db_default="", max_length=8)),
         migrations.AddField("booksearch", "price_minor", models.IntegerField(db_default=0)),
+        migrations.AddField("booksearch", "band", models.SmallIntegerField(db_default=0)),
         migrations.AddField("booksearch", "year", models.SmallIntegerField(db_default=0)),
         migrations.CreateModel(
             name="BookDue",

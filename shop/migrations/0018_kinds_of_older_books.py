@@ -47,6 +47,7 @@ class Migration(migrations.Migration):
             "book",
             models.Index(fields=("price_minor", "isbn"), name="book_by_price", condition=models.Q(is_listed=True)),
         ),
+        AddIndexConcurrently("booksearch", models.Index(fields=("isbn",), name="booksearch_isbn")),
         AddIndexConcurrently(
             "booksearch",
             models.Index(fields=("-year", "-book"), name="booksearch_newest", condition=models.Q(is_listed=True)),

@@ -19,23 +19,20 @@ COUNTED = ("category", "format", "language", "price", "stock")
 FILTERS = (*COUNTED, "author", "series")
 Kinds = Sequence[tuple[tuple[str, ...], int]]
 """Of each combination of `COUNTED` that there is, how many books."""
-_OF_ALL = """
-SELECT category_id, format, language, band, is_in_stock, sum(books)::int FROM shop_bookkind
-GROUP BY 1, 2, 3, 4, 5 HAVING sum(books) <> 0
+_OF_ALL = "SELECT category_id, format, language, band, is_in_stock, books FROM shop_bookkind"
+_OF_SOME = """
+SELECT s.category_id, s.format, s.language, {usual_band}, s.is_in_stock, count(*) FROM {source} WHERE {condition}
+GROUP BY 1, 2, 3, 4, 5
 """
 # What is different right now counts as what it is now, and no more as what its row says.
-_OF_ALL_NOW = """
-SELECT category_id, format, language, band, is_in_stock, sum(books)::int FROM (
-    SELECT category_id, format, language, band, is_in_stock, books FROM shop_bookkind
-    UNION ALL
-    SELECT s.category_id, s.format, s.language, {band}, {is_in_stock}, 1 FROM {source} WHERE {condition}
-    UNION ALL
-    SELECT s.category_id, s.format, s.language, {usual_band}, s.is_in_stock, -1 FROM {source} WHERE {condition}
-) AS kinds GROUP BY 1, 2, 3, 4, 5 HAVING sum(books) <> 0
+_CHANGES = """
+UNION ALL SELECT s.category_id, s.format, s.language, {band}, {is_in_stock}, 1 FROM {differing} WHERE {condition}
+UNION ALL SELECT s.category_id, s.format, s.language, {usual_band}, s.is_in_stock, -1 FROM {differing} WHERE {condition}
 """
-_OF_SOME = """
-SELECT s.category_id, s.format, s.language, {band}, {is_in_stock}, count(*) FROM {source} WHERE {condition}
-GROUP BY 1, 2, 3, 4, 5
+_SUMS = """
+SELECT category_id, format, language, band, is_in_stock, sum(books)::int FROM (
+{parts}) AS kinds (category_id, format, language, band, is_in_stock, books)
+GROUP BY 1, 2, 3, 4, 5 HAVING sum(books) <> 0
 """
 _COMPACT = """
 WITH gone AS (DELETE FROM shop_bookkind RETURNING *)
@@ -76,13 +73,8 @@ def compact() -> None:
 
 def _kinds(words: str, whose: Mapping[str, str]) -> Kinds:
     chosen = selection.select(words, whose)
-    sql = (_OF_SOME if words or whose else _OF_ALL_NOW if chosen.overrides else _OF_ALL).format(
-        band=chosen.band,
-        usual_band=selection.USUAL_BAND,
-        is_in_stock=chosen.is_in_stock,
-        source=chosen.source if words or whose else chosen.overrides,
-        condition=chosen.condition,
-    )
+    parts = (_OF_SOME if words or whose else _OF_ALL) + (_CHANGES if chosen.differing else "")
+    sql = _SUMS.format(parts=parts).format(**vars(chosen))
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, slug FROM shop_category")
         shelves: dict[int, str] = dict(cursor.fetchall())

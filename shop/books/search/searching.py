@@ -142,9 +142,9 @@ def _isbns(
     more = " AND s.isbn <> ALL(%(but)s)" if but else ""
     more += " AND b.title_key = ANY(%(titles)s)" if titles else ""
     sql = f"""
-SELECT s.isbn FROM {chosen.source} WHERE {chosen.condition}{more} ORDER BY {order} LIMIT %(limit)s OFFSET %(start)s
+SELECT s.isbn FROM {chosen.source_now} WHERE {chosen.condition}{more} ORDER BY {order} LIMIT %(limit)s OFFSET %(start)s
 """  # noqa: S608 - SQL of ours; what people typed is in the parameters
-    parameters = {"but": list(but), "titles": list(titles), "limit": limit, "start": start}
+    parameters: dict[str, Any] = {"but": list(but), "titles": list(titles), "limit": limit, "start": start}
     with connection.cursor() as cursor:
         cursor.execute(sql, {**chosen.parameters, **parameters})
         return [isbn for (isbn,) in cursor.fetchall()]

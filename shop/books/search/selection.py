@@ -26,7 +26,7 @@ _NOW = """
 JOIN unnest(%(now_isbns)s::text[], %(now_prices)s::int[], %(now_free)s::boolean[]) AS now (isbn, price, is_free)
     ON now.isbn = s.isbn
 """
-USUAL_BAND = "width_bucket(s.price_minor, %(bounds)s::int[])"
+_BAND = "width_bucket({}, %(bounds)s::int[])"
 _EQUALS = {
     "category": "s.category_id = (SELECT id FROM shop_category WHERE slug = %(category)s)",
     "format": "s.format = %(format)s",
@@ -41,8 +41,11 @@ class Selection:
     """SQL for some books. `book` is the alias of the table that has all of a book, if `with_book` was asked for."""
 
     source: str
-    overrides: str
-    """The same, of those books alone that differ from their rows right now; empty if none does."""
+    """As the rows say."""
+    source_now: str
+    """With what differs from that right now; see Note [In stock]."""
+    differing: str
+    """Of those books alone that differ; empty if none does."""
     condition: str
     parameters: Mapping[str, Any]
     id: str
@@ -51,6 +54,8 @@ class Selection:
     is_in_stock: str
     band: str
     """Which of `BANDS`, counted from 0."""
+    usual_band: str
+    """The same as the rows say."""
     words: matching.Match
 
 
@@ -62,26 +67,26 @@ def select(words: str, filters: Mapping[str, str], *, with_book: bool = False) -
     book = "b" if match else "s"
     source = _OF_WORDS if match else "shop_book s"
     source += " JOIN shop_book b ON b.id = s.book_id" if match and with_book else ""
-    price, is_free, overrides = "s.price_minor", "s.is_in_stock", ""
+    price, is_free, source_now, differing = "s.price_minor", "s.is_in_stock", source, ""
     if now["now_isbns"]:
-        overrides = source + _NOW
-        source += " LEFT" + _NOW
+        source_now, differing = f"{source} LEFT {_NOW}", f"{source} {_NOW}"
         price, is_free = f"coalesce(now.price, {price})", f"coalesce(now.is_free, {is_free})"
-    band = f"width_bucket({price}, %(bounds)s::int[])"
     conditions = ["s.is_listed"] + ([f"s.vector @@ ({match.sql})"] if match else [])
     conditions += [_EQUALS[name].format(book=book) for name in filters if name in _EQUALS]
     conditions += [is_free] if "stock" in filters else []
     conditions += [f"{price} >= %(price_from)s", f"{price} < %(price_below)s"] if "price" in filters else []
     return Selection(
         source=source,
-        overrides=overrides,
+        source_now=source_now,
+        differing=differing,
         condition=" AND ".join(conditions),
         parameters={**match.parameters, **now, **_values(filters)},
         id="s.book_id" if match else "s.id",
         book=book,
         price=price,
         is_in_stock=is_free,
-        band=band,
+        band=_BAND.format(price),
+        usual_band="s.band" if match else _BAND.format("s.price_minor"),
         words=match,
     )
 

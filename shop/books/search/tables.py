@@ -21,11 +21,14 @@ class BookSearch(models.Model):
     format = models.CharField(max_length=12, db_default="")
     language = models.CharField(max_length=8, db_default="")
     price_minor = models.IntegerField(db_default=0)
+    band = models.SmallIntegerField(db_default=0)
+    """As that of `BookKind`."""
     year = models.SmallIntegerField(db_default=0)
 
     class Meta:
         indexes = (
             GinIndex(fields=["vector"], name="booksearch_vector", fastupdate=False),
+            models.Index(fields=("isbn",), name="booksearch_isbn"),
             models.Index(fields=("-year", "-book"), name="booksearch_newest", condition=models.Q(is_listed=True)),
         )
 
