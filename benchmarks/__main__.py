@@ -107,6 +107,19 @@ def stock(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
     )
 
 
+def search(bench: BenchmarkEnvironment, profile: Profile) -> BenchmarkOutcome:
+    """Searches, lists and suggestions in a big catalogue."""
+    return BenchmarkOutcome(
+        **bench.task(
+            "search",
+            bench.process_environment("search"),
+            timeout_seconds=1800,
+            titles=profile.search_titles,
+            questions=profile.search_questions,
+        )
+    )
+
+
 PARTS: dict[str, Callable[[BenchmarkEnvironment, Profile], BenchmarkOutcome]] = {
     "checkout": checkout.measure,
     "commits": commits,
@@ -120,6 +133,7 @@ PARTS: dict[str, Callable[[BenchmarkEnvironment, Profile], BenchmarkOutcome]] = 
     "observing": observing.measure,
     "stock": stock,
     "sale": sale.measure,
+    "search": search,
     "sustained": sustained.measure,
 }
 

@@ -27,6 +27,8 @@ class Profile:
     cost_seconds: float = 60.0
     busy_seconds: float = 10.0
     pages: int = 300
+    search_titles: int = 200_000
+    search_questions: int = 100
     sale_buyers: int = 5000
     sale_units: int = 100
     sustained_warm_up_seconds: float = 4.0
@@ -53,6 +55,8 @@ QUICK = Profile(
     cost_seconds=15.0,
     busy_seconds=3.0,
     pages=60,
+    search_titles=20_000,
+    search_questions=40,
     stock_seconds=2.0,
     sustained_seconds=8.0,
     sustained_burst_seconds=4.0,

@@ -130,6 +130,21 @@ METRICS = (
     Metric(name="clicks_per_s", title="Durable clicks over HTTP, nothing else running", unit="/s", aim=1500.0),
     Metric(name="door_answers_per_s", title="Answers at the sold-out door", unit="/s", aim=8000.0),
     Metric(name="pages_per_s", title="Front or book page, 64 connections, the slower one", unit="/s", aim=2000.0),
+    Metric(
+        name="search_p95_ms",
+        title="Search among 200,000 titles: a page's questions to PostgreSQL, p95",
+        unit="ms",
+        better=Better.LOWER,
+        aim=50.0,
+    ),
+    Metric(
+        name="list_p95_ms",
+        title="… lists and filters with their counts, p95",
+        unit="ms",
+        better=Better.LOWER,
+        aim=50.0,
+    ),
+    Metric(name="suggest_p95_ms", title="… suggestions, p95", unit="ms", better=Better.LOWER, aim=50.0),
     Metric(name="memory_mib", title="Memory of all processes", unit="MiB", better=Better.LOWER),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}

@@ -6,7 +6,10 @@ from itertools import islice
 
 from django.db import transaction
 
+from inventory import queries as inventory_queries
+from inventory import stock_adjustments
 from shop.books import isbn as isbns
+from shop.books.search import in_stock
 from shop.books.search import index as search_index
 from shop.models import Book, Category, Format
 
@@ -132,8 +135,8 @@ _FORMS = ("The {how} {thing}", "{thing} of {name}", "A {how} {thing}", "{name} a
 _LANGUAGES = ("en",) * 7 + ("vi", "fr", "de")
 
 
-def grow(titles: int, *, seed: int) -> Iterator[int]:
-    """Add so many invented books, all for sale and none in stock; the same seed makes the same ones.
+def grow(titles: int, *, seed: int, is_stocked: bool = False) -> Iterator[int]:
+    """Add so many invented books, for sale, none in stock or seven of ten; the same seed makes the same ones.
 
     Says after each batch how many there are. A title that is there already is left as it is.
     """
@@ -143,11 +146,22 @@ def grow(titles: int, *, seed: int) -> Iterator[int]:
     made, books = 0, _books(titles, random.Random(seed), shelves)  # noqa: S311 - to be repeatable, not secret
     while batch := list(islice(books, BATCH)):
         with transaction.atomic():
+            if is_stocked:
+                _stock([book.isbn for book in batch])
             Book.objects.bulk_create(batch, ignore_conflicts=True)
             rows = Book.objects.filter(isbn__in=[book.isbn for book in batch])
             search_index.put(rows.select_related("category"))
+        while is_stocked and in_stock.follow():
+            pass
         made += len(batch)
         yield made
+
+
+def _stock(isbns_made: list[str]) -> None:
+    """Copies of seven books in ten, where there were none yet."""
+    wanted = {isbn for isbn in isbns_made if int(isbn[-2]) < 7}
+    wanted -= inventory_queries.free_by_pool(wanted).keys()
+    stock_adjustments.receive(quantities=dict.fromkeys(sorted(wanted), 5), reason="big catalogue")
 
 
 def _books(titles: int, chance: random.Random, shelves: list[Category]) -> Iterator[Book]:

@@ -65,6 +65,15 @@ class Stock(models.Model):
         return self.received - self.held - self.sold
 
 
+class PoolTurn(models.Model):
+    """A pool has got its first free unit, or given away its last one. A trigger writes it, whoever follows takes it."""
+
+    bin = models.CharField(max_length=40)
+
+    def __str__(self) -> str:
+        return self.bin
+
+
 class Movement(models.Model):
     """One change of one stock pool: by how much, by whom and why. A trigger of the table refuses updates and deletes.
 

@@ -1,9 +1,31 @@
-"""Reading stock."""
+"""Reading stock, and which pools turned.
+
+# Note [Turns]
+A pool *turns* when it gets its first free unit or gives away its last one. A trigger of the stock's table notes that
+(`PoolTurn`), which costs a row at a turn and nothing else, and no lock. Who keeps count of such pools takes the notes,
+and then looks at the pools as they are by then.
+"""
 
 from collections.abc import Iterable
 
+from django.db import connection
+
 from inventory.models import Stock
 from inventory.redis_counters import admission
+from kafka_bridge.runtime.postgresql import transactions
+
+_TAKE = """
+WITH taken AS (
+    DELETE FROM inventory_poolturn WHERE id IN (
+        SELECT id FROM inventory_poolturn ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+    ) RETURNING bin
+)
+SELECT DISTINCT bin FROM taken
+"""
+_TURNED = """
+SELECT bin, coalesce((SELECT received > held + sold FROM inventory_stock s WHERE s.bin = t.bin), false)
+FROM (SELECT DISTINCT bin FROM inventory_poolturn) AS t
+"""
 
 
 def free_by_pool(pools: Iterable[str]) -> dict[str, int]:
@@ -33,3 +55,18 @@ def all_counts() -> list[admission.Count]:
     """Every pool with its free units and their version."""
     rows = Stock.objects.order_by("bin").values_list("bin", "received", "held", "sold", "version")
     return [(name, received - held - sold, version) for name, received, held, sold, version in rows]
+
+
+def turned() -> dict[str, bool]:
+    """Of the pools whose turns nobody has taken yet, whether they have a free unit now. See Note [Turns]."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TURNED)
+        return dict(cursor.fetchall())
+
+
+def take_turns(most: int) -> list[str]:
+    """The pools of the oldest turns, which are gone once the transaction commits. See Note [Turns]."""
+    transactions.require("inventory.queries")
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, [most])
+        return [pool for (pool,) in cursor.fetchall()]

@@ -9,6 +9,8 @@ from django.utils import timezone
 from kafka_bridge import jobs as bridge_jobs
 from kafka_bridge.runtime import housekeeping, scheduler
 from shop import audit
+from shop.books.search import facets, in_stock
+from shop.books.search import index as search_index
 from shop.models import AuditRun
 from shop.operations.alerts import watching
 from shop.operations.overview import collector, samples
@@ -95,6 +97,21 @@ def write_overview_sample() -> None:
 def thin_overview_samples() -> None:
     """Make coarser samples of those of the last minutes."""
     samples.thin()
+
+
+@scheduler.every(seconds=60, after_seconds=15, background=True)
+def read_changed_books() -> None:
+    """Let books be found by what they say now that were changed by who did not say so."""
+    while search_index.put_due() == search_index.DUE_AT_ONCE:
+        pass
+
+
+@scheduler.every(seconds=5, background=True)
+def follow_stock() -> None:
+    """Let books be counted as in stock, or as sold out, whose pools have turned."""
+    while in_stock.follow():
+        pass
+    facets.compact()
 
 
 def audit_shop() -> None:

@@ -3,13 +3,13 @@
 import unicodedata
 import zlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.messages.storage.cookie import MessageDecoder, MessageEncoder
 from django.core import validators
 from django.db import models, transaction
-from django.db.models.functions import Now
+from django.db.models.functions import Collate, Now
 from django.urls import reverse
 from django.utils.text import slugify
 
@@ -21,7 +21,9 @@ from shop.analytics.tables import SearchHour as SearchHour
 from shop.books import isbn as isbns
 from shop.books import languages
 from shop.books.search import index as search_index
-from shop.books.search.folding import slug_of
+from shop.books.search.folding import fold, slug_of
+from shop.books.search.tables import BookDue as BookDue
+from shop.books.search.tables import BookKind as BookKind
 from shop.books.search.tables import BookSearch as BookSearch
 from shop.books.search.tables import SearchWord as SearchWord
 from shop.operations.alerts.tables import AlertEvaluation as AlertEvaluation
@@ -87,9 +89,17 @@ class Book(models.Model):
     blurb = models.TextField(blank=True)
     is_listed = models.BooleanField("for sale", default=True)
     added_at = models.DateTimeField(auto_now_add=True)
+    is_in_stock = models.BooleanField(default=False, db_default=False, editable=False)
+    """Whether its ordinary pool has a free unit, as a trigger found when the row was last written: for counting books;
+    of one book, ask `pricing`. See Note [In stock].
+    """
     search_text = models.TextField(editable=False)
     author_slug = models.CharField(max_length=120, editable=False, default="", db_default="")
     series_slug = models.CharField(max_length=120, editable=False, default="", db_default="")
+    title_key = models.CharField(max_length=200, editable=False, default="", db_default="", db_collation="C")
+    """What titles are sorted by: without accents, so that Ä stands with A."""
+    DERIVED: ClassVar = ("search_text", "author_slug", "series_slug", "title_key")
+    """What `fill_search_fields` fills."""
 
     class Meta:
         ordering = ("title", "isbn")
@@ -97,6 +107,14 @@ class Book(models.Model):
         indexes = (
             models.Index(fields=("category", "title"), name="book_by_category"),
             models.Index(fields=("-year", "-id"), name="book_by_newest"),
+            models.Index(fields=("title_key", "isbn"), name="book_by_title"),
+            models.Index(fields=("price_minor", "isbn"), name="book_by_price", condition=models.Q(is_listed=True)),
+            models.Index(Collate("author_slug", "C"), name="book_by_author_name", condition=models.Q(is_listed=True)),
+            models.Index(
+                Collate("series_slug", "C"),
+                name="book_by_series_name",
+                condition=models.Q(is_listed=True) & ~models.Q(series_slug=""),
+            ),
             models.Index(fields=("author_slug",), name="book_by_author"),
             models.Index(
                 fields=("series_slug", "series_number"), name="book_by_series", condition=~models.Q(series_slug="")
@@ -110,7 +128,7 @@ class Book(models.Model):
         """Save, and update what the search uses."""
         self.fill_search_fields()
         if update_fields is not None:
-            update_fields = {*update_fields, "search_text", "author_slug", "series_slug"}
+            update_fields = {*update_fields, *self.DERIVED}
         with transaction.atomic():
             super().save(*args, update_fields=update_fields, **kwargs)
             search_index.put([self])
@@ -133,6 +151,7 @@ class Book(models.Model):
         """What is derived from its other fields; whoever saves many at once calls this, and then `search_index.put`."""
         self.search_text = searchable(self.title, self.author, self.isbn)
         self.author_slug, self.series_slug = slug_of(self.author), slug_of(self.series)
+        self.title_key = (fold(self.title) or self.title)[:200]
 
 
 def page_url(*, isbn: str, title: str) -> str:

@@ -14,7 +14,7 @@ from shop import models
 from shop.activity import noting
 from shop.activity.counting import View
 from shop.books import languages, pricing
-from shop.books.search import searching, suggestions
+from shop.books.search import searching, selection, suggestions
 from shop.flashsales import flash_sales
 from shop.limits import limits, visitors
 from shop.search_engines import page_about
@@ -126,11 +126,9 @@ def _context(wanted: searching.SearchRequest) -> dict[str, Any]:
         "offers": offers,
         "free": pricing.free(offers | {offer.sku: offer for offer in on_sale}),
         "shelves": _choices(wanted, found, "category", {shelf.slug: shelf.name for shelf in shelves}),
-        "facets": [
-            ("Format", _choices(wanted, found, "format", dict(models.Format.choices))),
-            ("Language", _choices(wanted, found, "language", languages.names())),
-        ],
+        "facets": _facets(wanted, found),
         "shelf": shelf,
+        "names": suggestions.pages_of(page.object_list, found.meant or wanted.words),
         "all_books": wanted.address(category="", page=1),
         "is_front": is_front,
         "window": list(page.object_list)[-WINDOW:] if is_front else [],
@@ -148,18 +146,35 @@ def _about(
 ) -> page_about.PageAbout:
     """One address for all sequences of the same list; what was searched and filtered has none of its own."""
     number = page.number
-    if wanted.words or wanted.format or wanted.language or (whose and shelf):
+    if wanted.words or (wanted.filters.keys() - {"category", "author", "series"}) or (whose and shelf):
         name = f"“{wanted.words}”" if wanted.words else whose or "Books"
         return page_about.of_list(name, f"{page.paginator.count} books.", wanted.address(), number, is_indexed=False)
     if whose:
-        kind = "author" if wanted.author else "series"
-        path = reverse(kind, args=[wanted.author or wanted.series]) + (f"?page={number}" if number > 1 else "")
+        kind, slug = ("author", wanted.author) if wanted.author else ("series", wanted.series)
+        path = reverse(kind, args=[slug]) + (f"?page={number}" if number > 1 else "")
         words = f"Books by {whose}" if wanted.author else f"The books of the series {whose}, in their sequence"
-        return page_about.of_list(whose, f"{words}: {page.paginator.count} for sale.", path, number)
+        return page_about.of_name(kind, whose, slug, f"{words}: {page.paginator.count} for sale.", path, number)
     path = wanted.address(sort=wanted.usual_sort, page=number)
     if shelf:
         return page_about.of_list(shelf.name, f"{shelf.tagline} {page.paginator.count} books.", path, number)
     return page_about.of_front(path, number)
+
+
+def _facets(wanted: searching.SearchRequest, found: searching.Results) -> list[tuple[str, list[Choice]]]:
+    """Those that divide what is found, or are chosen."""
+    bands = {band: selection.band_name(band) for band in selection.BANDS}
+    names: dict[str, tuple[str, Mapping[str, str]]] = {
+        "format": ("Format", dict(models.Format.choices)),
+        "language": ("Language", languages.names()),
+        "price": ("Price", bands),
+        "stock": ("Availability", {selection.IN_STOCK: "In stock"}),
+    }
+    return [
+        (label, choices)
+        for kind, (label, kinds) in names.items()
+        if (choices := _choices(wanted, found, kind, kinds))
+        and (len(choices) > 1 or choices[0].is_chosen or choices[0].count < found.counts.total)
+    ]
 
 
 def _choices(

@@ -8,7 +8,6 @@ from inventory import queries as inventory_queries
 from inventory.models import pool_name
 from shop import models
 from shop.books import isbn as isbns
-from shop.books.search import facets
 from shop.flashsales import flash_sales
 from shop.site import shared_pages, ttl_cache
 
@@ -121,7 +120,6 @@ def forget() -> None:
     flash_sales.forget()
     _usual.forget()
     _left.forget()
-    facets.forget()
     shared_pages.forget()
 
 

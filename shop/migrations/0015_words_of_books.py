@@ -16,7 +16,7 @@ def write_words(apps: Any, schema_editor: Any) -> None:
         for book in books:
             book.author_slug, book.series_slug = slug_of(book.author), slug_of(book.series)
         model.objects.bulk_update(books, ["author_slug", "series_slug"])
-        search_index.put(books)
+        search_index.write_words(books)
         last = books[-1].pk
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -71,7 +71,7 @@ def of_front(path: str, page: int) -> PageAbout:
 
 
 def of_list(name: str, description: str, path: str, page: int, *, is_indexed: bool = True) -> PageAbout:
-    """A shelf, an author, a series, or what a search has found."""
+    """A shelf, or what a search has found."""
     return PageAbout(
         title=name if page == 1 else f"{name}, page {page}",
         description=_short(description),
@@ -81,13 +81,20 @@ def of_list(name: str, description: str, path: str, page: int, *, is_indexed: bo
     )
 
 
+def of_name(kind: str, name: str, slug: str, description: str, path: str, page: int) -> PageAbout:
+    """An `author`, or a `series`, with its books."""
+    found = of_list(name, description, path, page)
+    said = _named("Person" if kind == "author" else "BookSeries", kind, name, slug)
+    return replace(found, data={"@graph": [said, _crumbs((name, path))]})
+
+
 def of_book(book: models.Book, offer: pricing.Offer | None, left: int | None) -> PageAbout:
     """A book, with its price and whether there are copies."""
     path, shelf = book.get_absolute_url(), book.category
     product: dict[str, Any] = {
         "@type": ["Product", "Book"],
         "name": book.title,
-        "author": {"@type": "Person", "name": book.author},
+        "author": _named("Person", "author", book.author, book.author_slug),
         "description": book.blurb,
         "isbn": book.isbn,
         "gtin13": book.isbn,
@@ -99,6 +106,9 @@ def of_book(book: models.Book, offer: pricing.Offer | None, left: int | None) ->
     }
     if book.publisher:
         product["publisher"] = {"@type": "Organization", "name": book.publisher}
+    if book.series_slug:
+        product["isPartOf"] = _named("BookSeries", "series", book.series, book.series_slug)
+        product |= {"position": book.series_number} if book.series_number else {}
     if offer:
         product["offers"] = {
             "@type": "Offer",
@@ -126,6 +136,11 @@ def _crumbs(*places: tuple[str, str]) -> dict[str, Any]:
         for number, (name, path) in enumerate((("All books", reverse("catalogue")), *places), 1)
     ]
     return {"@type": "BreadcrumbList", "itemListElement": items}
+
+
+def _named(kind: str, page: str, name: str, slug: str) -> dict[str, Any]:
+    """A person or a series, with the page of its books if there is one."""
+    return {"@type": kind, "name": name, **({"url": address_of(reverse(page, args=[slug]))} if slug else {})}
 
 
 def _short(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from benchmarks.measured import bridge, commits, consumer_scaling, poison, stock
+from benchmarks.measured import bridge, commits, consumer_scaling, poison, search, stock
 from inventory import stock_adjustments
 from inventory.models import Stock
 from shop import models
@@ -71,5 +71,6 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "poison": poison.measure,
     "scaling": consumer_scaling.measure_scaling,
     "restart": consumer_scaling.measure_restart,
+    "search": search.measure,
     "stock": stock.measure,
 }

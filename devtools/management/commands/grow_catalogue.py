@@ -16,13 +16,14 @@ class Command(BaseCommand):
 
     help = (
         "Add invented books to the catalogue, the same ones for the same seed: for trying out the search and the lists "
-        "of a big shop. They are for sale, and none is in stock. Running it again adds nothing."
+        "of a big shop. They are for sale, and none is in stock unless asked for. Running it again adds nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Options of the command line."""
         parser.add_argument("--titles", type=int, default=200_000, metavar="N", help="how many (default: 200,000)")
         parser.add_argument("--seed", type=int, default=1, metavar="N", help="which ones (default: 1)")
+        parser.add_argument("--stocked", action="store_true", help="with five copies of seven books in ten")
         parser.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         with Progress(disable=options["json"], transient=True, console=Console(stderr=True)) as progress:
             task = progress.add_task("Books", total=titles)
             try:
-                for made in big_catalogue.grow(titles, seed=options["seed"]):
+                for made in big_catalogue.grow(titles, seed=options["seed"], is_stocked=options["stocked"]):
                     progress.update(task, completed=made)
             except ValueError as error:
                 raise CommandError(str(error), returncode=2) from error

@@ -27,7 +27,7 @@ _FIELDS = (
     "blurb", "is_listed",
 )  # fmt: skip
 _NEEDED = ("title", "author", "price_minor", "year", "pages")
-_COLUMNS = (*_FIELDS, "search_text", "author_slug", "series_slug")
+_COLUMNS = (*_FIELDS, *Book.DERIVED)
 _LOCK = 0x1B00_4B5
 """Of PostgreSQL's advisory locks: two imports at a time would add the same book twice."""
 
@@ -184,7 +184,7 @@ def _cleaned(fields: Mapping[str, object]) -> dict[str, object]:
 
 def _check(book: Book) -> None:
     try:
-        book.clean_fields(exclude=("category", "search_text", "author_slug", "series_slug"))
+        book.clean_fields(exclude=("category", *Book.DERIVED))
     except ValidationError as error:
         said = [f"{_words(name)}: {' '.join(words)}" for name, words in error.message_dict.items()]
         raise Unusable("; ".join(said)) from error

@@ -1,1 +1,1 @@
-"""Finding books: what somebody typed, the books that have it, and what else there is. Knows words, not prices."""
+"""Finding books: what somebody typed, the books that have it, and what else there is of them."""

@@ -1,6 +1,7 @@
 """From what somebody typed to the books that have it: SQL over the words of books, and the words that were meant."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from django.db import connection
 from rapidfuzz import process
@@ -12,7 +13,8 @@ from shop.books.search.folding import words_of
 from shop.site import ttl_cache
 
 WORDS_MAX = 10
-_ANY_WORD = "(to_tsquery('simple', %s) || to_tsquery('english', %s))"
+_WORD = "to_tsquery('simple', %(word{0})s)"
+_WORD_OR_STEM = f"({_WORD} || to_tsquery('english', %(stem{{0}})s))"
 # Where something else is typed, these say nothing.
 _FILLERS = frozenset({"a", "an", "and", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with", "isbn"})
 _LONG = 8
@@ -21,10 +23,10 @@ _LONG = 8
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A condition on `shop_booksearch.vector`, as SQL with its parameters; none where nothing was typed."""
+    """A tsquery for `shop_booksearch.vector`, as SQL with its named parameters; empty where nothing was typed."""
 
     sql: str = ""
-    parameters: tuple[str, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.sql)
@@ -38,9 +40,13 @@ def match(text: str, *, weights: str = "", is_unfinished: bool = False) -> Match
     words = _typed(text)
     finished = words[:-1] if is_unfinished else words
     parts = [word for word in finished if word not in _FILLERS] or finished
-    terms = [_term(word, weights, is_whole=len(word) == 1) for word in parts[:WORDS_MAX]]
-    terms += [_term(words[-1], weights, is_whole=False)] if is_unfinished and words else []
-    return Match(" && ".join([_ANY_WORD] * len(terms)), tuple(term for term in terms for _ in range(2)))
+    parts, last = parts[:WORDS_MAX], words[-1] if is_unfinished and words else ""
+    sql = [_WORD_OR_STEM.format(number) for number in range(len(parts))] + ([_WORD.format("")] if last else [])
+    terms = {f"word{number}": _term(word, weights, is_whole=len(word) == 1) for number, word in enumerate(parts)}
+    terms |= {"word": _term(last, weights, is_whole=False)} if last else {}
+    # A stem is looked for as it is: as a beginning, that of "mapping" would find "maple" too.
+    terms |= {f"stem{number}": _term(word, weights, is_whole=True) for number, word in enumerate(parts)}
+    return Match(" && ".join(sql), terms)
 
 
 def _term(word: str, weights: str, *, is_whole: bool) -> str:
@@ -64,6 +70,11 @@ def meant(text: str) -> str:
             return ""
         found.append(nearest)
     return " ".join(found)
+
+
+def forget() -> None:
+    """Drop the list of all words, after a change of books."""
+    _words.forget()
 
 
 def _typed(text: str) -> list[str]:

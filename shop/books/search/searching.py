@@ -1,32 +1,34 @@
 """The search of the catalogue: what the address asks for, and the books that answer it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
-from django.db.models import F, FloatField, OuterRef, QuerySet, Subquery
-from django.db.models.expressions import RawSQL
-from django.db.models.functions import Coalesce
+from django.db import connection
 from django.urls import reverse
-from django.utils import timezone
 
 from shop import models
-from shop.books.search import facets, matching
-from shop.books.search.folding import slug_of
+from shop.books.search import facets, matching, selection
+from shop.books.search.folding import fold, slug_of
 
 PAGE_SIZE = 24
-RANKED_MAX = 5_000
-"""Where more books than this have the words, the words say little, and the newest come first."""
+RANKED_MAX = 2_000
+"""Where more books than this have the words, the words say little: those whose title they are come first, and then the
+newest."""
 RELEVANCE, NEWEST = "relevance", "newest"
-SORTS: dict[str, tuple[str, tuple[Any, ...]]] = {
-    RELEVANCE: ("Best match", (F("rank").desc(), "-year", "-id")),
-    NEWEST: ("Newest first", ("-year", "-id")),
-    "title": ("Title, A to Z", ("title", "isbn")),
-    "price": ("Price, low to high", ("price_now", "title", "isbn")),
-    "-price": ("Price, high to low", ("-price_now", "title", "isbn")),
-    "series": ("In their sequence", ("series_number", "year", "isbn")),
+_NEWEST_FIRST = "s.year DESC, {chosen.id} DESC"
+SORTS = {
+    RELEVANCE: ("Best match", f"ts_rank(s.vector, {{chosen.words.sql}}) DESC, {_NEWEST_FIRST}"),
+    NEWEST: ("Newest first", _NEWEST_FIRST),
+    "title": ("Title, A to Z", "{chosen.book}.title_key, s.isbn"),
+    "price": ("Price, low to high", "{chosen.price}, s.isbn"),
+    "-price": ("Price, high to low", "{chosen.price} DESC, s.isbn DESC"),
+    "series": ("In their sequence", "{chosen.book}.series_number, s.year, s.isbn"),
 }
+"""By name, the label and the SQL."""
+_OF_BOOK = {"title", "series"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,10 @@ class SearchRequest:
     author: str = ""
     """The slug of one, as `series` is."""
     series: str = ""
+    price: str = ""
+    """One of `selection.BANDS`."""
+    stock: str = ""
+    """`now` for books of which there are copies."""
     sort: str = NEWEST
     page: int = 1
 
@@ -51,6 +57,13 @@ class SearchRequest:
             words=" ".join(query.get("q", "").replace("\x00", "").split())[:100],
             page=int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
             **{name: query.get(name, "").replace("\x00", "")[:120] for name in facets.FILTERS},
+        )
+        read = replace(
+            read,
+            author=slug_of(read.author),
+            series=slug_of(read.series),
+            price=read.price if read.price in selection.BANDS else "",
+            stock=read.stock if read.stock == selection.IN_STOCK else "",
         )
         sort = query.get("sort", "")
         return replace(read, sort=sort if sort in read.sorts else read.usual_sort)
@@ -95,27 +108,46 @@ def results(wanted: SearchRequest) -> Results:
     if wanted.words and not counts.any and (meant := matching.meant(wanted.words)):
         wanted = replace(wanted, words=meant)
         counts = facets.counts(meant, wanted.filters)
-    pages = _Counted(books(wanted, total=counts.total), PAGE_SIZE)
-    pages.count = counts.total
+    pages = Paginator(_Found(wanted, counts.total), PAGE_SIZE)
     return Results(page=pages.get_page(wanted.page), counts=counts, meant=meant if counts.any else "")
 
 
-def books(wanted: SearchRequest, *, total: int = 0) -> QuerySet[models.Book]:
-    """The books for sale that have every word, sorted as requested; `total` is how many they are, where known."""
-    found = models.Book.objects.filter(is_listed=True).select_related("category")
+def books(wanted: SearchRequest, *, total: int = 0, start: int = 0, limit: int = PAGE_SIZE) -> list[models.Book]:
+    """The books for sale that have every word, as they are sorted from `start` on; `total` is how many there are,
+    where known."""
     if matching.says_nothing(wanted.words):
-        return found.none()
-    found = found.filter(**{facets.FILTERS[name].lookup: value for name, value in wanted.filters.items()})
-    sort = NEWEST if wanted.sort == RELEVANCE and total > RANKED_MAX else wanted.sort
-    if match := matching.match(wanted.words):
-        having = f"SELECT book_id FROM shop_booksearch WHERE vector @@ ({match.sql})"  # noqa: S608 - SQL of ours
-        found = found.filter(pk__in=_raw(having, match))
-        vector = "SELECT vector FROM shop_booksearch WHERE book_id = shop_book.id"
-        if sort == RELEVANCE:
-            found = found.alias(rank=_raw(f"ts_rank(({vector}), {match.sql})", match))
-    if "price" in sort:
-        found = found.alias(price_now=_price_now())
-    return found.order_by(*SORTS[sort][1])
+        return []
+    if wanted.sort == RELEVANCE and total > RANKED_MAX:
+        first = _titled(wanted)
+        rest = max(0, start - len(first)), limit - len(first[start : start + limit])
+        isbns = first[start : start + limit] + _isbns(wanted, NEWEST, *rest, but=first)
+    else:
+        isbns = _isbns(wanted, wanted.sort, start, limit)
+    found = models.Book.objects.select_related("category").in_bulk(isbns, field_name="isbn")
+    return [found[isbn] for isbn in isbns if isbn in found]
+
+
+def _titled(wanted: SearchRequest) -> list[str]:
+    """Books whose whole title was typed, but for an article."""
+    words = fold(wanted.words)
+    titles = [words, *(f"{article} {words}" for article in ("a", "an", "the"))]
+    return _isbns(wanted, NEWEST, 0, PAGE_SIZE, titles=titles)
+
+
+def _isbns(
+    wanted: SearchRequest, sort: str, start: int, limit: int, *, but: Sequence[str] = (), titles: Sequence[str] = ()
+) -> list[str]:
+    chosen = selection.select(wanted.words, wanted.filters, with_book=bool(titles) or sort in _OF_BOOK)
+    order = SORTS[sort][1].format(chosen=chosen)
+    more = " AND s.isbn <> ALL(%(but)s)" if but else ""
+    more += " AND b.title_key = ANY(%(titles)s)" if titles else ""
+    sql = f"""
+SELECT s.isbn FROM {chosen.source_now} WHERE {chosen.condition}{more} ORDER BY {order} LIMIT %(limit)s OFFSET %(start)s
+"""  # noqa: S608 - SQL of ours; what people typed is in the parameters
+    parameters: dict[str, Any] = {"but": list(but), "titles": list(titles), "limit": limit, "start": start}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {**chosen.parameters, **parameters})
+        return [isbn for (isbn,) in cursor.fetchall()]
 
 
 def neighbours(book: models.Book, *, limit: int) -> list[models.Book]:
@@ -133,18 +165,21 @@ def spelled(kind: str, slug: str) -> str:
     return listed.order_by("pk").values_list(kind, flat=True).first() or ""
 
 
-class _Counted(Paginator):  # type: ignore[type-arg]  # no generic at run time
-    """Its books were counted already, with what there is of each kind."""
+class _Found(Sequence[models.Book]):
+    """The books of a search, of which a page is looked up when it is asked for."""
 
-    count = 0
+    def __init__(self, wanted: SearchRequest, total: int) -> None:
+        self._wanted, self._total = wanted, total
 
+    def __len__(self) -> int:
+        return self._total
 
-def _raw(sql: str, match: matching.Match) -> RawSQL:
-    return RawSQL(sql, match.parameters, output_field=FloatField())  # noqa: S611 - SQL of ours; words are parameters
-
-
-def _price_now() -> Coalesce:
-    """The price of a running sale, or the usual one."""
-    now = timezone.now()
-    running = models.FlashSaleBook.objects.filter(book=OuterRef("pk"), sale__starts_at__lte=now, sale__ends_at__gt=now)
-    return Coalesce(Subquery(running.order_by().values("price_minor")[:1]), "price_minor")
+    @overload
+    def __getitem__(self, place: int) -> models.Book: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[models.Book]: ...
+    def __getitem__(self, place: int | slice) -> models.Book | list[models.Book]:
+        if isinstance(place, int):
+            return self[place : place + 1][0]
+        start, end, _ = place.indices(self._total)
+        return books(self._wanted, total=self._total, start=start, limit=end - start) if end > start else []

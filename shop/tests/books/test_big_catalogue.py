@@ -2,14 +2,18 @@
 
 import random
 import time
+from collections.abc import Callable, Iterator
 from statistics import quantiles
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from devtools import big_catalogue
-from shop.books.search import matching, searching
+from devtools.testing.shop.storefront import a_book
+from shop.books.search import facets, matching, searching
+from shop.books.search.folding import fold
 from shop.books.search.searching import SearchRequest
 from shop.books.search.suggestions import suggestions
 from shop.models import Book, Category, SearchWord
@@ -30,11 +34,11 @@ def typed(titles: int) -> list[str]:
 def grow(titles: int) -> None:
     for number in range(8):
         Category.objects.create(slug=f"s{number}", name=f"Shelf {number}", position=number)
-    for _ in big_catalogue.grow(titles, seed=1):
+    for _ in big_catalogue.grow(titles, seed=1, is_stocked=True):
         pass
-    matching._words.forget()
+    matching.forget()
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE shop_book, shop_booksearch, shop_searchword")
+        cursor.execute("ANALYZE shop_book, shop_booksearch, shop_searchword, inventory_stock")
 
 
 def test_the_same_seed_makes_the_same_books_and_all_are_found() -> None:
@@ -49,6 +53,66 @@ def test_the_same_seed_makes_the_same_books_and_all_are_found() -> None:
     assert SearchWord.objects.count() > 100
     with pytest.raises(CommandError, match="10,000,000"):
         call_command("grow_catalogue", titles=0)
+
+
+def statements(ask: Callable[[], Any]) -> list[tuple[str, Any]]:
+    """What this asks PostgreSQL."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        asked.append((sql, parameters))
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(note):
+        ask()
+    return asked
+
+
+def read_in_full(ask: Callable[[], Any]) -> set[str]:
+    """The tables that PostgreSQL reads from their beginning to their end for it."""
+    found = set()
+    with connection.cursor() as cursor:
+        for sql, parameters in statements(ask):
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
+            found |= {
+                node["Relation Name"] for node in nodes(cursor.fetchone()[0][0]["Plan"]) if "Seq" in node["Node Type"]
+            }
+    return found
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
+
+
+def test_no_list_and_no_suggestion_reads_all_books() -> None:
+    """Counts without words do, in an index, once a second; of all others the work is that of what they find."""
+    grow(3_000)
+    book = Book.objects.exclude(series_slug="").select_related("category").order_by("pk")[0]
+    big = {"shop_book", "shop_booksearch", "inventory_stock"}
+    for wish in (
+        {}, {"sort": "title"}, {"sort": "price"}, {"sort": "-price"}, {"page": "3"}, {"stock": "now"},
+        {"author": book.author_slug}, {"series": book.series_slug}, {"q": book.isbn}, {"q": book.author},
+        {"q": f"{book.author} {book.title}", "stock": "now", "sort": "title"},
+    ):  # fmt: skip
+        wanted = SearchRequest.from_query(wish)
+        assert not read_in_full(lambda: searching.books(wanted)) & big, wish  # noqa: B023 - called at once
+    for wish in ({"author": book.author_slug}, {"series": book.series_slug}, {"q": book.isbn}, {"q": book.author}):
+        wanted = SearchRequest.from_query(wish)
+        assert not read_in_full(lambda: facets._kinds(wanted.words, wanted.filters)) & big, wish  # noqa: B023
+    for letters in (2, 5, 9):
+        assert not read_in_full(lambda: suggestions(book.author[:letters])) & big, letters  # noqa: B023
+
+
+def test_suggestions_begin_with_what_was_typed_however_many_books_have_it() -> None:
+    grow(300)
+    start = fold(Book.objects.order_by("pk")[0].author)[:2]
+    a_book(title=start, author="Zed")
+    found = suggestions(start)
+    begin = [fold(one.text).startswith(start) for one in found]
+    assert begin == sorted(begin, reverse=True)
+    assert start in [one.text for one in found] and "Author" in [one.kind for one in found]
 
 
 @pytest.mark.prove(long=True)

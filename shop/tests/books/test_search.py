@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.shop]
 @pytest.fixture
 def library() -> None:
     """Books that differ in all that one can look for."""
-    matching._words.forget()
+    matching.forget()
     a_book(title="The Cartographer's Daughter", author="Inês Barroso", series="The Chart Room", series_number=2,
            publisher="Harbour & Quill", shelf="mystery", year=2021, blurb="A map that is wrong.")  # fmt: skip
     a_book(title="The Empty Meridian", author="Inês Barroso", series="The Chart Room", series_number=1,
@@ -111,6 +111,18 @@ def test_what_is_counted_is_what_one_gets() -> None:
                 assert count == len(titles(**query | {kind: value})), (query, kind, value)
 
 
+def test_words_that_many_books_have_find_first_what_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "RANKED_MAX", 2)
+    monkeypatch.setattr(searching, "PAGE_SIZE", 3)
+    a_book(title="The Long River", year=1990)
+    a_book(title="River Long", year=1980)
+    for year in range(2000, 2006):
+        a_book(title=f"Tales {year}", year=year, blurb="A long river.")
+    found = [title for page in "123" for title in titles(q="long river", page=page)]
+    newest = [f"Tales {year}" for year in range(2005, 1999, -1)]
+    assert found == ["The Long River", *newest, "River Long"]
+
+
 @pytest.mark.usefixtures("library")
 def test_an_author_and_a_series_have_pages(client: Client) -> None:
     author = client.get("/authors/ines-barroso/")
@@ -119,6 +131,9 @@ def test_an_author_and_a_series_have_pages(client: Client) -> None:
     series = client.get("/series/the-chart-room/")
     assert [book.series_number for book in series.context["page"]] == [1, 2]
     page = client.get(Book.objects.get(series_number=1).get_absolute_url()).content.decode()
+    found = client.get("/", {"q": "ines"}).context["names"]
+    assert [(one.kind, one.url) for one in found] == [("Author", "/authors/ines-barroso/")]
+    assert client.get("/", {"q": "cartographer"}).context["names"] == []
     for words in (
         'href="/authors/ines-barroso/"',
         'href="/series/the-chart-room/"',

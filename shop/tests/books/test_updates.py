@@ -78,6 +78,7 @@ def test_what_a_shop_opens_with_is_not_stated_and_what_comes_later_is() -> None:
 WRITES_BOOKS = {
     "shop/books/seed/__init__.py": "states it",
     "shop/books/importing/importer.py": "states it",
+    "shop/books/search/in_stock.py": "whether there are copies, which is inventory's to say",
     "shop/simulation/sale_fixture.py": "books to measure with",
     "devtools/big_catalogue.py": "books to measure with",
 }

@@ -60,6 +60,19 @@ def test_a_book_says_its_price_and_whether_there_are_copies(client: Client) -> N
     assert [each["name"] for each in crumbs["itemListElement"]] == ["All books", book.category.name, book.title]
 
 
+def test_authors_and_series_are_said_with_the_address_of_their_books(client: Client) -> None:
+    book = a_book(author="Inês Luz", series="The Tides", series_number=2)
+    person, series = f"{SHOP}/authors/ines-luz/", f"{SHOP}/series/the-tides/"
+    product = head(client, book.get_absolute_url())["data"]["@graph"][0]
+    assert product["author"] == {"@type": "Person", "name": "Inês Luz", "url": person}
+    assert product["isPartOf"] == {"@type": "BookSeries", "name": "The Tides", "url": series}
+    assert product["position"] == 2
+    for address, named in ((person, product["author"]), (series, product["isPartOf"])):
+        said = head(client, address.removeprefix(SHOP))
+        assert (said["canonical"], said["data"]["@graph"][0]) == (address, named)
+    assert head(client, "/authors/INES-luz/")["canonical"] == person
+
+
 def test_a_sale_and_an_empty_shelf_are_said_too(client: Client) -> None:
     book = a_book(stock=9, price_minor=1000)
     a_sale(book, price_minor=400, units=5)
