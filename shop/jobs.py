@@ -9,6 +9,7 @@ from django.utils import timezone
 from kafka_bridge import jobs as bridge_jobs
 from kafka_bridge.runtime import housekeeping, scheduler
 from shop import audit
+from shop.accounts import mails
 from shop.models import AuditRun
 from shop.operations.alerts import watching
 from shop.operations.overview import collector, samples
@@ -77,6 +78,12 @@ housekeeping.register(
         old=samples.OLD,
     )
 )
+
+
+@scheduler.every(seconds=1, after_seconds=1, background=True)
+def send_account_mails() -> None:
+    """Send the mails about accounts that pages have asked for."""
+    mails.send_due()
 
 
 bridge_jobs.take_lag_from(collector.recent_lag)
