@@ -98,8 +98,7 @@ class ConfirmAddress(allauth_views.ConfirmEmailView):  # type: ignore[misc]  # i
         if needs_password:
             form = forms.PasswordForm(self.request.POST, request=self.request, user=user)
             if not form.is_valid():
-                response: HttpResponse = self.render_to_response(self.get_context_data(form=form), status=422)
-        return response
+                return self._page(422, form=form)
         try:
             with transaction.atomic():
                 response: HttpResponseBase = super().post(*args, **kwargs)
