@@ -9,6 +9,7 @@ from django.utils import timezone
 from kafka_bridge import jobs as bridge_jobs
 from kafka_bridge.runtime import housekeeping, scheduler
 from shop import audit
+from shop.accounts import mails
 from shop.books.search import facets, in_stock
 from shop.books.search import index as search_index
 from shop.models import AuditRun
@@ -79,6 +80,12 @@ housekeeping.register(
         old=samples.OLD,
     )
 )
+
+
+@scheduler.every(seconds=1, after_seconds=1, background=True)
+def send_account_mails() -> None:
+    """Send the mails about accounts that pages have asked for."""
+    mails.send_due()
 
 
 bridge_jobs.take_lag_from(collector.recent_lag)

@@ -13,6 +13,8 @@ from django.db.models.functions import Collate, Now
 from django.urls import reverse
 from django.utils.text import slugify
 
+from shop.accounts.tables import AccountMail as AccountMail
+from shop.accounts.tables import SavedAddress as SavedAddress
 from shop.analytics.tables import BookHour as BookHour
 from shop.analytics.tables import BookPrice as BookPrice
 from shop.analytics.tables import BookSales as BookSales

@@ -1,11 +1,12 @@
 """All URLs of the shop."""
 
+from allauth.account.models import EmailAddress
 from django.apps import apps
 from django.contrib import admin
-from django.urls import path, register_converter
+from django.urls import include, path, register_converter
 
 from shop import webhooks
-from shop.accounts import account_views
+from shop.accounts import account_views, password_views, profile_views
 from shop.admin.operations import group_acts, offset_reset, operations_page
 from shop.admin.sales import funnel_page
 from shop.books import book_views, catalogue_views
@@ -14,7 +15,7 @@ from shop.checkout import api, checkout_views
 from shop.contracts import contract_views
 from shop.operations import health
 from shop.operations.processes import metrics_view
-from shop.orderpages import order_views
+from shop.orderpages import guest_views, order_views
 from shop.search_engines import sitemaps
 
 
@@ -32,12 +33,25 @@ class IsbnConverter:
         return value
 
 
+class LettersConverter(IsbnConverter):
+    """Letters and digits of ASCII: an account's id in a link, which ends at the first hyphen."""
+
+    regex = "[0-9A-Za-z]+"
+
+
 register_converter(IsbnConverter, "isbn")
+register_converter(LettersConverter, "alnum")
 admin.autodiscover()
+admin.site.unregister(EmailAddress)  # in another look, and a user's page has the address
 
 # Acts before pages, whose names an address ends with.
 _operations = [*group_acts.urlpatterns, *offset_reset.urlpatterns, *operations_page.urlpatterns]
 _pages = [*_operations, *funnel_page.urlpatterns]
+# Other names of the same pages, by which django-allauth leads to them.
+_as_allauth_calls_them = [
+    path("sign-in/", account_views.SignIn.as_view(), name="account_login"),
+    path("sign-up/", account_views.SignUp.as_view(), name="account_signup"),
+]
 urlpatterns = [
     # First, because Django tries URLs in sequence and a rush of orders comes through here.
     path("api/orders/", api.place_order, name="api_orders"),
@@ -66,9 +80,29 @@ urlpatterns = [
     path("orders/<uuid:order_id>/pay/", order_views.order_pay, name="order_pay"),
     path("orders/<uuid:order_id>/cancel/", order_views.order_cancel, name="order_cancel"),
     path("orders/<uuid:order_id>/return/", order_views.order_return, name="order_return"),
+    path("orders/claim/", guest_views.claim_orders, name="claim_orders"),
+    path("find-order/", guest_views.find_order, name="find_order"),
+    path("find-order/sent/", guest_views.find_order_sent, name="find_order_sent"),
     path("sign-in/", account_views.SignIn.as_view(), name="sign_in"),
     path("sign-out/", account_views.SignOut.as_view(), name="sign_out"),
-    path("sign-up/", account_views.sign_up, name="sign_up"),
+    path("sign-up/", account_views.SignUp.as_view(), name="sign_up"),
+    path("", include(_as_allauth_calls_them)),
+    path("sign-up/sent/", account_views.ConfirmationSent.as_view(), name="account_email_verification_sent"),
+    path("confirm-address/<str:key>/", account_views.ConfirmAddress.as_view(), name="account_confirm_email"),
+    path("reset-password/", password_views.AskReset.as_view(), name="account_reset_password"),
+    path("reset-password/sent/", password_views.ResetAsked.as_view(), name="account_reset_password_done"),
+    path(
+        "reset-password/<alnum:uidb36>-<str:key>/",
+        password_views.ChooseAnew.as_view(),
+        name="account_reset_password_from_key",
+    ),
+    path("reset-password/done/", password_views.Chosen.as_view(), name="account_reset_password_from_key_done"),
+    path("account/", profile_views.account_page, name="account"),
+    path("account/email/", profile_views.ChangeAddress.as_view(), name="account_email"),
+    path("account/password/", password_views.ChangePassword.as_view(), name="account_change_password"),
+    path("account/addresses/", profile_views.addresses_page, name="account_addresses"),
+    path("account/data/", profile_views.export_data, name="account_data"),
+    path("account/delete/", profile_views.delete_account, name="account_delete"),
     path("webhooks/payments/", webhooks.payment_webhook, name="payment_webhook"),
     path("contracts/", contract_views.contracts_page, name="contracts"),
     path("contracts/asyncapi.json", contract_views.contract_document, {"name": "asyncapi"}, name="asyncapi"),

@@ -80,7 +80,7 @@ ROLES = (
     # Staff act on orders, stock and payments in the admin, so the web server may do what these apps may.
     DatabaseRole(
         name="web",
-        writes=("orders", "inventory", "payments", "shop", "auth", "sessions", "admin"),
+        writes=("orders", "inventory", "payments", "shop", "auth", "account", "sessions", "admin"),
         reads=("contenttypes", "kafka_bridge"),
         also=_OF_PROCESSES
         | {

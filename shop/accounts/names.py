@@ -6,18 +6,11 @@ from functools import cache
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
 
 from shop.models import AccountName
 
 # What the Unicode tables leave apart and a screen does not.
 _DIGITS = str.maketrans("01", "ol")
-RESERVED = ("admin", "administrator", "root", "support", "bookrush", "staff", "help", "info", "security", "postmaster")
-"""Names that speak for the shop: nobody gets one by signing up."""
-
-
-class NameTaken(Exception):
-    """Somebody has this name, or one that looks like it, or it is reserved; which one is not said."""
 
 
 def folded(name: str) -> str:
@@ -43,22 +36,6 @@ def _latin(char: str) -> str:
     return str(min(alike, key=lambda letters: (len(letters), letters.casefold()))) if alike else char
 
 
-def claim(user: User) -> None:
-    """Give the account its name, at sign-up; needs a transaction.
-
-    Raises:
-        NameTaken: another account has it, also one that is being made at this moment.
-    """
-    name = canonical(user.username)
-    if name in _RESERVED:
-        raise NameTaken
-    try:
-        with transaction.atomic():
-            AccountName.objects.update_or_create(user=user, defaults={"canonical": name})
-    except IntegrityError as error:
-        raise NameTaken from error
-
-
 def note_on_save(*, instance: User, raw: bool = False, update_fields: Collection[str] | None = None, **_: Any) -> None:
     """Receiver of `post_save`: an account that staff or a command made gets its name too, where that is free."""
     if raw or (update_fields is not None and "username" not in update_fields):
@@ -76,6 +53,3 @@ def user_named(name: str) -> User | None:
         return found
     known = AccountName.objects.select_related("user").filter(canonical=canonical(name)).first()
     return known.user if known is not None and folded(known.user.username) == folded(name) else None
-
-
-_RESERVED = frozenset(map(canonical, RESERVED))

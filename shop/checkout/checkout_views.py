@@ -21,12 +21,14 @@ from orders import links
 from orders import queries as order_queries
 from orders.models import Order
 from orders.placing import placement
+from shop.accounts import address_book, mailboxes
 from shop.activity import noting
 from shop.activity.counting import View
 from shop.books import pricing
 from shop.cart import cart_views, carts
 from shop.checkout import checkout_form, ordering, owners, payment_form, price_check
 from shop.limits import limits, visitors
+from shop.models import SavedAddress
 from shop.site import errors
 
 UNAVAILABLE = "We could not take your order just now, and nothing was charged. Please send it again in a few seconds."
@@ -147,7 +149,8 @@ def _form_page(
         for line in wanted
         if line.sku in offers and free.get(line.sku, 0) > 0
     ]
-    return render(request, "shop/checkout.html", {**_context(form, lines), "differences": differences}, status=status)
+    context = {**_context(form, lines), "differences": differences, "saved_addresses": _saved_addresses(request)}
+    return render(request, "shop/checkout.html", context, status=status)
 
 
 def _unavailable(
@@ -206,9 +209,26 @@ def _conflict(request: HttpRequest, idempotency_key: uuid.UUID) -> HttpResponse:
 
 
 def _known_of(request: HttpRequest) -> dict[str, Any]:
-    """Where the last order of a signed-in buyer went."""
+    """The address that a signed-in buyer has chosen here, or saved as the default, or had the last order sent to."""
     user = request.user
     if not user.is_authenticated:
         return {}
     last = order_queries.orders_of(user.pk).values(*_REMEMBERED).first()
-    return dict(last) if last else {"name": user.get_full_name(), "email": user.email}
+    known = dict(last) if last else {"name": user.get_full_name(), "email": user.email}
+    if address := _saved_address(request):
+        known |= address_book.as_initial(address)
+    if confirmed := mailboxes.confirmed_address(user.pk):
+        known["email"] = confirmed
+    return known
+
+
+def _saved_address(request: HttpRequest) -> SavedAddress | None:
+    """The one that `?address=` names, else the default one."""
+    saved = _saved_addresses(request)
+    chosen = request.GET.get("address", "")
+    return next((address for address in saved if str(address.pk) == chosen), saved[0] if saved else None)
+
+
+def _saved_addresses(request: HttpRequest) -> list[SavedAddress]:
+    user_id = request.user.pk
+    return address_book.of_account(user_id) if user_id is not None else []

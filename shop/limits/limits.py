@@ -4,7 +4,8 @@
 Each limit lets so many through at once and then one after each interval (the generic cell rate algorithm). One script
 in Redis checks all limits of a request, and counts it only where none refuses. Who is refused gets a 429, the time to
 wait, and words. No limit counts by something that a stranger can name: wrong passwords are counted for a user name
-*and* a network together, so that nobody can lock out somebody else. A network is an IPv4 address or a /64 of IPv6.
+*and* a network together, so that nobody can lock out somebody else. The one exception is `ADDRESS_MAILS`, which says
+why. A network is an IPv4 address or a /64 of IPv6.
 
 Behind one address there may be a whole company, and in a flash sale all of it at once. So what counts by network lets
 through what hundreds of people do in a minute, and the narrow limits count by account or session.
@@ -94,6 +95,36 @@ SIGN_UP = Limit(
     why="Accounts are made once, and a machine that makes hundreds wants to get around a limit per customer or to find "
     "out which names exist. Closed: ordering works without an account.",
 )
+ACCOUNT_MAILS = Limit(
+    name="account-mails",
+    by="network",
+    burst=10,
+    each_seconds=60,
+    sentence="Many mails were asked for from your network.",
+    without_redis=WithoutRedis.CLOSED,
+    why="A new password, or the link to an order, is asked for once. A machine that asks for hundreds fills strangers' "
+    "mailboxes, or tries references of orders. Closed: links in mails that were sent go on working.",
+)
+ADDRESS_MAILS = Limit(
+    name="address-mails",
+    by="mail address",
+    burst=4,
+    each_seconds=900,
+    sentence="This address has got many mails.",
+    without_redis=WithoutRedis.OPEN,
+    why="From many networks one mailbox could be filled all the same. Nobody is told and nobody is locked out: what is "
+    "left out is one more mail like those that have just come, and their links hold. Open: the limit by network is "
+    "closed.",
+)
+ACCOUNT_DATA = Limit(
+    name="account-data",
+    by="account",
+    burst=5,
+    each_seconds=300,
+    sentence="You have just downloaded your data several times.",
+    without_redis=WithoutRedis.OPEN,
+    why="To gather all that there is about a person reads many tables. Open: everybody has a right to it.",
+)
 ORDERS_VISITOR = Limit(
     name="orders-visitor",
     by="account, or session of a guest",
@@ -123,7 +154,17 @@ SEARCH = Limit(
     without_redis=WithoutRedis.OPEN,
     why="A search is the most expensive page there is without an account. Open: a slow page is better than none.",
 )
-LIMITS = (SIGN_IN_NAME, SIGN_IN_NETWORK, SIGN_UP, ORDERS_VISITOR, ORDERS_NETWORK, SEARCH)
+LIMITS = (
+    SIGN_IN_NAME,
+    SIGN_IN_NETWORK,
+    SIGN_UP,
+    ACCOUNT_MAILS,
+    ADDRESS_MAILS,
+    ACCOUNT_DATA,
+    ORDERS_VISITOR,
+    ORDERS_NETWORK,
+    SEARCH,
+)
 
 
 class Refused(Exception):

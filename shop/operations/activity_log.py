@@ -40,6 +40,7 @@ ACTIONS = (
     "sale changed",
     "sale ended",
     "sale deleted",
+    "account deleted",
     "alert silenced",
     "silence ended",
 )

@@ -1,4 +1,4 @@
-"""The form for a return."""
+"""The forms about orders: for a return, and to find an order again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,3 +44,23 @@ class ReturnForm(forms.Form):
     def copies(self) -> dict[str, forms.BoundField]:
         """The number fields by sku, for the page."""
         return {sku: self[f"copies-{sku}"] for sku in self._skus}
+
+
+class FindOrderForm(forms.Form):
+    """What stands on an order's mails: its reference, and the address that they went to."""
+
+    reference = fields.TypedTextField(
+        label="Order number",
+        max_length=16,
+        help_text="It stands in our mails and on the parcel, such as BR-7K2M9-QXD4W.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false"}),
+    )
+    email = fields.AddressField(
+        label="Email",
+        help_text="The one that you ordered with.",
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
+
+    def clean_reference(self) -> str:
+        """As references are written, whichever way it was typed."""
+        return str(self.cleaned_data["reference"]).upper().replace(" ", "")

@@ -80,6 +80,7 @@ def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[st
         "returns": _returns(order_id, lines),
         "can_return": any(_left(lines).values()),
         "is_buyer": access.is_buyer(request, order),
+        "claim_key": access.key_of(request) if order.user_id is None and access.is_buyer(request, order) else "",
         "live_path": f"/live/orders/{order_id}/{_key_query(request)}",
         "snapshot_url": _address("api_order", request, order_id),
         "fragment_url": _address("order_fragment", request, order_id),

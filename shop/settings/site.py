@@ -37,6 +37,8 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "django_htmx",
+    # Only this part of django-allauth: its pages and words are the shop's own.
+    "allauth.account",
     "kafka_bridge",
     "orders",
     "inventory",
@@ -60,6 +62,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "shop.site.one_time_forms.OneTimeFormsMiddleware",
     "shop.operations.pages.signing_out.SigningOutMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -99,6 +102,20 @@ AUTHENTICATION_BACKENDS = [
 LOGIN_URL = "sign_in"
 LOGIN_REDIRECT_URL = "my_orders"
 LOGOUT_REDIRECT_URL = "catalogue"
+ACCOUNT_ADAPTER = "shop.accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email", "username"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+# No page tells which addresses have an account; that takes an address that is confirmed before the first sign-in.
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+# So long the browser that signed up is known by the link of the mail.
+ACCOUNT_LOGIN_TIMEOUT = 24 * 3600
+# All limits are in shop/limits/limits.py.
+ACCOUNT_RATE_LIMITS = False
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

@@ -65,6 +65,7 @@ class Address:
 HEADINGS = ("server", "address", "methods", "who may call it", "limits")
 _ORDERS = (limits.ORDERS_VISITOR, limits.ORDERS_NETWORK)
 _SIGN_IN = (limits.SIGN_IN_NAME, limits.SIGN_IN_NETWORK)
+_MAILS = (limits.ACCOUNT_MAILS, limits.ADDRESS_MAILS)
 _CAPS = "so many sockets of the process, and of an address"
 _SHARE = "a share of the process's sockets, and of those of an address"
 _PANELS = "twenty at once ask for what is opened"
@@ -103,6 +104,44 @@ ADDRESSES = (
     Address(path="/sign-in/", name="sign_in", methods=(*FORM, "PUT"), rate_limits=_SIGN_IN),
     Address(path="/sign-out/", name="sign_out", methods=POST),
     Address(path="/sign-up/", name="sign_up", methods=FORM, rate_limits=(limits.SIGN_UP,)),
+    Address(path="/sign-up/sent/", name="account_email_verification_sent"),
+    Address(
+        path="/confirm-address/<str:key>/",
+        name="account_confirm_email",
+        methods=FORM,
+        rate_limits=_SIGN_IN,
+        bounds="who has a mail's link, and signed up in this browser or knows the password",
+    ),
+    Address(path="/reset-password/", name="account_reset_password", methods=FORM, rate_limits=_MAILS),
+    Address(path="/reset-password/sent/", name="account_reset_password_done"),
+    Address(
+        path="/reset-password/<alnum:uidb36>-<str:key>/",
+        name="account_reset_password_from_key",
+        methods=FORM,
+        bounds="who has a mail's link, once",
+    ),
+    Address(path="/reset-password/done/", name="account_reset_password_from_key_done"),
+    Address(path="/account/", name="account", who=Who.ACCOUNT),
+    Address(path="/account/email/", name="account_email", methods=FORM, who=Who.ACCOUNT, rate_limits=_MAILS),
+    Address(
+        path="/account/password/", name="account_change_password", methods=FORM, who=Who.ACCOUNT, rate_limits=_SIGN_IN
+    ),
+    Address(
+        path="/account/addresses/", name="account_addresses", methods=FORM, who=Who.ACCOUNT, bounds="twenty addresses"
+    ),
+    Address(
+        path="/account/data/", name="account_data", methods=POST, who=Who.ACCOUNT, rate_limits=(limits.ACCOUNT_DATA,)
+    ),
+    Address(path="/account/delete/", name="account_delete", methods=FORM, who=Who.ACCOUNT, rate_limits=_SIGN_IN),
+    Address(
+        path="/orders/claim/",
+        name="claim_orders",
+        methods=POST,
+        who=Who.ACCOUNT,
+        bounds="an order whose link is sent along, or all of the account's confirmed address",
+    ),
+    Address(path="/find-order/", name="find_order", methods=FORM, rate_limits=_MAILS),
+    Address(path="/find-order/sent/", name="find_order_sent"),
     Address(
         path="/webhooks/payments/", name="payment_webhook", methods=POST, who=Who.GATEWAY, bounds="a body of 64 KiB"
     ),

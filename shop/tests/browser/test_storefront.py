@@ -22,7 +22,7 @@ NOTE_WORDS = """() => {
 def sign_in(page: Page) -> None:
     """As the demo's buyer."""
     page.goto("/sign-in/")
-    page.get_by_label("Username").fill("reader")
+    page.get_by_label("Email or user name").fill("reader")
     page.get_by_label("Password").fill("reader")
     page.get_by_role("main").get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="My orders")).to_be_visible()
@@ -243,7 +243,7 @@ def test_no_page_is_wider_than_a_phone(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     shopping.fill_cart(page, "The Cartographer of Small Moons")
     too_wide, dark = [], []
-    for path in ("/", "/?q=zzz", "/cart/", "/checkout/", "/sign-in/", "/sign-up/", "/nowhere/"):
+    for path in ("/", "/?q=zzz", "/cart/", "/checkout/", "/sign-in/", "/sign-up/", "/find-order/", "/nowhere/"):
         page.goto(path)
         if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
             too_wide.append(path)

@@ -92,6 +92,7 @@ class Shop:
         if visitor in self.accounts:
             client.force_login(self.accounts[visitor])
         path = address.path.replace("<uuid:order_id>", str(self.order.pk)).replace("<isbn:isbn>", self.book.isbn)
+        path = path.replace("<alnum:uidb36>", "1").replace("<str:key>", "x-y")
         slugs = {"author": self.book.author_slug, "series": self.book.series_slug}
         key = f"?key={links.key_for(self.order.pk)}" if visitor == "link" else ""
         response: Any = client.generic(

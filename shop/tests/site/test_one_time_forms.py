@@ -55,6 +55,18 @@ OTHERWISE_ONCE = {
     "sign_in": "signs in",
     "sign_out": "signs out",
     "sign_up": "an address has one account",
+    "account_login": "is sign_in",
+    "account_signup": "is sign_up",
+    "account_confirm_email": "an address is confirmed or not",
+    "account_reset_password": "asks for a mail; there is a limit of them",
+    "account_reset_password_from_key": "its link works once",
+    "account_email": "asks for a mail; there is a limit of them",
+    "account_change_password": "the old password is the old one once",
+    "account_addresses": "an address is kept once",
+    "account_data": "moves nothing",
+    "account_delete": "an account is deleted once",
+    "claim_orders": "an order that has an account is not claimed",
+    "find_order": "asks for a mail; there is a limit of them",
 }
 """Forms of buyers without a token, and why they need none."""
 
