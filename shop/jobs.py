@@ -12,6 +12,7 @@ from shop import audit
 from shop.models import AuditRun
 from shop.operations.alerts import watching
 from shop.operations.overview import collector, samples
+from shop.waitlist import waitlist_jobs as waitlist_jobs
 
 log = logging.getLogger(__name__)
 BY = "timekeeper"

@@ -81,6 +81,11 @@ def of_list(name: str, description: str, path: str, page: int, *, is_indexed: bo
     )
 
 
+def of_page(name: str, description: str, path: str) -> PageAbout:
+    """One of the shop's own pages."""
+    return PageAbout(title=name, description=_short(description), path=path, data=_crumbs((name, path)))
+
+
 def of_book(book: models.Book, offer: pricing.Offer | None, left: int | None) -> PageAbout:
     """A book, with its price and whether there are copies."""
     path, shelf = book.get_absolute_url(), book.category
