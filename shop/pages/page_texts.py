@@ -1,10 +1,13 @@
 """What the shop's own pages say: the texts of staff, or those that the shop came with."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from shop.pages.tables import Language, ShopPage, Slug
 
+# Within a paragraph or a point of a list: the files are wrapped, and a form does that by itself.
+_LINE_BREAK = re.compile(r"(?<!\n)\n(?!\n|- |#) *")
 _FOLDER = Path(__file__).parent / "texts"
 
 
@@ -31,4 +34,6 @@ def read(slug: str, language: str) -> PageText | None:
 def as_delivered(slug: str, language: str) -> PageText:
     """The page as the shop came with it: a text to be gone through before anybody relies on it."""
     title, _, text = (_FOLDER / language / f"{slug}.md").read_text().partition("\n")
-    return PageText(slug=slug, language=language, title=title.removeprefix("# "), text=text.strip())
+    return PageText(
+        slug=slug, language=language, title=title.removeprefix("# "), text=_LINE_BREAK.sub(" ", text.strip())
+    )

@@ -16,10 +16,10 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from inventory import kept_copies
+from inventory import kept_copies, ledger
 from kafka_bridge.runtime.postgresql import transactions
 from shop.flashsales.flash_sales import LAST_ORDERS
-from shop.models import WaitlistEntry
+from shop.models import Book, WaitlistEntry
 
 BY = "waitlist"
 State = WaitlistEntry.State
@@ -27,11 +27,10 @@ _BATCH = 200
 # A mail that does not leave keeps its copy from others; after so long the copy goes back by itself.
 _UNSENT_MOST = timedelta(days=7)
 _WANTED = """
-SELECT s.sku, s.received - s.held - s.sold FROM inventory_stock s
+SELECT s.sku FROM inventory_stock s
 WHERE s.bin = s.sku AND s.received > s.held + s.sold
   AND s.sku IN (SELECT sku FROM shop_waitlistentry WHERE state = 'waiting')
   AND EXISTS (SELECT FROM shop_book b WHERE b.isbn = s.sku AND b.is_listed)
-ORDER BY s.sku
 """
 
 
@@ -39,18 +38,30 @@ def serve(*, skus: Sequence[str] = ()) -> int:
     """End what was kept long enough, and keep what is free for those who wait; needs a transaction. Returns how many
     are told. With `skus` only for these books."""
     transactions.require("shop.waitlist.serving")
-    _end_overdue()
+    overdue = _overdue(skus)
+    wanted = {*_wanted(skus), *overdue.values()}
+    if not wanted:
+        return 0
+    # All at once, in the sequence in which everybody locks pools.
+    ledger.lock([*wanted, *(kept_copies.pool_of(sku, number) for number, sku in overdue.items())])
+    if overdue:
+        end(overdue, reason="kept long enough")
+    return sum(_keep_for_next(sku) for sku in sorted(wanted))
+
+
+def _overdue(skus: Sequence[str]) -> dict[int, str]:
+    """Entries whose copy was kept long enough, locked: skus by id."""
+    told = WaitlistEntry.objects.filter(state=State.TOLD, held_until__lt=timezone.now() - LAST_ORDERS)
+    if skus:
+        told = told.filter(sku__in=skus)
+    return dict(told.order_by("pk").select_for_update(skip_locked=True).values_list("pk", "sku")[:_BATCH])
+
+
+def _wanted(skus: Sequence[str]) -> set[str]:
+    """Books that have free copies and buyers who wait."""
     with connection.cursor() as cursor:
         cursor.execute(_WANTED)
-        wanted = [(sku, free) for sku, free in cursor.fetchall() if not skus or sku in skus]
-    return sum(_keep_for_next(sku, min(free, _BATCH)) for sku, free in wanted)
-
-
-def _end_overdue() -> None:
-    overdue = WaitlistEntry.objects.filter(state=State.TOLD, held_until__lt=timezone.now() - LAST_ORDERS)
-    found = dict(overdue.order_by("pk").select_for_update(skip_locked=True).values_list("pk", "sku")[:_BATCH])
-    if found:
-        end(found, reason="kept long enough")
+        return {sku for (sku,) in cursor.fetchall() if not skus or sku in skus}
 
 
 def end(copies: dict[int, str], *, reason: str) -> None:
@@ -61,9 +72,11 @@ def end(copies: dict[int, str], *, reason: str) -> None:
     )
 
 
-def _keep_for_next(sku: str, free: int) -> int:
+def _keep_for_next(sku: str) -> int:
+    if not Book.objects.filter(isbn=sku, is_listed=True).exists():
+        return 0
     waiting = WaitlistEntry.objects.filter(sku=sku, state=State.WAITING).order_by("confirmed_at", "pk")
-    numbers = list(waiting.select_for_update(skip_locked=True).values_list("pk", flat=True)[:free])
+    numbers = list(waiting.select_for_update(skip_locked=True).values_list("pk", flat=True)[:_BATCH])
     closes_at = timezone.now() + timedelta(hours=settings.BACK_IN_STOCK_HOLD_HOURS) + _UNSENT_MOST
     served = kept_copies.keep(
         sku=sku, numbers=numbers, closes_at=closes_at, reason="kept for a buyer who waited for it", by=BY

@@ -9,10 +9,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from kafka_bridge import admin as facts
 from shop.admin.site import navigation, stale_forms
 from shop.models import ShopPage
 from shop.operations import activity_log
@@ -57,7 +57,7 @@ class ShopPageAdmin(stale_forms.CheckedAdmin):
     list_filter = ("language", "slug")
     fieldsets = ((None, {"fields": ("title", "text", "where")}),)
     readonly_fields = ("where",)
-    change_form_outer_after_template = "admin/shop/shop_page_preview.html"
+    change_form_before_template = "admin/shop/shop_page_preview.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """All pages are there from the beginning."""
@@ -103,4 +103,4 @@ class ShopPageAdmin(stale_forms.CheckedAdmin):
     @admin.display(description="in the shop")
     def where(self, row: ShopPage) -> str:
         """A link to the page."""
-        return format_html('<a href="{0}">{0}</a>', row.get_absolute_url())
+        return facts.link(row.get_absolute_url(), row.get_absolute_url())

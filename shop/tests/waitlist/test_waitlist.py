@@ -103,6 +103,7 @@ def test_one_copy_returns_and_one_of_two_gets_it(book: Book, slow_carrier: None,
     assert (refused.status_code, Order.objects.count()) == (422, 0)
 
     assert "One copy is kept for you until" in first.get(link).content.decode()
+    assert "I do not want it any more" in first.get(link).content.decode()
     assert first.post(link, {"order": "1"})["Location"] == "/checkout/"
     placed = first.post("/checkout/", checkout_form(first))
     assert placed.status_code == 302
