@@ -19,7 +19,7 @@ class PageViewed(Event, frozen=True, kw_only=True):
     TYPE: ClassVar = "page.viewed"
     TOPIC: ClassVar = TOPIC
     page: Annotated[str, Meta(min_length=1)]
-    """Which kind of page: front, list, book, cart or checkout."""
+    """Which kind of page: front, list, book, cart, checkout, or page (imprint, terms and the like)."""
     sku: str = ""
     """The ISBN, on the page of a book."""
     views: int

@@ -35,4 +35,4 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     quantity: int
     unit_price_minor: int
     sale_id: int | None = None
-    """The sale for which the units were set aside, if it is one."""
+    """The sale for which the units were set aside, if it is one; below 0 for a copy that was kept for this buyer."""

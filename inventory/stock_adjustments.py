@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection
+from django.db.models.functions import Now
 
 from inventory import ledger
 from inventory.ledger import Kind, MovementEntry
@@ -119,11 +120,26 @@ def return_unsold(*, limit: int = 100) -> int:
             "SELECT bin, sku FROM inventory_stock WHERE closes_at < now() AND received > held + sold LIMIT %s", [limit]
         )
         over = dict(cursor.fetchall())
-    locked = ledger.lock([*over, *over.values()])
+    return _move_back(over, by="timekeeper", reason="it is set aside no longer")
+
+
+def close(*, pools: Mapping[str, str], reason: str, by: str) -> int:
+    """End these pools (each with its sku) now: free units go back, those of orders as soon as the orders give them up.
+
+    Returns the number of units that went back.
+    """
+    transactions.require("inventory.stock_adjustments")
+    Stock.objects.filter(bin__in=list(pools)).update(closes_at=Now())
+    return _move_back(pools, by=by, reason=reason)
+
+
+def _move_back(pools: Mapping[str, str], *, by: str, reason: str) -> int:
+    locked = ledger.lock([*pools, *pools.values()])
     entries = [
         entry
-        for name, sku in sorted(over.items())
-        for entry in _moved(sku, name, -locked[name].free, by="timekeeper", reason="the sale is over")
+        for name, sku in sorted(pools.items())
+        if name in locked
+        for entry in _moved(sku, name, -locked[name].free, by=by, reason=reason)
     ]
     ledger.write(entries)
     return sum(entry.received for entry in entries if entry.received > 0)

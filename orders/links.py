@@ -35,6 +35,13 @@ def address(order: Order) -> str:
     return page if order.user_id else f"{page}?key={key_for(order.pk)}"
 
 
+def withdrawal_address(order: Order) -> str:
+    """Where the order's buyer can withdraw from the purchase, for a mail; an account's asks for the reference."""
+    if order.user_id:
+        return f"{settings.SHOP_URL}/withdraw/"
+    return f"{settings.SHOP_URL}/orders/{order.pk}/withdraw/?key={key_for(order.pk)}"
+
+
 def may_see(*, order: Order, user: Any, key: str) -> bool:
     """Whether this visitor may see the order: by link, as its owner, or as staff who may view orders."""
     if key and is_valid(order.pk, key):

@@ -13,6 +13,7 @@ import money
 from events import catalogue
 from orders import cancel_reasons
 from orders.order_set import OrderQuerySet
+from orders.withdrawal_table import Withdrawal as Withdrawal
 
 
 class Status(models.TextChoices):
@@ -291,14 +292,19 @@ class Shipment(models.Model):
 
 
 class ReturnRequest(models.Model):
-    """A buyer's request to send copies back; staff accept it (their money goes back) or decline it with a reason."""
+    """Copies that a buyer wants to send back: asked for, and staff accept (their money goes back) or decline it with a
+    reason; or withdrawn from, which staff cannot decline."""
 
     class State(models.TextChoices):
         """How far it is."""
 
         ASKED = "asked", "Asked for"
+        WITHDRAWN = "withdrawn", "Withdrawn, books awaited"
         ACCEPTED = "accepted", "Accepted"
         DECLINED = "declined", "Declined"
+
+    OPEN = (State.ASKED, State.WITHDRAWN)
+    """Those that staff still have to do something about."""
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="return_requests")
     units = models.JSONField()
@@ -315,6 +321,9 @@ class ReturnRequest(models.Model):
         ordering = ("-id",)
         constraints = (
             models.UniqueConstraint(fields=["order"], name="return_asked_once", condition=models.Q(state="asked")),
+            models.UniqueConstraint(
+                fields=["order"], name="return_awaited_once", condition=models.Q(state="withdrawn")
+            ),
         )
 
     def __str__(self) -> str:
@@ -336,6 +345,7 @@ class OrderMail(models.Model):
         RETURN_DECLINED = "kept", "Return declined"
         CANCELLED = "cancelled", "Order cancelled"
         REFUNDED = "refunded", "Money refunded"
+        WITHDRAWN = "withdrawn", "Receipt of your withdrawal"
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="mails", db_index=False)
     kind = models.CharField(max_length=10, choices=Kind.choices)

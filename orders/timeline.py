@@ -34,7 +34,9 @@ RETURNED = "returned"
 """Copies that had left are paid back."""
 RETURN_DECLINED = "return declined"
 """Staff do not take back what the buyer wanted to send."""
-OF_RETURNS = (RETURN_ASKED, RETURNED, RETURN_DECLINED)
+WITHDRAWN = "withdrawn"
+"""The buyer has withdrawn from copies that had left, and sends them back."""
+OF_RETURNS = (RETURN_ASKED, RETURNED, RETURN_DECLINED, WITHDRAWN)
 
 
 def counted(units: Mapping[str, int]) -> str:
@@ -74,14 +76,19 @@ def _back(order: Order, trail: TrailEvents) -> tuple[list[Step], list[Step]]:
             returned += [_step("returned", "Copies returned", "done", at), _money_back(next(refunds, None))]
         elif what == RETURN_DECLINED:
             returned.append(_step("return_declined", "Return declined", "done", at))
-    if ReturnRequest.objects.filter(order=order, state=ReturnRequest.State.ASKED).exists():
-        returned.append(_step("return_asked", "Return asked for", "current", None))
+    match (
+        ReturnRequest.objects.filter(order=order, state__in=ReturnRequest.OPEN).values_list("state", flat=True).first()
+    ):
+        case ReturnRequest.State.ASKED:
+            returned.append(_step("return_asked", "Return asked for", "current", None))
+        case ReturnRequest.State.WITHDRAWN:
+            returned.append(_step("withdrawn", "Withdrawn, waiting for the books", "current", None))
     return cancelled, returned
 
 
 def is_open(step: Step) -> bool:
     """Whether something about copies that were cancelled or came back is still to follow."""
-    return step.state == "current" and step.code in ("part_refunded", "return_asked")
+    return step.state == "current" and step.code in ("part_refunded", "return_asked", "withdrawn")
 
 
 def _money_back(at: datetime | None) -> Step:

@@ -15,6 +15,7 @@ from shop.books.search import index as search_index
 from shop.models import AuditRun
 from shop.operations.alerts import watching
 from shop.operations.overview import collector, samples
+from shop.waitlist import waitlist_jobs as waitlist_jobs
 
 log = logging.getLogger(__name__)
 BY = "timekeeper"

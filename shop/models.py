@@ -32,6 +32,8 @@ from shop.operations.alerts.tables import AlertEvaluation as AlertEvaluation
 from shop.operations.alerts.tables import AlertNotice as AlertNotice
 from shop.operations.alerts.tables import AlertRecord as AlertRecord
 from shop.operations.alerts.tables import AlertSilence as AlertSilence
+from shop.pages.tables import ShopPage as ShopPage
+from shop.waitlist.tables import WaitlistEntry as WaitlistEntry
 
 
 def searchable(*texts: str) -> str:

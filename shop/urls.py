@@ -16,7 +16,10 @@ from shop.contracts import contract_views
 from shop.operations import health
 from shop.operations.processes import metrics_view
 from shop.orderpages import guest_views, order_views
+from shop.orderpages import order_views, withdrawal_views
+from shop.pages import page_views
 from shop.search_engines import sitemaps
+from shop.waitlist import waitlist_views
 
 
 class IsbnConverter:
@@ -60,6 +63,8 @@ urlpatterns = [
     path("api/orders", api.place_order, name="api_orders_bare"),
     path("api/orders/<uuid:order_id>", api.order_state, name="api_order_bare"),
     path("", catalogue_views.catalogue_page, name="catalogue"),
+    path("pages/<slug:slug>/", page_views.page, name="page"),
+    path("<slug:language>/pages/<slug:slug>/", page_views.page, name="page_in"),
     path("authors/<slug:slug>/", catalogue_views.author_page, name="author"),
     path("series/<slug:slug>/", catalogue_views.series_page, name="series"),
     path("robots.txt", sitemaps.robots, name="robots"),
@@ -83,6 +88,10 @@ urlpatterns = [
     path("orders/claim/", guest_views.claim_orders, name="claim_orders"),
     path("find-order/", guest_views.find_order, name="find_order"),
     path("find-order/sent/", guest_views.find_order_sent, name="find_order_sent"),
+    path("orders/<uuid:order_id>/withdraw/", withdrawal_views.order_withdraw, name="order_withdraw"),
+    path("waitlist/", waitlist_views.join, name="waitlist_join"),
+    path("waitlist/<int:entry_id>/<str:key>/", waitlist_views.entry_page, name="waitlist_entry"),
+    path("withdraw/", withdrawal_views.withdraw, name="withdraw"),
     path("sign-in/", account_views.SignIn.as_view(), name="sign_in"),
     path("sign-out/", account_views.SignOut.as_view(), name="sign_out"),
     path("sign-up/", account_views.SignUp.as_view(), name="sign_up"),

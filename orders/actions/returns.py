@@ -30,8 +30,8 @@ def ask_return(*, order_id: UUID, units: Mapping[str, int], reason: str) -> Retu
     """
     work, order = begin_one(order_id)
     _refuse_return(order, lines_of(order), units)
-    if ReturnRequest.objects.filter(order=order, state=ReturnRequest.State.ASKED).exists():
-        raise CannotReturn(f"A return of {order} has been asked for already, and is not answered yet.")
+    if ReturnRequest.objects.filter(order=order, state__in=ReturnRequest.OPEN).exists():
+        raise CannotReturn(f"A return of {order} is open already.")
     request = ReturnRequest.objects.create(order=order, units=dict(units), reason=reason)
     work.note(order, timeline.RETURN_ASKED, Answer.MOVE, f"{timeline.counted(units)}: {reason}")
     work.close()
@@ -54,10 +54,11 @@ def accept_return(
     lines = lines_of(order)
     _refuse_return(order, lines, units)
     if request_id is not None:
-        request = _open_request(order, request_id)
+        request = _open_request(order, request_id, *ReturnRequest.OPEN)
         # Staff who only repeat the buyer's words tell the buyer nothing.
         said = "" if request.reason.startswith(reason) else reason
-        _answer_request(request, ReturnRequest.State.ACCEPTED, said, by, at=work.now)
+        if not _is_still_awaited(request, units):
+            _answer_request(request, ReturnRequest.State.ACCEPTED, said, by, at=work.now)
     returned = [line for line in lines if line.sku in units]
     for line in returned:
         line.returned += units[line.sku]
@@ -90,7 +91,7 @@ def decline_return(*, request_id: int, answer: str, by: str) -> Order:
     if order_id is None:
         raise CannotReturn(f"There is no return {request_id}.")
     work, order = begin_one(order_id)
-    request = _open_request(order, request_id)
+    request = _open_request(order, request_id, ReturnRequest.State.ASKED)
     _answer_request(request, ReturnRequest.State.DECLINED, answer, by, at=work.now)
     declined = ReturnRequest.objects.filter(order=order, state=ReturnRequest.State.DECLINED).count()
     mail = mails.MailRequest(order_id=order.pk, kind=OrderMail.Kind.RETURN_DECLINED, number=declined, reason=answer)
@@ -116,11 +117,25 @@ def _refuse_return(order: Order, lines: Sequence[OrderLine], units: Mapping[str,
             raise CannotReturn(f"{order} has {left.get(sku, 0)} copies of {sku} left, so {wanted} cannot be returned.")
 
 
-def _open_request(order: Order, request_id: int) -> ReturnRequest:
-    request = ReturnRequest.objects.filter(pk=request_id, order=order, state=ReturnRequest.State.ASKED).first()
+def _open_request(order: Order, request_id: int, *states: ReturnRequest.State) -> ReturnRequest:
+    request = ReturnRequest.objects.filter(pk=request_id, order=order, state__in=ReturnRequest.OPEN).first()
     if request is None:
         raise CannotReturn(f"This return of {order} was answered already.")
+    if request.state not in states:
+        raise CannotReturn(f"The buyer has withdrawn from these copies of {order}, which cannot be declined.")
     return request
+
+
+def _is_still_awaited(request: ReturnRequest, paid_back: Mapping[str, int]) -> bool:
+    """Whether other copies that were withdrawn from are still to come; the request is about those from now on."""
+    if request.state != ReturnRequest.State.WITHDRAWN:
+        return False
+    rest = {sku: units - paid_back.get(sku, 0) for sku, units in request.units.items()}
+    rest = {sku: units for sku, units in rest.items() if units > 0}
+    if rest:
+        request.units = rest
+        request.save(update_fields=["units"])
+    return bool(rest)
 
 
 def _answer_request(request: ReturnRequest, state: ReturnRequest.State, answer: str, by: str, *, at: datetime) -> None:

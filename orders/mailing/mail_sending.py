@@ -173,6 +173,8 @@ def _message(mail: OrderMail) -> EmailMessage:
         "money": messages.money(order),
         "what_went_back": messages.what_went_back(order),
         "address": links.address(order),
+        "withdrawal_address": links.withdrawal_address(order),
+        "withdrawal": messages.withdrawal(mail),
     }
     text = render_to_string(f"mail/{mail.kind}.txt", context)
     return EmailMessage(f"{mail.get_kind_display()}: {order.reference}", text, to=[order.email])

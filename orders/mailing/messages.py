@@ -2,10 +2,12 @@
 
 import re
 import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
 
 from events import catalogue
 from orders.cancel_reasons import BY_BUYER, CancelCode, CancelReason
-from orders.models import Order, PaymentWait, Status
+from orders.models import Order, OrderMail, PaymentWait, Status, Withdrawal
 
 _HEADLINES = {
     Status.PENDING: "Your order is being processed",
@@ -148,6 +150,26 @@ def what_went_back(order: Order) -> str:
     if cancelled and returned:
         return "for copies that were cancelled or came back"
     return "for the copies that came back" if returned else "for the copies that were cancelled"
+
+
+@dataclass(frozen=True)
+class WithdrawalWords:
+    """What the receipt of a withdrawal says of it."""
+
+    declared_at: datetime
+    copies: list[tuple[int, str]]
+    """How many of which title."""
+    had_left: bool
+
+
+def withdrawal(mail: OrderMail) -> WithdrawalWords | None:
+    """What the buyer declared, for its receipt; None for other mails."""
+    if mail.kind != OrderMail.Kind.WITHDRAWN:
+        return None
+    found = Withdrawal.objects.get(order=mail.order_id, number=mail.number)
+    titles = {line.sku: line.title for line in mail.order.lines.all()}
+    copies = [(number, titles.get(sku, sku)) for sku, number in found.units.items()]
+    return WithdrawalWords(declared_at=found.declared_at, copies=copies, had_left=found.had_left)
 
 
 def _never_charged(order: Order) -> bool:

@@ -14,8 +14,8 @@ from shop.admin.operations import activity_log_admin, alerts, audits, silences
 from shop.admin.orders import mails, order_admin, returns
 from shop.admin.payments import charges, reviews
 from shop.admin.sales import books, flash_sales, sales_figures
-from shop.admin.site import users
-from shop.admin.stock import stock_admin
+from shop.admin.site import shop_pages, users
+from shop.admin.stock import stock_admin, waitlist
 
 __all__ = [
     "activity_log_admin",
@@ -29,9 +29,11 @@ __all__ = [
     "returns",
     "reviews",
     "sales_figures",
+    "shop_pages",
     "silences",
     "stock_admin",
     "users",
+    "waitlist",
 ]
 
 # Every event of these topics is about an order, and its key is the order's id.

@@ -17,6 +17,7 @@ from shop.books import pricing
 from shop.cart import carts, forms
 from shop.checkout import price_check
 from shop.site.same_origin import same_origin
+from shop.waitlist import kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +46,9 @@ class CartRow:
         return price_check.most_with(self.offer) if self.offer else QUANTITY_MAX
 
 
-def rows(entries: list[carts.CartEntry]) -> list[CartRow]:
-    """The cart at current prices, with what has changed since the books were added."""
-    offers = pricing.offers([entry.sku for entry in entries])
+def rows(entries: list[carts.CartEntry], copies: kept.Kept = kept.NOTHING) -> list[CartRow]:
+    """The cart at current prices, with what has changed since the books were added; `copies` are kept for its owner."""
+    offers = kept.applied(pricing.offers([entry.sku for entry in entries]), copies)
     free = pricing.free(offers)
     return [
         CartRow(
@@ -55,7 +56,7 @@ def rows(entries: list[carts.CartEntry]) -> list[CartRow]:
             quantity=entry.quantity,
             offer=offers.get(entry.sku),
             left=free.get(entry.sku, 0),
-            notices=tuple(price_check.differences([wanted(entry)])),
+            notices=tuple(price_check.differences_from([wanted(entry)], offers)),
         )
         for entry in entries
     ]
@@ -70,7 +71,7 @@ def wanted(entry: carts.CartEntry) -> price_check.WantedLine:
 @require_safe
 def cart_page(request: HttpRequest) -> HttpResponse:
     """All books in the cart, and what prevents ordering them."""
-    lines = rows(carts.cart_of(request).entries())
+    lines = rows(carts.cart_of(request).entries(), kept.of_visitor(request.session))
     noting.page_shown(request, View("cart"))
     context = {
         "lines": lines,

@@ -30,6 +30,7 @@ from shop.checkout import checkout_form, ordering, owners, payment_form, price_c
 from shop.limits import limits, visitors
 from shop.models import SavedAddress
 from shop.site import errors
+from shop.waitlist import kept
 
 UNAVAILABLE = "We could not take your order just now, and nothing was charged. Please send it again in a few seconds."
 # What a buyer need not type again from one order to the next.
@@ -66,7 +67,7 @@ def checkout_page(request: HttpRequest) -> HttpResponse:
 
 
 def _show(request: HttpRequest) -> HttpResponse:
-    rows = cart_views.rows(carts.cart_of(request).entries())
+    rows = cart_views.rows(carts.cart_of(request).entries(), kept.of_visitor(request.session))
     if not rows:
         messages.info(request, "Your cart is empty. Put a book in first.")
         return redirect("cart")
@@ -103,6 +104,7 @@ def _place(request: HttpRequest) -> HttpResponse:
             owner=who,
             visitor=owners.pseudonym_of(who),
             network=visitors.pseudonym_of(request),
+            copies=kept.of_visitor(request.session),
         )
     except limits.Refused as refused:
         return _too_many(request, form, wanted, refused)
@@ -139,7 +141,7 @@ def _form_page(
     Quantities are lowered to what can be had and prices are today's, so that sending the form again agrees to
     exactly what the page shows.
     """
-    offers = pricing.offers([line.sku for line in wanted])
+    offers = kept.applied(pricing.offers([line.sku for line in wanted]), kept.of_visitor(request.session))
     free = pricing.free(offers)
     lines = [
         SummaryLine(

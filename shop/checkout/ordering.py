@@ -13,6 +13,7 @@ from orders.placing import placement
 from shop.books import pricing
 from shop.checkout import contacts, price_check
 from shop.flashsales import flash_sales
+from shop.waitlist import kept
 
 # What a browser or a tool is told to wait before it tries again.
 RETRY_AFTER_SECONDS = 5
@@ -37,10 +38,11 @@ def place(
     owner: str = "",
     visitor: str = "",
     network: str = "",
+    copies: kept.Kept = kept.NOTHING,
 ) -> placement.Placed:
     """Place the order at the server's prices; the same key again gives the same order, to the same owner.
 
-    `visitor` and `network` are pseudonyms of who orders and from where.
+    `visitor` and `network` are pseudonyms of who orders and from where; `copies` are kept for them.
 
     Quantities, addresses and the payment method must have been validated. Blocks for a few milliseconds.
 
@@ -51,7 +53,7 @@ def place(
     """
     try:
         # Looked at once: an order placed at the very moment a sale starts has one price, the one that was checked.
-        offers = pricing.offers([line.sku for line in lines])
+        offers = kept.applied(pricing.offers([line.sku for line in lines]), copies)
         found = price_check.differences_from(lines, offers)
         # A key that has its order already gives that order, whatever became of prices and stock meanwhile.
         if found and not queries.is_placed(idempotency_key):

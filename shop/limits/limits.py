@@ -154,6 +154,26 @@ SEARCH = Limit(
     without_redis=WithoutRedis.OPEN,
     why="A search is the most expensive page there is without an account. Open: a slow page is better than none.",
 )
+WITHDRAWAL = Limit(
+    name="withdrawal",
+    by="network",
+    burst=20,
+    each_seconds=30,
+    sentence="Many orders were looked up from your network.",
+    without_redis=WithoutRedis.OPEN,
+    why="A buyer mistypes a reference a few times; who tries thousands guesses. A reference has more possibilities "
+    "than can be tried, so it is open: the right to withdraw does not wait for Redis.",
+)
+WAITLIST = Limit(
+    name="waitlist",
+    by="network",
+    burst=10,
+    each_seconds=120,
+    sentence="Many mails about books were asked for from your network.",
+    without_redis=WithoutRedis.CLOSED,
+    why="Each sends a mail to an address that somebody typed. A reader waits for a few books; more is somebody who "
+    "fills other people's mailboxes. Closed: it can wait.",
+)
 LIMITS = (
     SIGN_IN_NAME,
     SIGN_IN_NETWORK,
@@ -164,6 +184,8 @@ LIMITS = (
     ORDERS_VISITOR,
     ORDERS_NETWORK,
     SEARCH,
+    WITHDRAWAL,
+    WAITLIST,
 )
 
 

@@ -35,6 +35,8 @@ ACTIONS = (
     "offsets reset",
     "stock received",
     "stock corrected",
+    "withdrawal declared",
+    "page changed",
     "book changed",
     "book deleted",
     "sale changed",

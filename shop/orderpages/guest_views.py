@@ -27,7 +27,7 @@ from shop.orderpages import forms
 @require_http_methods(["GET", "HEAD", "POST"])
 def find_order(request: HttpRequest) -> HttpResponse:
     """Ask for the link to an order; see Note [Nobody is told]."""
-    form = forms.FindOrderForm(request.POST or None)
+    form = forms.OrderLookUpForm(request.POST or None)
     if request.method == "POST":
         limits.take(request, (limits.ACCOUNT_MAILS, visitors.network_of(request)))
         if form.is_valid():

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from orders import links, payment_pages, queries
-from orders.actions import cancellation, returns
+from orders.actions import cancellation, returns, withdrawal
 from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Status
 from shop.books import pricing
 from shop.cart import carts
@@ -88,6 +88,8 @@ def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[st
         "pay_url": _address("order_pay", request, order_id),
         "cancel_url": _address("order_cancel", request, order_id),
         "return_url": _address("order_return", request, order_id),
+        "withdraw_url": _address("order_withdraw", request, order_id),
+        "can_withdraw": withdrawal.is_possible(order, lines),
         **kafka_strip.shown(request, order_id),
     }
 
@@ -150,7 +152,7 @@ def order_return(request: HttpRequest, order_id: UUID) -> HttpResponse:
         else:
             messages.success(request, "We have received your return request and will email you soon.")
         return redirect(page)
-    is_open = queries.returns_of(order_id).filter(state=ReturnRequest.State.ASKED).exists()
+    is_open = queries.returns_of(order_id).filter(state__in=ReturnRequest.OPEN).exists()
     if order.status not in (Status.SHIPPED, Status.DELIVERED) or is_open or not any(left.values()):
         return redirect(page)
     fields = form.copies()
@@ -176,7 +178,7 @@ def _returns(order_id: UUID, lines: Iterable[OrderLine]) -> list[dict[str, Any]]
     return [
         {
             "return_request": return_request,
-            "is_open": return_request.state == ReturnRequest.State.ASKED,
+            "is_open": return_request.state in ReturnRequest.OPEN,
             "copies": [(number, titles.get(sku, sku)) for sku, number in return_request.units.items()],
         }
         for return_request in queries.returns_of(order_id)

@@ -16,11 +16,13 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from shop.models import Book, Category
+from shop.pages.tables import Language, Slug
+from shop.pages.tables import address_of as address_of_page
 from shop.search_engines.page_about import address_of
 
 PART = 5_000
 HOUR_SECONDS = 3600
-_LEFT_ALONE = ("admin", "api/", "cart", "checkout", "orders", "sign-", "suggest", "ops", "kafka", "metrics")
+_LEFT_ALONE = ("admin", "api/", "cart", "checkout", "orders", "sign-", "suggest", "withdraw", "ops", "kafka", "metrics")
 
 
 class _Part(Sitemap):  # type: ignore[type-arg]  # no generic at run time
@@ -56,6 +58,18 @@ class Lists(_Part):
         return item
 
 
+class OwnPages(_Part):
+    """The shop's own pages, in each language."""
+
+    def items(self) -> list[tuple[str, str]]:
+        """By slug and language."""
+        return [(slug, language) for slug in Slug.values for language in Language.values]
+
+    def location(self, item: tuple[str, str]) -> str:
+        """The page's address."""
+        return address_of_page(*item)
+
+
 class Names(_Part):
     """Pages of the authors, or of the series, who have a book for sale."""
 
@@ -76,6 +90,7 @@ class Names(_Part):
 PARTS: "dict[str, type[Sitemap[Any]] | Sitemap[Any]]" = {
     "lists": Lists(),
     "books": Books(),
+    "pages": OwnPages(),
     "authors": Names("author"),
     "series": Names("series"),
 }

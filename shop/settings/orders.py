@@ -11,6 +11,12 @@ ORDER_DEADLINE_SECONDS = env.int("ORDER_DEADLINE_SECONDS", default=900)
 HOLD_SECONDS = env.int("HOLD_SECONDS", default=600)
 # The longest time for a hold where less than half of the unsold units is free; long enough for a bank's confirmation.
 SCARCE_HOLD_SECONDS = env.int("SCARCE_HOLD_SECONDS", default=240)
+# For so many days after the parcel has arrived a buyer can withdraw from the purchase; the law of the EU asks for 14.
+WITHDRAWAL_DAYS = env.int("WITHDRAWAL_DAYS", default=14)
+# For so many hours a copy that came back is kept for somebody who waited for it, from when the mail has left.
+BACK_IN_STOCK_HOLD_HOURS = env.float("BACK_IN_STOCK_HOLD_HOURS", default=24.0)
+# For so many days the shop keeps addresses that waited, after that is over, and those that were not confirmed.
+KEEP_WAITLIST_DAYS = env.float("KEEP_WAITLIST_DAYS", default=30.0)
 # For so many days the shop keeps the gateway's webhooks, and each movement of stock by itself.
 KEEP_WEBHOOKS_DAYS = env.float("KEEP_WEBHOOKS_DAYS", default=90.0)
 KEEP_MOVEMENTS_DAYS = env.float("KEEP_MOVEMENTS_DAYS", default=400.0)

@@ -27,6 +27,7 @@ class Who(StrEnum):
     ACCOUNT = "who is signed in; others are sent to sign in"
     VIEWER = "the order's owner, holders of its link, staff who may view orders; 404 for others"
     BUYER = "the order's owner and holders of its link; 404 for others, staff too"
+    INVITED = "who holds the link of the mail; 404 for others"
     STAFF = "staff; others are sent to sign in. What they may do there is by permission"
     OPERATOR = "who holds the pass that /admin/operations/ gives; 403 for others"
     WATCHER = "everybody in a demo, else who holds the pass that /admin/operations/kafka/ gives; 403 for others"
@@ -73,6 +74,8 @@ _OPS = "one hundred sockets of the process, and a page at a time"
 
 ADDRESSES = (
     Address(path="/", name="catalogue", rate_limits=(limits.SEARCH,), bounds="counted where something is searched for"),
+    Address(path="/pages/<slug:slug>/", name="page"),
+    Address(path="/<slug:language>/pages/<slug:slug>/", name="page_in"),
     Address(path="/authors/<slug:slug>/", name="author"),
     Address(path="/series/<slug:slug>/", name="series"),
     Address(path="/robots.txt", name="robots"),
@@ -101,6 +104,22 @@ ADDRESSES = (
     Address(path="/orders/<uuid:order_id>/pay/", name="order_pay", who=Who.BUYER),
     Address(path="/orders/<uuid:order_id>/cancel/", name="order_cancel", methods=FORM, who=Who.BUYER),
     Address(path="/orders/<uuid:order_id>/return/", name="order_return", methods=FORM, who=Who.BUYER),
+    Address(
+        path="/orders/<uuid:order_id>/withdraw/",
+        name="order_withdraw",
+        methods=FORM,
+        who=Who.BUYER,
+        bounds="also who has just named its reference and mail address at /withdraw/",
+    ),
+    Address(
+        path="/waitlist/",
+        name="waitlist_join",
+        methods=POST,
+        rate_limits=(limits.WAITLIST,),
+        bounds="one mail to an address for each book; from our own pages",
+    ),
+    Address(path="/waitlist/<int:entry_id>/<str:key>/", name="waitlist_entry", methods=FORM, who=Who.INVITED),
+    Address(path="/withdraw/", name="withdraw", methods=FORM, rate_limits=(limits.WITHDRAWAL,)),
     Address(path="/sign-in/", name="sign_in", methods=(*FORM, "PUT"), rate_limits=_SIGN_IN),
     Address(path="/sign-out/", name="sign_out", methods=POST),
     Address(path="/sign-up/", name="sign_up", methods=FORM, rate_limits=(limits.SIGN_UP,)),

@@ -1,6 +1,6 @@
 """Template filters for amounts, stock, times and ISBNs."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from django import template
 from django.conf import settings
@@ -55,6 +55,12 @@ def until(at: datetime) -> str:
         if seconds >= 2 * size:
             return f"{-(-seconds // size)} {unit}s"
     return f"{seconds} second{'' if seconds == 1 else 's'}"
+
+
+@register.filter
+def last_day(end: datetime) -> date:
+    """The last day of a period that ends at midnight."""
+    return timezone.localdate(end - timedelta(seconds=1))
 
 
 @register.filter

@@ -193,6 +193,12 @@ def _buyer_return(client: Client) -> Form:
     return Form(page=f"/orders/{order.pk}/return/?key={links.key_for(order.pk)}", data=data)
 
 
+def _buyer_withdraw(client: Client) -> Form:
+    order = _shipped(client)
+    data = {f"copies-{order.lines.get().sku}": "1", "confirm": "1"}
+    return Form(page=f"/orders/{order.pk}/withdraw/?key={links.key_for(order.pk)}", data=data)
+
+
 # By the name of the URL that the form is sent to, or of the action.
 FORMS: dict[str, Callable[[Client], Form]] = {
     "inventory_stock_receive": _receive,
@@ -226,4 +232,5 @@ FORMS: dict[str, Callable[[Client], Form]] = {
     "shop_category_add": _category,
     "order_cancel": _buyer_cancel,
     "order_return": _buyer_return,
+    "order_withdraw": _buyer_withdraw,
 }

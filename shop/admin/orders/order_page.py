@@ -74,7 +74,7 @@ def order_page_of(order: Order, *, may_act: bool, may_see_log: bool, may_see_let
     lines = list(order.lines.all())
     refunds = list(charge.refunds.all()) if charge else []
     return_requests = list(order.return_requests.all())
-    asked = next((each for each in return_requests if each.state == ReturnRequest.State.ASKED), None)
+    asked = next((each for each in return_requests if each.state in ReturnRequest.OPEN), None)
     may_reduce = may_act and not reducing.obstacle(order, lines)
     may_refund = may_act and not refunding.obstacle(order, lines)
     possible = [action for action in order_actions.ACTIONS.values() if not action.obstacle(order)] if may_act else []
@@ -109,7 +109,9 @@ def order_page_of(order: Order, *, may_act: bool, may_see_log: bool, may_see_let
         ],
         reduce_url=reverse("admin:orders_order_reduce", args=[order.pk]) if may_reduce else "",
         refund_url=returns.refund_url(order.pk) if may_refund else "",
-        decline_url=returns.decline_url(asked) if asked and may_act else "",
+        decline_url=returns.decline_url(asked)
+        if asked and asked.state == ReturnRequest.State.ASKED and may_act
+        else "",
         log=activity_log_admin.about(order.pk, limit=_ACTIVITIES_SHOWN) if may_see_log else [],
         log_url=activity_log_admin.page_about(order) if may_see_log else "",
     )
@@ -145,7 +147,10 @@ def _returns_under_way(asked: ReturnRequest | None, lines: list[OrderLine]) -> I
     if asked:
         titles = {line.sku: line.title for line in lines}
         wanted = ", ".join(f"{n} × {titles.get(sku, sku)}" for sku, n in asked.units.items())  # noqa: RUF001
-        yield f"The buyer asks to return {wanted} and is waiting for an answer."
+        if asked.state == ReturnRequest.State.WITHDRAWN:
+            yield f"The buyer has withdrawn from {wanted}; once the books are here, their money goes back."
+        else:
+            yield f"The buyer asks to return {wanted} and is waiting for an answer."
 
 
 def _parcel_under_way(order: Order, shipment: Shipment | None) -> Iterator[str]:

@@ -77,8 +77,8 @@ def obstacle(order: Order, lines: list[OrderLine]) -> str:
 
 
 def open_request_of(order_id: UUID) -> ReturnRequest | None:
-    """The buyer's open return request, if there is one."""
-    return ReturnRequest.objects.filter(order=order_id, state=ReturnRequest.State.ASKED).first()
+    """The buyer's open return request or withdrawal, if there is one."""
+    return ReturnRequest.objects.filter(order=order_id, state__in=ReturnRequest.OPEN).first()
 
 
 def initial(lines: list[OrderLine], return_request: ReturnRequest | None, *, everything: bool) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from shop.admin.orders import quantity_form, refunding
 from shop.admin.site import navigation
 
 State = ReturnRequest.State
-STATE_COLOURS = {State.ASKED: "warning", State.ACCEPTED: "success", State.DECLINED: ""}
+STATE_COLOURS = {State.ASKED: "warning", State.WITHDRAWN: "warning", State.ACCEPTED: "success", State.DECLINED: ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class ReturnRequestAdmin(facts.FactsAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: ReturnRequest | None = None) -> Any:
         """What can be done, while it is open and if permitted; afterwards the answer."""
         first, (title, _) = self.fieldsets
-        if obj and obj.state == State.ASKED:
+        if obj and obj.state in ReturnRequest.OPEN:
             return (first, (title, {"fields": ("what_now",)})) if self.has_act_permission(request) else (first,)
         return (first, (title, {"fields": ("answer", "answered", "answered_by")}))
 
@@ -208,6 +208,12 @@ class ReturnRequestAdmin(facts.FactsAdmin):
     @admin.display(description="what you can do")
     def what_now(self, return_request: ReturnRequest) -> str:
         """Buttons for refunding (in whole or in part) and declining."""
+        if return_request.state == State.WITHDRAWN:
+            return format_html(
+                "The buyer has withdrawn: nothing is to be decided. Once the books are here, at the latest 14 days "
+                'after the withdrawal: <a class="br-button" data-kind="main" href="{}">Refund…</a>',
+                refund_url(return_request.order_id),
+            )
         return format_html(
             '<span class="br-inline"><a class="br-button" data-kind="main" href="{}">Refund…</a>'
             '<a class="br-button" data-kind="danger" href="{}">Decline…</a></span>',

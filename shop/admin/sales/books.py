@@ -16,7 +16,7 @@ from orders.models import OrderLine
 from shop import models
 from shop.admin.sales import price_field
 from shop.admin.site import navigation, stale_forms
-from shop.admin.stock import stock_admin, stock_queries
+from shop.admin.stock import stock_admin, stock_queries, waitlist
 from shop.books import pricing, updates
 from shop.models import Book, BookSales, Category
 from shop.operations import activity_log
@@ -57,7 +57,7 @@ class BookAdmin(stale_forms.CheckedAdmin):
     """The catalogue. The ISBN identifies the book everywhere else, so it cannot change."""
 
     form = BookForm
-    list_display = ("title", "author", "category", "price_words", "free", "held", "sold", "is_listed")
+    list_display = ("title", "author", "category", "price_words", "free", "held", "sold", "waiting", "is_listed")
     list_editable = ("is_listed",)
     list_filter = ("is_listed", ("category", admin.RelatedOnlyFieldListFilter), "format", "language", "year")
     list_select_related = ("category",)
@@ -76,6 +76,7 @@ class BookAdmin(stale_forms.CheckedAdmin):
         rows: QuerySet[Book] = super().get_queryset(request)
         return rows.annotate(
             **stock_queries.sums_of(OuterRef("isbn")),
+            all_waiting=waitlist.count_of(OuterRef("isbn")),
             is_known=Exists(stock) | Exists(OrderLine.objects.filter(sku=OuterRef("isbn"))),
         )
 
@@ -142,6 +143,11 @@ class BookAdmin(stale_forms.CheckedAdmin):
     def sold(self, book: Book) -> int:
         """Units of orders that are paid."""
         return int(getattr(book, "all_sold", 0))
+
+    @admin.display(description="waiting", ordering="all_waiting")
+    def waiting(self, book: Book) -> str:
+        """Buyers who wait for it, linked to them."""
+        return waitlist.label(book.isbn, int(getattr(book, "all_waiting", 0)))
 
     @admin.display(description="stock")
     def stock(self, book: Book) -> str:

@@ -27,6 +27,9 @@ _PAGES = {
         ("Sales by day", "bar_chart", "shop", "dailysales"),
         ("Sales by book", "trending_up", "shop", "booksales"),
     ],
+    "Pages": [
+        ("Pages of the shop", "article", "shop", "shoppage"),
+    ],
     "Catalogue": [
         ("Books", "menu_book", "shop", "book"),
         ("Changes of books", "price_change", "shop", "bookprice"),
@@ -35,6 +38,7 @@ _PAGES = {
     "Stock": [
         ("Stock", "inventory_2", "inventory", "stock"),
         ("Reservations", "bookmark_added", "inventory", "reservation"),
+        ("Waiting buyers", "notifications_active", "shop", "waitlistentry"),
     ],
     "Payments": [
         ("Needs a person", "support_agent", "payments", "review"),

@@ -16,6 +16,7 @@ from shop.books import pricing
 from shop.models import Book
 from shop.operations import activity_log
 from shop.typed import fields
+from shop.waitlist import serving
 
 MOST_AT_ONCE = 100_000
 """More is a typing error."""
@@ -100,6 +101,8 @@ def receive(*, user: AbstractBaseUser, sku: str, units: int, reason: str) -> Sto
     with transaction.atomic():
         stock_adjustments.receive(quantities={sku: units}, reason=reason, by=_name(user))
         stock = Stock.objects.get(bin=sku)
+        # Those who wait come first: nobody else can order these units before the transaction ends.
+        serving.serve(skus=[sku])
         _record(user, "stock received", sku, units=units, reason=reason)
         LogEntry.objects.log_actions(user.pk, [stock], CHANGE, f"Received {units:,} units: {reason}")
     transaction.on_commit(pricing.forget)

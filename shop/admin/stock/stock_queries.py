@@ -191,7 +191,9 @@ def in_words(movement: Movement) -> str:
                 else f"{-received:,} fewer than the records said"
             )
         case Kind.SET_ASIDE if _sale_id(movement.bin) is None:
-            return f"{-received:,} set aside for a sale" if received < 0 else f"{received:,} back from a sale"
+            return f"{-received:,} set aside" if received < 0 else f"{received:,} set aside no longer"
+        case Kind.SET_ASIDE if (_sale_id(movement.bin) or 0) < 0:
+            return f"{received:,} kept for a waiting buyer" if received > 0 else f"{-received:,} kept no longer"
         case Kind.SET_ASIDE:
             return f"{received:,} put into the sale" if received > 0 else f"{-received:,} taken out of the sale"
         case Kind.HELD:
@@ -212,7 +214,9 @@ def _pool_titles(sale_ids: Sequence[int | None]) -> dict[int | None, str]:
         if sale_id is None:
             continue
         sale = sales.get(sale_id)
-        if sale is None:
+        if sale_id < 0:
+            titles[sale_id] = "kept for a waiting buyer"
+        elif sale is None:
             titles[sale_id] = f"sale {sale_id} (deleted)"
         elif admin.site.is_registered(FlashSale):
             titles[sale_id] = facts.link(reverse("admin:shop_flashsale_change", args=[sale_id]), sale)

@@ -92,12 +92,20 @@ class Shop:
         if visitor in self.accounts:
             client.force_login(self.accounts[visitor])
         path = address.path.replace("<uuid:order_id>", str(self.order.pk)).replace("<isbn:isbn>", self.book.isbn)
-        path = path.replace("<alnum:uidb36>", "1").replace("<str:key>", "x-y")
-        slugs = {"author": self.book.author_slug, "series": self.book.series_slug}
+        path = path.replace("<alnum:uidb36>", "1").replace("<int:entry_id>", "1").replace("<str:key>", "x-y")
+        slugs = {
+            "page": "imprint",
+            "page_in": "imprint",
+            "author": self.book.author_slug,
+            "series": self.book.series_slug,
+        }
         key = f"?key={links.key_for(self.order.pk)}" if visitor == "link" else ""
         response: Any = client.generic(
             method,
-            path.replace("<slug:slug>", slugs.get(address.name, "x")).replace("<slug:section>", "books") + key,
+            path.replace("<slug:slug>", slugs.get(address.name, "x"))
+            .replace("<slug:section>", "books")
+            .replace("<slug:language>", "vi")
+            + key,
             "{}",
         )
         signs_in = response.get("Location", "").startswith(("/sign-in/?", "/admin/login/?"))
@@ -113,6 +121,7 @@ ALLOWED = {
     Who.BUYER: {"owner", "link"},
     Who.STAFF: {"staff", "watcher"},
     Who.GATEWAY: set[str](),
+    Who.INVITED: set[str](),
     Who.SCRAPER: set[str](),
 }
 REFUSED = {
@@ -120,6 +129,7 @@ REFUSED = {
     Who.VIEWER: 404,
     Who.BUYER: 404,
     Who.STAFF: "sign in",
+    Who.INVITED: 404,
     Who.GATEWAY: 400,
     Who.SCRAPER: 404,
 }
