@@ -123,7 +123,17 @@ SEARCH = Limit(
     without_redis=WithoutRedis.OPEN,
     why="A search is the most expensive page there is without an account. Open: a slow page is better than none.",
 )
-LIMITS = (SIGN_IN_NAME, SIGN_IN_NETWORK, SIGN_UP, ORDERS_VISITOR, ORDERS_NETWORK, SEARCH)
+COUPONS = Limit(
+    name="coupons",
+    by="network",
+    burst=20,
+    each_seconds=30,
+    sentence="Too many coupons that there are not were tried from your network.",
+    without_redis=WithoutRedis.OPEN,
+    why="Nobody mistypes a code so often; who does is guessing, and gets two tries a minute. Codes that there are "
+    "do not count. Open: an order with a good coupon must not fail because Redis is away.",
+)
+LIMITS = (SIGN_IN_NAME, SIGN_IN_NETWORK, SIGN_UP, ORDERS_VISITOR, ORDERS_NETWORK, SEARCH, COUPONS)
 
 
 class Refused(Exception):
