@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from money.breakdown import NO_TAX, Tax
@@ -88,8 +89,14 @@ def now() -> Rates:
 
 
 def last_known() -> Rates:
-    """What this process knows of them, of any age: for showing a page without the database, not for selling."""
-    return _rates.last_known()
+    """What this process knows of them, of any age: for showing a page without the database, not for selling.
+
+    Without the database a process that has just begun knows of none.
+    """
+    try:
+        return _rates.last_known()
+    except (OperationalError, InterfaceError):
+        return Rates(methods=(), taxes={})
 
 
 def forget() -> None:
