@@ -27,7 +27,7 @@ from orders.placing.group_commit import GroupCommit
 PLACED = metrics.counter("orders_placed", "Orders that were saved", ["flow"], by="web")
 ANSWER_SECONDS = 10.0
 # Crockford's base 32: no I, L, O, U, so that a reference can be read out over the telephone.
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class IdempotencyConflict(Exception):
@@ -78,7 +78,7 @@ def place(draft: Draft) -> Placed:
 def new_reference() -> str:
     """What people call the order: 50 random bits, so that one does not lead to the next."""
     bits = secrets.randbits(50)
-    code = "".join([_ALPHABET[bits >> shift & 31] for shift in range(0, 50, 5)])
+    code = "".join([ALPHABET[bits >> shift & 31] for shift in range(0, 50, 5)])
     return f"BR-{code[:5]}-{code[5:]}"
 
 

@@ -10,13 +10,14 @@ from django.http import HttpRequest
 
 import money
 from orders.coupons.tables import Coupon, code_of
+from orders.placing import placement
 from shop.admin.sales import price_field
 from shop.admin.site import navigation, stale_forms
 from shop.operations import activity_log
 
 Kind = Coupon.Kind
-# No letter or digit that is taken for another one; 8 of 31 are 40 bits.
-_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+CODE_LETTERS = 8
+"""Of 32, so 40 bits: more than anybody guesses."""
 
 
 class CouponForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
@@ -39,7 +40,7 @@ class CouponForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at ru
             "is left to pay."
         )
         if not self.instance.pk:
-            self.fields["code"].initial = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+            self.fields["code"].initial = "".join(secrets.choice(placement.ALPHABET) for _ in range(CODE_LETTERS))
             return
         for name in ("amount", "minimum"):
             if (amount_minor := getattr(self.instance, f"{name}_minor")) is not None:
