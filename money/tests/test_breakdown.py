@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from money import breakdown
@@ -18,7 +18,7 @@ PRICES = st.lists(st.integers(1, 100) | st.integers(1, 50_000_000), min_size=1, 
 
 
 @given(st.data(), PRICES, st.integers(0, 1_000_000), TAXES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_lines_shipping_tax_and_discount_are_the_total(
     data: st.DataObject, prices: Sequence[int], shipping_minor: int, tax: Tax
 ) -> None:
@@ -34,7 +34,7 @@ def test_lines_shipping_tax_and_discount_are_the_total(
 
 
 @given(st.data(), PRICES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_discount_is_spread_in_proportion(data: st.DataObject, weights: Sequence[int]) -> None:
     amount = data.draw(st.integers(0, sum(weights)))
     parts = breakdown.share(amount, weights)
@@ -45,7 +45,7 @@ def test_a_discount_is_spread_in_proportion(data: st.DataObject, weights: Sequen
 
 
 @given(st.data(), st.integers(0, 10**9), st.integers(1, 20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_units_that_go_back_in_any_steps_are_the_whole(data: st.DataObject, amount: int, units: int) -> None:
     gone, back = 0, 0
     while gone < units:

@@ -1,6 +1,7 @@
 """Staff edit rates and coupons: in the currency's main unit, logged, and with words for what cannot be."""
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from devtools.testing.shop.rates import a_coupon, a_method, a_tax
@@ -47,9 +48,15 @@ def test_a_coupon_is_made_and_changed(admin_client: Client) -> None:
     assert [entry.what for entry in AuditEntry.objects.all()] == ["coupon made"] * 2
 
 
-def test_the_pages_are_shown(admin_client: Client) -> None:
+@pytest.mark.parametrize("may_change", [True, False])
+def test_the_pages_are_shown(client: Client, may_change: bool) -> None:
+    names = ("coupon", "shippingmethod", "shippingrate", "taxrate")
+    rights = [f"{right}_{name}" for name in names for right in (("view", "change") if may_change else ("view",))]
+    clerk = User.objects.create_user("clerk", password="clerk", is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=rights))
+    client.force_login(clerk)
     rows = {"shippingmethod": a_method(prices={"DE": 490}), "taxrate": a_tax("DE", "7")}
     pages = [f"/admin/shop/{name}/{end}" for name, row in rows.items() for end in ("", f"{row.pk}/change/")]
     pages += ["/admin/orders/coupon/", f"/admin/orders/coupon/{a_coupon().pk}/change/"]
     for page in pages:
-        assert admin_client.get(page).status_code == 200, page
+        assert client.get(page).status_code == 200, page
