@@ -36,3 +36,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unit_price_minor: int
     sale_id: int | None = None
     """The sale for which the units were set aside, if it is one; below 0 for a copy that was kept for this buyer."""
+    amount_minor: int | None = None
+    """What these units cost together, with their discount and added tax; None where it is quantity times price."""
+
+    @property
+    def paid_minor(self) -> int:
+        """What these units cost together, in minor units."""
+        return self.quantity * self.unit_price_minor if self.amount_minor is None else self.amount_minor

@@ -20,6 +20,8 @@ class InventoryReserved(OrderEvent, frozen=True, kw_only=True):
     payment_method: str
     held_until: datetime | None = None
     """When the hold is given up unless it is paid; None where it is a sale already."""
+    shipping_minor: int = 0
+    """What of the total is paid for shipping, as in order.created; the rest is for the lines."""
 
 
 class InventoryInsufficient(OrderEvent, frozen=True, kw_only=True):

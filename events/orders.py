@@ -27,6 +27,12 @@ class OrderCreated(OrderEvent, frozen=True, kw_only=True):
     """A pseudonym of the account or session that ordered, that inventory counts unpaid holds by."""
     network: str = ""
     """A pseudonym of the network that the order came from, for the same."""
+    shipping_minor: int = 0
+    """What of the total is paid for shipping, with its tax; the rest is for the lines."""
+    discount_minor: int = 0
+    """What a coupon took off; the lines have it in their amounts."""
+    tax_minor: int = 0
+    """The tax in the total."""
 
 
 class OrderConfirmed(OrderEvent, frozen=True, kw_only=True):
@@ -37,6 +43,8 @@ class OrderConfirmed(OrderEvent, frozen=True, kw_only=True):
     lines: tuple[Line, ...]
     total_minor: int
     currency: str
+    shipping_minor: int = 0
+    """As in order.created."""
 
 
 class OrderShipped(OrderEvent, frozen=True, kw_only=True):
@@ -79,7 +87,7 @@ class OrderReturned(OrderEvent, frozen=True, kw_only=True):
     lines: tuple[Line, ...]
     """The units that are paid back this time."""
     amount_minor: int
-    """What goes back now, in minor units."""
+    """What goes back now, in minor units; with the last units also what was paid for shipping."""
     number: int
     """1 for the first return of the order, and so on."""
     currency: str

@@ -21,7 +21,11 @@ def hold_stock(events: Sequence[catalogue.OrderCreated]) -> None:
     """Hold all lines of each order, or none, and publish the outcome."""
     outcomes = holds.hold(requests=[_request(event) for event in events])
     outbox.publish(
-        *(_answer(event, event.total_minor, outcomes[event.order_id]) for event in events if event.order_id in outcomes)
+        *(
+            _answer(event, event.total_minor, event.shipping_minor, outcomes[event.order_id])
+            for event in events
+            if event.order_id in outcomes
+        )
     )
 
 
@@ -39,7 +43,7 @@ def hold_paid(events: Sequence[catalogue.PaymentConfirmed]) -> None:
     outcomes = holds.hold(requests=[_request(event) for event in events], as_sold=True)
     outbox.publish(
         *(
-            _answer(event, event.amount_minor, outcomes[event.order_id])
+            _answer(event, event.amount_minor, _shipping_of(event), outcomes[event.order_id])
             for event in events
             if event.order_id in outcomes
         )
@@ -93,8 +97,16 @@ def _request(event: catalogue.OrderCreated | catalogue.PaymentConfirmed) -> hold
     )
 
 
+def _shipping_of(event: catalogue.PaymentConfirmed) -> int:
+    """What was paid that is for no line; 0 where a payment of before names no lines."""
+    return event.amount_minor - sum(line.paid_minor for line in event.lines) if event.lines else 0
+
+
 def _answer(
-    event: catalogue.OrderCreated | catalogue.PaymentConfirmed, total_minor: int, outcome: holds.ReservationOutcome
+    event: catalogue.OrderCreated | catalogue.PaymentConfirmed,
+    total_minor: int,
+    shipping_minor: int,
+    outcome: holds.ReservationOutcome,
 ) -> catalogue.InventoryReserved | catalogue.InventoryInsufficient:
     if not outcome.held:
         return catalogue.InventoryInsufficient(
@@ -108,4 +120,5 @@ def _answer(
         currency=event.currency,
         payment_method=event.payment_method,
         held_until=outcome.until,
+        shipping_minor=shipping_minor,
     )

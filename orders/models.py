@@ -12,6 +12,9 @@ from uuid_utils.compat import uuid7
 import money
 from events import catalogue
 from orders import cancel_reasons
+from orders.coupons.tables import Coupon as Coupon
+from orders.coupons.tables import CouponUse as CouponUse
+from orders.order_line import OrderLine as OrderLine
 from orders.order_set import OrderQuerySet
 from orders.withdrawal_table import Withdrawal as Withdrawal
 
@@ -74,6 +77,18 @@ class Order(models.Model):
     currency = models.CharField(max_length=3)
     total_minor = models.PositiveBigIntegerField()
     """What the buyer pays for it in the end, in minor units (cents); units that were cancelled are no part of it."""
+    shipping_method = models.CharField(max_length=60, blank=True, default="", db_default="")
+    """As it was called; empty where there was none to choose."""
+    shipping_minor = models.BigIntegerField(default=0, db_default=0)
+    """What is paid for shipping, with its tax: with the lines it makes up the total."""
+    shipping_tax_minor = models.BigIntegerField(default=0, db_default=0)
+    """The tax in that."""
+    books_tax_ppm = models.IntegerField(default=0, db_default=0)
+    """The rate of tax on the lines, in millionths."""
+    shipping_tax_ppm = models.IntegerField(default=0, db_default=0)
+    is_tax_added = models.BooleanField(default=False, db_default=False)
+    """Whether tax came on top of the prices; otherwise it was in them."""
+    coupon_code = models.CharField(max_length=30, blank=True, default="", db_default="")
     payment_method = models.CharField(max_length=80)
     payment_reference = models.CharField(max_length=120, blank=True)
     payment_wait = models.CharField(max_length=10, choices=PaymentWait.choices, blank=True, default="", db_default="")
@@ -180,59 +195,6 @@ class Order(models.Model):
     def is_changed(self) -> bool:
         """Whether there is something for `objects.write`."""
         return self.version != self.read_version
-
-
-class OrderLine(models.Model):
-    """So many of one book, as it was called and priced when it was ordered."""
-
-    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines", db_index=False)
-    sku = models.CharField(max_length=20, db_index=True)
-    title = models.CharField(max_length=200)
-    unit_price_minor = models.PositiveIntegerField()
-    quantity = models.PositiveSmallIntegerField()
-    cancelled = models.PositiveSmallIntegerField(default=0)
-    """Of these units, those that the order was reduced by."""
-    returned = models.PositiveSmallIntegerField(default=0, db_default=0)
-    """Of the other units, those that were paid back after they had left."""
-    sale_id = models.BigIntegerField(null=True, blank=True)
-    """The sale in which it was bought, if it was one."""
-
-    class Meta:
-        ordering = ("id",)
-        constraints = (
-            models.UniqueConstraint(fields=["order", "sku"], name="line_once_per_sku"),
-            models.CheckConstraint(
-                condition=models.Q(cancelled__lte=models.F("quantity")), name="line_cancels_no_more_than_it_has"
-            ),
-            models.CheckConstraint(
-                condition=models.Q(returned__lte=models.F("quantity") - models.F("cancelled")),
-                name="line_returns_no_more_than_it_has",
-            ),
-            models.CheckConstraint(condition=models.Q(quantity__gte=1, quantity__lte=20), name="line_quantity_1_to_20"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.quantity} x {self.title}"
-
-    @property
-    def kept(self) -> int:
-        """The units that were not cancelled."""
-        return self.quantity - self.cancelled
-
-    @property
-    def line_total_minor(self) -> int:
-        """What is to be paid for it, in minor units; cancelled units are no part of it."""
-        return self.unit_price_minor * self.kept
-
-    @property
-    def returned_minor(self) -> int:
-        """What the returned units cost, in minor units."""
-        return self.unit_price_minor * self.returned
-
-    @property
-    def cancelled_minor(self) -> int:
-        """What the cancelled units cost, in minor units."""
-        return self.unit_price_minor * self.cancelled
 
 
 class TrailEntry(models.Model):

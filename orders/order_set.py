@@ -29,7 +29,7 @@ _WRITTEN = {
 }
 # What changes and what events tell; nobody's address is read for it.
 _LOCK = f"""
-SELECT id, reference, flow, version, currency, {", ".join(_WRITTEN)}
+SELECT id, reference, flow, version, currency, shipping_minor, coupon_code, {", ".join(_WRITTEN)}
 FROM orders_order WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE
 """  # noqa: S608 - made of the column names above
 # The orders as they are now, and the lines of their trails.

@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from orders import payment_pages, timeline, usual_times
+from orders import payment_pages, prices, timeline, usual_times
 from orders.mailing import messages
 from orders.models import Order, ReturnRequest, Shipment
 
@@ -72,7 +72,7 @@ def snapshot(order_id: UUID) -> OrderSnapshot | None:
     shipment = Shipment.objects.filter(order=order).first()
     events = timeline.read_trail(order)
     steps = timeline.steps(order, events)
-    cancelled_minor, paid_back_minor = timeline.money_back(order) if events else (0, 0)
+    cancelled_minor, paid_back_minor = prices.money_back(order, list(order.lines.all())) if events else (0, 0)
     until = order.payment_until
     left = (until - timezone.now()).total_seconds() if until else None
     return OrderSnapshot(

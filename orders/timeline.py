@@ -5,11 +5,10 @@ from datetime import datetime
 from typing import Literal
 
 import msgspec
-from django.db.models import F, Sum
 
 from events import catalogue
 from orders.mailing import messages
-from orders.models import Order, OrderLine, ReturnRequest, Status, TrailEntry
+from orders.models import Order, ReturnRequest, Status, TrailEntry
 
 StepState = Literal["done", "current", "waiting", "failed"]
 
@@ -51,15 +50,6 @@ def read_trail(order: Order) -> TrailEvents:
         return []
     whats = (REDUCED, *OF_RETURNS, catalogue.PaymentRefunded.TYPE)
     return list(TrailEntry.objects.filter(order=order, what__in=whats).order_by("id").values_list("what", "at"))
-
-
-def money_back(order: Order) -> tuple[int, int]:
-    """What the cancelled and what the returned copies cost; all of it goes back, or has."""
-    price = F("unit_price_minor")
-    costs = OrderLine.objects.filter(order=order).aggregate(
-        cancelled=Sum(F("cancelled") * price), returned=Sum(F("returned") * price)
-    )
-    return int(costs["cancelled"] or 0), int(costs["returned"] or 0)
 
 
 def _back(order: Order, trail: TrailEvents) -> tuple[list[Step], list[Step]]:

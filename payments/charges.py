@@ -46,6 +46,8 @@ class ChargeRequest:
     contact: str = ""
     until: datetime | None = None
     """When the books are given up unless they are paid; None where they are not held yet."""
+    shipping_minor: int = 0
+    """What of the amount is for shipping; the rest is for the lines."""
 
 
 class _Requested(msgspec.Struct):
@@ -90,9 +92,11 @@ def _refuse_nonsense(request: ChargeRequest) -> None:
         raise ImpossibleSum(f"order {request.order_id} cannot be charged {request.amount_minor} minor units")
     if not _CURRENCY.fullmatch(request.currency):
         raise ImpossibleSum(f"order {request.order_id} cannot be charged in {request.currency!r}, which is no currency")
-    lines_minor = sum(line.quantity * line.unit_price_minor for line in request.lines)
-    if request.lines and lines_minor != request.amount_minor:
-        raise ImpossibleSum(f"order {request.order_id}: its lines come to {lines_minor}, not to {request.amount_minor}")
+    parts_minor = sum(line.paid_minor for line in request.lines) + request.shipping_minor
+    if request.lines and parts_minor != request.amount_minor:
+        raise ImpossibleSum(
+            f"order {request.order_id}: its lines and shipping come to {parts_minor}, not to {request.amount_minor}"
+        )
 
 
 def ask_again(*, charge_id: UUID) -> None:

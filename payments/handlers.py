@@ -67,4 +67,5 @@ def _charge_request(event: catalogue.OrderCreated | catalogue.InventoryReserved)
         customer=event.customer if isinstance(event, catalogue.OrderCreated) else "",
         contact=event.contact if isinstance(event, catalogue.OrderCreated) else "",
         until=event.held_until if isinstance(event, catalogue.InventoryReserved) else None,
+        shipping_minor=event.shipping_minor,
     )

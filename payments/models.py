@@ -53,7 +53,8 @@ class Charge(models.Model):
     currency = models.CharField(max_length=3)
     payment_method = models.CharField(max_length=80)
     lines = models.JSONField(default=list)
-    """What the money is for, as it is passed on: a list of `{sku, quantity, unit_price_minor, sale_id}`."""
+    """What the money is for, as it is passed on: a list of `{sku, quantity, unit_price_minor, sale_id,
+    amount_minor}`, as in events."""
     customer = models.CharField(max_length=32, blank=True)
     """Who buys, as a pseudonym that is only passed on; see `catalogue.OrderCreated`."""
     contact = models.CharField(max_length=32, blank=True, default="", db_default="")

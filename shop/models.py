@@ -33,7 +33,13 @@ from shop.operations.alerts.tables import AlertNotice as AlertNotice
 from shop.operations.alerts.tables import AlertRecord as AlertRecord
 from shop.operations.alerts.tables import AlertSilence as AlertSilence
 from shop.pages.tables import ShopPage as ShopPage
+from shop.prices.tables import ShippingMethod as ShippingMethod
+from shop.prices.tables import ShippingRate as ShippingRate
+from shop.prices.tables import TaxRate as TaxRate
 from shop.waitlist.tables import WaitlistEntry as WaitlistEntry
+
+WEIGHT_GRAMS = 400
+"""Of a book whose weight nobody has said: about 300 pages of a paperback."""
 
 
 def searchable(*texts: str) -> str:
@@ -82,6 +88,13 @@ class Book(models.Model):
     publisher = models.CharField(max_length=120, blank=True, default="", db_default="")
     year = models.PositiveSmallIntegerField("year of publication")
     pages = models.PositiveSmallIntegerField()
+    weight_grams = models.IntegerField(
+        "weight in grams",
+        default=WEIGHT_GRAMS,
+        db_default=WEIGHT_GRAMS,
+        validators=[validators.MinValueValidator(1), validators.MaxValueValidator(30_000)],
+        help_text="Shipping is charged by it.",
+    )
     format = models.CharField(max_length=12, choices=Format.choices, default="paperback", db_default="paperback")
     language = models.CharField(
         max_length=8,

@@ -15,8 +15,7 @@ from shop.checkout import api, checkout_views
 from shop.contracts import contract_views
 from shop.operations import health
 from shop.operations.processes import metrics_view
-from shop.orderpages import guest_views, order_views
-from shop.orderpages import order_views, withdrawal_views
+from shop.orderpages import guest_views, order_views, withdrawal_views
 from shop.pages import page_views
 from shop.search_engines import sitemaps
 from shop.waitlist import waitlist_views

@@ -278,7 +278,7 @@ class Demo:
         """
         log = self._supervisor.log("prepare")
         log.unlink(missing_ok=True)
-        arguments = [sys.executable, "manage.py", "prepare", "--json", "--demo-users", *steps]
+        arguments = [sys.executable, "manage.py", "prepare", "--json", "--demo-users", "--demo-rates", *steps]
         self._supervisor.start(
             Command(name="prepare", arguments=arguments, environment=self._environment, folder=PROJECT)
         )

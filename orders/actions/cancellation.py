@@ -11,7 +11,7 @@ from orders import timeline
 from orders.cancel_reasons import TIMED_OUT, CancelCode, CancelReason
 from orders.models import Order, OrderLine, Shipment, Status, TrailEntry
 from orders.state_machine.transitions import Answer
-from orders.state_machine.unit_of_work import begin, begin_one, lines_of, units_of
+from orders.state_machine.unit_of_work import begin, begin_one, lines_of
 
 
 class CannotCancel(Exception):
@@ -57,21 +57,22 @@ def cancel_lines(*, order_id: UUID, units: Mapping[str, int], reason: str, by: s
     lines = lines_of(order)
     _refuse_units(order, lines, units)
     reduced = [line for line in lines if line.sku in units]
+    now = tuple(line.units(units[line.sku], after=line.cancelled) for line in reduced)
     for line in reduced:
         line.cancelled += units[line.sku]
     OrderLine.objects.bulk_update(reduced, ["cancelled"])
-    amount_minor = sum(units[line.sku] * line.unit_price_minor for line in reduced)
+    amount_minor = sum(line.paid_minor for line in now)
     order.total_minor -= amount_minor
     work.stated.append(
         catalogue.OrderReduced(
             order_id=order.pk,
             flow=order.flow,
-            lines=tuple(units_of(line, line.cancelled) for line in lines if line.cancelled),
+            lines=tuple(line.units(line.cancelled) for line in lines if line.cancelled),
             amount_minor=amount_minor,
             reduction=TrailEntry.objects.filter(order=order, what=timeline.REDUCED).count() + 1,
             currency=order.currency,
             reason=reason,
-            cancelled_now=tuple(units_of(line, units[line.sku]) for line in reduced),
+            cancelled_now=now,
         )
     )
     back = f"{money.format_plain(amount_minor, order.currency)} back"

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import money
 from events import catalogue
-from orders import timeline
+from orders import prices, timeline
 from orders.mailing import mails
 from orders.models import Order, OrderLine, OrderMail, ReturnRequest, Status, TrailEntry
 from orders.state_machine.transitions import Answer
-from orders.state_machine.unit_of_work import begin_one, lines_of, units_of
+from orders.state_machine.unit_of_work import begin_one, lines_of
 
 
 class CannotReturn(Exception):
@@ -43,6 +43,7 @@ def accept_return(
 ) -> Order:
     """Pay back these copies, by sku, of an order that has left; exactly their money goes back.
 
+    With the last copies also what was paid for shipping goes back, as the law wants it in the EU.
     With `request_id` this answers what the buyer asked for, be it for these copies or for others.
 
     Raises:
@@ -60,15 +61,16 @@ def accept_return(
         if not _is_still_awaited(request, units):
             _answer_request(request, ReturnRequest.State.ACCEPTED, said, by, at=work.now)
     returned = [line for line in lines if line.sku in units]
+    amount_minor = prices.goes_back_minor(order, lines, units)
+    told = tuple(line.units(units[line.sku], after=line.cancelled + line.returned) for line in returned)
     for line in returned:
         line.returned += units[line.sku]
     OrderLine.objects.bulk_update(returned, ["returned"])
-    amount_minor = sum(units[line.sku] * line.unit_price_minor for line in returned)
     work.stated.append(
         catalogue.OrderReturned(
             order_id=order.pk,
             flow=order.flow,
-            lines=tuple(units_of(line, units[line.sku]) for line in returned),
+            lines=told,
             amount_minor=amount_minor,
             number=TrailEntry.objects.filter(order=order, what=timeline.RETURNED).count() + 1,
             currency=order.currency,

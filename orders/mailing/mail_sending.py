@@ -34,7 +34,7 @@ from django.template.loader import render_to_string
 
 from kafka_bridge.runtime import backoff, error_classes
 from kafka_bridge.telemetry import activity, metrics, tracing
-from orders import links
+from orders import links, prices
 from orders.mailing import mail_errors, messages
 from orders.models import OrderMail, Status
 
@@ -168,6 +168,7 @@ def _message(mail: OrderMail) -> EmailMessage:
         "order": order,
         "greeting": messages.greeting(order),
         "lines": order.lines.all(),
+        "price_rows": prices.rows(order, list(order.lines.all())),
         "mail": mail,
         "why": messages.why(order),
         "money": messages.money(order),

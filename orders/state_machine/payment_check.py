@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Sum
 from django.utils.module_loading import import_string
 
 import money
@@ -18,13 +17,13 @@ Captured = tuple[UUID, int, str]
 def refusals(facts: Sequence[catalogue.PaymentConfirmed], orders: Mapping[UUID, Order]) -> list[str]:
     """For each of these facts why it is not believed, or "" where payments and the order itself agree with it.
 
-    An order came to the sum of its lines when it was placed; units that were cancelled since then were paid for too.
-    `orders` has all of them.
+    An order came to the sum of its lines and its shipping when it was placed; units that were cancelled since then
+    were paid for too. `orders` has all of them.
     """
     order_ids = [fact.order_id for fact in facts]
-    captured, placed = _captured(order_ids), _placed_minor(order_ids)
+    captured, placed = _captured(order_ids), _placed_minor(orders, order_ids)
     return [
-        _refusal(fact, captured.get(fact.order_id), (placed.get(fact.order_id, 0), orders[fact.order_id].currency))
+        _refusal(fact, captured.get(fact.order_id), (placed[fact.order_id], orders[fact.order_id].currency))
         for fact in facts
     ]
 
@@ -49,6 +48,9 @@ def _captured(order_ids: Sequence[UUID]) -> Mapping[UUID, Captured]:
     return check(order_ids)
 
 
-def _placed_minor(order_ids: Sequence[UUID]) -> dict[UUID, int]:
-    lines = OrderLine.objects.filter(order__in=order_ids).order_by().values_list("order_id")
-    return dict(lines.annotate(cost=Sum(F("quantity") * F("unit_price_minor"))))
+def _placed_minor(orders: Mapping[UUID, Order], order_ids: Sequence[UUID]) -> dict[UUID, int]:
+    found = {order_id: orders[order_id].shipping_minor for order_id in order_ids}
+    lines = OrderLine.objects.filter(order__in=order_ids).order_by()
+    for line in lines.only("order_id", "unit_price_minor", "quantity", "amount_minor"):
+        found[line.order_id] += line.paid_minor
+    return found

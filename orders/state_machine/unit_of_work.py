@@ -16,6 +16,7 @@ from kafka_bridge.publishing import outbox
 from kafka_bridge.runtime.postgresql import transactions
 from orders import live
 from orders.cancel_reasons import CancelReason
+from orders.coupons import uses
 from orders.models import Order, OrderLine, Status
 from orders.state_machine.transitions import Answer
 
@@ -70,6 +71,7 @@ class UnitOfWork:
         """Write, state, note, and tell the open pages once it is committed."""
         changed = [order for order in self.orders.values() if order.is_changed]
         Order.objects.write(changed, self.trail)
+        uses.give_back([order.pk for order in changed if order.coupon_code and order.status == Status.CANCELLED])
         if self.confirmed:
             self.stated += _confirmations(self.confirmed)
         if self.stated:
@@ -80,9 +82,10 @@ class UnitOfWork:
 def _confirmations(orders: Sequence[Order]) -> list[catalogue.OrderConfirmed]:
     lines: dict[UUID, list[catalogue.Line]] = defaultdict(list)
     found = OrderLine.objects.filter(order__in=orders).order_by("id")
-    columns = ("order_id", "sku", "quantity", "unit_price_minor", "sale_id")
-    for order_id, sku, quantity, price, sale_id in found.values_list(*columns):
-        lines[order_id].append(catalogue.Line(sku=sku, quantity=quantity, unit_price_minor=price, sale_id=sale_id))
+    columns = ("order_id", "sku", "quantity", "unit_price_minor", "sale_id", "amount_minor")
+    for order_id, sku, quantity, price, sale_id, amount in found.values_list(*columns):
+        line = catalogue.Line(sku=sku, quantity=quantity, unit_price_minor=price, sale_id=sale_id, amount_minor=amount)
+        lines[order_id].append(line)
     return [
         catalogue.OrderConfirmed(
             order_id=order.pk,
@@ -90,6 +93,7 @@ def _confirmations(orders: Sequence[Order]) -> list[catalogue.OrderConfirmed]:
             lines=tuple(lines[order.pk]),
             total_minor=order.total_minor,
             currency=order.currency,
+            shipping_minor=order.shipping_minor,
         )
         for order in orders
     ]
@@ -98,12 +102,7 @@ def _confirmations(orders: Sequence[Order]) -> list[catalogue.OrderConfirmed]:
 def _kept(order: Order) -> tuple[catalogue.Line, ...]:
     """What was not cancelled of the order before."""
     lines = OrderLine.objects.filter(order=order).order_by("id")
-    return tuple(units_of(line, line.kept) for line in lines if line.kept)
-
-
-def units_of(line: OrderLine, units: int) -> catalogue.Line:
-    """So many units of an order's line, as events tell them."""
-    return catalogue.Line(sku=line.sku, quantity=units, unit_price_minor=line.unit_price_minor, sale_id=line.sale_id)
+    return tuple(line.units(line.kept, after=line.cancelled) for line in lines if line.kept)
 
 
 class UnknownOrder(LookupError):

@@ -13,6 +13,7 @@ from orders.models import Order
 from shop.admin.operations import activity_log_admin, alerts, audits, silences
 from shop.admin.orders import mails, order_admin, returns
 from shop.admin.payments import charges, reviews
+from shop.admin.prices import coupons, rates
 from shop.admin.sales import books, flash_sales, sales_figures
 from shop.admin.site import shop_pages, users
 from shop.admin.stock import stock_admin, waitlist
@@ -23,9 +24,11 @@ __all__ = [
     "audits",
     "books",
     "charges",
+    "coupons",
     "flash_sales",
     "mails",
     "order_admin",
+    "rates",
     "returns",
     "reviews",
     "sales_figures",

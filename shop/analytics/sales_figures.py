@@ -75,11 +75,14 @@ def _orders(count: str, facts: Iterable[Dated[F]]) -> Days:
 
 
 def _count(lines: Iterable[tuple[datetime, catalogue.Line]], *, sign: int, days: Days) -> None:
-    """Add these units and their revenue to the days and the books; with a sign of -1, subtract them."""
+    """Add these units and their revenue to the days and the books; with a sign of -1, subtract them.
+
+    Revenue is what buyers paid for the books, discounts taken off; what they paid for shipping is no part of it.
+    """
     units: Counter[str] = Counter()
     revenue: Counter[str] = Counter()
     for time, line in lines:
-        number, amount_minor = sign * line.quantity, sign * line.quantity * line.unit_price_minor
+        number, amount_minor = sign * line.quantity, sign * line.paid_minor
         units[line.sku] += number
         revenue[line.sku] += amount_minor
         days[_day(time)].update(units=number, revenue_minor=amount_minor)

@@ -32,7 +32,8 @@ from shop.audit.report import EXAMPLES, Finding
 from shop.models import AuditProgress
 
 BY_ORDER = (
-    stock.LIVE, stock.LINES, money.TOTALS, money.KEPT, money.RETURNED, money.ONCE, money.REFUNDED, orders.REASON,
+    stock.LIVE, stock.LINES, money.TOTALS, money.PARTS, money.COUPONS_USED, money.KEPT, money.RETURNED, money.ONCE,
+    money.REFUNDED, orders.REASON,
 )  # fmt: skip
 BY_BOOK = (stock.LEDGER, stock.HOLDS, stock.POOLS, stock.SALES)
 ROUND_SECONDS = 2.0

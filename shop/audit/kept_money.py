@@ -15,27 +15,31 @@ import money
 from kafka_bridge.runtime.postgresql import bulk_rows
 from payments import reviews
 from payments.models import Charge, Review
+from shop.audit.money import BACK_SQL
 
 MOST = 200
 """How many reviews one audit opens at most; the next one opens more."""
-_EXCESS = """
+_EXCESS = f"""
 SELECT id, order_id, currency, excess, what FROM (
     SELECT c.id, c.order_id, c.currency, CASE
             WHEN o.id IS NULL THEN 'an order that does not exist'
             ELSE concat('order ', o.reference, ', which is ', lower(o.status)) END AS what,
         c.amount_minor - c.refunded_minor - CASE
             WHEN o.id IS NULL OR o.status = 'CANCELLED' THEN 0
-            ELSE o.total_minor - coalesce((SELECT sum(l.returned * l.unit_price_minor::bigint)
+            ELSE o.total_minor - coalesce((
+                SELECT sum({BACK_SQL}) + CASE
+                    WHEN sum(returned) > 0 AND bool_and(cancelled + returned = quantity) THEN o.shipping_minor
+                    ELSE 0 END
                 FROM orders_orderline l WHERE l.order_id = o.id), 0) END AS excess,
         greatest(
             c.settled_at, o.cancelled_at, (SELECT max(at) FROM orders_trailentry t WHERE t.order_id = o.id)
         ) AS last
     FROM payments_charge c LEFT JOIN orders_order o ON o.id = c.order_id
     WHERE c.state = 'succeeded' AND c.amount_minor > c.refunded_minor AND o.status IS DISTINCT FROM 'PENDING'
-        AND {which}
+        AND {{which}}
 ) AS found
 WHERE excess > 0 AND last <= now() - %(grace)s * interval '1 second' ORDER BY id LIMIT %(most)s
-"""
+"""  # noqa: S608 - made of column names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import json
 
 import money
+from orders.order_line import AMOUNT_SQL
 from shop.audit.invariants import Invariant
 
 _EXPONENTS = f"'{json.dumps(money.EXPONENTS)}'::jsonb"
@@ -14,19 +15,69 @@ def _major(amount: str, currency: str) -> str:
     return f"round(({amount}) / power(10::numeric, {decimals}), {decimals})"
 
 
+BACK_SQL = f"{AMOUNT_SQL} * (cancelled + returned) / quantity - {AMOUNT_SQL} * cancelled / quantity"
+"""What the returned units of a line cost; see Note [Parts] in `money/breakdown.py`."""
 TOTALS = Invariant(
     name="order totals add up",
-    sentence="The total of an order is the sum of its lines, less the units that were cancelled.",
+    sentence="The total of an order is the sum of its lines and its shipping, less the units that were cancelled.",
     sql=f"""
         SELECT concat('order ', reference, ' (', id, '): ', {_major("total_minor", "currency")}, ' ', currency,
-            ' in all, its lines ', {_major("coalesce(lines, 0)", "currency")}) AS example
+            ' in all, its lines and shipping ', {_major("coalesce(lines, 0) + shipping_minor", "currency")}) AS example
         FROM orders_order o LEFT JOIN (
-            SELECT order_id, sum((quantity - cancelled) * unit_price_minor::bigint) AS lines
+            SELECT order_id, sum({AMOUNT_SQL} - {AMOUNT_SQL} * cancelled / quantity) AS lines
             FROM orders_orderline GROUP BY order_id
         ) AS l ON l.order_id = o.id
-        WHERE total_minor <> coalesce(lines, 0)
+        WHERE total_minor <> coalesce(lines, 0) + shipping_minor
     """,  # noqa: S608 - made of column names
     remedy="Compare the order with its charge, and settle the difference with the buyer.",
+)
+PARTS = Invariant(
+    name="parts of orders add up",
+    sentence="A line costs its price, less its share of the discount, with tax where it is added, at the order's rate.",
+    sql=f"""
+        SELECT concat('order ', o.reference, ' (', o.id, '), ', l.sku, ': ', {_major("paid", "o.currency")}, ' ',
+            o.currency, ' for a line of ', {_major("price", "o.currency")}, ', less ',
+            {_major("l.discount_minor", "o.currency")}, ', tax ', {_major("l.tax_minor", "o.currency")}) AS example
+        FROM orders_orderline l JOIN orders_order o ON o.id = l.order_id, LATERAL (
+            SELECT {AMOUNT_SQL} AS paid, l.unit_price_minor::bigint * l.quantity AS price
+        ) AS sums, LATERAL (
+            SELECT price - l.discount_minor AS base,
+                1000000 + CASE WHEN o.is_tax_added THEN 0 ELSE o.books_tax_ppm END AS whole
+        ) AS rate
+        WHERE paid <> base + CASE WHEN o.is_tax_added THEN l.tax_minor ELSE 0 END
+            OR l.tax_minor <> (2 * base * o.books_tax_ppm + whole) / (2 * whole)
+        UNION ALL
+        SELECT concat('order ', reference, ' (', id, ') has a discount and no coupon') FROM orders_order o
+        WHERE coupon_code = '' AND EXISTS (
+            SELECT FROM orders_orderline l WHERE l.order_id = o.id AND l.discount_minor > 0
+        )
+    """,  # noqa: S608 - made of column names
+    remedy="The tables were changed directly, not by the shop. Compare the order with its events and its charge.",
+)
+COUPONS_COUNTED = Invariant(
+    name="coupons count their uses",
+    sentence="A coupon was used as often as its count says.",
+    # Whoever lowers a limit below what was used breaks nothing, so limits are not compared here.
+    sql="""
+        SELECT concat('coupon ', code, ' counts ', used, ', its orders are ', uses) AS example
+        FROM orders_coupon c, LATERAL (
+            SELECT count(*) AS uses FROM orders_couponuse u WHERE u.coupon_id = c.id AND u.given_back_at IS NULL
+        ) AS counted WHERE used <> uses
+    """,
+    remedy="The tables were changed directly, not by the shop. Set the coupon's count to the number of its uses that "
+    "were not given back.",
+)
+COUPONS_USED = Invariant(
+    name="orders and coupons agree",
+    sentence="An order with a coupon has used it once, and has given that back exactly if it is cancelled.",
+    sql="""
+        SELECT concat('order ', o.reference, ' (', o.id, ') is ', lower(o.status), ', its coupon ', o.coupon_code,
+            ' is ', CASE WHEN u.id IS NULL THEN 'not used' WHEN u.given_back_at IS NULL THEN 'used' ELSE 'back' END
+            ) AS example
+        FROM orders_order o LEFT JOIN orders_couponuse u ON u.order_id = o.id
+        WHERE o.coupon_code <> '' AND (u.id IS NULL OR (o.status = 'CANCELLED') <> (u.given_back_at IS NOT NULL))
+    """,
+    remedy="The tables were changed directly, not by the shop. Compare the order with its events.",
 )
 KEPT = Invariant(
     name="captured - refunded = kept orders",
@@ -46,11 +97,11 @@ KEPT = Invariant(
                 WHEN o.status IN ('PAID', 'SHIPPED', 'DELIVERED') AND c.id IS NULL
                     THEN concat('is ', lower(o.status), ', but no money was taken')
                 WHEN o.status IN ('PAID', 'SHIPPED', 'DELIVERED')
-                    AND c.amount_minor - coalesce(r.amount, 0) <> o.total_minor - coalesce(l.returned, 0)
+                    AND c.amount_minor - coalesce(r.amount, 0) <> due
                     AND coalesce(r.at, c.settled_at) <= quiet
                     AND coalesce((SELECT max(t.at) FROM orders_trailentry t WHERE t.order_id = o.id), o.placed_at)
                         <= quiet
-                    THEN concat('costs ', {_major("o.total_minor - coalesce(l.returned, 0)", "o.currency")}, ', but ',
+                    THEN concat('costs ', {_major("due", "o.currency")}, ', but ',
                         {_major("c.amount_minor - coalesce(r.amount, 0)", "c.currency")}, ' is kept of its money')
                 END AS what
             FROM orders_order o
@@ -60,10 +111,14 @@ KEPT = Invariant(
                 FROM payments_refund GROUP BY charge_id
             ) AS r ON r.charge_id = c.id
             LEFT JOIN (
-                SELECT order_id, sum(returned * unit_price_minor::bigint) AS returned
-                FROM orders_orderline WHERE returned > 0 GROUP BY order_id
+                SELECT order_id, sum({BACK_SQL}) AS returned, bool_and(cancelled + returned = quantity) AS is_all
+                FROM orders_orderline WHERE order_id IN (SELECT order_id FROM orders_orderline WHERE returned > 0)
+                GROUP BY order_id
             ) AS l ON l.order_id = o.id,
-                LATERAL (SELECT now() - %(grace)s * interval '1 second' AS quiet) AS limits
+                LATERAL (
+                    SELECT now() - %(grace)s * interval '1 second' AS quiet, o.total_minor - coalesce(l.returned, 0)
+                        - CASE WHEN l.is_all THEN o.shipping_minor ELSE 0 END AS due
+                ) AS limits
         ) AS orders WHERE what IS NOT NULL
     """,  # noqa: S608 - made of column names
     remedy="What is kept in excess is in the admin (Payments, Needs a person), with a button on the charge's page that "
@@ -178,4 +233,6 @@ REVIEWS = Invariant(
     remedy="Open each one in the admin (Payments, Needs a person): its page says what to do. Some close by themselves "
     "when the matter is settled; close the others with a note.",
 )
-INVARIANTS = (TOTALS, KEPT, RETURNED, ONCE, REFUNDED, SETTLED, REVIEWS)
+INVARIANTS = (
+    TOTALS, PARTS, COUPONS_COUNTED, COUPONS_USED, KEPT, RETURNED, ONCE, REFUNDED, SETTLED, REVIEWS,
+)  # fmt: skip

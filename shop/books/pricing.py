@@ -27,6 +27,7 @@ class Offer:
     """The sale that is running, or the next one."""
     sale_id: int | None = None
     """The sale that is running; None before it starts."""
+    weight_grams: int = models.WEIGHT_GRAMS
 
     @property
     def pool(self) -> str:
@@ -52,6 +53,9 @@ Offers = Mapping[str, Offer]
 Units = Mapping[str, int]
 
 
+_COLUMNS = ("isbn", "title", "author", "price_minor", "weight_grams")
+
+
 def _load_usual(skus: Collection[str]) -> Offers:
     books = models.Book.objects.filter(is_listed=True, isbn__in=skus)
     return {
@@ -62,8 +66,9 @@ def _load_usual(skus: Collection[str]) -> Offers:
             price_minor=price_minor,
             url=models.page_url(isbn=isbn, title=title),
             cover_url=models.cover_url(isbn=isbn, title=title, author=author),
+            weight_grams=weight_grams,
         )
-        for isbn, title, author, price_minor in books.values_list("isbn", "title", "author", "price_minor").order_by()
+        for isbn, title, author, price_minor, weight_grams in books.values_list(*_COLUMNS).order_by()
     }
 
 

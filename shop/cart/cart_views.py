@@ -16,6 +16,7 @@ from shop.activity.counting import View
 from shop.books import pricing
 from shop.cart import carts, forms
 from shop.checkout import price_check
+from shop.prices import rates
 from shop.site.same_origin import same_origin
 from shop.waitlist import kept
 
@@ -76,6 +77,7 @@ def cart_page(request: HttpRequest) -> HttpResponse:
     context = {
         "lines": lines,
         "total_minor": sum(line.total_minor for line in lines),
+        "extra_costs": rates.now().depend_on_country,
         "blocked": any(line.most < line.quantity for line in lines),
     }
     return render(request, "shop/cart.html", context)

@@ -21,7 +21,10 @@ from orders.placing.placement import LINES_MAX, QUANTITY_MAX
 from shop.checkout import contacts, countries, ordering, payment_form, price_check
 from shop.limits import limits, visitors
 from shop.orderpages import access
+from shop.prices import coupons, quotes
 from shop.site import problems, shared_answers
+
+TOTAL_MAX = LINES_MAX * QUANTITY_MAX * price_check.PRICE_MAX
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +42,12 @@ class OrderRequest(contacts.Contact, frozen=True, kw_only=True, forbid_unknown_f
     idempotency_key: UUID
     lines: Annotated[list[Line], Meta(min_length=1, max_length=LINES_MAX)]
     payment_method: str
+    shipping: Annotated[str, Meta(max_length=30)] = ""
+    """The code of a way of shipping; without one it is the shop's first one that goes there."""
+    coupon: Annotated[str, Meta(max_length=coupons.TYPED_LENGTH)] = ""
+    """The code of a coupon."""
+    expected_total_minor: Annotated[int, Meta(ge=0, le=TOTAL_MAX)] | None = None
+    """If given, the order is refused where it comes to something else, with shipping, tax and coupon."""
 
 
 class PlacedOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,10 +119,13 @@ def place_order(request: HttpRequest) -> HttpResponse:
     try:
         limits.take(request, (limits.ORDERS_NETWORK, visitors.network_of(request)))
         contact = contacts.clean(body)
+        coupon = coupons.find(request, body.coupon)
     except contacts.WrongContact as wrong:
         return _error(422, "invalid", str(wrong), field=wrong.field)
     except limits.Refused as refused:
         return _too_many(refused)
+    except (OperationalError, InterfaceError):
+        return _unavailable()
     if body.country not in countries.CODES:
         return _error(422, "invalid", "Expected an ISO 3166-1 code of two letters, such as DE.", field="country")
     if not payment_form.accepts(body.payment_method):
@@ -132,6 +144,8 @@ def place_order(request: HttpRequest) -> HttpResponse:
             contact=contact,
             payment_method=body.payment_method,
             user_id=None,
+            wanted=quotes.Wanted(country=body.country, shipping=body.shipping, code=body.coupon, coupon=coupon),
+            expected_total_minor=body.expected_total_minor,
             network=visitors.pseudonym_of(request),
         )
     except ordering.Changed as changed:
@@ -187,6 +201,9 @@ def _invalid(error: msgspec.ValidationError) -> HttpResponse:
     return _error(422, "invalid", f"{message}.", field=field)
 
 
+_FIELDS = {"coupon_refused": "coupon", "not_delivered": "country", "total_changed": "expected_total_minor"}
+
+
 def _changed(changed: ordering.Changed) -> HttpResponse:
     found = [
         {
@@ -199,7 +216,8 @@ def _changed(changed: ordering.Changed) -> HttpResponse:
         for difference in changed.differences
     ]
     first = found[0]
-    response = _problem(422, str(first["code"]), str(changed), field="lines", problems=found)
+    field = _FIELDS.get(str(first["code"]), "lines")
+    response = _problem(422, str(first["code"]), str(changed), field=field, problems=found)
     if all(each["code"] == "sold_out" for each in found):
         response[shared_answers.IS_SHARED] = "1"  # see `sold_out_door`
     return response

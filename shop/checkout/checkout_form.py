@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from orders.placing.placement import LINES_MAX, QUANTITY_MAX
 from shop.cart import forms as cart_forms
 from shop.checkout import contacts, countries, payment_form, price_check
+from shop.prices import coupons
 from shop.typed import fields
 
 
@@ -94,6 +95,8 @@ class CheckoutForm(forms.Form):
         widget=forms.Select(attrs={"autocomplete": "country"}),
     )
     payment_method = PaymentMethodField(label="Card")
+    shipping = forms.CharField(label="Shipping", required=False, max_length=30)
+    coupon = fields.TypedTextField(label="Coupon", required=False, max_length=coupons.TYPED_LENGTH)
     line = LinesField(error_messages={"required": "There is nothing to order. Your cart is empty."})
     expected_total_minor = forms.IntegerField(widget=forms.HiddenInput)
     idempotency_key = forms.UUIDField(

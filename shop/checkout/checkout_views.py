@@ -1,11 +1,10 @@
 """From the cart to a placed order."""
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -13,10 +12,10 @@ from django.middleware import csrf
 from django.shortcuts import redirect, render
 from django.template import loader
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-import money
 from orders import links
 from orders import queries as order_queries
 from orders.models import Order
@@ -26,9 +25,10 @@ from shop.activity import noting
 from shop.activity.counting import View
 from shop.books import pricing
 from shop.cart import cart_views, carts
-from shop.checkout import checkout_form, ordering, owners, payment_form, price_check
+from shop.checkout import checkout_form, countries, ordering, owners, payment_form, price_check
 from shop.limits import limits, visitors
 from shop.models import SavedAddress
+from shop.prices import coupons, quotes, rates
 from shop.site import errors
 from shop.waitlist import kept
 
@@ -63,7 +63,9 @@ class SummaryLine:
 @require_http_methods(["GET", "HEAD", "POST"])
 def checkout_page(request: HttpRequest) -> HttpResponse:
     """Show the form, or place the order and go to its page."""
-    return payment_form.allow_form(request, _place(request) if request.method == "POST" else _show(request))
+    if request.method != "POST":
+        return payment_form.allow_form(request, _show(request))
+    return payment_form.allow_form(request, _work_out(request) if "update" in request.POST else _place(request))
 
 
 def _show(request: HttpRequest) -> HttpResponse:
@@ -78,6 +80,17 @@ def _show(request: HttpRequest) -> HttpResponse:
     return _form_page(request, form, wanted, [notice for row in rows for notice in row.notices])
 
 
+def _work_out(request: HttpRequest) -> HttpResponse:
+    """The page again with what was typed and the total for it; what is missing is not complained of yet."""
+    sent = checkout_form.CheckoutForm(request.POST)
+    sent.is_valid()
+    wanted = sent.cleaned_data.get("line") or [cart_views.wanted(entry) for entry in carts.cart_of(request).entries()]
+    typed = {name: request.POST.get(name, "")[:500] for name in sent.fields if name != "line"}
+    key = sent.cleaned_data.get("idempotency_key") or uuid.uuid4()
+    form = checkout_form.CheckoutForm(initial={**typed, "idempotency_key": key})
+    return _form_page(request, form, wanted, [])
+
+
 def _place(request: HttpRequest) -> HttpResponse:
     form = checkout_form.CheckoutForm(request.POST)
     if not form.is_valid():
@@ -86,14 +99,9 @@ def _place(request: HttpRequest) -> HttpResponse:
         ]
         return _form_page(request, form, wanted, [], status=422)
     wanted = form.cleaned_data["line"]
-    total = sum((line.expected_price_minor or 0) * line.quantity for line in wanted)
-    if total != form.cleaned_data["expected_total_minor"]:
-        form.add_error(
-            None, f"The total of these books is {money.format_amount(total, settings.CURRENCY)}. Please check it."
-        )
-        return _form_page(request, form, wanted, [], status=422)
     who = owners.owner_of(request)
     try:
+        asked = _wanted(request, form.cleaned_data)
         limits.take(request, (limits.ORDERS_VISITOR, who), (limits.ORDERS_NETWORK, visitors.network_of(request)))
         placed = ordering.place(
             idempotency_key=form.cleaned_data["idempotency_key"],
@@ -101,6 +109,8 @@ def _place(request: HttpRequest) -> HttpResponse:
             contact=form.contact(),
             payment_method=form.cleaned_data["payment_method"],
             user_id=request.user.pk,
+            wanted=asked,
+            expected_total_minor=form.cleaned_data["expected_total_minor"],
             owner=who,
             visitor=owners.pseudonym_of(who),
             network=visitors.pseudonym_of(request),
@@ -109,7 +119,8 @@ def _place(request: HttpRequest) -> HttpResponse:
     except limits.Refused as refused:
         return _too_many(request, form, wanted, refused)
     except ordering.Changed as changed:
-        return _form_page(request, form, wanted, changed.differences, status=422)
+        refused_coupon = next((each.sentence for each in changed.differences if each.code == "coupon_refused"), "")
+        return _form_page(request, form, wanted, changed.differences, status=422, refused=refused_coupon)
     except placement.IdempotencyConflict:
         return _conflict(request, form.cleaned_data["idempotency_key"])
     except (placement.CheckoutUnavailable, OperationalError, InterfaceError):
@@ -135,8 +146,11 @@ def _form_page(
     differences: Sequence[price_check.PriceOrStockChange],
     *,
     status: int = 200,
+    refused: str = "",
 ) -> HttpResponse:
     """The form with everything that was typed, and the books as they can be ordered now.
+
+    With `refused`, why the coupon cannot be used, the total is that without it.
 
     Quantities are lowered to what can be had and prices are today's, so that sending the form again agrees to
     exactly what the page shows.
@@ -151,8 +165,49 @@ def _form_page(
         for line in wanted
         if line.sku in offers and free.get(line.sku, 0) > 0
     ]
-    context = {**_context(form, lines), "differences": differences, "saved_addresses": _saved_addresses(request)}
+    asked = _known_wanted(form)
+    if not refused:
+        try:
+            asked = _wanted(request, _values(form))
+        except limits.Refused as too_many:
+            refused, status = str(too_many), 429
+    quote = _quote(lines, asked)
+    context = {
+        **_context(form, lines, quote),
+        "differences": differences,
+        "saved_addresses": _saved_addresses(request),
+        "coupon_problem": refused or quote.coupon_problem,
+    }
     return render(request, "shop/checkout.html", context, status=status)
+
+
+def _values(form: checkout_form.CheckoutForm) -> dict[str, str]:
+    """What the form has in the fields that prices depend on, right or wrong."""
+    return {name: str(form[name].value() or "").strip() for name in ("country", "shipping", "coupon")}
+
+
+def _wanted(request: HttpRequest, values: Mapping[str, Any]) -> quotes.Wanted:
+    """What is asked for besides the books.
+
+    Raises:
+        shop.limits.limits.Refused: too many coupons were tried that there are not.
+    """
+    code = values["coupon"][: coupons.TYPED_LENGTH]
+    return quotes.Wanted(
+        country=values["country"] if values["country"] in countries.CODES else "",
+        shipping=values["shipping"],
+        code=code,
+        coupon=coupons.find(request, code),
+    )
+
+
+def _quote(lines: Sequence[SummaryLine], asked: quotes.Wanted, known: rates.Rates | None = None) -> quotes.Quote:
+    """What these lines come to; a way of shipping that does not go there is the first one that does."""
+    books = [(line.offer, line.quantity) for line in lines]
+    quote = quotes.of(books, asked, now=timezone.now(), known=known)
+    if quote.way is None and quote.ways:
+        quote = quotes.of(books, replace(asked, shipping=""), now=timezone.now(), known=known)
+    return quote
 
 
 def _unavailable(
@@ -163,13 +218,19 @@ def _unavailable(
     offers = pricing.last_known([line.sku for line in wanted])
     lines = [SummaryLine(offer=offers[line.sku], quantity=line.quantity) for line in wanted if line.sku in offers]
     context = {
-        **_context(form, lines),
+        **_context(form, lines, _quote(lines, _known_wanted(form), rates.last_known())),
         "csrf_token": csrf.get_token(request),
         "is_sandbox": not payment_form.is_by_stripe(),
     }
     response = HttpResponse(loader.render_to_string("shop/checkout.html", context), status=503)
     response["Retry-After"] = str(ordering.RETRY_AFTER_SECONDS)
     return response
+
+
+def _known_wanted(form: checkout_form.CheckoutForm) -> quotes.Wanted:
+    """What is asked for, without looking a coupon up: its discount is told when the shop can be reached again."""
+    values = _values(form)
+    return quotes.Wanted(country=values["country"], shipping=values["shipping"])
 
 
 def _too_many(
@@ -179,16 +240,19 @@ def _too_many(
     refused: limits.Refused,
 ) -> HttpResponse:
     form.add_error(None, str(refused))
-    response = _form_page(request, form, wanted, [], status=429)
+    is_coupon = refused.limit is limits.COUPONS
+    response = _form_page(request, form, wanted, [], status=429, refused=str(refused) if is_coupon else "")
     response["Retry-After"] = str(refused.retry_after_seconds)
     return response
 
 
-def _context(form: checkout_form.CheckoutForm, lines: Sequence[SummaryLine]) -> dict[str, Any]:
+def _context(form: checkout_form.CheckoutForm, lines: Sequence[SummaryLine], quote: quotes.Quote) -> dict[str, Any]:
     return {
         "form": form,
         "lines": lines,
-        "total_minor": sum(line.total_minor for line in lines),
+        "quote": quote,
+        "total_minor": quote.total_minor,
+        "coupon_typed": _values(form)["coupon"],
         "idempotency_key": form["idempotency_key"].value(),
         **payment_form.context(form["payment_method"].value() or ""),
     }

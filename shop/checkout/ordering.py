@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
+from django.utils import timezone
 
 from kafka_bridge.telemetry import activity, metrics
 from orders import queries
@@ -13,6 +14,7 @@ from orders.placing import placement
 from shop.books import pricing
 from shop.checkout import contacts, price_check
 from shop.flashsales import flash_sales
+from shop.prices import coupons, quotes
 from shop.waitlist import kept
 
 # What a browser or a tool is told to wait before it tries again.
@@ -21,7 +23,7 @@ REFUSED = metrics.counter("orders_refused", "Orders that were not taken, by what
 
 
 class Changed(Exception):
-    """Prices or stock are not what the buyer saw: show `differences`, ask again. Nothing was ordered."""
+    """Prices, the total or stock are not what the buyer saw: show `differences`, ask again. Nothing was ordered."""
 
     def __init__(self, differences: Sequence[price_check.PriceOrStockChange]) -> None:
         super().__init__(" ".join(difference.sentence for difference in differences))
@@ -35,6 +37,8 @@ def place(
     contact: contacts.Contact,
     payment_method: str,
     user_id: int | None,
+    wanted: quotes.Wanted,
+    expected_total_minor: int | None = None,
     owner: str = "",
     visitor: str = "",
     network: str = "",
@@ -42,12 +46,14 @@ def place(
 ) -> placement.Placed:
     """Place the order at the server's prices; the same key again gives the same order, to the same owner.
 
-    `visitor` and `network` are pseudonyms of who orders and from where; `copies` are kept for them.
+    `expected_total_minor` is what the buyer saw, if anything; see Note [What the buyer saw] in `shop/prices/quotes.py`.
+    `visitor` and `network` are pseudonyms of who orders and from where; `copies` are
+    kept for them.
 
     Quantities, addresses and the payment method must have been validated. Blocks for a few milliseconds.
 
     Raises:
-        Changed: a price or the stock is not what the buyer saw.
+        Changed: a price, the total or the stock is not what the buyer saw, or the coupon cannot be used.
         orders.placing.placement.IdempotencyConflict: the key was used for another order.
         orders.placing.placement.CheckoutUnavailable: nothing is known to be ordered; try again later with the same key.
     """
@@ -55,12 +61,27 @@ def place(
         # Looked at once: an order placed at the very moment a sale starts has one price, the one that was checked.
         offers = kept.applied(pricing.offers([line.sku for line in lines]), copies)
         found = price_check.differences_from(lines, offers)
+        quote = None
+        if not found:
+            books = [(offers[line.sku], line.quantity) for line in lines]
+            quote = quotes.of(books, wanted, now=timezone.now())
+            found = quote.problems(expected_total_minor)
         # A key that has its order already gives that order, whatever became of prices and stock meanwhile.
         if found and not queries.is_placed(idempotency_key):
             REFUSED.labels(found[0].code).inc()
             raise Changed(found)
         draft = _draft(idempotency_key, lines, contact, payment_method, user_id, offers)
-        return placement.place(replace(draft, owner=owner, visitor=visitor, network=network))
+        draft = replace(draft, owner=owner, visitor=visitor, network=network)
+        draft = replace(draft, shipping_wanted=wanted.shipping, coupon_code=wanted.code)
+        if quote is not None and not found:
+            draft = replace(draft, terms=quote.terms)
+            if quote.coupon is not None:
+                claim = coupons.claim_of(quote.coupon, user_id=user_id, email=contact.email)
+                draft = replace(draft, claim=claim)
+        return placement.place(draft)
+    except placement.CouponRefused as refused:
+        REFUSED.labels("coupon_refused").inc()
+        raise Changed([price_check.PriceOrStockChange(code="coupon_refused", sku="", sentence=str(refused))]) from None
     except (OperationalError, InterfaceError) as error:
         REFUSED.labels("unavailable").inc()
         activity.current.note_use("postgresql", error=type(error).__name__)

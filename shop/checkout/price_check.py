@@ -24,15 +24,20 @@ class WantedLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriceOrStockChange:
-    """What is not as the buyer saw it; `code` is price_changed, over_limit, not_enough, sold_out or not_for_sale."""
+    """What is not as the buyer saw it.
+
+    `code` is price_changed, over_limit, not_enough, sold_out or not_for_sale, of a book; or total_changed,
+    not_delivered or coupon_refused, of the order.
+    """
 
     code: str
     sku: str
+    """Empty where it is about the order."""
     sentence: str
     left: int | None = None
     """Copies that can be had, where there are too few for the buyer."""
     price_minor: int | None = None
-    """What one costs now, where that is not what the buyer saw."""
+    """What one costs now, or all of it, where that is not what the buyer saw."""
 
 
 def differences(lines: Sequence[WantedLine]) -> list[PriceOrStockChange]:

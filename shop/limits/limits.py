@@ -174,6 +174,16 @@ WAITLIST = Limit(
     why="Each sends a mail to an address that somebody typed. A reader waits for a few books; more is somebody who "
     "fills other people's mailboxes. Closed: it can wait.",
 )
+COUPONS = Limit(
+    name="coupons",
+    by="network",
+    burst=20,
+    each_seconds=30,
+    sentence="Too many coupons that there are not were tried from your network.",
+    without_redis=WithoutRedis.OPEN,
+    why="Nobody mistypes a code so often; who does is guessing, and gets two tries a minute. Codes that there are "
+    "do not count. Open: an order with a good coupon must not fail because Redis is away.",
+)
 LIMITS = (
     SIGN_IN_NAME,
     SIGN_IN_NETWORK,
@@ -186,6 +196,7 @@ LIMITS = (
     SEARCH,
     WITHDRAWAL,
     WAITLIST,
+    COUPONS,
 )
 
 

@@ -16,7 +16,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from orders import links, payment_pages, queries
+from orders import links, payment_pages, prices, queries
 from orders.actions import cancellation, returns, withdrawal
 from orders.models import Order, OrderLine, PaymentWait, ReturnRequest, Status
 from shop.books import pricing
@@ -72,6 +72,7 @@ def _shown(request: HttpRequest, order: Order, *, went_to_bank: bool) -> dict[st
     return {
         "order": order,
         "lines": lines,
+        "prices": prices.of(order, lines),
         "offers": pricing.offers([line.sku for line in lines]),
         "snapshot": snapshot,
         "steps": [{**msgspec.structs.asdict(step), "at": _time(step.at)} for step in snapshot.steps],
@@ -169,7 +170,7 @@ def order_return(request: HttpRequest, order_id: UUID) -> HttpResponse:
 
 def _left(lines: Iterable[OrderLine]) -> dict[str, int]:
     """By sku, the copies that were neither cancelled nor refunded."""
-    return {line.sku: line.kept - line.returned for line in lines}
+    return {line.sku: line.left for line in lines}
 
 
 def _returns(order_id: UUID, lines: Iterable[OrderLine]) -> list[dict[str, Any]]:

@@ -86,6 +86,8 @@ def of_name(kind: str, name: str, slug: str, description: str, path: str, page: 
     found = of_list(name, description, path, page)
     said = _named("Person" if kind == "author" else "BookSeries", kind, name, slug)
     return replace(found, data={"@graph": [said, _crumbs((name, path))]})
+
+
 def of_page(name: str, description: str, path: str) -> PageAbout:
     """One of the shop's own pages."""
     return PageAbout(title=name, description=_short(description), path=path, data=_crumbs((name, path)))

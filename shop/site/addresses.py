@@ -64,7 +64,8 @@ class Address:
 
 
 HEADINGS = ("server", "address", "methods", "who may call it", "limits")
-_ORDERS = (limits.ORDERS_VISITOR, limits.ORDERS_NETWORK)
+_ORDERS = (limits.ORDERS_VISITOR, limits.ORDERS_NETWORK, limits.COUPONS)
+_API_ORDERS = (limits.ORDERS_NETWORK, limits.COUPONS)
 _SIGN_IN = (limits.SIGN_IN_NAME, limits.SIGN_IN_NETWORK)
 _MAILS = (limits.ACCOUNT_MAILS, limits.ADDRESS_MAILS)
 _CAPS = "so many sockets of the process, and of an address"
@@ -93,8 +94,8 @@ ADDRESSES = (
     Address(path="/cart/add/", name="cart_add", methods=POST, bounds="the visitor's own cart; from our own pages"),
     Address(path="/cart/change/", name="cart_change", methods=POST, bounds="the visitor's own cart"),
     Address(path="/checkout/", name="checkout", methods=FORM, rate_limits=_ORDERS),
-    Address(path="/api/orders/", name="api_orders", methods=POST, rate_limits=(limits.ORDERS_NETWORK,)),
-    Address(path="/api/orders", name="api_orders_bare", methods=POST, rate_limits=(limits.ORDERS_NETWORK,)),
+    Address(path="/api/orders/", name="api_orders", methods=POST, rate_limits=_API_ORDERS),
+    Address(path="/api/orders", name="api_orders_bare", methods=POST, rate_limits=_API_ORDERS),
     Address(path="/api/orders/<uuid:order_id>/", name="api_order", who=Who.VIEWER),
     Address(path="/api/orders/<uuid:order_id>", name="api_order_bare", who=Who.VIEWER),
     Address(path="/orders/", name="my_orders", who=Who.ACCOUNT),

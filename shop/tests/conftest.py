@@ -10,14 +10,17 @@ from django.db import connection
 from devtools.testing.shop import shop_at_rest
 from payments.gateways.sandbox import SandboxGateway
 from shop.books import pricing
+from shop.prices import rates
 
 
 @pytest.fixture(autouse=True)
 def todays_prices() -> Iterator[None]:
-    """No test sees the prices and the stock that another one left in the process."""
+    """No test sees the prices, the rates and the stock that another one left in the process."""
     pricing.forget()
+    rates.forget()
     yield
     pricing.forget()
+    rates.forget()
 
 
 @pytest.fixture

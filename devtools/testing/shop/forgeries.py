@@ -22,6 +22,7 @@ _TABLES = {
     "orders_order": "*",
     "orders_orderline": "*",
     "orders_trailentry": "*",
+    "orders_couponuse": "*",
     "orders_shipment": "order_id, state",
     "orders_ordermail": "order_id, kind, number",
     # When the gateway is asked next is no part of it.

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from events import catalogue
+from orders import prices
 from orders.actions import parcels
 from orders.models import Order, Status
 from orders.placing import placement
@@ -44,10 +45,7 @@ def captured(order_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[uuid.UUID,
     For `settings.ORDERS_PAYMENT_CHECK`.
     """
     orders = Order.objects.filter(pk__in=order_ids).prefetch_related("lines")
-    return {
-        order.pk: (CHARGE, sum(line.quantity * line.unit_price_minor for line in order.lines.all()), order.currency)
-        for order in orders
-    }
+    return {order.pk: (CHARGE, prices.placed_minor(order, order.lines.all()), order.currency) for order in orders}
 
 
 def confirmed(units: Mapping[str, int] | None = None) -> Order:

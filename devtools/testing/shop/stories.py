@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from django.db.models import F, Sum
 
 from devtools.testing.payments.worker_runs import make_due
 from inventory import stock_adjustments
 from inventory.models import Stock
 from kafka_bridge import testing
-from orders.models import Order, OrderLine
+from orders import prices
+from orders.models import Order
 from payments import gateways
 from payments.gateways import PaymentStatus
 from payments.models import Charge
@@ -80,8 +80,10 @@ def books_balance() -> bool:
     payments = the_bank().statement()
     kept = sum(payment.captured_minor - payment.refunded_minor for payment in payments)
     orders_kept = Order.objects.filter(status__in=("PAID", "SHIPPED", "DELIVERED"))
-    lines = OrderLine.objects.filter(order__in=orders_kept)
-    came_to = lines.aggregate(s=Sum((F("quantity") - F("cancelled") - F("returned")) * F("unit_price_minor")))["s"] or 0
+    came_to = sum(
+        prices.placed_minor(order, order.lines.all()) - sum(prices.money_back(order, list(order.lines.all())))
+        for order in orders_kept.prefetch_related("lines")
+    )
     charges = {str(pk): order_id for pk, order_id in Charge.objects.values_list("pk", "order_id")}
     done = [entry for entry in the_bank().entries() if entry.kind == "capture" and not entry.declined]
     return (

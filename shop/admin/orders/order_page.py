@@ -10,6 +10,7 @@ from django.utils import timezone
 from inventory.models import Reservation
 from kafka_bridge import admin as facts
 from kafka_bridge.models import DeadLetter
+from orders import prices
 from orders.models import Order, OrderLine, OrderMail, ReturnRequest, Shipment, Status
 from payments import admin as payments_admin
 from payments.models import Charge, Refund, Review
@@ -29,10 +30,11 @@ class OrderPage:
 
     order: Order
     lines: list[OrderLine]
+    prices: prices.Prices
     cancelled_minor: int
     """The price of the cancelled copies, which is or will be refunded."""
     returned_minor: int
-    """The price of the returned copies, which is or will be refunded."""
+    """The price of the returned copies, which is or will be refunded; with the last ones that of shipping too."""
     status: str
     stuck: str
     country: str
@@ -72,6 +74,7 @@ def order_page_of(order: Order, *, may_act: bool, may_see_log: bool, may_see_let
     mails = list(order.mails.order_by("pk"))
     moments = timeline.moments_of(order)
     lines = list(order.lines.all())
+    cancelled_minor, returned_minor = prices.money_back(order, lines)
     refunds = list(charge.refunds.all()) if charge else []
     return_requests = list(order.return_requests.all())
     asked = next((each for each in return_requests if each.state in ReturnRequest.OPEN), None)
@@ -81,8 +84,9 @@ def order_page_of(order: Order, *, may_act: bool, may_see_log: bool, may_see_let
     return OrderPage(
         order=order,
         lines=lines,
-        cancelled_minor=sum(line.cancelled_minor for line in lines),
-        returned_minor=sum(line.returned_minor for line in lines),
+        prices=prices.of(order, lines),
+        cancelled_minor=cancelled_minor,
+        returned_minor=returned_minor,
         status=order_labels.status_label(order),
         stuck=order_labels.stuck_label(order),
         country=countries.name_of(order.country),

@@ -12,6 +12,7 @@ from django.db import transaction
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 import money
+from orders import prices
 from orders.actions import returns
 from orders.models import Order, OrderLine, ReturnRequest, Status
 from payments.models import Charge
@@ -55,7 +56,7 @@ class Sums:
 
 def left_of(lines: list[OrderLine]) -> dict[str, int]:
     """By sku, the copies that were neither cancelled nor refunded."""
-    return {line.sku: line.kept - line.returned for line in lines}
+    return {line.sku: line.left for line in lines}
 
 
 def sums_of(charge: Charge | None) -> Sums:
@@ -87,11 +88,6 @@ def initial(lines: list[OrderLine], return_request: ReturnRequest | None, *, eve
     wanted = left if everything else {sku: int(n) for sku, n in return_request.units.items()} if return_request else {}
     found = {quantity_form.field_of(sku): min(n, left.get(sku, 0)) or None for sku, n in wanted.items()}
     return {**found, "reason": return_request.reason[: quantity_form.REASON_LENGTH] if return_request else ""}
-
-
-def amount_of(lines: list[OrderLine], units: Mapping[str, int]) -> int:
-    """What these copies cost, in minor units."""
-    return sum(line.unit_price_minor * units.get(line.sku, 0) for line in lines)
 
 
 def pay_back(
@@ -148,8 +144,9 @@ def decline(*, request_id: int, answer: str, user: AbstractBaseUser) -> str:
 
 def _state(order_id: UUID) -> dict[str, Any]:
     """What a refund changes: the copies refunded, by sku, and what they cost."""
+    order = Order.objects.get(pk=order_id)
     lines = list(OrderLine.objects.filter(order=order_id).order_by("id"))
     return {
         "copies paid back": {line.sku: line.returned for line in lines},
-        "money_paid_back_minor": sum(line.returned_minor for line in lines),
+        "money_paid_back_minor": prices.money_back(order, lines)[1],
     }

@@ -16,6 +16,7 @@ from django.utils.html import format_html, format_html_join
 
 import money
 from kafka_bridge import admin as facts
+from orders import prices
 from orders.actions import returns
 from orders.models import Order, OrderLine, ReturnRequest
 from payments.models import Charge
@@ -100,7 +101,7 @@ class ReturnRequestAdmin(facts.FactsAdmin):
         sums = refunding.sums_of(Charge.objects.filter(order_id=order_id).first())
         amount_minor = 0
         if request.method == "POST" and form.is_valid():
-            amount_minor = refunding.amount_of(lines, form.cleaned_data["units"])
+            amount_minor = prices.goes_back_minor(order, lines, form.cleaned_data["units"])
             if amount_minor > sums.left_minor:
                 left = money.format_amount(sums.left_minor, order.currency)
                 form.add_error(None, f"Only {left} can still be refunded, and these copies cost more.")

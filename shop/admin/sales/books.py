@@ -66,7 +66,7 @@ class BookAdmin(stale_forms.CheckedAdmin):
     fieldsets = (
         (None, {"fields": ("title", "author", "series", "series_number", "isbn", "category")}),
         ("Offer", {"fields": ("price", "is_listed", "stock")}),
-        ("About the book", {"fields": ("publisher", "year", "pages", "format", "language", "blurb")}),
+        ("About the book", {"fields": ("publisher", "year", "pages", "weight_grams", "format", "language", "blurb")}),
     )
     readonly_fields = ("stock",)
 

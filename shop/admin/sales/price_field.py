@@ -12,14 +12,17 @@ import money
 class PriceField(forms.DecimalField):
     """A price in major units, with the decimals that the currency has; tables keep minor units."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, least_minor: int = 1, required: bool = True) -> None:
         decimals = money.digits(settings.CURRENCY)
         smallest = Decimal(1).scaleb(-decimals)
         super().__init__(
-            min_value=smallest,
+            required=required,
+            min_value=money.to_major(least_minor, settings.CURRENCY),
             max_digits=6 + decimals,
             decimal_places=decimals,
-            widget=UnfoldAdminDecimalFieldWidget(attrs={"step": str(smallest), "min": str(smallest)}),
+            widget=UnfoldAdminDecimalFieldWidget(
+                attrs={"step": str(smallest), "min": str(money.to_major(least_minor, settings.CURRENCY))}
+            ),
         )
 
 

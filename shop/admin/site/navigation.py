@@ -35,6 +35,11 @@ _PAGES = {
         ("Changes of books", "price_change", "shop", "bookprice"),
         ("Categories", "shelves", "shop", "category"),
     ],
+    "Prices": [
+        ("Shipping", "package_2", "shop", "shippingmethod"),
+        ("Tax", "percent", "shop", "taxrate"),
+        ("Coupons", "redeem", "orders", "coupon"),
+    ],
     "Stock": [
         ("Stock", "inventory_2", "inventory", "stock"),
         ("Reservations", "bookmark_added", "inventory", "reservation"),

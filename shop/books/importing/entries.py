@@ -9,6 +9,8 @@ import money
 
 BLURB_MOST = 5_000
 """Characters of a description."""
+WEIGHT_MOST = 30_000
+"""Grams that one copy weighs at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,8 @@ from shop.typed import texts
 BATCH = 500
 # What an import writes; its other fields follow from these.
 _FIELDS = (
-    "title", "author", "price_minor", "series", "series_number", "publisher", "year", "pages", "format", "language",
-    "blurb", "is_listed",
+    "title", "author", "price_minor", "series", "series_number", "publisher", "year", "pages", "weight_grams",
+    "format", "language", "blurb", "is_listed",
 )  # fmt: skip
 _NEEDED = ("title", "author", "price_minor", "year", "pages")
 _COLUMNS = (*_FIELDS, *Book.DERIVED)

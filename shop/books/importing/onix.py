@@ -10,6 +10,7 @@ define can fill the memory.
 import html
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -19,7 +20,16 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from shop.books import isbn as isbns
-from shop.books.importing.entries import BLURB_MOST, BookEntry, NotReadable, Refused, Unusable, number_of, price_of
+from shop.books.importing.entries import (
+    BLURB_MOST,
+    WEIGHT_MOST,
+    BookEntry,
+    NotReadable,
+    Refused,
+    Unusable,
+    number_of,
+    price_of,
+)
 
 # Short tags, of those elements that are looked at.
 _REFERENCE = {
@@ -31,7 +41,8 @@ _REFERENCE = {
     "b034": "SequenceNumber", "b035": "ContributorRole", "b036": "PersonName", "b037": "PersonNameInverted",
     "b039": "NamesBeforeKey", "b040": "KeyNames", "b047": "CorporateName", "language": "Language",
     "b253": "LanguageRole", "b252": "LanguageCode", "extent": "Extent", "b218": "ExtentType", "b219": "ExtentValue",
-    "b220": "ExtentUnit", "subject": "Subject", "b067": "SubjectSchemeIdentifier", "b069": "SubjectCode",
+    "b220": "ExtentUnit", "measure": "Measure", "x315": "MeasureType", "c094": "Measurement",
+    "c095": "MeasureUnitCode", "subject": "Subject", "b067": "SubjectSchemeIdentifier", "b069": "SubjectCode",
     "collateraldetail": "CollateralDetail", "textcontent": "TextContent", "x426": "TextType", "d104": "Text",
     "publishingdetail": "PublishingDetail", "publisher": "Publisher", "b291": "PublishingRole",
     "b081": "PublisherName", "imprint": "Imprint", "b079": "ImprintName", "publishingdate": "PublishingDate",
@@ -43,6 +54,8 @@ _REFERENCE = {
 _FORMATS = {"BB": "hardback", "BC": "paperback", "BE": "spiral", "BH": "board"}
 # List 65: available, or to be had within days.
 _FOR_SALE = {"20", "21", "22", "23"}
+# List 50.
+_GRAMS = {"gr": Decimal(1), "kg": Decimal(1000), "oz": Decimal("28.349523125"), "lb": Decimal("453.59237")}
 # List 58: with tax for consumers before without, the fixed one before the recommended.
 _PRICE_TYPES = ("04", "02", "42", "03", "01", "41")
 # List 153: the description, then the short one.
@@ -120,6 +133,11 @@ def _description(product: Element) -> dict[str, Any]:
         if form not in _FORMATS:
             raise Unusable(f"Its form {form[:10]!r} is none that is sold here: {', '.join(sorted(_FORMATS))}")
         fields["format"] = _FORMATS[form]
+    for measure in _all(detail, "Measure"):
+        if _text(measure, "MeasureType") == "08":  # list 48: the weight of one copy
+            grams = _GRAMS.get(_text(measure, "MeasureUnitCode"))
+            if grams is not None:
+                fields.setdefault("weight_grams", _weight(_text(measure, "Measurement"), grams))
     for language in _all(detail, "Language"):
         if _text(language, "LanguageRole") == "01":  # list 22: language of the text
             fields.setdefault("language", _language(_text(language, "LanguageCode")))
@@ -128,6 +146,13 @@ def _description(product: Element) -> dict[str, Any]:
             if (_text(extent, "ExtentType"), _text(extent, "ExtentUnit")) == (kind, "03"):
                 fields.setdefault("pages", number_of(_text(extent, "ExtentValue"), "number of pages"))
     return {name: value for name, value in fields.items() if value != ""}
+
+
+def _weight(text: str, grams: Decimal) -> int:
+    weight = round(Decimal(text) * grams) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text, re.ASCII) else 0
+    if not 1 <= weight <= WEIGHT_MOST:
+        raise Unusable(f"{text[:40]!r} is no weight of a book: at most {WEIGHT_MOST // 1000} kg")
+    return weight
 
 
 def _title(detail: Element) -> str:

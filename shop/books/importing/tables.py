@@ -10,7 +10,7 @@ from shop.books.importing.entries import BookEntry, NotReadable, Refused, Unusab
 
 _NEEDED = ("isbn",)
 _WORDS = ("title", "author", "series", "publisher", "format", "language", "blurb")
-_NUMBERS = {"series_number": "number in a series", "year": "year", "pages": "number of pages"}
+_NUMBERS = {"series_number": "number in a series", "year": "year", "pages": "number of pages", "weight_grams": "weight"}
 COLUMNS = ("isbn", "title", "author", "price", "shelf", *_WORDS[2:], *_NUMBERS, "for_sale")
 _YES_NO = {"yes": True, "1": True, "true": True, "no": False, "0": False, "false": False}
 _CELL_MOST = 100_000

@@ -23,6 +23,8 @@ SALE_STARTS_AFTER = timedelta(minutes=3)
 SALE_LASTS = timedelta(days=7)
 _DETAILS = ("series", "series_number", "publisher", "format", "language")
 """What an entry may say beside what each does."""
+_WRAPPED_GRAMS = 80
+"""What a book weighs besides its pages, of which one is a gram or so."""
 
 
 @dataclass(kw_only=True)
@@ -66,6 +68,7 @@ def seed() -> SeedReport:
                 "price_minor": entry["price_minor"],
                 "year": entry["year"],
                 "pages": entry["pages"],
+                "weight_grams": _WRAPPED_GRAMS + entry["pages"],
                 "blurb": " ".join(entry["blurb"].split()),
                 **{name: entry[name] for name in _DETAILS if name in entry},
             },

@@ -31,25 +31,26 @@ class Command(BaseCommand):
         """Options of the command line."""
         parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)} (default: all)")
         parser.add_argument("--demo-users", action="store_true", help="with `seed`: the accounts of a demo as well")
+        parser.add_argument("--demo-rates", action="store_true", help="with `seed`: the rates of a demo as well")
         parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the steps one after the other; the first failure ends it."""
         for step in [step for step in STEPS if step in (options["steps"] or STEPS)]:
             started = time.monotonic()
-            text = self._take(step, demo_users=options["demo_users"])
+            text = self._take(step, {name: options[name] for name in ("demo_users", "demo_rates")})
             seconds = round(time.monotonic() - started, 2)
             line = json.dumps({"step": step, "text": text, "seconds": seconds}) if options["json"] else text
             self.stdout.write(line)
             self.stdout.flush()
 
-    def _take(self, step: str, *, demo_users: bool) -> str:
+    def _take(self, step: str, demo: dict[str, bool]) -> str:
         printed = io.StringIO()
         if step == "migrate":
             call_command("migrate", interactive=False, verbosity=0)
             return "Database migrated."
         if step == "seed":
-            call_command("seed_shop", demo_users=demo_users, stdout=printed)
+            call_command("seed_shop", **demo, stdout=printed)
             return printed.getvalue().strip()
         if step == "topics":
             self._wait_for_brokers()

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from shop.books import seed
 from shop.models import Book
+from shop.prices import seed as price_seed
 
 
 class Command(BaseCommand):
@@ -22,6 +23,11 @@ class Command(BaseCommand):
             action="store_true",
             help="also create the accounts admin/admin (staff) and reader/reader; never do this in a public shop",
         )
+        parser.add_argument(
+            "--demo-rates",
+            action="store_true",
+            help=f"also add rates of shipping and tax, and the coupon {price_seed.COUPON}, where there are none yet",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Seed, and print what was new."""
@@ -31,6 +37,7 @@ class Command(BaseCommand):
             report.sales = seed.announce_sale()
         if options["demo_users"]:
             report.users = seed.seed_demo_users()
+        has_rates = options["demo_rates"] and price_seed.seed()
         if options["json"]:
             self.stdout.write(json.dumps(report.as_dict()))
             return
@@ -40,6 +47,8 @@ class Command(BaseCommand):
             )
         if report.sales:
             self.stdout.write("Announced a flash sale.")
+        if has_rates:
+            self.stdout.write(f"Added rates of shipping and tax, and the coupon {price_seed.COUPON}.")
         if not (report.books or report.categories):
             self.stdout.write("All books exist already; nothing was changed.")
         for name in report.users:

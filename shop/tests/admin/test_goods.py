@@ -72,7 +72,7 @@ def book_form(book: Book, **changes: str) -> dict[str, str]:
     """What the page of a book would send."""
     return {
         "title": book.title, "author": book.author, "category": str(book.category_id), "price": "12.50",
-        "is_listed": "on", "year": str(book.year), "pages": str(book.pages), "blurb": book.blurb,
+        "is_listed": "on", "year": str(book.year), "pages": str(book.pages), "weight_grams": "400", "blurb": book.blurb,
         "format": book.format, "language": book.language, **changes,
     }  # fmt: skip
 

@@ -82,8 +82,8 @@ def test_what_is_offered_is_noted_when_it_changes(book: Book, admin_client: Clie
     offer = {"title": book.title, "price_minor": 1250, "for sale": True}
     form = {
         "title": book.title, "author": book.author, "category": str(book.category_id), "price": "19.99",
-        "is_listed": "on", "year": str(book.year), "pages": str(book.pages), "blurb": "Another blurb.",
-        "format": book.format, "language": book.language,
+        "is_listed": "on", "year": str(book.year), "pages": str(book.pages), "weight_grams": "400",
+        "blurb": "Another blurb.", "format": book.format, "language": book.language,
     }  # fmt: skip
     assert admin_client.post(page, form).status_code == 302
     assert admin_client.post(page, {**form, "blurb": "A third one."}).status_code == 302

@@ -57,7 +57,7 @@ def test_the_shop_of_the_tests_below_is_clean(shop: Shop) -> None:
 def test_a_report_says_what_was_looked_into(shop: Shop) -> None:
     report = audit.run(grace_seconds=0, by="ada")
     names = [finding.name for finding in report.findings]
-    assert len(names) == len(set(names)) == 27
+    assert len(names) == len(set(names)) == 30
     assert {f.name: f.sentence for f in report.findings} == {r.name: r.sentence for r in runner.RULES.values()}
     told = report.as_json()
     assert (told["clean"], sorted(told)) == (True, ["clean", "invariants", "seconds"])
@@ -73,11 +73,13 @@ LEDGER, HOLDS, POOLS = "ledger adds up", "holds add up", "a sku's stock pools ad
 LIVE, LINES, SALES = "holds belong to live orders", "order lines and holds agree", "sales within their units and limits"
 LEFTOVERS, EXPIRY = "what a sale leaves goes back", "no hold past its expiry"
 DEADLINE, REASON = "no order past its deadline without an end", "every cancelled order has a reason"
-TOTALS, KEPT, RETURNED = (
-    "order totals add up", "captured - refunded = kept orders", "money of cancelled orders goes back",
+TOTALS, PARTS, KEPT, RETURNED = (
+    "order totals add up", "parts of orders add up", "captured - refunded = kept orders",
+    "money of cancelled orders goes back",
 )  # fmt: skip
 ONCE, OUTBOX, OVERSOLD = "an order is charged once", "outbox age", "nothing oversold"
 BOOKS, GAVE_BACK = "our money and the gateway's", "what a charge gave back are its refunds"
+USED, COUNTED = "orders and coupons agree", "coupons count their uses"
 SETTLED, PERSON = "no charge is left open", "money that needs a person"
 NOTE = "INSERT INTO inventory_movement (bin, sku, kind, received, held, sold, by, reason) VALUES "
 DAMAGE: list[tuple[str, dict[str, int]]] = [
@@ -104,6 +106,16 @@ DAMAGE: list[tuple[str, dict[str, int]]] = [
     ("UPDATE inventory_reservation SET state = 'held' WHERE order_id = %(kept)s", {HOLDS: 1, LIVE: 1}),
     ("UPDATE orders_orderline SET cancelled = 1 WHERE order_id = %(kept)s", {LINES: 1, TOTALS: 1}),
     ("UPDATE orders_orderline SET sale_id = NULL WHERE order_id = %(bought_in_sale)s", {LINES: 1}),
+    ("UPDATE orders_order SET shipping_minor = 1 WHERE id = %(pending)s", {TOTALS: 1}),
+    ("UPDATE orders_orderline SET tax_minor = 1 WHERE order_id = %(kept)s", {PARTS: 1}),
+    ("UPDATE orders_orderline SET discount_minor = 1 WHERE order_id = %(kept)s", {PARTS: 2}),
+    ("UPDATE orders_orderline SET amount_minor = 2499 WHERE order_id = %(kept)s", {TOTALS: 1, PARTS: 1}),
+    ("UPDATE orders_order SET coupon_code = 'X' WHERE id = %(kept)s", {USED: 1}),
+    (
+        "INSERT INTO orders_coupon (code, kind, percent, minimum_minor, is_active, used, version, created_at) "
+        "VALUES ('X', 'percent', 1, 0, true, 1, 1, now())",
+        {COUNTED: 1},
+    ),
     ("UPDATE shop_flashsalebook SET units = 1", {SALES: 1}),
     ("UPDATE inventory_stock SET customer_limit = 1 WHERE bin = %(sale_bin)s", {SALES: 1}),
     ("UPDATE inventory_stock SET closes_at = now() - interval '1 min' WHERE bin = %(sale_bin)s", {LEFTOVERS: 1}),

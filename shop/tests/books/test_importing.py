@@ -48,6 +48,8 @@ PRODUCT = """
       <PersonName>Trans Lator</PersonName></Contributor>
     <Language><LanguageRole>01</LanguageRole><LanguageCode>vie</LanguageCode></Language>
     <Extent><ExtentType>00</ExtentType><ExtentValue>320</ExtentValue><ExtentUnit>03</ExtentUnit></Extent>
+    <Measure><MeasureType>08</MeasureType><Measurement>1.25</Measurement>
+      <MeasureUnitCode>lb</MeasureUnitCode></Measure>
     <Subject><SubjectSchemeIdentifier>93</SubjectSchemeIdentifier><SubjectCode>FBA</SubjectCode></Subject>
   </DescriptiveDetail>
   <CollateralDetail>
@@ -121,6 +123,7 @@ def test_a_record_becomes_a_book_that_is_stated_and_found(tmp_path: Path) -> Non
     assert (book.isbn, book.title, book.author) == (ISBN, "The Salt Road: A Novel", "Lan Nguyễn and Ines Duarte")
     assert (book.price_minor, book.pages, book.year, book.publisher) == (1250, 320, 2024, "Harbour")
     assert (book.series, book.series_number, book.format, book.language) == ("Tales of the Sea", 2, "paperback", "vi")
+    assert book.weight_grams == 567, "of 1.25 pounds"
     assert book.blurb == "Salt & wind.\n\nAnd a lamp."
     assert (book.is_listed, book.category.slug, Stock.objects.exists()) == (True, "fiction", False)
     assert [event.sku for event in testing.stated(BookUpdated)] == [ISBN]  # type: ignore[attr-defined]

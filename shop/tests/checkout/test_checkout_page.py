@@ -110,7 +110,7 @@ def test_a_tampered_total_is_refused(client: Client) -> None:
     put_in_cart(client, a_book())
     response = client.post("/checkout/", checkout_form(client, expected_total_minor="1"))
     assert response.status_code == 422
-    assert "The total of these books is $12.50. Please check it." in response.content.decode()
+    assert "The total is $12.50; you saw $0.01." in response.content.decode()
     assert Order.objects.count() == 0
 
 

@@ -31,6 +31,7 @@ window.Stripe = (key) => {
       for (const name of Object.keys(options)) if (!known.includes(name)) throw new Error(`Unknown option ${name}`);
       const heard = {};
       return {
+        update: (changed) => { Object.assign(options, changed); },
         create: (kind) => ({
           on: (name, listener) => { heard[name] = listener; },
           mount: (where) => {

@@ -135,7 +135,7 @@ def test_staff_type_by_the_same_rule(admin_client: Client) -> None:
         f"/admin/shop/book/{book.pk}/change/",
         {
             "title": "Evil\u202eeltit", "author": "A\nB", "category": book.category_id, "year": 2024, "pages": 1,
-            "price": "12.50", "blurb": "one\ntwo",
+            "weight_grams": 1, "price": "12.50", "blurb": "one\ntwo",
         },
     )  # fmt: skip
     assert response.status_code == 200

@@ -117,6 +117,8 @@ form.addEventListener("submit", async (event) => {
   }
 });
 
+form.addEventListener("total", (event) => { elements?.update({ amount: event.detail }); });
+
 // A page that comes out of the browser's history can be sent again: the same form makes the same order.
 window.addEventListener("pageshow", (event) => { if (event.persisted) setBusy(false); });
 

@@ -1,0 +1,1 @@
+"""What orders cost besides their books, as staff edit it."""
