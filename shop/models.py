@@ -28,6 +28,8 @@ from shop.operations.alerts.tables import AlertEvaluation as AlertEvaluation
 from shop.operations.alerts.tables import AlertNotice as AlertNotice
 from shop.operations.alerts.tables import AlertRecord as AlertRecord
 from shop.operations.alerts.tables import AlertSilence as AlertSilence
+from shop.waiting_room.tables import WaitingMode
+from shop.waiting_room.tables import WaitingRoom as WaitingRoom
 
 
 def searchable(*texts: str) -> str:
@@ -194,6 +196,13 @@ class FlashSale(models.Model):
     """Copies of each book, over all orders."""
     hold_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[validators.MinValueValidator(10)])
     """How long a copy is held for an unpaid order; None for `settings.HOLD_SECONDS`."""
+    waiting_room = models.CharField(
+        "waiting room", max_length=4, choices=WaitingMode.choices, default="off", db_default="off"
+    )
+    waiting_pass_seconds = models.PositiveIntegerField(
+        "seconds to order", default=180, db_default=180, validators=[validators.MinValueValidator(30)]
+    )
+    """How long somebody whom the waiting room admits has for an order."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -7,7 +7,7 @@ from django.urls import path, register_converter
 from shop import webhooks
 from shop.accounts import account_views
 from shop.admin.operations import group_acts, offset_reset, operations_page
-from shop.admin.sales import funnel_page
+from shop.admin.sales import funnel_page, queue_page
 from shop.books import book_views, catalogue_views
 from shop.cart import cart_views
 from shop.checkout import api, checkout_views
@@ -16,6 +16,7 @@ from shop.operations import health
 from shop.operations.processes import metrics_view
 from shop.orderpages import order_views
 from shop.search_engines import sitemaps
+from shop.waiting_room import views as waiting_room_views
 
 
 class IsbnConverter:
@@ -37,7 +38,7 @@ admin.autodiscover()
 
 # Acts before pages, whose names an address ends with.
 _operations = [*group_acts.urlpatterns, *offset_reset.urlpatterns, *operations_page.urlpatterns]
-_pages = [*_operations, *funnel_page.urlpatterns]
+_pages = [*_operations, *funnel_page.urlpatterns, *queue_page.urlpatterns]
 urlpatterns = [
     # First, because Django tries URLs in sequence and a rush of orders comes through here.
     path("api/orders/", api.place_order, name="api_orders"),
@@ -45,6 +46,8 @@ urlpatterns = [
     # The same without the slash, for programs: a redirect would turn their POST into a GET.
     path("api/orders", api.place_order, name="api_orders_bare"),
     path("api/orders/<uuid:order_id>", api.order_state, name="api_order_bare"),
+    path("api/sales/<int:sale_id>/place/", waiting_room_views.api_place, name="api_place"),
+    path("sales/<int:sale_id>/queue/", waiting_room_views.waiting_room_page, name="waiting_room"),
     path("", catalogue_views.catalogue_page, name="catalogue"),
     path("authors/<slug:slug>/", catalogue_views.author_page, name="author"),
     path("series/<slug:slug>/", catalogue_views.series_page, name="series"),

@@ -22,6 +22,7 @@ from shop.checkout import contacts, countries, ordering, payment_form, price_che
 from shop.limits import limits, visitors
 from shop.orderpages import access
 from shop.site import problems, shared_answers
+from shop.waiting_room import guard, tokens
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,7 +97,8 @@ def place_order(request: HttpRequest) -> HttpResponse:
     """201 with the new order, 200 with the one that this idempotency key made before.
 
     Errors are problem details (`shop.site.problems`): 400 no JSON, 415 not said to be JSON, 422 a field is wrong, the
-    stock does not suffice, a customer may not have so many, or the price is not the expected one, 409 the key was used
+    stock does not suffice, a customer may not have so many, the price is not the expected one, or the sale's waiting
+    room asks for a place (`not_admitted`), which the header Waiting-Place brings, 409 the key was used
     for another order, 429 too many from one network, 503 try again with the same key.
     """
     if not _is_json(request.content_type):
@@ -133,9 +135,13 @@ def place_order(request: HttpRequest) -> HttpResponse:
             payment_method=body.payment_method,
             user_id=None,
             network=visitors.pseudonym_of(request),
+            places=tokens.shown(request),
         )
     except ordering.Changed as changed:
         return _changed(changed)
+    except guard.NotAdmitted as refused:
+        url = reverse("waiting_room", args=[refused.sale_id])
+        return _problem(422, "not_admitted", str(refused), field="lines", sale=refused.sale_id, waiting_room_url=url)
     except placement.IdempotencyConflict:
         return _error(409, "idempotency_conflict", "This idempotency key was used for another order.")
     except placement.CheckoutUnavailable:

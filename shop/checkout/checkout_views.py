@@ -28,6 +28,7 @@ from shop.cart import cart_views, carts
 from shop.checkout import checkout_form, ordering, owners, payment_form, price_check
 from shop.limits import limits, visitors
 from shop.site import errors
+from shop.waiting_room import guard, tokens
 
 UNAVAILABLE = "We could not take your order just now, and nothing was charged. Please send it again in a few seconds."
 # What a buyer need not type again from one order to the next.
@@ -101,9 +102,12 @@ def _place(request: HttpRequest) -> HttpResponse:
             owner=who,
             visitor=owners.pseudonym_of(who),
             network=visitors.pseudonym_of(request),
+            places=tokens.shown(request),
         )
     except limits.Refused as refused:
         return _too_many(request, form, wanted, refused)
+    except guard.NotAdmitted as refused:
+        return _form_page(request, form, wanted, [], status=403, refused=refused)
     except ordering.Changed as changed:
         return _form_page(request, form, wanted, changed.differences, status=422)
     except placement.IdempotencyConflict:
@@ -131,6 +135,7 @@ def _form_page(
     differences: Sequence[price_check.PriceOrStockChange],
     *,
     status: int = 200,
+    refused: guard.NotAdmitted | None = None,
 ) -> HttpResponse:
     """The form with everything that was typed, and the books as they can be ordered now.
 
@@ -147,7 +152,8 @@ def _form_page(
         for line in wanted
         if line.sku in offers and free.get(line.sku, 0) > 0
     ]
-    return render(request, "shop/checkout.html", {**_context(form, lines), "differences": differences}, status=status)
+    context = {**_context(form, lines), "differences": differences, "refused": refused}
+    return render(request, "shop/checkout.html", context, status=status)
 
 
 def _unavailable(

@@ -1,6 +1,6 @@
 """From what a buyer sent to a placed order: the page and the JSON interface both come through here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from orders.placing import placement
 from shop.books import pricing
 from shop.checkout import contacts, price_check
 from shop.flashsales import flash_sales
+from shop.waiting_room import guard
 
 # What a browser or a tool is told to wait before it tries again.
 RETRY_AFTER_SECONDS = 5
@@ -37,18 +38,21 @@ def place(
     owner: str = "",
     visitor: str = "",
     network: str = "",
+    places: Collection[str] = (),
 ) -> placement.Placed:
     """Place the order at the server's prices; the same key again gives the same order, to the same owner.
 
-    `visitor` and `network` are pseudonyms of who orders and from where.
+    `visitor` and `network` are pseudonyms of who orders and from where, `places` what was shown of waiting rooms.
 
     Quantities, addresses and the payment method must have been validated. Blocks for a few milliseconds.
 
     Raises:
         Changed: a price or the stock is not what the buyer saw.
+        shop.waiting_room.guard.NotAdmitted: the sale's waiting room asks for a place that is admitted.
         orders.placing.placement.IdempotencyConflict: the key was used for another order.
         orders.placing.placement.CheckoutUnavailable: nothing is known to be ordered; try again later with the same key.
     """
+    entry = guard.Entry(idempotency_key)
     try:
         # Looked at once: an order placed at the very moment a sale starts has one price, the one that was checked.
         offers = pricing.offers([line.sku for line in lines])
@@ -57,6 +61,9 @@ def place(
         if found and not queries.is_placed(idempotency_key):
             REFUSED.labels(found[0].code).inc()
             raise Changed(found)
+        queued = {offer.sale_id for offer in offers.values() if offer.sale_id and offer.has_waiting_room}
+        if queued and not queries.is_placed(idempotency_key):
+            entry.enter(queued, places)
         draft = _draft(idempotency_key, lines, contact, payment_method, user_id, offers)
         return placement.place(replace(draft, owner=owner, visitor=visitor, network=network))
     except (OperationalError, InterfaceError) as error:
@@ -67,7 +74,11 @@ def place(
         REFUSED.labels("unavailable").inc()
         raise
     except placement.IdempotencyConflict:
+        entry.leave()
         REFUSED.labels("key_of_another_order").inc()
+        raise
+    except guard.NotAdmitted:
+        REFUSED.labels("not_admitted").inc()
         raise
 
 

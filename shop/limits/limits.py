@@ -123,7 +123,19 @@ SEARCH = Limit(
     without_redis=WithoutRedis.OPEN,
     why="A search is the most expensive page there is without an account. Open: a slow page is better than none.",
 )
-LIMITS = (SIGN_IN_NAME, SIGN_IN_NETWORK, SIGN_UP, ORDERS_VISITOR, ORDERS_NETWORK, SEARCH)
+WAITING_PLACES = Limit(
+    name="waiting-places",
+    by="network",
+    burst=300,
+    each_seconds=1,
+    sentence="Many places in the waiting room were taken from your network.",
+    without_redis=WithoutRedis.OPEN,
+    why="Hundreds of a company or a school may wait together. A machine that throws its cookies away and asks for "
+    "thousands would wait thousands of times. Only new places count, so reloading costs nothing. Open: without Redis "
+    "there are no new places anyway.",
+    counts_load_tests=False,
+)
+LIMITS = (SIGN_IN_NAME, SIGN_IN_NETWORK, SIGN_UP, ORDERS_VISITOR, ORDERS_NETWORK, SEARCH, WAITING_PLACES)
 
 
 class Refused(Exception):

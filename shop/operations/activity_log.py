@@ -40,6 +40,8 @@ ACTIONS = (
     "sale changed",
     "sale ended",
     "sale deleted",
+    "queue paused",
+    "queue resumed",
     "alert silenced",
     "silence ended",
 )
