@@ -28,7 +28,7 @@ _HTTP_TIMEOUT_SECONDS = 15.0
 SOLD_OUT_CODES = frozenset({"sold_out", "not_enough"})
 _JSON = {"Content-Type": "application/json"}
 # From a web process that has not loaded the sale yet; it does within a second.
-_NOT_LOADED_YET = frozenset({"not_for_sale", "price_changed"})
+NOT_LOADED_YET = frozenset({"not_for_sale", "price_changed"})
 
 
 class ClickAnswer(Enum):
@@ -197,7 +197,7 @@ def _post(client: http.client.HTTPConnection, fixture: SaleFixture, buyer: Buyer
     code = json.loads(text)["error"]["code"] if status == 422 else ""
     if code in SOLD_OUT_CODES:
         return ClickAnswer.TURNED_AWAY
-    if code in _NOT_LOADED_YET or status == 503:
+    if code in NOT_LOADED_YET or status == 503:
         raise NoAnswer(f"{status} {text[:200]}")
     raise Refused(f"{status} {text[:200]}")
 

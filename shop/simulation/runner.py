@@ -132,6 +132,8 @@ def _why(fixture: SaleFixture, rush: Crowd, state: SaleState, patience_seconds: 
         else f"{count:,} events wait for {role}: no consumer `{role}` seems to run."
         for role, count in waits.items()
     ] or [f"No role seems to be behind. Clicks without an answer: {len(rush.clicks.failures)}."]
+    if rush.clicks.failures:
+        reasons.append(f"The first of them: {rush.clicks.failures[0]}.")
     return (
         f"Nothing has happened for {patience_seconds:g} s, and {state.open:,} of {state.orders:,} orders have no "
         f"outcome. {' '.join(reasons)} Start the shop with `make demo`, or see its logs."

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from threading import Lock
 from uuid import UUID
 
@@ -103,9 +104,10 @@ def look(room: Room) -> Snapshot:
     if time.monotonic() < _backoff_until:
         raise Unreachable
     with _lock:
-        cache = _caches.setdefault(room.sale_id, ttl_cache.TtlCache(tuple, max_age_seconds=TURN_SECONDS))
+        fresh = ttl_cache.TtlCache(partial(work, room), max_age_seconds=TURN_SECONDS)
+        cache = _caches.setdefault(room.sale_id, fresh)
     try:
-        return cache.get(lambda: work(room))
+        return cache.get(partial(work, room))
     except UNREACHABLE as error:
         _backoff_until = time.monotonic() + _BACKOFF_SECONDS
         raise Unreachable from error

@@ -3,7 +3,7 @@
 Needs neither database nor Redis to be checked. The key is the one under the receipts of sales.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import msgspec
@@ -43,7 +43,7 @@ class SignedDraw(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     signature: str
 
 
-def draw_up(room: Room, places: Sequence[str]) -> Draw:
+def draw_up(room: Room, places: Iterable[str]) -> Draw:
     """The draw of a sale that has started, with these places."""
     return Draw(
         form=FORM,

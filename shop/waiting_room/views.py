@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 from django.conf import settings
@@ -74,7 +73,12 @@ _encode = msgspec.json.Encoder().encode
 @require_http_methods(["GET", "HEAD", "POST"])
 def waiting_room_page(request: HttpRequest, sale_id: int) -> HttpResponse:
     """How it stands for this visitor; a POST asks for a place."""
-    room = _room(sale_id)
+    room = rooms.find(sale_id)
+    if room is None:  # switched off, or over long ago
+        row = FlashSaleBook.objects.filter(sale_id=sale_id).select_related("book").first()
+        if row is None:
+            raise Http404
+        return HttpResponseRedirect(row.book.get_absolute_url())
     try:
         snapshot = look(room)
         if request.method == "POST":
@@ -130,12 +134,6 @@ def look(room: Room) -> Snapshot:
         except admission.UNREACHABLE as error:
             raise admission.Unreachable from error
     return snapshot
-
-
-def _room(sale_id: int) -> Room:
-    if (room := rooms.find(sale_id)) is None:
-        raise Http404
-    return room
 
 
 def _asked(request: HttpRequest, room: Room, snapshot: Snapshot) -> HttpResponse:
@@ -234,7 +232,7 @@ def _state(request: HttpRequest, room: Room, snapshot: Snapshot, place: Place | 
     )
 
 
-def _with_cookie(response: Any, request: HttpRequest, room: Room, place: Place | None) -> Any:
+def _with_cookie(response: HttpResponse, request: HttpRequest, room: Room, place: Place | None) -> HttpResponse:
     """The response with the token, where the visitor has not got it yet."""
     name = tokens.cookie_name(room.sale_id)
     if place is not None and request.COOKIES.get(name) != str(place.token):

@@ -227,11 +227,13 @@ class Crowd:
         return ask
 
     def _order(self, client: http.client.HTTPConnection, waiter: Waiter) -> None:
-        started = time.monotonic()
-        body = load.order_body(self._fixture, waiter.buyer)
-        status, text = load.post_order(client, body, headers={tokens.HEADER: waiter.token})
+        started, body = time.monotonic(), load.order_body(self._fixture, waiter.buyer)
+        for _ in range(_TRIES):
+            status, text = load.post_order(client, body, headers={tokens.HEADER: waiter.token})
+            code = json.loads(text)["error"]["code"] if status == 422 else ""
+            if (status != 503 and code not in load.NOT_LOADED_YET) or self._stop.wait(_AGAIN_SECONDS):
+                break
         milliseconds = (time.monotonic() - started) * 1000
-        code = json.loads(text)["error"]["code"] if status == 422 else ""
         if status in (200, 201):
             waiter.state = "ordered"
             self.clicks.note(waiter.buyer, ClickAnswer.ACCEPTED, milliseconds)
