@@ -81,6 +81,8 @@ class Feed:
         try:
             while self._seats:
                 word = await look(self._sale_id)
+                if word == AWAY != self.word:
+                    log.warning("the waiting room of sale %d cannot be looked at", self._sale_id)
                 if word != self.word or not self._has_looked:
                     self.word, self._has_looked = word, True
                     for seat in self._seats:
@@ -105,7 +107,7 @@ def _look(sale_id: int) -> bytes:
     try:
         found = admission.find(sale_id)
     except (admission.Unreachable, Error) as error:
-        log.warning("the waiting room of sale %d cannot be looked at: %s", sale_id, type(error).__name__)
+        log.debug("the waiting room of sale %d cannot be looked at: %r", sale_id, error)
         return AWAY
     except Exception:  # whatever it is, the next look tries again
         log.exception("the waiting room of sale %d cannot be looked at", sale_id)

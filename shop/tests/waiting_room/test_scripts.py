@@ -15,8 +15,8 @@ from shop.waiting_room.rooms import Room
 
 pytestmark = pytest.mark.rush
 HOUR = timedelta(hours=1)
-SEEDS = range(8)
-STEPS = 120
+SEEDS = range(20)
+STEPS = 200
 
 
 def a_room(*, starts_in: timedelta = -HOUR, **fields: Any) -> Room:
