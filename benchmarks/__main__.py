@@ -190,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--profile",
         metavar="FOLDER",
+        type=_folder,
         help="where `sustained` puts profiles of our processes at 50 orders a second (py-spy, collapsed stacks)",
     )
     parser.add_argument(
@@ -199,6 +200,15 @@ def _parser() -> argparse.ArgumentParser:
         help="the broker: Apache Kafka if Java is installed (auto), librdkafka's (embedded), Apache Kafka (single)",
     )
     return parser
+
+
+def _folder(name: str) -> str:
+    """A folder that is there, or can be made: said before anything is measured."""
+    try:
+        Path(name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{name} cannot be a folder ({error.strerror}): name another") from None
+    return name
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ def recorded(pids: Mapping[str, int], folder: str, *, seconds: float) -> Iterato
 
 
 def _record(name: str, pid: int, folder: Path, seconds: float) -> "subprocess.Popen[bytes]":
-    folder.mkdir(parents=True, exist_ok=True)
     arguments = [
         *(_PY_SPY, "record", "--pid", str(pid), "--subprocesses", "--nonblocking", "--format", "raw"),
         *("--rate", str(_SAMPLES_PER_SECOND), "--duration", str(max(1, round(seconds)))),

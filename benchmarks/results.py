@@ -105,6 +105,13 @@ METRICS = (
         aim=3.0,
     ),
     Metric(
+        name="observing_cpu_percent",
+        title="… and of an order's processor time",
+        unit="%",
+        better=Better.LOWER,
+        aim=3.0,
+    ),
+    Metric(
         name="observing_rest_ms",
         title="… and of a core at rest, all processes",
         unit="ms/s",

@@ -46,6 +46,8 @@ def wanted() -> set[Right]:
     found |= set(_dead_letter_rights())
     for observer in (TIMEKEEPER, OPERATOR, *clients.conf().observers):
         found |= set(_observer_rights(observer))
+    # These look all the time, and hear there that something has moved.
+    found |= {Right(observer, "topic", topics.OFFSETS, "READ") for observer in clients.conf().observers}
     return found | set(_operator_rights())
 
 

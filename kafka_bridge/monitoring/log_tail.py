@@ -62,7 +62,7 @@ class LogTail:
         """
         new = ends.keys() - self._entries.keys()
         if self._consumer is None:
-            self._consumer = _reader()
+            self._consumer = reader()
         if new:
             self._consumer.incremental_assign(
                 [TopicPartition(*each, max(ends[each][0], ends[each][1] - self._kept)) for each in sorted(new)]
@@ -108,21 +108,21 @@ def read_one(topic: str, partition: int, offset: int, *, within_seconds: float =
         KafkaException: the brokers do not answer within that time.
     """
     place = (clients.topic_name(topic), partition)
-    reader = _reader()
+    reading = reader()
     try:
-        start, end = reader.get_watermark_offsets(TopicPartition(*place), timeout=within_seconds)
+        start, end = reading.get_watermark_offsets(TopicPartition(*place), timeout=within_seconds)
         if not start <= offset < end:
             return None
-        reader.assign([TopicPartition(*place, offset)])
+        reading.assign([TopicPartition(*place, offset)])
         until = time.monotonic() + within_seconds
         while (left := until - time.monotonic()) > 0:
-            for message in reader.consume(1, left):
+            for message in reading.consume(1, left):
                 if _is_one(message):
                     # Offsets have gaps; then the next message comes.
                     return entry_of(message) if offset_of(message) == offset else None
         return None
     finally:
-        reader.close()
+        reading.close()
 
 
 def entry_of(message: Message) -> LogEntry:
@@ -161,7 +161,8 @@ def _moment(milliseconds: int) -> datetime | None:
         return None  # a stranger may write any number
 
 
-def _reader() -> Consumer:
+def reader() -> Consumer:
+    """A consumer that is no member of any group and commits nothing; it is assigned its partitions."""
     return Consumer(
         clients.common()
         | {

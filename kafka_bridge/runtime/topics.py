@@ -21,6 +21,8 @@ from kafka_bridge.wire import event_types
 from kafka_bridge.wire.events import Topic
 
 DEAD_LETTER_RETENTION_SECONDS = 30 * 24 * 3600
+OFFSETS = "__consumer_offsets"
+"""Where the brokers themselves keep what groups have committed, and who has which partition."""
 NOT_THERE = ("_UNSUPPORTED_FEATURE", "UNSUPPORTED_VERSION", "INVALID_REQUEST")
 """What librdkafka's embedded broker answers to what it does not have."""
 

@@ -6,14 +6,16 @@ seconds after the last one has left they end, with all of their clients and conn
 
 # Note [Counted, not read]
 Beyond `READ_MAX_PER_SECOND` nobody could follow single messages, and reading them would take from the shop what it
-needs for them. Then the tail's client is closed, and the figures come from the brokers alone; when it is quieter the
-last messages are read again. In the same way the brokers are asked less often while there is much to do.
+needs for them. Then the clients of the tail and of the groups' news are closed, and the figures come from the brokers
+alone; when it is quieter the last messages are read again. In the same way the brokers are asked less often while there
+is much to do.
 
 # Note [Asked when something happens]
 To ask the brokers is what costs most of all, and mostly they have nothing new to say. The tail costs next to nothing
 and hears of a message at once: so it wakes those who ask, and they ask quickly for as long as what follows from it may
-take (the groups' commits), then slowly. What moves without a message, such as a partition's owner, is seen a little
-later on a shop where nothing is written.
+take (the groups' commits), then slowly. What moves without a message, such as a partition's owner, the brokers note in
+a topic of their own, and that something was noted there wakes them just as well. Where that may not be read, it is seen
+a little later.
 """
 
 import logging
@@ -29,6 +31,7 @@ from django.db import connection
 from kafka_bridge.consuming.offset_tracker import PartitionId
 from kafka_bridge.monitoring.cluster_figures import KafkaFigures
 from kafka_bridge.monitoring.cluster_reader import ClusterReader
+from kafka_bridge.monitoring.group_news import GroupNews
 from kafka_bridge.monitoring.log_tail import LogEntry, LogTail
 from kafka_bridge.runtime import clients
 from shop.kafka_window import stores
@@ -110,6 +113,7 @@ class _Run:
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
         self._tail = LogTail(kept=KEPT)
+        self._news = GroupNews()
         self._rate = _Rate()
         self._lock = threading.Lock()
         self._window = Window(version=0)
@@ -146,17 +150,19 @@ class _Run:
                 window = self._window
                 if window.kafka is None or window.is_counting or window.kafka_error:
                     self._tail.close()
+                    self._news.close()
                     time.sleep(TAIL_SECONDS)
                     continue
                 is_new = self._tail.follow(_ends(window.kafka))
                 is_moved = bool(self._tail.poll(TAIL_SECONDS))
-                if is_moved:
+                if self._news.poll() or is_moved:
                     self._wake()
                 if is_moved or is_new:
                     tails = {(name.removeprefix(prefix), n): kept for (name, n), kept in self._tail.entries().items()}
                     self._note(tails=tails)
         finally:
             self._tail.close()
+            self._news.close()
 
     def _ask_brokers(self) -> None:
         reader = ClusterReader(with_age=False)
@@ -189,7 +195,7 @@ class _Run:
         return CALM_SECONDS if time.monotonic() - self._moved_at < QUIET_AFTER_SECONDS else QUIET_SECONDS
 
     def _wake(self) -> None:
-        """A message was written."""
+        """A message was written, or something has moved in a group."""
         was_quiet, self._moved_at = self._pace() == QUIET_SECONDS, time.monotonic()
         if was_quiet:
             for event in self._is_new.values():
