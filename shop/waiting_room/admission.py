@@ -76,6 +76,8 @@ class Snapshot:
     sold: int
     rate: float | None
     """How many were admitted in the last minute, when not all at once; None while that is not known."""
+    served_at_ms: int = 0
+    """When the last one was admitted, in milliseconds since 1970."""
     over_ms: int = 0
     """When the last copy was sold, in milliseconds since 1970."""
 
@@ -184,6 +186,7 @@ def _snapshot(room: Room) -> Snapshot:
         admitted=admitted,
         buying=len(undecided),
         rate=float(meta["rate"]) if "rate" in meta else None,
+        served_at_ms=int(float(meta.get("served_at", "0"))),
         over_ms=int(float(meta.get("over", "0"))),
         **number,
     )

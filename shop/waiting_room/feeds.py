@@ -15,6 +15,8 @@ from shop.waiting_room import admission, rooms
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.3
+PAGES_PER_SECOND = 1000
+"""So many pages are told of new numbers; of a new phase all are told at once, which a loop that is busy could not."""
 AWAY = b'{"type":"away"}'
 # Few, whatever numbers of sales strangers make up.
 _executor = ThreadPoolExecutor(2, thread_name_prefix="waiting-rooms")
@@ -26,6 +28,8 @@ class RoomState(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
     phase: str
     epoch: str
     served: int
+    served_at_ms: int
+    """When the last one was admitted, in milliseconds since 1970."""
     served_to: int
     """The number of the last one who was admitted: who has a smaller one, or this, has been."""
     restored: int
@@ -78,19 +82,24 @@ class Feed:
 
     async def _watch(self) -> None:
         look = sync_to_async(_look, thread_sensitive=False, executor=_executor)
+        now, said, due_at = asyncio.get_running_loop().time, "", 0.0
         try:
             while self._seats:
-                word = await look(self._sale_id)
+                word, urgent = await look(self._sale_id)
                 if word == AWAY != self.word:
                     log.warning("the waiting room of sale %d cannot be looked at", self._sale_id)
-                if word != self.word or not self._has_looked:
-                    self.word, self._has_looked = word, True
-                    for seat in self._seats:
-                        seat.news.set()
+                if urgent != said or not self._has_looked or (word != self.word and now() >= due_at):
+                    self._tell(word)
+                    said, due_at = urgent, now() + len(self._seats) / PAGES_PER_SECOND
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             self._task, self._has_looked, self.word = None, False, b""
             feeds.pop(self._sale_id, None)
+
+    def _tell(self, word: bytes) -> None:
+        self.word, self._has_looked = word, True
+        for seat in self._seats:
+            seat.news.set()
 
 
 feeds: dict[int, Feed] = {}
@@ -101,18 +110,21 @@ def feed_of(sale_id: int) -> Feed:
     return feeds.setdefault(sale_id, Feed(sale_id))
 
 
-def _look(sale_id: int) -> bytes:
-    """The word now; empty if the sale has no waiting room. Blocks; works the queue."""
+def _look(sale_id: int) -> tuple[bytes, str]:
+    """The word now, empty if the sale has no waiting room; and of it what must not wait. Blocks; works the queue."""
     close_old_connections()
     try:
         found = admission.find(sale_id)
     except (admission.Unreachable, Error) as error:
         log.debug("the waiting room of sale %d cannot be looked at: %r", sale_id, error)
-        return AWAY
+        return AWAY, ""
     except Exception:  # whatever it is, the next look tries again
         log.exception("the waiting room of sale %d cannot be looked at", sale_id)
-        return AWAY
-    return b"" if found is None else msgspec.json.encode(_state(*found))
+        return AWAY, ""
+    if found is None:
+        return b"", "none"
+    state = _state(*found)
+    return msgspec.json.encode(state), f"{state.phase} {state.epoch}"
 
 
 def _state(room: rooms.Room, snapshot: admission.Snapshot) -> RoomState:

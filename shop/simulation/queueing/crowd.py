@@ -11,6 +11,7 @@ import json
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -28,6 +29,8 @@ _ADMITTED, _ASKING, _LOOKING = range(3)
 _AGAIN_SECONDS = 0.2
 _TRIES = 50
 _LOOK_SECONDS = 0.02
+_PAGES_PER_SECOND = 400
+"""So many look at their place after the draw, as the page's script spreads it."""
 _REST_SECONDS = 3.0
 """How long nobody may be admitted after the last copy."""
 
@@ -82,6 +85,8 @@ class Crowd:
         self._unfinished = 0
         self._lock = threading.Lock()
         self._drawn: list[tuple[int, int, Waiter]] = []
+        self._not_looked: deque[Waiter] = deque()
+        self._looked, self._drawn_at = 0, 0.0
         self._stop = threading.Event()
         self._driver = threading.Thread(target=self._drive, name="crowd", daemon=True)
         self._threads = [
@@ -130,14 +135,21 @@ class Crowd:
                 self._end()
                 return
             self._admit(state.served_to)
+            self._look_at_places()
             if self._unfinished == 0 and all(waiter.admitted_at for waiter in waiters):
                 return
 
     def _draw(self, waiters: list[Waiter], seed: str) -> None:
+        self._drawn_at = time.time()
         for waiter in waiters:
             if waiter.place and waiter.number < 0:
                 self._give_number(waiter, draw.number(seed, waiter.place))
-                self._do(_LOOKING, self._looking(waiter))
+                self._not_looked.append(waiter)
+
+    def _look_at_places(self) -> None:
+        while self._not_looked and self._looked < (time.time() - self._drawn_at) * _PAGES_PER_SECOND:
+            self._looked += 1
+            self._do(_LOOKING, self._looking(self._not_looked.popleft()))
 
     def _give_number(self, waiter: Waiter, number: int) -> None:
         with self._lock:
@@ -229,7 +241,7 @@ class Crowd:
     def _order(self, client: http.client.HTTPConnection, waiter: Waiter) -> None:
         started, body = time.monotonic(), load.order_body(self._fixture, waiter.buyer)
         for _ in range(_TRIES):
-            status, text = load.post_order(client, body, headers={tokens.HEADER: waiter.token})
+            status, text = _insisting(load.post_order, client, body, headers={tokens.HEADER: waiter.token})
             code = json.loads(text)["error"]["code"] if status == 422 else ""
             if (status != 503 and code not in load.NOT_LOADED_YET) or self._stop.wait(_AGAIN_SECONDS):
                 break
@@ -251,7 +263,7 @@ class Crowd:
         """
         headers = {tokens.HEADER: waiter.token} if waiter.token else {}
         for _ in range(_TRIES):
-            status, text = load.ask(client, method, self._path, headers=headers)
+            status, text = _insisting(load.ask, client, method, self._path, headers=headers)
             if status == 200:
                 said: dict[str, Any] = json.loads(text)
                 return said
@@ -262,3 +274,11 @@ class Crowd:
             if self._stop.wait(_AGAIN_SECONDS):
                 break
         raise Refused(f"{method} {self._path}: {status} {text[:200]}")
+
+
+def _insisting(ask: Callable[..., tuple[int, str]], *request: Any, headers: dict[str, str]) -> tuple[int, str]:
+    """The same once more where there was no answer: a connection that was kept may have been closed meanwhile."""
+    try:
+        return ask(*request, headers=headers)
+    except NoAnswer:
+        return ask(*request, headers=headers)

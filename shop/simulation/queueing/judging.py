@@ -32,6 +32,8 @@ class QueueVerdict:
     counts: Sequence[BookCount]
     audit: audit.AuditReport
     place_ms: Sequence[float]
+    decided_seconds: float | None
+    """From the sale of the last copy until the queue knew of it."""
     told_seconds: Sequence[float]
     """From the sale of the last copy until a socket heard of it."""
     next_seconds: Sequence[float]
@@ -61,7 +63,8 @@ def judge(
 ) -> QueueVerdict:
     """Judge a sale in which every order has ended; `slack` multiplies what may take how long, for slow machines."""
     counts, heard = verdict.counts_of(fixture), crowd.listeners.heard
-    told_seconds = _told_seconds(fixture, crowd)
+    sold_at = _sold_at(fixture)
+    told_seconds = [] if sold_at is None else [at - sold_at for at in crowd.listeners.over_at]
     next_seconds = next_after_return(_returns(fixture, crowd.told.waiters), heard, at_once=plan.units * plan.books)
     problems = [
         *(f"a waiter got no answer: {failure}" for failure in crowd.clicks.failures[:3]),
@@ -81,6 +84,9 @@ def judge(
         counts=counts,
         audit=report,
         place_ms=crowd.told.place_ms,
+        decided_seconds=next((each.state.over_ms / 1000 for each in heard if each.state.over_ms), 0.0) - sold_at
+        if told_seconds and sold_at is not None
+        else None,
         told_seconds=told_seconds,
         next_seconds=next_seconds,
         admitted=heard[-1].state.served if heard else 0,
@@ -94,9 +100,9 @@ def judge(
     )
 
 
-def _told_seconds(fixture: SaleFixture, crowd: Crowd) -> list[float]:
+def _sold_at(fixture: SaleFixture) -> float | None:
     sold = Movement.objects.filter(bin__in=fixture.pools, kind=Movement.Kind.SOLD).order_by("-at").first()
-    return [] if sold is None else [at - sold.at.timestamp() for at in crowd.listeners.over_at.values()]
+    return None if sold is None else sold.at.timestamp()
 
 
 def _returns(fixture: SaleFixture, waiters: Sequence[Waiter]) -> list[float]:
@@ -111,7 +117,7 @@ def next_after_return(returns: Sequence[float], heard: Sequence[Heard], *, at_on
     """From each return until the admission that it made possible; the first `at_once` admissions needed none."""
     admissions: list[float] = []
     for each in heard:
-        admissions += [each.at] * (each.state.served - len(admissions))
+        admissions += [each.state.served_at_ms / 1000] * (each.state.served - len(admissions))
     return [admitted - came for came, admitted in zip(returns, admissions[at_once:], strict=False)]
 
 
@@ -162,6 +168,7 @@ def figures(verdict: QueueVerdict) -> dict[str, float | None]:
     return {
         "place_p50_ms": _rounded(percentile(verdict.place_ms, 50)),
         "place_p99_ms": _rounded(percentile(verdict.place_ms, 99)),
+        "decided_s": _rounded(verdict.decided_seconds),
         "told_p50_s": _rounded(percentile(verdict.told_seconds, 50)),
         "told_most_s": _rounded(percentile(verdict.told_seconds, 100)),
         "next_p50_s": _rounded(percentile(verdict.next_seconds, 50)),

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.rush
 def heard(at: float, served: int, served_to: int) -> Heard:
     """So many were admitted by then."""
     numbers: dict[str, Any] = dict.fromkeys(("restored", "waiting", "admitted", "free", "held", "sold", "over_ms"), 0)
-    return Heard(at, RoomState(phase="open", epoch=uuid.uuid4().hex, served=served, served_to=served_to, **numbers))
+    said = {"served": served, "served_at_ms": round(at * 1000), "served_to": served_to, **numbers}
+    return Heard(at + 0.1, RoomState(phase="open", epoch=uuid.uuid4().hex, **said))
 
 
 def waiter(number: int, ahead: int, served: int) -> Waiter:
