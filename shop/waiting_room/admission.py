@@ -16,7 +16,8 @@ import redis
 from django.db.models import Sum
 from django.utils import timezone
 
-from inventory.models import Stock
+from inventory import queries
+from inventory.models import Reservation, Stock
 from kafka_bridge.telemetry import metrics
 from orders.models import Order, Status
 from shop.site import ttl_cache
@@ -28,6 +29,7 @@ ORDER_WITHIN_SECONDS = 30.0
 """A click whose order is not there after so long was none; its buyer is admitted again."""
 _BACKOFF_SECONDS = 1.0
 TURNS = metrics.counter("waiting_room_turns", "Turns in which a waiting room was worked", by="web")
+_GOT_NONE = (Reservation.State.REFUSED, Reservation.State.RELEASED, Reservation.State.EXPIRED)
 UNREACHABLE = (redis.RedisError, OSError)
 
 
@@ -155,16 +157,20 @@ def decide(undecided: Mapping[str, str]) -> Sequence[tuple[str, str, str]]:
         return []
     clicks = {place: value.split(" ") for place, value in undecided.items()}
     keys = [UUID(key) for key, _, _ in clicks.values()]
-    rows = Order.objects.filter(idempotency_key__in=keys).values_list("idempotency_key", "status", "held_at")
-    orders = {str(key): (status, held_at) for key, status, held_at in rows}
+    rows = Order.objects.filter(idempotency_key__in=keys).values_list("idempotency_key", "pk", "status")
+    orders = {str(key): (order_id, status) for key, order_id, status in rows}
+    # Inventory's own word, and not the order's, which comes a moment later: till then its copy would count twice.
+    reserved = queries.reservation_states(order_id for order_id, _ in orders.values())
     found, now_ms = [], time.time() * 1000
     for place, (key, clicked_ms, _) in clicks.items():
-        if (order := orders.get(key)) is None:
+        order_id, status = orders.get(key, (None, ""))
+        state = reserved.get(order_id) if order_id else None
+        if order_id is None:
             if now_ms - float(clicked_ms) > ORDER_WITHIN_SECONDS * 1000:
                 found.append((place, key, "back"))
-        elif order[0] == Status.CANCELLED:
+        elif status == Status.CANCELLED or state in _GOT_NONE:
             found.append((place, key, "failed"))
-        elif order[1] is not None:
+        elif state is not None:
             found.append((place, key, "bought"))
     return found
 

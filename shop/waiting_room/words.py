@@ -91,10 +91,13 @@ def _waiting(snapshot: Snapshot, ahead: int) -> str:
     copies = "one copy is" if left == 1 else f"{left:,} copies are"
     if ahead >= left:
         return (
-            f"Only {copies} not sold yet, and more people than that are before you or are ordering. You get one only "
-            "if enough of them do not buy. You are told at once when the last copy is sold."
+            f"Only {copies} not sold yet, and at least as many people wait before you. You get one only if enough of "
+            "them do not buy. You are told at once when the last copy is sold."
         )
-    return f"{copies.capitalize()} not sold yet. You are admitted as soon as one is free for you."
+    return (
+        f"{copies.capitalize()} not sold yet, and others are ordering or paying for them. You are admitted as soon as "
+        "one comes back to you."
+    )
 
 
 def _without_place(room: Room, snapshot: Snapshot) -> Words:
