@@ -166,12 +166,19 @@ def check_signature(said: msgspec.Struct, *, signature: str, key: str) -> None:
         BadReceipt: it was not.
     """
     try:
-        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key, validate=True))
-        public.verify(base64.b64decode(signature, validate=True), as_written(said))
+        Ed25519PublicKey.from_public_bytes(_decoded(key)).verify(_decoded(signature), as_written(said))
     except ValueError as error:
         raise BadReceipt(f"Its key or its signature is none: {error}") from error
     except InvalidSignature:
         raise BadReceipt("Its signature is not right: something was changed after it was signed") from None
+
+
+def _decoded(text: str) -> bytes:
+    """What the base64 holds; the bits at its end that hold nothing must be 0, or a letter could be changed."""
+    found = base64.b64decode(text, validate=True)
+    if base64.b64encode(found).decode() != text:
+        raise ValueError("its base64 is not as it was written")
+    return found
 
 
 def as_written(said: msgspec.Struct) -> bytes:

@@ -86,7 +86,7 @@ class Crowd:
         self._lock = threading.Lock()
         self._drawn: list[tuple[int, int, Waiter]] = []
         self._not_looked: deque[Waiter] = deque()
-        self._looked, self._drawn_at = 0, 0.0
+        self._seed, self._looked, self._drawn_at = "", 0, 0.0
         self._stop = threading.Event()
         self._driver = threading.Thread(target=self._drive, name="crowd", daemon=True)
         self._threads = [
@@ -123,14 +123,12 @@ class Crowd:
             pass
         for waiter in waiters[self._early :]:
             self._do(_ASKING, self._asking(waiter))
-        seed = ""
         while not self._stop.wait(_LOOK_SECONDS):
             state = self.listeners.heard[-1].state if self.listeners.heard else None
             if state is None or not state.seed:
                 continue
-            if not seed:
-                seed = state.seed
-                self._draw(waiters[: self._early], seed)
+            if not self._seed:
+                self._draw(waiters[: self._early], state.seed)
             if state.phase in ("over", "ended"):
                 self._end()
                 return
@@ -140,7 +138,7 @@ class Crowd:
                 return
 
     def _draw(self, waiters: list[Waiter], seed: str) -> None:
-        self._drawn_at = time.time()
+        self._seed, self._drawn_at = seed, time.time()
         for waiter in waiters:
             if waiter.place and waiter.number < 0:
                 self._give_number(waiter, draw.number(seed, waiter.place))
@@ -153,6 +151,8 @@ class Crowd:
 
     def _give_number(self, waiter: Waiter, number: int) -> None:
         with self._lock:
+            if waiter.number >= 0:
+                return
             waiter.number = number
             heapq.heappush(self._drawn, (number, next(self._numbers), waiter))
 
@@ -203,6 +203,8 @@ class Crowd:
             if said["seed"]:
                 self._note(waiter, said)
                 self._give_number(waiter, said["number"])
+            elif self._seed:  # the answer was on its way when the sale started
+                self._give_number(waiter, draw.number(self._seed, waiter.place))
 
         return ask
 

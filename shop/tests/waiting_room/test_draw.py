@@ -48,6 +48,15 @@ def test_one_changed_byte_fails(data: st.DataObject) -> None:
         draw_document.read(SIGNED[:place])
 
 
+def test_the_letters_at_the_end_of_the_signature_count_too() -> None:
+    """The last letter before the padding holds bits that mean nothing."""
+    place = SIGNED.rindex(b"==") - 1
+    letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    for letter in letters.replace(SIGNED[place : place + 1], b""):
+        with pytest.raises(document.BadReceipt):
+            draw_document.read(SIGNED[:place] + bytes([letter]) + SIGNED[place + 1 :])
+
+
 def verdict(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
     """The exit code of `verify_draw`, and what it says."""
     out, code = StringIO(), 0

@@ -213,7 +213,8 @@ def test_by_itself_it_asks_for_places_once_more_want_a_copy_than_there_are() -> 
     assert scripts.read(room.sale_id)[3] == 2
 
 
-def test_redis_lost_in_mid_queue_loses_nobody_a_place() -> None:
+def test_redis_lost_in_mid_queue_loses_nobody_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scripts, "MEND_SECONDS", 3600)
     early = a_room(starts_in=HOUR)
     drawn = [take(early) for _ in range(6)]
     room = a_room(seed=early.seed, has_places=True)
