@@ -7,10 +7,11 @@ and then looks at the pools as they are by then.
 """
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from django.db import connection
 
-from inventory.models import Stock
+from inventory.models import Reservation, Stock
 from inventory.redis_counters import admission
 from kafka_bridge.runtime.postgresql import transactions
 
@@ -37,6 +38,11 @@ def free_by_pool(pools: Iterable[str]) -> dict[str, int]:
 def sold_by_pool(pools: Iterable[str]) -> dict[str, int]:
     """Units that are sold, by pool; a pool that never had a unit is missing."""
     return dict(Stock.objects.filter(bin__in=list(pools)).values_list("bin", "sold"))
+
+
+def reservation_states(order_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """What inventory has done about these orders (`Reservation.State`); one that it has not looked at is missing."""
+    return dict(Reservation.objects.filter(pk__in=list(order_ids)).values_list("order_id", "state"))
 
 
 def available_by_pool(pools: Iterable[str]) -> dict[str, int]:

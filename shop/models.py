@@ -36,6 +36,8 @@ from shop.pages.tables import ShopPage as ShopPage
 from shop.prices.tables import ShippingMethod as ShippingMethod
 from shop.prices.tables import ShippingRate as ShippingRate
 from shop.prices.tables import TaxRate as TaxRate
+from shop.waiting_room.tables import WaitingMode
+from shop.waiting_room.tables import WaitingRoom as WaitingRoom
 from shop.waitlist.tables import WaitlistEntry as WaitlistEntry
 
 WEIGHT_GRAMS = 400
@@ -230,6 +232,13 @@ class FlashSale(models.Model):
     """Copies of each book, over all orders."""
     hold_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[validators.MinValueValidator(10)])
     """How long a copy is held for an unpaid order; None for `settings.HOLD_SECONDS`."""
+    waiting_room = models.CharField(
+        "waiting room", max_length=4, choices=WaitingMode.choices, default="off", db_default="off"
+    )
+    waiting_pass_seconds = models.PositiveIntegerField(
+        "seconds to order", default=180, db_default=180, validators=[validators.MinValueValidator(30)]
+    )
+    """How long somebody whom the waiting room admits has for an order."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

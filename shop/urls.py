@@ -8,7 +8,7 @@ from django.urls import include, path, register_converter
 from shop import webhooks
 from shop.accounts import account_views, password_views, profile_views
 from shop.admin.operations import group_acts, offset_reset, operations_page
-from shop.admin.sales import funnel_page
+from shop.admin.sales import funnel_page, queue_page
 from shop.books import book_views, catalogue_views
 from shop.cart import cart_views
 from shop.checkout import api, checkout_views
@@ -18,6 +18,7 @@ from shop.operations.processes import metrics_view
 from shop.orderpages import guest_views, order_views, withdrawal_views
 from shop.pages import page_views
 from shop.search_engines import sitemaps
+from shop.waiting_room import views as waiting_room_views
 from shop.waitlist import waitlist_views
 
 
@@ -48,7 +49,7 @@ admin.site.unregister(EmailAddress)  # in another look, and a user's page has th
 
 # Acts before pages, whose names an address ends with.
 _operations = [*group_acts.urlpatterns, *offset_reset.urlpatterns, *operations_page.urlpatterns]
-_pages = [*_operations, *funnel_page.urlpatterns]
+_pages = [*_operations, *funnel_page.urlpatterns, *queue_page.urlpatterns]
 # Other names of the same pages, by which django-allauth leads to them.
 _as_allauth_calls_them = [
     path("sign-in/", account_views.SignIn.as_view(), name="account_login"),
@@ -61,6 +62,8 @@ urlpatterns = [
     # The same without the slash, for programs: a redirect would turn their POST into a GET.
     path("api/orders", api.place_order, name="api_orders_bare"),
     path("api/orders/<uuid:order_id>", api.order_state, name="api_order_bare"),
+    path("api/sales/<int:sale_id>/place/", waiting_room_views.api_place, name="api_place"),
+    path("sales/<int:sale_id>/queue/", waiting_room_views.waiting_room_page, name="waiting_room"),
     path("", catalogue_views.catalogue_page, name="catalogue"),
     path("pages/<slug:slug>/", page_views.page, name="page"),
     path("<slug:language>/pages/<slug:slug>/", page_views.page, name="page_in"),

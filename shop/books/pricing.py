@@ -44,6 +44,11 @@ class Offer:
         return flash_sales.Phase.UPCOMING if phase is flash_sales.Phase.RUNNING else phase
 
     @property
+    def has_waiting_room(self) -> bool:
+        """Whether an order of it may need a place in the waiting room of the sale that is running."""
+        return self.sale is not None and self.sale_id is not None and self.sale.has_waiting_room
+
+    @property
     def customer_limit(self) -> int | None:
         """Copies that one customer may have right now; None for no limit."""
         return self.sale.customer_limit if self.sale is not None and self.sale_id is not None else None

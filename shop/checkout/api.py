@@ -23,6 +23,7 @@ from shop.limits import limits, visitors
 from shop.orderpages import access
 from shop.prices import coupons, quotes
 from shop.site import problems, shared_answers
+from shop.waiting_room import guard, tokens
 
 TOTAL_MAX = LINES_MAX * QUANTITY_MAX * price_check.PRICE_MAX
 
@@ -105,7 +106,8 @@ def place_order(request: HttpRequest) -> HttpResponse:
     """201 with the new order, 200 with the one that this idempotency key made before.
 
     Errors are problem details (`shop.site.problems`): 400 no JSON, 415 not said to be JSON, 422 a field is wrong, the
-    stock does not suffice, a customer may not have so many, or the price is not the expected one, 409 the key was used
+    stock does not suffice, a customer may not have so many, the price is not the expected one, or the sale's waiting
+    room asks for a place (`not_admitted`), which the header Waiting-Place brings, 409 the key was used
     for another order, 429 too many from one network, 503 try again with the same key.
     """
     if not _is_json(request.content_type):
@@ -147,9 +149,13 @@ def place_order(request: HttpRequest) -> HttpResponse:
             wanted=quotes.Wanted(country=body.country, shipping=body.shipping, code=body.coupon, coupon=coupon),
             expected_total_minor=body.expected_total_minor,
             network=visitors.pseudonym_of(request),
+            places=tokens.shown(request),
         )
     except ordering.Changed as changed:
         return _changed(changed)
+    except guard.NotAdmitted as refused:
+        url = reverse("waiting_room", args=[refused.sale_id])
+        return _problem(422, "not_admitted", str(refused), field="lines", sale=refused.sale_id, waiting_room_url=url)
     except placement.IdempotencyConflict:
         return _error(409, "idempotency_conflict", "This idempotency key was used for another order.")
     except placement.CheckoutUnavailable:

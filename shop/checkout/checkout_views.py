@@ -30,6 +30,7 @@ from shop.limits import limits, visitors
 from shop.models import SavedAddress
 from shop.prices import coupons, quotes, rates
 from shop.site import errors
+from shop.waiting_room import guard, tokens
 from shop.waitlist import kept
 
 UNAVAILABLE = "We could not take your order just now, and nothing was charged. Please send it again in a few seconds."
@@ -115,9 +116,12 @@ def _place(request: HttpRequest) -> HttpResponse:
             visitor=owners.pseudonym_of(who),
             network=visitors.pseudonym_of(request),
             copies=kept.of_visitor(request.session),
+            places=tokens.shown(request),
         )
     except limits.Refused as refused:
         return _too_many(request, form, wanted, refused)
+    except guard.NotAdmitted as refused:
+        return _form_page(request, form, wanted, [], status=403, not_admitted=refused)
     except ordering.Changed as changed:
         refused_coupon = next((each.sentence for each in changed.differences if each.code == "coupon_refused"), "")
         return _form_page(request, form, wanted, changed.differences, status=422, refused=refused_coupon)
@@ -147,6 +151,7 @@ def _form_page(
     *,
     status: int = 200,
     refused: str = "",
+    not_admitted: guard.NotAdmitted | None = None,
 ) -> HttpResponse:
     """The form with everything that was typed, and the books as they can be ordered now.
 
@@ -176,6 +181,7 @@ def _form_page(
         **_context(form, lines, quote),
         "differences": differences,
         "saved_addresses": _saved_addresses(request),
+        "not_admitted": not_admitted,
         "coupon_problem": refused or quote.coupon_problem,
     }
     return render(request, "shop/checkout.html", context, status=status)

@@ -1,6 +1,6 @@
 """From what a buyer sent to a placed order: the page and the JSON interface both come through here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from shop.books import pricing
 from shop.checkout import contacts, price_check
 from shop.flashsales import flash_sales
 from shop.prices import coupons, quotes
+from shop.waiting_room import guard
 from shop.waitlist import kept
 
 # What a browser or a tool is told to wait before it tries again.
@@ -43,20 +44,23 @@ def place(
     visitor: str = "",
     network: str = "",
     copies: kept.Kept = kept.NOTHING,
+    places: Collection[str] = (),
 ) -> placement.Placed:
     """Place the order at the server's prices; the same key again gives the same order, to the same owner.
 
     `expected_total_minor` is what the buyer saw, if anything; see Note [What the buyer saw] in `shop/prices/quotes.py`.
-    `visitor` and `network` are pseudonyms of who orders and from where; `copies` are
-    kept for them.
+    `visitor` and `network` are pseudonyms of who orders and from where, `copies` what is kept for them, `places` what
+    was shown of waiting rooms.
 
     Quantities, addresses and the payment method must have been validated. Blocks for a few milliseconds.
 
     Raises:
         Changed: a price, the total or the stock is not what the buyer saw, or the coupon cannot be used.
+        shop.waiting_room.guard.NotAdmitted: the sale's waiting room asks for a place that is admitted.
         orders.placing.placement.IdempotencyConflict: the key was used for another order.
         orders.placing.placement.CheckoutUnavailable: nothing is known to be ordered; try again later with the same key.
     """
+    entry = guard.Entry(idempotency_key)
     try:
         # Looked at once: an order placed at the very moment a sale starts has one price, the one that was checked.
         offers = kept.applied(pricing.offers([line.sku for line in lines]), copies)
@@ -70,6 +74,9 @@ def place(
         if found and not queries.is_placed(idempotency_key):
             REFUSED.labels(found[0].code).inc()
             raise Changed(found)
+        queued = {offer.sale_id for offer in offers.values() if offer.sale_id and offer.has_waiting_room}
+        if queued and not queries.is_placed(idempotency_key):
+            entry.enter(queued, places)
         draft = _draft(idempotency_key, lines, contact, payment_method, user_id, offers)
         draft = replace(draft, owner=owner, visitor=visitor, network=network)
         draft = replace(draft, shipping_wanted=wanted.shipping, coupon_code=wanted.code)
@@ -80,6 +87,7 @@ def place(
                 draft = replace(draft, claim=claim)
         return placement.place(draft)
     except placement.CouponRefused as refused:
+        entry.leave()
         REFUSED.labels("coupon_refused").inc()
         raise Changed([price_check.PriceOrStockChange(code="coupon_refused", sku="", sentence=str(refused))]) from None
     except (OperationalError, InterfaceError) as error:
@@ -90,7 +98,11 @@ def place(
         REFUSED.labels("unavailable").inc()
         raise
     except placement.IdempotencyConflict:
+        entry.leave()
         REFUSED.labels("key_of_another_order").inc()
+        raise
+    except guard.NotAdmitted:
+        REFUSED.labels("not_admitted").inc()
         raise
 
 

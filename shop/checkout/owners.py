@@ -20,6 +20,11 @@ def owner_of(request: HttpRequest) -> str:
     return f"session:{request.session[_OWNER]}"
 
 
+def has_owner(request: HttpRequest) -> bool:
+    """Whether `owner_of` would say what it has said before, of a guest."""
+    return _OWNER in request.session
+
+
 def pseudonym_of(owner: str) -> str:
     """An owner as 32 hex digits that do not reveal who it is, for events and stock."""
     return pseudonym("shop.checkout.owners", owner)

@@ -7,6 +7,7 @@ import msgspec
 from orders.queries import OrderSnapshot
 from shop.checkout import api
 from shop.site import problems
+from shop.waiting_room import tokens
 
 Json = dict[str, Any]
 JSON = "application/json"
@@ -51,6 +52,14 @@ def _place() -> Json:
         "operationId": "placeOrder",
         "summary": "Place an order",
         "description": "The same idempotency key gives the same order, however often it is sent.",
+        "parameters": [
+            {
+                "name": tokens.HEADER,
+                "in": "header",
+                "description": "The token of an admitted place, where the waiting room of a sale asks for one.",
+                "schema": {"type": "string"},
+            }
+        ],
         "requestBody": {"required": True, "content": _content(api.OrderRequest)},
         "responses": {
             "201": {"description": "The new order.", "content": _content(api.PlacedOrder)},

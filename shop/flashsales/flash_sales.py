@@ -17,6 +17,7 @@ from shop import models
 from shop.site import ttl_cache
 from shop.site.pseudonyms import pseudonym
 from shop.typed import emails
+from shop.waiting_room.tables import WaitingMode
 
 # How long a book's page says that its sale is over.
 _REMEMBERED = timedelta(hours=1)
@@ -58,6 +59,12 @@ class SaleTerms:
     """Copies that one customer may have, over all orders; None for no limit."""
     starts_at: datetime
     ends_at: datetime
+    waiting_room: str = WaitingMode.OFF
+
+    @property
+    def has_waiting_room(self) -> bool:
+        """Whether an order may need a place in the waiting room."""
+        return self.waiting_room != WaitingMode.OFF
 
     def phase(self, now: datetime) -> Phase:
         """The phase at that moment."""
@@ -99,6 +106,7 @@ def _load() -> Sales:
             customer_limit=row.sale.customer_limit,
             starts_at=row.sale.starts_at,
             ends_at=row.sale.ends_at,
+            waiting_room=row.sale.waiting_room,
         )
         found[row.book.isbn] = (*found.get(row.book.isbn, ()), terms)
     return found

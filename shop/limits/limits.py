@@ -184,6 +184,18 @@ COUPONS = Limit(
     why="Nobody mistypes a code so often; who does is guessing, and gets two tries a minute. Codes that there are "
     "do not count. Open: an order with a good coupon must not fail because Redis is away.",
 )
+WAITING_PLACES = Limit(
+    name="waiting-places",
+    by="network",
+    burst=300,
+    each_seconds=1,
+    sentence="Many places in the waiting room were taken from your network.",
+    without_redis=WithoutRedis.OPEN,
+    why="Hundreds of a company or a school may wait together. A machine that throws its cookies away and asks for "
+    "thousands would wait thousands of times. Only new places count, so reloading costs nothing. Open: without Redis "
+    "there are no new places anyway.",
+    counts_load_tests=False,
+)
 LIMITS = (
     SIGN_IN_NAME,
     SIGN_IN_NETWORK,
@@ -197,6 +209,7 @@ LIMITS = (
     WITHDRAWAL,
     WAITLIST,
     COUPONS,
+    WAITING_PLACES,
 )
 
 

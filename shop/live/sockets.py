@@ -17,6 +17,7 @@ from shop.live.kafka_window import http as kafka_http
 from shop.live.kafka_window import sockets as kafka_sockets
 from shop.live.operations import http as ops_http
 from shop.live.operations import page as ops
+from shop.waiting_room import sockets as waiting_room_sockets
 
 OPEN = metrics.gauge("live_sockets_open", "Sockets that are open, to orders and to the stock of sales", by="live")
 REFUSED = metrics.counter(
@@ -87,6 +88,7 @@ urlpatterns = [
     path("live/orders/<uuid:order_id>/", AuthMiddlewareStack(OrderStatusSocket.as_asgi())),
     # Availability is public, so no session is read. The share keeps room for buyers who watch their orders.
     path("live/stock/", Capped(stock_sockets.watch_stock, share=0.8)),
+    path("live/room/<int:sale_id>/", Capped(waiting_room_sockets.watch_room, share=0.8)),
     path("ops/socket/", ops.sockets),  # type: ignore[arg-type]  # for Django a path leads to a view
     path("ops/socket/<slug:page>/", ops.sockets),  # type: ignore[arg-type]  # see above
     path("kafka/socket/", kafka_sockets.watch),  # type: ignore[arg-type]  # see above

@@ -48,6 +48,8 @@ ACTIONS = (
     "sale ended",
     "sale deleted",
     "account deleted",
+    "queue paused",
+    "queue resumed",
     "alert silenced",
     "silence ended",
 )

@@ -11,6 +11,7 @@ BUYERS_MAX = 100_000
 UNITS_MAX = 100_000
 BOOKS_MAX = 50
 THREADS_MAX = 256
+SOCKETS_MAX = 50_000
 
 
 class BadPlan(ValueError):
@@ -36,6 +37,19 @@ class SalePlan:
     rate: float = 0.0
     """Clicks a second; 0 for as fast as possible."""
     seed: int = 1
+    queue: bool = False
+    """Whether the sale has a waiting room."""
+    sockets: int = 100
+    """Number of waiters who listen on a socket of their own."""
+    idle_percent: float = 5.0
+    """Percentage of waiters who do not order when it is their turn."""
+    pass_seconds: int = 10
+    """How long somebody who is admitted has for an order."""
+
+    @property
+    def starts_in_seconds(self) -> float:
+        """When the sale starts; before that, waiters ask for places."""
+        return max(10.0, self.buyers / 200) if self.queue else -1.0
 
     def check(self) -> None:
         """Refuse impossible values.
@@ -48,6 +62,9 @@ class SalePlan:
         _between("--books", self.books, 1, BOOKS_MAX)
         _between("--basket", self.basket, 1, BOOKS_MAX)
         _between("--threads", self.threads, 1, THREADS_MAX)
+        _between("--sockets", self.sockets, 1, SOCKETS_MAX)
+        _between("--idle", self.idle_percent, 0, 90)
+        _between("--pass", self.pass_seconds, 1, 3600)
         _between("--declined", self.declined_percent, 0, 100)
         if self.basket > self.books:
             raise BadPlan(

@@ -25,9 +25,10 @@ from shop.simulation.sale_fixture import SALE_PRICE_MINOR, SaleFixture
 _RETRY_FOR_SECONDS = 30.0
 _RETRY_PAUSE_SECONDS = 0.2
 _HTTP_TIMEOUT_SECONDS = 15.0
-_SOLD_OUT_CODES = frozenset({"sold_out", "not_enough"})
+SOLD_OUT_CODES = frozenset({"sold_out", "not_enough"})
+_JSON = {"Content-Type": "application/json"}
 # From a web process that has not loaded the sale yet; it does within a second.
-_NOT_LOADED_YET = frozenset({"not_for_sale", "price_changed"})
+NOT_LOADED_YET = frozenset({"not_for_sale", "price_changed"})
 
 
 class ClickAnswer(Enum):
@@ -190,7 +191,20 @@ def connection_to(url: str) -> http.client.HTTPConnection:
 
 
 def _post(client: http.client.HTTPConnection, fixture: SaleFixture, buyer: Buyer) -> ClickAnswer:
-    body = {
+    status, text = post_order(client, order_body(fixture, buyer))
+    if status in (200, 201):
+        return ClickAnswer.ACCEPTED
+    code = json.loads(text)["error"]["code"] if status == 422 else ""
+    if code in SOLD_OUT_CODES:
+        return ClickAnswer.TURNED_AWAY
+    if code in NOT_LOADED_YET or status == 503:
+        raise NoAnswer(f"{status} {text[:200]}")
+    raise Refused(f"{status} {text[:200]}")
+
+
+def order_body(fixture: SaleFixture, buyer: Buyer) -> dict[str, Any]:
+    """What a buyer sends to /api/orders/."""
+    return {
         **msgspec.to_builtins(buyer.contact),
         "idempotency_key": str(buyer.key),
         "lines": [
@@ -199,25 +213,29 @@ def _post(client: http.client.HTTPConnection, fixture: SaleFixture, buyer: Buyer
         ],
         "payment_method": buyer.card,
     }
-    status, text = post_order(client, body)
-    if status in (200, 201):
-        return ClickAnswer.ACCEPTED
-    code = json.loads(text)["error"]["code"] if status == 422 else ""
-    if code in _SOLD_OUT_CODES:
-        return ClickAnswer.TURNED_AWAY
-    if code in _NOT_LOADED_YET or status == 503:
-        raise NoAnswer(f"{status} {text[:200]}")
-    raise Refused(f"{status} {text[:200]}")
 
 
-def post_order(client: http.client.HTTPConnection, body: Mapping[str, Any]) -> tuple[int, str]:
+def post_order(
+    client: http.client.HTTPConnection, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None
+) -> tuple[int, str]:
     """POST to /api/orders/; returns the status and the body.
 
     Raises:
         NoAnswer: there was none.
     """
+    return ask(client, "POST", "/api/orders/", body=json.dumps(body), headers={**_JSON, **(headers or {})})
+
+
+def ask(
+    client: http.client.HTTPConnection, method: str, path: str, *, body: str = "", headers: Mapping[str, str]
+) -> tuple[int, str]:
+    """Any request; returns the status and the body.
+
+    Raises:
+        NoAnswer: there was none.
+    """
     try:
-        client.request("POST", "/api/orders/", json.dumps(body), {"Content-Type": "application/json"})
+        client.request(method, path, body or None, dict(headers))
         response = client.getresponse()
         return response.status, response.read().decode()
     except (OSError, HTTPException) as error:

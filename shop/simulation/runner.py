@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
+from typing import Protocol
 
 from kafka_bridge.runtime import waiting
 from shop import audit
@@ -38,6 +39,16 @@ class SaleSnapshot:
     state: SaleState
 
 
+class Crowd(Protocol):
+    """Buyers who click."""
+
+    clicks: Clicks
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last click is answered."""
+
+
 Show = Callable[[SaleSnapshot], None]
 
 
@@ -61,17 +72,17 @@ def play(
     everyone = buyers.generate(plan)
     with sale_fixture.opened(plan) as fixture:
         if url is not None:
-            _await_shop(url, fixture)
+            await_shop(url, fixture)
         open_client = load.through_checkout(fixture, plan) if url is None else load.over_http(fixture, url)
         rush = Rush(everyone, open_client, plan)
         started = time.monotonic()
         rush.start()
         try:
-            state = _watch(plan, fixture, rush, patience_seconds=patience_seconds, show=show)
+            state = watch(plan, fixture, rush, patience_seconds=patience_seconds, show=show)
             seconds = time.monotonic() - started
         finally:
             rush.stop()
-        report = _audit(fixture, rest_within_seconds)
+        report = audit_at_rest(fixture, rest_within_seconds)
         return verdict.judge(
             plan=plan, fixture=fixture, clicks=rush.clicks, state=state, report=report, seconds=seconds
         )
@@ -91,7 +102,12 @@ def play_naive(plan: SalePlan, *, show: Callable[[int, float], None]) -> naive.N
         return shop.result()
 
 
-def _watch(plan: SalePlan, fixture: SaleFixture, rush: Rush, *, patience_seconds: float, show: Show) -> SaleState:
+def watch(plan: SalePlan, fixture: SaleFixture, rush: Crowd, *, patience_seconds: float, show: Show) -> SaleState:
+    """Wait until everybody has clicked and every order has an outcome.
+
+    Raises:
+        NoOutcome: nothing happened for `patience_seconds` although orders wait.
+    """
     started = moved = time.monotonic()
     before: tuple[int, int, int] | None = None
     while True:
@@ -108,7 +124,7 @@ def _watch(plan: SalePlan, fixture: SaleFixture, rush: Rush, *, patience_seconds
         _pause()
 
 
-def _why(fixture: SaleFixture, rush: Rush, state: SaleState, patience_seconds: float) -> str:
+def _why(fixture: SaleFixture, rush: Crowd, state: SaleState, patience_seconds: float) -> str:
     waits = {role: count for role, count in sale_state.waiting_for(fixture).items() if role in _ROLES_OF_THE_SAGA}
     reasons = [
         f"{count:,} events wait in the outbox: no relay seems to run."
@@ -116,13 +132,15 @@ def _why(fixture: SaleFixture, rush: Rush, state: SaleState, patience_seconds: f
         else f"{count:,} events wait for {role}: no consumer `{role}` seems to run."
         for role, count in waits.items()
     ] or [f"No role seems to be behind. Clicks without an answer: {len(rush.clicks.failures)}."]
+    if rush.clicks.failures:
+        reasons.append(f"The first of them: {rush.clicks.failures[0]}.")
     return (
         f"Nothing has happened for {patience_seconds:g} s, and {state.open:,} of {state.orders:,} orders have no "
         f"outcome. {' '.join(reasons)} Start the shop with `make demo`, or see its logs."
     )
 
 
-def _await_shop(url: str, fixture: SaleFixture) -> None:
+def await_shop(url: str, fixture: SaleFixture) -> None:
     """Wait until the shop at that address offers the last of the books; its price cache is up to a second old."""
     path = fixture.books[-1].get_absolute_url()
 
@@ -144,7 +162,7 @@ def _await_shop(url: str, fixture: SaleFixture) -> None:
         raise NoOutcome(f"No answer from {url} ({error}). Start the shop with `make demo`.") from error
 
 
-def _audit(fixture: SaleFixture, within_seconds: float) -> audit.AuditReport:
+def audit_at_rest(fixture: SaleFixture, within_seconds: float) -> audit.AuditReport:
     """The audit without a grace period, once nothing is under way."""
     deadline = time.monotonic() + within_seconds
     with suppress(TimeoutError):

@@ -15,6 +15,8 @@ from shop.books import isbn, pricing
 from shop.flashsales import flash_sales
 from shop.models import Book, Category, FlashSale, FlashSaleBook
 from shop.simulation.buyers import SalePlan
+from shop.waiting_room import rooms
+from shop.waiting_room.tables import WaitingMode
 
 BY = "simulation"
 PRICE_MINOR = 2400
@@ -87,10 +89,13 @@ def _open(plan: SalePlan) -> SaleFixture:
     now = timezone.now()
     sale = FlashSale.objects.create(
         name=f"Simulation of {now:%Y-%m-%d %H:%M:%S}",
-        starts_at=now - timedelta(seconds=1),
+        starts_at=now + timedelta(seconds=plan.starts_in_seconds),
         ends_at=now + _OPEN_FOR,
         customer_limit=plan.customer_limit,
+        waiting_room=WaitingMode.ON if plan.queue else WaitingMode.OFF,
+        waiting_pass_seconds=plan.pass_seconds,
     )
+    rooms.open_room(sale)
     FlashSaleBook.objects.bulk_create(
         FlashSaleBook(sale=sale, book=book, price_minor=SALE_PRICE_MINOR, units=plan.units) for book in books
     )

@@ -73,10 +73,10 @@ def judge(
     *, plan: SalePlan, fixture: SaleFixture, clicks: Clicks, state: SaleState, report: audit.AuditReport, seconds: float
 ) -> SaleVerdict:
     """Judge a sale in which every order has ended and the shop has come to rest."""
-    counts = _counts(fixture)
+    counts = counts_of(fixture)
     problems = [
         *_check_clicks(plan, clicks, state),
-        *_check_orders(state),
+        *check_orders(state),
         *(problem for count in counts for problem in check_count(count, units=plan.units)),
         *check_refusals(
             sale_state.cancelled_orders(fixture),
@@ -97,7 +97,8 @@ def judge(
     )
 
 
-def _counts(fixture: SaleFixture) -> list[BookCount]:
+def counts_of(fixture: SaleFixture) -> list[BookCount]:
+    """The books of the sale as they stand."""
     by_orders = sale_state.sold_by_orders(fixture)
     rows = Stock.objects.filter(sale_id=fixture.sale.pk).order_by("bin")
     return [
@@ -117,7 +118,8 @@ def _check_clicks(plan: SalePlan, clicks: Clicks, state: SaleState) -> Iterator[
         yield f"only {len(clicks.latencies_ms)} of {plan.buyers} buyers clicked"
 
 
-def _check_orders(state: SaleState) -> Iterator[str]:
+def check_orders(state: SaleState) -> Iterator[str]:
+    """What is wrong with how orders ended."""
     if state.open:
         yield f"{state.open} orders have no end"
     if state.unrefunded:

@@ -98,6 +98,20 @@ ADDRESSES = (
     Address(path="/api/orders", name="api_orders_bare", methods=POST, rate_limits=_API_ORDERS),
     Address(path="/api/orders/<uuid:order_id>/", name="api_order", who=Who.VIEWER),
     Address(path="/api/orders/<uuid:order_id>", name="api_order_bare", who=Who.VIEWER),
+    Address(
+        path="/api/sales/<int:sale_id>/place/",
+        name="api_place",
+        methods=FORM,
+        rate_limits=(limits.WAITING_PLACES,),
+        bounds="the visitor's own place; from our own pages, or no browser; only new places count",
+    ),
+    Address(
+        path="/sales/<int:sale_id>/queue/",
+        name="waiting_room",
+        methods=FORM,
+        rate_limits=(limits.WAITING_PLACES,),
+        bounds="the visitor's own place; from our own pages; only new places count",
+    ),
     Address(path="/orders/", name="my_orders", who=Who.ACCOUNT),
     Address(path="/orders/<uuid:order_id>/", name="order", who=Who.VIEWER),
     Address(path="/orders/<uuid:order_id>/fragment/", name="order_fragment", who=Who.VIEWER),
@@ -198,6 +212,7 @@ ADDRESSES = (
         path="/live/orders/<uuid:order_id>/", server=Server.LIVE, methods=("websocket",), who=Who.VIEWER, bounds=_CAPS
     ),
     Address(path="/live/stock/", server=Server.LIVE, methods=("websocket",), bounds=_SHARE),
+    Address(path="/live/room/<int:sale_id>/", server=Server.LIVE, methods=("websocket",), bounds=_SHARE),
     Address(path="/ops/", server=Server.LIVE, who=Who.OPERATOR),
     Address(path="/ops/<page>/", server=Server.LIVE, who=Who.OPERATOR),
     Address(path="/ops/static/<file>", server=Server.LIVE, bounds="style sheets, scripts and fonts of these pages"),

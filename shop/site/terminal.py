@@ -52,3 +52,8 @@ class LiveScreen:
             self.say(line)
         else:
             self._unsaid = line
+
+
+def printable(text: str) -> str:
+    """Without what a terminal would obey: whoever wrote a file could wipe out what is said of it."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -55,6 +55,8 @@ def admin_form(
         **date_and_time("ends_at", sale.ends_at if sale else starts_at + 2 * HOUR),
         "customer_limit": "2",
         "hold_seconds": "60",
+        "waiting_room": sale.waiting_room if sale else "off",
+        "waiting_pass_seconds": "180",
         "books-TOTAL_FORMS": str(len(rows)),
         "books-INITIAL_FORMS": str(len(there)),
     }

@@ -24,6 +24,7 @@ from shop.flashsales import flash_sales
 from shop.flashsales.flash_sales import Phase
 from shop.models import Book, FlashSale, FlashSaleBook
 from shop.typed import fields as typed
+from shop.waiting_room.tables import WaitingMode
 
 
 class SaleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
@@ -31,7 +32,15 @@ class SaleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
 
     class Meta:
         model = FlashSale
-        fields = ("name", "starts_at", "ends_at", "customer_limit", "hold_seconds")
+        fields = (
+            "name",
+            "starts_at",
+            "ends_at",
+            "customer_limit",
+            "hold_seconds",
+            "waiting_room",
+            "waiting_pass_seconds",
+        )
         field_classes = {"name": typed.TypedTextField}  # noqa: RUF012 - as Django reads it
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -48,6 +57,11 @@ class SaleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
                 "How many seconds a copy is held for an unpaid order, at least 10. "
                 f"Leave empty for the usual {settings.HOLD_SECONDS}."
             ),
+            "waiting_room": (
+                "Whether buyers wait for their turn. Those who come before the start are drawn, the others follow. "
+                "Once the sale has started it can only be switched off."
+            ),
+            "waiting_pass_seconds": "How long somebody whom the waiting room admits has for an order, at least 30.",
         }
         for name, text in words.items():
             # Missing for users who may only view, and when it is too late to change.
@@ -59,6 +73,8 @@ class SaleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
         cleaned = super().clean()
         if "customer_limit" in self.changed_data and self.instance.pk is not None:
             self._check_limit()
+        if "waiting_room" in self.changed_data and self.cleaned_data.get("waiting_room") != WaitingMode.OFF:
+            self._check_waiting_room()
         starts_at = self.cleaned_data.get("starts_at", self.instance.starts_at)
         ends_at: datetime | None = self.cleaned_data.get("ends_at")
         if ends_at is not None and starts_at is not None:
@@ -73,6 +89,10 @@ class SaleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
         is_lower = limit is not None and (before is None or limit < before)
         if is_lower and flash_sales.phase_of(self.instance) is not Phase.UPCOMING:
             self.add_error("customer_limit", "The sale is running: the limit can only be raised or removed.")
+
+    def _check_waiting_room(self) -> None:
+        if flash_sales.phase_of(self.instance) is not Phase.UPCOMING:
+            self.add_error("waiting_room", "The sale is running: its waiting room can only be switched off.")
 
 
 class SaleBookForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time

@@ -21,7 +21,9 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast, Coalesce, Concat
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.admin import TabularInline
 
 import money
@@ -35,6 +37,8 @@ from shop.flashsales import flash_sales
 from shop.flashsales.flash_sales import Phase, phase_of
 from shop.models import FlashSale, FlashSaleBook
 from shop.operations import activity_log
+from shop.waiting_room import rooms
+from shop.waiting_room.tables import WaitingMode
 
 PHASE_COLOURS = {Phase.UPCOMING: "info", Phase.RUNNING: "success", Phase.OVER: ""}
 """Colours for `facts.label`."""
@@ -166,6 +170,8 @@ def _state(sale: FlashSale) -> dict[str, Any]:
         "end": f"{sale.ends_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
         "customer limit": sale.customer_limit,
         "hold seconds": sale.hold_seconds,
+        "waiting room": sale.waiting_room,
+        "seconds to order": sale.waiting_pass_seconds,
         "books": books,
     }
 
@@ -187,13 +193,21 @@ class FlashSaleAdmin(stale_forms.CheckedAdmin):
 
     form = flash_sale_forms.SaleForm
     inlines = (SaleBookInline,)
-    list_display = ("name", "phase", "start", "end", "titles", "units", "left", "held", "sold")
+    list_display = ("name", "phase", "start", "end", "titles", "units", "left", "held", "sold", "queue")
     list_filter = (PhaseFilter,)
     search_fields = ("name", "books__book__search_text")
     search_help_text = "Name, or a book's title, author or ISBN"
     sortable_by = ()
     actions = ("end_now",)
-    fields = ("name", "starts_at", "ends_at", "customer_limit", "hold_seconds")
+    fields = (
+        "name",
+        "starts_at",
+        "ends_at",
+        "customer_limit",
+        "hold_seconds",
+        "waiting_room",
+        "waiting_pass_seconds",
+    )
     readonly_fields = ("start", "end")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FlashSale]:
@@ -209,12 +223,12 @@ class FlashSaleAdmin(stale_forms.CheckedAdmin):
 
     def get_fields(self, request: HttpRequest, obj: FlashSale | None = None) -> tuple[str, ...]:
         """A start in the past cannot be edited; users who may only view get all times as the list shows them."""
-        name, *times, limit, seconds = self.fields
+        name, *times = self.fields[:3]
         if obj and not self.has_change_permission(request, obj):
             times = ["start", "end"]
         elif obj and flash_sales.phase_of(obj) is not Phase.UPCOMING:
             times = ["start", "ends_at"]
-        return (name, *times, limit, seconds)
+        return (name, *times, *self.fields[3:])
 
     def has_change_permission(self, request: HttpRequest, obj: FlashSale | None = None) -> bool:
         """A sale that is over cannot be changed."""
@@ -239,6 +253,7 @@ class FlashSaleAdmin(stale_forms.CheckedAdmin):
         by = _name(request)
         flash_sales.give_back(form.instance, leaving, by=by)
         flash_sales.set_aside(form.instance, by=by)
+        rooms.open_room(form.instance)
         _record(request, "sale changed", form.instance, before=form.was, after=_state(form.instance))
         transaction.on_commit(pricing.forget)
 
@@ -273,6 +288,13 @@ class FlashSaleAdmin(stale_forms.CheckedAdmin):
         """Upcoming, running or over."""
         phase = phase_of(sale)
         return facts.label(phase.value, PHASE_COLOURS[phase])
+
+    @admin.display(description="waiting room", empty_value="")
+    def queue(self, sale: FlashSale) -> Any:
+        """A link to the queue, where there is one."""
+        if sale.waiting_room == WaitingMode.OFF:
+            return None
+        return format_html('<a href="{}">See the queue</a>', reverse("admin:queue", args=[sale.pk]))
 
     @admin.display(description="start", ordering="starts_at")
     def start(self, sale: FlashSale) -> str:

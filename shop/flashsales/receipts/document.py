@@ -131,8 +131,7 @@ def public_part(key: Ed25519PrivateKey) -> str:
 # -- Writing and reading ----------------------------------------------------------------------------------
 def sign(receipt: Receipt, key: Ed25519PrivateKey) -> bytes:
     """The file's content: the one way in which this receipt is written."""
-    signature = base64.b64encode(key.sign(_bytes(receipt))).decode()
-    return _bytes(SignedReceipt(receipt=receipt, signature=signature))
+    return as_written(SignedReceipt(receipt=receipt, signature=signature_of(receipt, key)))
 
 
 def read(content: bytes) -> Receipt:
@@ -145,23 +144,46 @@ def read(content: bytes) -> Receipt:
         raise BadReceipt("It is larger than any receipt")
     try:
         signed = msgspec.json.decode(content, type=SignedReceipt)
-        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(signed.receipt.key, validate=True))
-        signature = base64.b64decode(signed.signature, validate=True)
     except (msgspec.MsgspecError, ValueError) as error:
         raise BadReceipt(f"It is no receipt of a sale: {error}") from error
     if signed.receipt.form != FORM:
         raise BadReceipt(f"It is of the form {signed.receipt.form}, and this shop knows {FORM}")
-    try:
-        key.verify(signature, _bytes(signed.receipt))
-    except InvalidSignature:
-        raise BadReceipt("Its signature is not right: something was changed after it was signed") from None
-    if _bytes(signed) != content:
+    check_signature(signed.receipt, signature=signed.signature, key=signed.receipt.key)
+    if as_written(signed) != content:
         raise BadReceipt("It is not written as it was signed: something was changed, if only a space")
     return signed.receipt
 
 
-def _bytes(written: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(written, order="deterministic"), indent=1) + b"\n"
+def signature_of(said: msgspec.Struct, key: Ed25519PrivateKey) -> str:
+    """The signature over the bytes as they are written, in base64."""
+    return base64.b64encode(key.sign(as_written(said))).decode()
+
+
+def check_signature(said: msgspec.Struct, *, signature: str, key: str) -> None:
+    """Whether it was signed with that key; both in base64.
+
+    Raises:
+        BadReceipt: it was not.
+    """
+    try:
+        Ed25519PublicKey.from_public_bytes(_decoded(key)).verify(_decoded(signature), as_written(said))
+    except ValueError as error:
+        raise BadReceipt(f"Its key or its signature is none: {error}") from error
+    except InvalidSignature:
+        raise BadReceipt("Its signature is not right: something was changed after it was signed") from None
+
+
+def _decoded(text: str) -> bytes:
+    """What the base64 holds; the bits at its end that hold nothing must be 0, or a letter could be changed."""
+    found = base64.b64decode(text, validate=True)
+    if base64.b64encode(found).decode() != text:
+        raise ValueError("its base64 is not as it was written")
+    return found
+
+
+def as_written(said: msgspec.Struct) -> bytes:
+    """The one way in which it is written: JSON with sorted names, a value a line."""
+    return msgspec.json.format(msgspec.json.encode(said, order="deterministic"), indent=1) + b"\n"
 
 
 # -- Checking ---------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from rich.console import Console
 
 from events import catalogue
 from kafka_bridge.runtime import processes
-from shop.simulation import report, runner, screen
+from shop.simulation import load, report, runner, screen
 from shop.simulation.buyers import BadPlan, SalePlan
 from shop.simulation.naive import NaiveResult
+from shop.simulation.queueing import playing
 from shop.simulation.sale_fixture import EmptyShop
 from shop.simulation.verdict import SaleVerdict
 from shop.site import terminal
@@ -32,7 +33,10 @@ class Command(BaseCommand):
     help = (
         "Let many buyers order few copies at the running shop (for example `make demo` in another terminal), watch "
         "their orders, and check that exactly the available copies were sold. Exit codes: 0 every invariant holds, 1 "
-        "an invariant is broken, 2 invalid options, 3 orders get no outcome, 130 stopped."
+        "an invariant is broken, 2 invalid options, 3 orders get no outcome, 130 stopped. With --queue the sale has a "
+        "waiting room: buyers ask for places over HTTP, most of them before the start, hear of the queue on sockets, "
+        "and order when it is their turn; it is judged whether they were told the truth: sold out within 2 s, nobody "
+        "admitted after that, a copy that comes back admits the next within 1 s, everybody in their turn."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -44,6 +48,36 @@ class Command(BaseCommand):
         parser.add_argument("--flow", choices=catalogue.FLOWS, help="hold first or charge first (default: ORDER_FLOW)")
         parser.add_argument("--mode", choices=(SAGA, NAIVE), default=SAGA, help="naive: check-then-act, no shop needed")
         parser.add_argument("--compare", action="store_true", help="both modes with the same buyers, side by side")
+        parser.add_argument("--queue", action="store_true", help="with a waiting room, over HTTP and sockets")
+        parser.add_argument(
+            "--sockets",
+            type=int,
+            default=100,
+            metavar="N",
+            help="waiters with a socket of their own (default: 100; LIVE_SOCKETS_PER_ADDRESS_MAX allows 160)",
+        )
+        parser.add_argument(
+            "--idle",
+            type=float,
+            default=5.0,
+            metavar="PERCENT",
+            help="share of waiters who do not order in their turn (default: 5)",
+        )
+        parser.add_argument(
+            "--pass",
+            type=int,
+            default=10,
+            dest="pass_seconds",
+            metavar="SECONDS",
+            help="time to order for who is admitted (default: 10)",
+        )
+        parser.add_argument(
+            "--slack",
+            type=float,
+            default=1.0,
+            metavar="FACTOR",
+            help="multiply the 2 s and 1 s of --queue, on a slow machine (default: 1)",
+        )
         parser.add_argument(
             "--http", nargs="?", const=HERE, metavar="URL", help="POST to /api/orders/ (default: the demo's address)"
         )
@@ -72,6 +106,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Play the sale and say what came of it."""
         plan, url = self._plan(options), _url(options)
+        if plan.queue:
+            self._queue(plan, url, options)
+            return
         live = screen.Screen(Console(stderr=True))
         verdict: SaleVerdict | None = None
         naive_result: NaiveResult | None = None
@@ -92,6 +129,27 @@ class Command(BaseCommand):
         if verdict is not None and not verdict.is_exact:
             raise CommandError(f"an invariant is broken: {'; '.join(verdict.problems)}", returncode=BROKEN)
 
+    def _queue(self, plan: SalePlan, url: str | None, options: dict[str, Any]) -> None:
+        live = screen.Screen(Console(stderr=True))
+        try:
+            with processes.sigterm_as_ctrl_c(), live:
+                found = playing.play(
+                    plan, url=url or "", patience_seconds=options["patience"], slack=options["slack"], show=live.show
+                )
+        except (runner.NoOutcome, EmptyShop, load.NoAnswer) as error:
+            raise CommandError(str(error), returncode=NO_OUTCOME) from error
+        except OperationalError as error:
+            raise terminal.without_postgresql(error) from error
+        except KeyboardInterrupt:
+            self.stderr.write("Stopped. The simulation's sale is removed; orders under way continue.")
+            sys.exit(STOPPED)
+        if options["json"]:
+            self.stdout.write(json.dumps(playing.as_json(found)))
+        else:
+            playing.print_verdict(found, Console(file=sys.stdout))
+        if not found.is_kept:
+            raise CommandError(f"a promise is broken: {'; '.join(found.problems)}", returncode=BROKEN)
+
     def _plan(self, options: dict[str, Any]) -> SalePlan:
         seed = options["seed"]
         plan = SalePlan(
@@ -104,10 +162,18 @@ class Command(BaseCommand):
             declined_percent=options["declined"],
             threads=options["threads"],
             rate=options["rate"],
+            queue=options["queue"],
+            sockets=options["sockets"],
+            idle_percent=options["idle"],
+            pass_seconds=options["pass_seconds"],
             seed=random.randrange(1, 1_000_000) if seed is None else seed,  # noqa: S311 - any will do
         )
         try:
             plan.check()
+            if options["slack"] < 1:
+                raise BadPlan("--slack takes a factor of at least 1.")
+            if plan.queue and (options["mode"] == NAIVE or options["compare"]):
+                raise BadPlan("The naive shop has no waiting room: omit --queue, or --compare and --mode naive.")
             if options["patience"] <= 0:
                 raise BadPlan("--patience takes a number of seconds above 0.")
         except BadPlan as error:
@@ -142,7 +208,7 @@ def _url(options: dict[str, Any]) -> str | None:
     Raises:
         CommandError: the options do not fit together.
     """
-    url: str | None = options["http"]
+    url: str | None = options["http"] or (HERE if options["queue"] else None)
     if url is None:
         return None
     if options["mode"] == NAIVE:

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from shop.flashsales.receipts import document
+from shop.site import terminal
 
 
 class Command(BaseCommand):
@@ -51,9 +52,9 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"holds": not problems, "problems": problems, **found}))
         else:
             for problem in problems:
-                self.stdout.write(f"It does not hold: {_shown(problem)}")
+                self.stdout.write(f"It does not hold: {terminal.printable(problem)}")
             if receipt is not None:
-                self.stdout.write("\n".join(map(_shown, _lines(receipt, found))))
+                self.stdout.write("\n".join(map(terminal.printable, _lines(receipt, found))))
         if problems:
             raise SystemExit(1)
 
@@ -64,11 +65,6 @@ def _facts(receipt: document.Receipt, order: UUID | None) -> dict[str, Any]:
         return facts
     name = document.name_of(receipt.salt, order)
     return facts | {"order_has_won": any(winner.order == name for winner in receipt.winners)}
-
-
-def _shown(text: str) -> str:
-    """Without what a terminal would obey: whoever wrote the file could wipe out what is said of it."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _lines(receipt: document.Receipt, facts: dict[str, Any]) -> list[str]:

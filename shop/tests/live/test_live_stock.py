@@ -19,7 +19,7 @@ from devtools.testing.shop.storefront import a_book
 from inventory import stock_adjustments
 from inventory.reservations import holds
 from shop.flashsales import flash_sales
-from shop.live import live_stock, stock_sockets
+from shop.live import conversation, live_stock
 from shop.models import Book, FlashSale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stock]
@@ -134,7 +134,7 @@ def test_who_comes_late_hears_everything() -> None:
 
 
 def test_a_page_that_does_not_read_is_sent_nothing_more_and_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stock_sockets, "PING_SECONDS", 0.2)
+    monkeypatch.setattr(conversation, "PING_SECONDS", 0.2)
     book = a_book(stock=50)
 
     async def story() -> None:
@@ -155,8 +155,8 @@ def test_a_page_that_does_not_read_is_sent_nothing_more_and_holds_up_nobody(monk
 
 
 def test_a_page_that_never_answers_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stock_sockets, "PING_SECONDS", 0.1)
-    monkeypatch.setattr(stock_sockets, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(conversation, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(conversation, "ANSWER_SECONDS", 0.1)
     book = a_book()
 
     async def story() -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.test import Client
 from django.urls import URLPattern
 
 from devtools.demo_pages import urls as demo_urls
+from devtools.testing.shop.flash_sales import a_sale
 from devtools.testing.shop.storefront import a_book, api_order
 from orders import links
 from orders.models import Order
@@ -22,6 +24,7 @@ from shop import urls
 from shop.live import http, sockets
 from shop.site import addresses
 from shop.site.addresses import ADDRESSES, Address, Server, Who
+from shop.waiting_room import rooms
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.security]
 DOCUMENT = Path(settings.BASE_DIR) / "docs" / "security.md"
@@ -78,6 +81,8 @@ class Shop:
         self.book = a_book(series="A Series")
         Client().post("/api/orders/", json.dumps(api_order(self.book)), content_type="application/json")
         self.order = Order.objects.get()
+        self.sale = a_sale(a_book(), starts_in=timedelta(minutes=10), waiting_room="on")
+        rooms.open_room(self.sale)
         self.accounts = {name: User.objects.create_user(name) for name in ("owner", "other", "staff", "watcher")}
         User.objects.filter(username__in=["staff", "watcher"]).update(is_staff=True)
         self.accounts["watcher"].user_permissions.add(Permission.objects.get(codename="view_order"))
@@ -93,6 +98,7 @@ class Shop:
             client.force_login(self.accounts[visitor])
         path = address.path.replace("<uuid:order_id>", str(self.order.pk)).replace("<isbn:isbn>", self.book.isbn)
         path = path.replace("<alnum:uidb36>", "1").replace("<int:entry_id>", "1").replace("<str:key>", "x-y")
+        path = path.replace("<int:sale_id>", str(self.sale.pk))
         slugs = {
             "page": "imprint",
             "page_in": "imprint",

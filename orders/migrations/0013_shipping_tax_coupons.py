@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orders', '0011_mail_causes'),
+        ('orders', '0012_withdrawals'),
     ]
 
     operations = [

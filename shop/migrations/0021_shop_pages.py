@@ -21,7 +21,7 @@ def seed(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("shop", "0016_activity_by_hour"),
+        ("shop", "0020_accounts_by_address"),
     ]
 
     operations = [

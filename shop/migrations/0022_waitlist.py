@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shop', '0017_shop_pages'),
+        ('shop', '0021_shop_pages'),
     ]
 
     operations = [

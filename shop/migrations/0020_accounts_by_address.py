@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
 
     atomic = False
     dependencies = [
-        ("shop", "0017_accounts_by_mail"),
+        ("shop", "0019_accounts_by_mail"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

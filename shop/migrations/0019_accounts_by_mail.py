@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
     """Saved addresses, and mails about accounts that are on their way."""
 
     dependencies = [
-        ("shop", "0016_activity_by_hour"),
+        ("shop", "0018_kinds_of_older_books"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

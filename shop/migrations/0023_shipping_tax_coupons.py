@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shop', '0016_activity_by_hour'),
+        ('shop', '0022_waitlist'),
     ]
 
     operations = [
