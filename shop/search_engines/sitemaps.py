@@ -114,6 +114,7 @@ def sitemap_part(request: HttpRequest, section: str) -> HttpResponse:
 @cache_control(public=True, max_age=HOUR_SECONDS)
 def robots(request: HttpRequest) -> HttpResponse:
     """What programs that read pages are to leave alone: what is of one person, and searches without end."""
-    lines = ["User-agent: *", *(f"Disallow: /{path}" for path in _LEFT_ALONE), "Disallow: /*?q=", "Disallow: /*&q="]
+    lines = ["User-agent: *", *(f"Disallow: /{path}" for path in _LEFT_ALONE)]
+    lines += [f"Disallow: /*{mark}{name}=" for name in ("q", "price", "stock") for mark in "?&"]
     lines += ["", f"Sitemap: {address_of(reverse('sitemap'))}", ""]
     return HttpResponse("\n".join(lines), content_type="text/plain; charset=utf-8")
