@@ -175,7 +175,10 @@ def test_no_mail_makes_anybody_staff(client: Client, server: MailServer) -> None
 
 def test_another_address_counts_once_it_is_confirmed(server: MailServer) -> None:
     browser, new = with_account(server), "ada@reader.example"
-    assert browser.post("/account/email/", {"email": new, "action_add": "1"}).status_code == 302
+    form = {"email": new, "action_add": "1"}
+    for password in ("", "no"):
+        assert browser.post("/account/email/", {**form, "password": password}).status_code == 422
+    assert browser.post("/account/email/", {**form, "password": PASSWORD}).status_code == 302
     assert "We have written to <strong>ada@reader.example" in browser.get("/account/email/").content.decode()
     assert (sign_in(Client()), sign_in(Client(), new)) == (True, False)
     Client().post("/reset-password/", {"email": new})
@@ -189,7 +192,7 @@ def test_another_address_counts_once_it_is_confirmed(server: MailServer) -> None
 def test_an_address_of_somebody_else_is_not_taken_over(server: MailServer) -> None:
     with_account(server)
     thief = with_account(server, "thief@example.com")
-    answer = thief.post("/account/email/", {"email": ADA, "action_add": "1"})
+    answer = thief.post("/account/email/", {"email": ADA, "password": PASSWORD, "action_add": "1"})
     assert answer.status_code == 302, "as for any other address"
     page = thief.post(link(server, ADA, "confirm-address"), follow=True).content.decode()
     assert "belongs to another account already" in page
@@ -252,3 +255,12 @@ def test_mails_wait_for_a_mail_server_that_is_away(client: Client, settings: Any
         server.refused = {"no@": "550 no such user"}
         assert "Confirm your address" in letters(server, ADA)[0]
     assert AccountMail.objects.count() == 0
+
+
+def test_an_account_of_before_confirms_its_address(server: MailServer) -> None:
+    browser = Client()
+    User.objects.create_user("Ada", ADA, PASSWORD)
+    assert sign_in(browser)
+    browser.post("/account/email/", {"email": ADA, "action_add": "1"})
+    browser.post(link(server, ADA, "confirm-address"))
+    assert EmailAddress.objects.get(verified=True, primary=True).email == ADA
