@@ -1,6 +1,5 @@
 """Accounts by mail address: signing up, confirming, passwords, another address; mails by a real server. S1, XD2."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,7 +8,6 @@ from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from django_redis import get_redis_connection
 
 from devtools.testing.shop import mail_server
 from devtools.testing.shop.mail_server import MailServer
@@ -22,22 +20,6 @@ from shop.models import AccountMail
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.shop]
 PASSWORD, ANOTHER = "Long-enough-17", "Longer-than-18"
 ADA = "ada@example.com"
-
-
-@pytest.fixture(autouse=True)
-def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test begins with all limits full."""
-    monkeypatch.setattr(limits, "_backoff_until", 0.0)
-    get_redis_connection("default").flushdb()
-    yield
-    get_redis_connection("default").flushdb()
-
-
-@pytest.fixture
-def server(settings: Any) -> Iterator[MailServer]:
-    """The shop's mail server."""
-    with mail_server.serving(settings) as state:
-        yield state
 
 
 def sign_up(client: Client, address: str = ADA, password: str = PASSWORD, **fields: str) -> Any:
