@@ -1,5 +1,6 @@
 """What django-allauth asks the shop: how its mails leave, what a new account is called, and where links lead."""
 
+import string
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from shop.accounts import mailboxes, mails
 from shop.limits import visitors
 from shop.typed import emails
 
-_LETTERS = "abcdefghjkmnpqrstvwxyz23456789"
+_LETTERS = string.ascii_lowercase + string.digits
 _ASKED_FOR_BY_ANYBODY = frozenset(
     {"email_confirmation_signup", "email_confirmation", "account_already_exists", "password_reset_key"}
 )

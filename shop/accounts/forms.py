@@ -74,6 +74,30 @@ class ChangeEmailForm(allauth_forms.AddEmailForm):  # type: ignore[misc]  # it h
     """A new address. It counts once it is confirmed; until then the old one does."""
 
     email = fields.AddressField(label="New address", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    password = forms.CharField(
+        label="Your password",
+        strip=False,
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+        self.fields["password"].required = not self.is_bound or not self._is_own(str(self.data.get("email", "")))
+
+    def clean_password(self) -> str:
+        """A session that was left open is no way to the account: another address takes the password.
+
+        Raises:
+            ValidationError: it is wrong.
+        """
+        password = self.cleaned_data["password"]
+        return check_password(self.request, self.user, password) if self.fields["password"].required else ""
+
+    def _is_own(self, address: str) -> bool:
+        """Whether it is the address that the account has, confirmed or not."""
+        return bool(address) and address.strip().lower() == self.user.email.lower()
 
     def clean_email(self) -> str:
         """Whether another account has it is not told: its owner gets a mail that changes nothing.

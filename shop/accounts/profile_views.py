@@ -60,6 +60,10 @@ class ChangeAddress(allauth_views.EmailView):  # type: ignore[misc]  # it has no
         response: HttpResponseBase = super().post(request, *args, **kwargs)
         return response
 
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """The request, by which guesses of the password are limited."""
+        return {**super().get_form_kwargs(), "request": self.request}
+
     def form_invalid(self, form: Any) -> HttpResponse:
         """The form again, with what is wrong."""
         response: HttpResponse = self.render_to_response(self.get_context_data(form=form), status=422)

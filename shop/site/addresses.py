@@ -156,7 +156,14 @@ ADDRESSES = (
     ),
     Address(path="/reset-password/done/", name="account_reset_password_from_key_done"),
     Address(path="/account/", name="account", who=Who.ACCOUNT),
-    Address(path="/account/email/", name="account_email", methods=FORM, who=Who.ACCOUNT, rate_limits=_MAILS),
+    Address(
+        path="/account/email/",
+        name="account_email",
+        methods=FORM,
+        who=Who.ACCOUNT,
+        rate_limits=_MAILS,
+        bounds="with the password",
+    ),
     Address(
         path="/account/password/", name="account_change_password", methods=FORM, who=Who.ACCOUNT, rate_limits=_SIGN_IN
     ),

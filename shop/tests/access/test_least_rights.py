@@ -201,6 +201,19 @@ def test_xb6_staff_see_every_page_of_the_admin_and_change_what_they_may(shop: Se
     assert refusals(shop) == []
 
 
+def test_xb6_an_account_is_made_and_its_mail_is_sent(shop: SecuredShop) -> None:
+    address = f"{uuid.uuid4().hex}@example.com"
+    with httpx.Client(base_url=shop.url, follow_redirects=True, timeout=60) as browser:
+        browser.get("/sign-up/")
+        form = {"email": address, "password1": "Long-enough-17", "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        answer = browser.post("/sign-up/", data=form, headers={"Referer": shop.url})
+    assert answer.url.path == "/sign-up/sent/"
+    assert shop.query("SELECT verified FROM account_emailaddress WHERE email = %s", address) == [(False,)]
+    sent = "SELECT count(*) FROM shop_accountmail"
+    shop.wait_until(lambda: shop.query(sent) == [(0,)], what="the mail about the account")
+    assert refusals(shop) == []
+
+
 def test_xb6_what_is_given_up_is_stored_and_can_be_sent_again(shop: SecuredShop) -> None:
     key = uuid.uuid4().hex
     # As the owner: no role but web's and the timekeeper's may add such a row.

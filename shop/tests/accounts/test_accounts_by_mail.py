@@ -1,6 +1,5 @@
 """Accounts by mail address: signing up, confirming, passwords, another address; mails by a real server. S1, XD2."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,7 +8,6 @@ from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from django_redis import get_redis_connection
 
 from devtools.testing.shop import mail_server
 from devtools.testing.shop.mail_server import MailServer
@@ -22,22 +20,6 @@ from shop.models import AccountMail
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.shop]
 PASSWORD, ANOTHER = "Long-enough-17", "Longer-than-18"
 ADA = "ada@example.com"
-
-
-@pytest.fixture(autouse=True)
-def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test begins with all limits full."""
-    monkeypatch.setattr(limits, "_backoff_until", 0.0)
-    get_redis_connection("default").flushdb()
-    yield
-    get_redis_connection("default").flushdb()
-
-
-@pytest.fixture
-def server(settings: Any) -> Iterator[MailServer]:
-    """The shop's mail server."""
-    with mail_server.serving(settings) as state:
-        yield state
 
 
 def sign_up(client: Client, address: str = ADA, password: str = PASSWORD, **fields: str) -> Any:
@@ -175,7 +157,10 @@ def test_no_mail_makes_anybody_staff(client: Client, server: MailServer) -> None
 
 def test_another_address_counts_once_it_is_confirmed(server: MailServer) -> None:
     browser, new = with_account(server), "ada@reader.example"
-    assert browser.post("/account/email/", {"email": new, "action_add": "1"}).status_code == 302
+    form = {"email": new, "action_add": "1"}
+    for password in ("", "no"):
+        assert browser.post("/account/email/", {**form, "password": password}).status_code == 422
+    assert browser.post("/account/email/", {**form, "password": PASSWORD}).status_code == 302
     assert "We have written to <strong>ada@reader.example" in browser.get("/account/email/").content.decode()
     assert (sign_in(Client()), sign_in(Client(), new)) == (True, False)
     Client().post("/reset-password/", {"email": new})
@@ -189,7 +174,7 @@ def test_another_address_counts_once_it_is_confirmed(server: MailServer) -> None
 def test_an_address_of_somebody_else_is_not_taken_over(server: MailServer) -> None:
     with_account(server)
     thief = with_account(server, "thief@example.com")
-    answer = thief.post("/account/email/", {"email": ADA, "action_add": "1"})
+    answer = thief.post("/account/email/", {"email": ADA, "password": PASSWORD, "action_add": "1"})
     assert answer.status_code == 302, "as for any other address"
     page = thief.post(link(server, ADA, "confirm-address"), follow=True).content.decode()
     assert "belongs to another account already" in page
@@ -252,3 +237,12 @@ def test_mails_wait_for_a_mail_server_that_is_away(client: Client, settings: Any
         server.refused = {"no@": "550 no such user"}
         assert "Confirm your address" in letters(server, ADA)[0]
     assert AccountMail.objects.count() == 0
+
+
+def test_an_account_of_before_confirms_its_address(server: MailServer) -> None:
+    browser = Client()
+    User.objects.create_user("Ada", ADA, PASSWORD)
+    assert sign_in(browser)
+    browser.post("/account/email/", {"email": ADA, "action_add": "1"})
+    browser.post(link(server, ADA, "confirm-address"))
+    assert EmailAddress.objects.get(verified=True, primary=True).email == ADA
