@@ -31,7 +31,7 @@ def ask_return(*, order_id: UUID, units: Mapping[str, int], reason: str) -> Retu
     work, order = begin_one(order_id)
     _refuse_return(order, lines_of(order), units)
     if ReturnRequest.objects.filter(order=order, state__in=ReturnRequest.OPEN).exists():
-        raise CannotReturn(f"A return of {order} is open already.")
+        raise CannotReturn(f"A return of {order} has been asked for already, and is not done yet.")
     request = ReturnRequest.objects.create(order=order, units=dict(units), reason=reason)
     work.note(order, timeline.RETURN_ASKED, Answer.MOVE, f"{timeline.counted(units)}: {reason}")
     work.close()

@@ -146,12 +146,11 @@ def _figures(request: HttpRequest, statuses: list[StatusCount], days: list[Daily
         url = f"{reverse('admin:payments_review_changelist')}?state=open"
         yield _count("Needs a person", open_reviews, "payments to look into", url)
     if navigation.may_see(request, "orders", "returnrequest"):
-        asked = ReturnRequest.objects.filter(state=ReturnRequest.State.ASKED)
-        url = f"{reverse('admin:orders_returnrequest_changelist')}?state__exact={ReturnRequest.State.ASKED}"
-        yield _count("Returns asked for", asked, "buyers waiting for an answer", url, is_alarming=False)
-        withdrawn = ReturnRequest.objects.filter(state=ReturnRequest.State.WITHDRAWN)
-        url = f"{reverse('admin:orders_returnrequest_changelist')}?state__exact={ReturnRequest.State.WITHDRAWN}"
-        yield _count("Withdrawals", withdrawn, "books to come, money to go back", url, is_alarming=False)
+        is_open = ReturnRequest.objects.filter(state__in=ReturnRequest.OPEN)
+        url = f"{reverse('admin:orders_returnrequest_changelist')}?state__in={','.join(ReturnRequest.OPEN)}"
+        yield _count(
+            "Open returns", is_open, "to be answered, or withdrawn and to be paid back", url, is_alarming=False
+        )
     if navigation.may_see(request, "kafka_bridge", "deadletter"):
         parked = DeadLetter.objects.filter(state=DeadLetter.State.PARKED)
         url = reverse("admin:kafka_bridge_deadletter_changelist")

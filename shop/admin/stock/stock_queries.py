@@ -18,6 +18,7 @@ from kafka_bridge import admin as facts
 from orders.models import Order
 from shop.models import Book, FlashSale
 from shop.templatetags.shop_words import FEW
+from shop.waitlist import serving
 
 Kind = Movement.Kind
 MOVEMENTS_A_PAGE = 25
@@ -190,10 +191,11 @@ def in_words(movement: Movement) -> str:
                 if received > 0
                 else f"{-received:,} fewer than the records said"
             )
+        case Kind.SET_ASIDE if movement.by == serving.BY:
+            is_kept = (received < 0) == (_sale_id(movement.bin) is None)
+            return f"{abs(received):,} kept for a waiting buyer" if is_kept else f"{abs(received):,} kept no longer"
         case Kind.SET_ASIDE if _sale_id(movement.bin) is None:
-            return f"{-received:,} set aside" if received < 0 else f"{received:,} set aside no longer"
-        case Kind.SET_ASIDE if (_sale_id(movement.bin) or 0) < 0:
-            return f"{received:,} kept for a waiting buyer" if received > 0 else f"{-received:,} kept no longer"
+            return f"{-received:,} set aside for a sale" if received < 0 else f"{received:,} back from a sale"
         case Kind.SET_ASIDE:
             return f"{received:,} put into the sale" if received > 0 else f"{-received:,} taken out of the sale"
         case Kind.HELD:

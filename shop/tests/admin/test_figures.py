@@ -73,10 +73,10 @@ def test_the_figures_lead_to_the_rows_that_they_count(book: Book, admin_client: 
     urls = {figure.title: figure for figure in shop.figures}
     assert urls["Open charges"].is_alarming
     assert (urls["Needs a person"].value, urls["Needs a person"].is_alarming) == ("2", True)
-    assert (urls["Returns asked for"].value, urls["Returns asked for"].is_alarming) == ("1", False)
+    assert (urls["Open returns"].value, urls["Open returns"].is_alarming) == ("1", False)
     for title in (
         "Needs a person",
-        "Returns asked for",
+        "Open returns",
         "Open charges",
         "Low stock",
         "Stuck orders",
