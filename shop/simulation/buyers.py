@@ -49,7 +49,7 @@ class SalePlan:
     @property
     def starts_in_seconds(self) -> float:
         """When the sale starts; before that, waiters ask for places."""
-        return max(10.0, self.buyers / 200) if self.queue else -1.0
+        return max(5.0, self.buyers / 200) if self.queue else -1.0
 
     def check(self) -> None:
         """Refuse impossible values.

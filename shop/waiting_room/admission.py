@@ -17,9 +17,10 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from inventory import queries
-from inventory.models import Reservation, Stock
+from inventory.models import Reservation, Stock, pool_name
 from kafka_bridge.telemetry import metrics
 from orders.models import Order, Status
+from shop.models import FlashSaleBook
 from shop.site import ttl_cache
 from shop.waiting_room import rooms, scripts
 from shop.waiting_room.rooms import Room
@@ -176,7 +177,9 @@ def decide(undecided: Mapping[str, str]) -> Sequence[tuple[str, str, str]]:
 
 
 def _units(sale_id: int) -> tuple[int, int, int]:
-    sums = Stock.objects.filter(sale_id=sale_id).aggregate(
+    skus = FlashSaleBook.objects.filter(sale_id=sale_id).values_list("book__isbn", flat=True)
+    # By their keys: there may be as many pools as books in the shop.
+    sums = Stock.objects.filter(pk__in=[pool_name(sku, sale_id) for sku in skus]).aggregate(
         received=Sum("received", default=0), held=Sum("held", default=0), sold=Sum("sold", default=0)
     )
     return sums["received"] - sums["held"] - sums["sold"], sums["held"], sums["sold"]

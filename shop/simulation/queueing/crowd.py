@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -22,7 +23,7 @@ from shop.simulation.buyers import Buyer, SalePlan
 from shop.simulation.load import ClickAnswer, Clicks, NoAnswer, Refused
 from shop.simulation.queueing.sockets import Listeners
 from shop.simulation.sale_fixture import SaleFixture
-from shop.waiting_room import draw, tokens
+from shop.waiting_room import admission, draw, scripts, tokens
 
 _ADMITTED, _ASKING, _LOOKING = range(3)
 """What is done first."""
@@ -76,6 +77,8 @@ class Crowd:
     def __init__(self, waiters: list[Waiter], fixture: SaleFixture, url: str, live_url: str, plan: SalePlan) -> None:
         self.clicks = Clicks()
         self.told = Told(waiters)
+        self.admissions: list[tuple[int, float]] = []
+        """How many were admitted, and when the last of them, in seconds since 1970: as Redis has it."""
         self.listeners = Listeners(live_url, plan.sockets)
         self._fixture, self._url = fixture, url
         self._path = f"/api/sales/{fixture.sale.pk}/place/"
@@ -124,6 +127,7 @@ class Crowd:
         for waiter in waiters[self._early :]:
             self._do(_ASKING, self._asking(waiter))
         while not self._stop.wait(_LOOK_SECONDS):
+            self._note_admissions()
             state = self.listeners.heard[-1].state if self.listeners.heard else None
             if state is None or not state.seed:
                 continue
@@ -131,11 +135,20 @@ class Crowd:
                 self._draw(waiters[: self._early], state.seed)
             if state.phase in ("over", "ended"):
                 self._end()
+                self._note_admissions()
                 return
             self._admit(state.served_to)
             self._look_at_places()
             if self._unfinished == 0 and all(waiter.admitted_at for waiter in waiters):
                 return
+
+    def _note_admissions(self) -> None:
+        """The sockets say it too, but to thousands only every few seconds."""
+        with suppress(*admission.UNREACHABLE):
+            meta = scripts.read(self._fixture.sale.pk)[0]
+            found = int(meta.get("served", "0")), int(meta.get("served_at", "0")) / 1000
+            if found[0] and found not in self.admissions[-1:]:
+                self.admissions.append(found)
 
     def _draw(self, waiters: list[Waiter], seed: str) -> None:
         self._seed, self._drawn_at = seed, time.time()

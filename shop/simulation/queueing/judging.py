@@ -65,7 +65,9 @@ def judge(
     counts, heard = verdict.counts_of(fixture), crowd.listeners.heard
     sold_at = _sold_at(fixture)
     told_seconds = [] if sold_at is None else [at - sold_at for at in crowd.listeners.over_at]
-    next_seconds = next_after_return(_returns(fixture, crowd.told.waiters), heard, at_once=plan.units * plan.books)
+    next_seconds = next_after_return(
+        _returns(fixture, crowd.told.waiters), crowd.admissions, at_once=plan.units * plan.books
+    )
     problems = [
         *(f"a waiter got no answer: {failure}" for failure in crowd.clicks.failures[:3]),
         *verdict.check_orders(state),
@@ -113,20 +115,25 @@ def _returns(fixture: SaleFixture, waiters: Sequence[Waiter]) -> list[float]:
     return sorted([*(at.timestamp() for at, held in moves for _ in range(-held)), *passed])
 
 
-def next_after_return(returns: Sequence[float], heard: Sequence[Heard], *, at_once: int) -> list[float]:
-    """From each return until the admission that it made possible; the first `at_once` admissions needed none."""
-    admissions: list[float] = []
-    for each in heard:
-        admissions += [each.state.served_at_ms / 1000] * (each.state.served - len(admissions))
-    return [admitted - came for came, admitted in zip(returns, admissions[at_once:], strict=False)]
+def next_after_return(
+    returns: Sequence[float], admissions: Sequence[tuple[int, float]], *, at_once: int
+) -> list[float]:
+    """From each return until the admission that it made possible; the first `at_once` admissions needed none.
+
+    `admissions` are how many were admitted, and when the last of them.
+    """
+    moments: list[float] = []
+    for served, at in admissions:
+        moments += [at] * (served - len(moments))
+    return [admitted - came for came, admitted in zip(returns, moments[at_once:], strict=False)]
 
 
 def _check_end(
     crowd: Crowd, heard: Sequence[Heard], told_seconds: Sequence[float], slack: float, *, is_sold_out: bool
 ) -> Iterator[str]:
     over = [each for each in heard if each.state.phase == "over"]
-    if over and over[-1].state.served > over[0].state.served:
-        yield f"{over[-1].state.served - over[0].state.served} were admitted after the last copy was sold"
+    if over and (more := crowd.admissions[-1][0] - over[0].state.served) > 0:
+        yield f"{more} were admitted after the last copy was sold"
     if wrong := [state for state in crowd.told.after_over if state != "told"]:
         yield f"{len(wrong)} who waited were not told that the last copy is sold, but “{wrong[0]}”"
     if is_sold_out and not over:

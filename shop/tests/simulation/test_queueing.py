@@ -41,7 +41,7 @@ def test_who_was_admitted_before_or_after_their_turn_is_found() -> None:
 
 
 def test_each_copy_that_comes_back_is_followed_by_an_admission() -> None:
-    said = [heard(1, 2, 20), heard(4, 3, 30), heard(7.5, 5, 50)]
+    said = [(2, 1.0), (3, 4.0), (5, 7.5)]
     assert judging.next_after_return([3.5, 7, 7.25, 9], said, at_once=2) == [0.5, 0.5, 0.25]
 
 
