@@ -12,7 +12,7 @@ GOES_WITH = {
 }
 KEPT_FOR_EVER = {
     "orders_order", "orders_orderline", "orders_trailentry", "orders_shipment", "orders_returnrequest",
-    "orders_ordermail", "orders_withdrawal",
+    "orders_ordermail", "orders_withdrawal", "orders_couponuse",
     "payments_charge", "payments_chargeentry", "payments_refund", "payments_review",
     "inventory_hold", "inventory_reservation", "shop_flashsale", "shop_flashsalebook",
     "shop_dailysales", "shop_booksales",
@@ -22,8 +22,11 @@ BOUNDED = {
     "shop_book": "books", "shop_booksearch": "books", "shop_bookdue": "books", "shop_bookprice": "books",
     "shop_category": "books", "shop_bookkind": "kinds of books, made one row each every few seconds",
     "shop_searchword": "words of books", "inventory_stock": "books, sales and kept copies",
-    "shop_shoppage": "code",
+    "shop_shoppage": "code", "orders_coupon": "what staff do", "shop_waitingroom": "sales",
+    "shop_shippingmethod": "what staff do", "shop_shippingrate": "countries", "shop_taxrate": "countries and years",
     "auth_user": "accounts", "shop_accountname": "accounts", "shop_cartline": "accounts",
+    "account_emailaddress": "accounts", "account_emailconfirmation": "nothing: confirmations are signed links",
+    "shop_savedaddress": "accounts, some for each", "shop_accountmail": "what is not sent yet",
     "auth_user_groups": "accounts", "auth_user_user_permissions": "accounts",
     "auth_group": "code and staff", "auth_group_permissions": "code and staff", "auth_permission": "code",
     "django_content_type": "code", "django_migrations": "code",
