@@ -36,7 +36,16 @@ class SignInForm(AuthenticationForm):
         login.widget.attrs["maxlength"] = emails.LENGTH_MAX
 
 
-class SignUpForm(allauth_forms.SignupForm):  # type: ignore[misc]  # it has no types
+class _WithoutPlaceholders(forms.Form):
+    """A placeholder that says the label again is one thing more to read, and gone when one types."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
+
+
+class SignUpForm(_WithoutPlaceholders, allauth_forms.SignupForm):  # type: ignore[misc]  # it has no types
     """A mail address and a password."""
 
     email = fields.AddressField(label="Email", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
@@ -121,7 +130,11 @@ class ChangeEmailForm(allauth_forms.AddEmailForm):  # type: ignore[misc]  # it h
         return row
 
 
-class ChangePasswordForm(allauth_forms.ChangePasswordForm):  # type: ignore[misc]  # it has no types
+class ChooseAnewForm(_WithoutPlaceholders, allauth_forms.ResetPasswordKeyForm):  # type: ignore[misc]  # it has no types
+    """A new password, by the link in a mail."""
+
+
+class ChangePasswordForm(_WithoutPlaceholders, allauth_forms.ChangePasswordForm):  # type: ignore[misc]  # it has no types
     """A new password, after the old one."""
 
     def clean_oldpassword(self) -> str:

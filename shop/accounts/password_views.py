@@ -49,6 +49,7 @@ class ChooseAnew(allauth_views.PasswordResetFromKeyView):  # type: ignore[misc] 
     """Choose a password by the link of a mail. That also shows whose the address is."""
 
     template_name = "accounts/choose_password.html"
+    form_class = forms.ChooseAnewForm
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Set it; the mail with the link went to the account's address, so that one is confirmed."""
