@@ -85,7 +85,7 @@ def test_manage_py_commands_and_their_options_exist() -> None:
     for document, match in each(r"manage\.py ((?!help)[a-z_]+)([^`\n|;)(]*)"):
         name, rest = match[1], match[2]
         assert name in get_commands(), f"{document}: {match[0]}"
-        options = re.findall(r"--[a-z-]+", rest)
+        options = re.findall(r"--[a-z0-9-]+", rest)
         assert set(options) <= set(_options(name)), f"{document}: {match[0]}"
 
 

@@ -19,6 +19,7 @@ from orders import links
 from orders.models import Order, OrderMail, ReturnRequest
 from payments.models import Charge, Review
 from shop.models import AlertSilence, Book
+from shop.waiting_room import rooms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +157,12 @@ def _end_sale(client: Client) -> Form:
     return Form(page="/admin/shop/flashsale/", data={"action": "end_now", "_selected_action": [str(sale.pk)]})
 
 
+def _pause_queue(client: Client) -> Form:
+    sale = a_sale(_book(), waiting_room="on")
+    rooms.open_room(sale)
+    return Form(page=f"/admin/queue/{sale.pk}/", data={"reason": "wrong price"})
+
+
 def _category(client: Client) -> Form:
     return Form(page="/admin/shop/category/add/", data={"name": "Maps", "slug": "maps", "position": "3", "tagline": ""})
 
@@ -229,6 +236,7 @@ FORMS: dict[str, Callable[[Client], Form]] = {
     "operations_resume": _group("resume"),
     "operations_rejoin": _group("rejoin", member="shipping-1"),
     "end_now": _end_sale,
+    "queue": _pause_queue,
     "shop_category_add": _category,
     "order_cancel": _buyer_cancel,
     "order_return": _buyer_return,

@@ -17,7 +17,7 @@ from devtools.testing.shop.mailbox import letters, link
 from devtools.testing.shop.storefront import a_book
 from orders import links
 from orders.mailing import mail_sending
-from orders.models import Order, OrderMail
+from orders.models import Order, OrderMail, Withdrawal
 from shop.limits import limits
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.shop]
@@ -80,6 +80,7 @@ def test_looking_for_orders_has_an_end() -> None:
 
 def test_every_mail_leads_to_its_order(server: MailServer, order: Order) -> None:
     """XD1."""
+    Withdrawal.objects.create(order=order, number=1, units={line.sku: 1 for line in order.lines.all()}, had_left=True)
     for kind in OrderMail.Kind:
         OrderMail.objects.create(order=order, kind=kind, amount_minor=100, reason="torn")
     mail_sending.send_due()

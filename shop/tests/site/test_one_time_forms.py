@@ -59,6 +59,8 @@ OTHERWISE_ONCE = {
     "cart_add": "moves nothing: the cart can be changed until it is ordered",
     "cart_change": "moves nothing, and says how many there are to be",
     "order_again": "moves nothing: books are put in the cart, as many as there were",
+    "waiting_room": "who waits has one place",
+    "api_place": "who waits has one place",
     "waitlist_join": "an address waits once for a book",
     "waitlist_entry": "each of its buttons says how it is to be, however often",
     "withdraw": "moves nothing: leads to the order's own form",
