@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import DEFAULT_TIMEOUT
 
-from kafka_bridge.consuming import consumer_process
+from kafka_bridge.consuming import group_member
 from kafka_bridge.monitoring import cluster_reader
 from kafka_bridge.monitoring.brokers import broker_certificates, broker_metrics
 from kafka_bridge.runtime import clients, conf
@@ -74,7 +74,7 @@ def in_the_code() -> dict[tuple[str, str], float]:
         ("sandbox's webhooks to the shop", "a call, with its answer"): hooks.ANSWER_SECONDS,
         ("alerts: webhook, chat, dead man's switch", "a call, with its answer"): channels.TIMEOUT_SECONDS,
         ("traces", "a call, with its answer"): DEFAULT_TIMEOUT,
-        ("roles told to stop", "the thread beside a consumer"): consumer_process.LEAVE_SECONDS,
+        ("roles told to stop", "the thread beside a consumer"): group_member.LEAVE_SECONDS,
     }
 
 

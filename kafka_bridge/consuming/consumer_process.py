@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaException
 
+from kafka_bridge.consuming.group_member import LEAVE_SECONDS
 from kafka_bridge.consuming.registry import Group
 from kafka_bridge.consuming.runner import Runner
 from kafka_bridge.dead_letters.limit import DeadLetterLimit
 from kafka_bridge.retrying.retry_consumer import RetryConsumer
 
 log = logging.getLogger(__name__)
-LEAVE_SECONDS = 8.0
 
 
 class ConsumerProcess:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 _CHECK_CONNECTION_SECONDS = 1.0
 _LINGER_ALONE = 0.2
+LEAVE_SECONDS = 8.0
+"""So long at the most one who was told to stop takes leave of the group."""
 T = TypeVar("T")
 
 
@@ -91,10 +93,24 @@ class GroupMember(PartitionHolder):
         except Stopped:
             pass
         finally:
-            # Leaves the group: others get the partitions now, and not after the session has timed out.
-            self._consumer.close()
+            self._leave()
             self._activity.end()
             connection.close()
+
+    def _leave(self) -> None:
+        """Leave the group: others get the partitions now, and not after the session has timed out.
+
+        Brokers that say nothing are asked for the last commit and for our leave, each for as long as a socket waits.
+        Who is told to stop does not wait for all of that: what was handled is known to the inbox when it comes again.
+        """
+        if not self.stop.is_set():
+            self._consumer.close()
+            return
+        leaving = threading.Thread(target=self._consumer.close, name=f"{self.name}-leaving", daemon=True)
+        leaving.start()
+        leaving.join(LEAVE_SECONDS)
+        if leaving.is_alive():
+            log.warning("%s: the brokers did not let us go within %g s", self.name, LEAVE_SECONDS)
 
     # -- messages -------------------------------------------------------------------------------
     def _fetch(self, wait_seconds: float, *, at_most: int | None = None) -> list[Message]:
